@@ -1,0 +1,97 @@
+"""A customer's return, as Loop shows it, in this project's own terms."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+from enum import StrEnum
+
+
+class LoopState(StrEnum):
+    """The five states Loop gives a return; `review` is what a flag leads to."""
+
+    OPEN = "open"
+    CLOSED = "closed"
+    CANCELLED = "cancelled"
+    EXPIRED = "expired"
+    REVIEW = "review"
+
+
+@dataclass(frozen=True, slots=True)
+class Label:
+    """The shipping label of a return. It often comes later than the return itself."""
+
+    carrier: str | None = None
+    tracking_number: str | None = None
+    status: str | None = None
+    """new, pre_transit, in_transit, out_for_delivery or delivered; others pass through."""
+    url: str | None = None
+    updated_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ReturnLine:
+    """One unit a customer sends back (Loop lists each unit as a line of its own)."""
+
+    line_item_id: str
+    sku: str | None = None
+    barcode: str | None = None
+    """The UPC/EAN, as the shop has it."""
+    title: str | None = None
+    price: Decimal | None = None
+    refund: Decimal | None = None
+    outcome: str | None = None
+    """What the customer gets for this unit: refund, credit, exchange, gift, keep, donate ..."""
+    reason: str | None = None
+    parent_reason: str | None = None
+    comment: str | None = None
+    product_id: str | None = None
+    variant_id: str | None = None
+    provider_line_item_id: str | None = None
+    returned_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ReturnTotals:
+    """Money of a return, in `Return.currency`. None means Loop did not say."""
+
+    total: Decimal | None = None
+    return_total: Decimal | None = None
+    product_total: Decimal | None = None
+    credit_total: Decimal | None = None
+    exchange_total: Decimal | None = None
+    refund: Decimal | None = None
+    gift_card: Decimal | None = None
+    handling_fee: Decimal | None = None
+    upsell: Decimal | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Return:
+    """A return as last seen in Loop. All times are UTC."""
+
+    id: str
+    state: LoopState
+    created_at: datetime
+    updated_at: datetime
+    edited_at: datetime | None = None
+    outcome: str | None = None
+    order_id: str | None = None
+    order_name: str | None = None
+    order_number: str | None = None
+    customer_email: str | None = None
+    country_code: str | None = None
+    currency: str | None = None
+    totals: ReturnTotals = field(default_factory=ReturnTotals)
+    lines: tuple[ReturnLine, ...] = ()
+    label: Label = field(default_factory=Label)
+    destination_id: str | None = None
+    return_method: str | None = None
+    """How the customer sends it; Loop gives a string, an object or null: this is its name."""
+    package_reference: str | None = None
+    status_page_url: str | None = None
+
+    def lines_key(self) -> tuple[tuple[str, str | None, str | None], ...]:
+        """Identity of the units: changes when the return is edited, not when a label moves."""
+        return tuple(sorted((x.line_item_id, x.sku, x.barcode) for x in self.lines))

@@ -1,0 +1,120 @@
+"""The RMA: the notice (ASN) to the warehouse of a parcel to come. In REX11 a receiving ticket."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date, datetime
+from decimal import Decimal
+from enum import StrEnum
+
+
+class TicketStatus(StrEnum):
+    """Where a ticket is in the warehouse. Key on the name; codes between are undocumented."""
+
+    DRAFT = "Draft"
+    PENDING_CSR = "PendingCSR"
+    PENDING_PRINTING = "PendingPrinting"
+    PRINTED_PENDING_COUNT = "PrintedPendingCount"
+    COUNTING_IN_PROGRESS = "CountingInProgress"
+    PENDING_PUTAWAY = "PendingPutaway"
+    PUTAWAY_IN_PROGRESS = "PutAwayInProgress"
+    ADDED_TO_INVENTORY = "AddedToInventory"
+    CANCELLED = "Cancelled"
+
+    @property
+    def finished(self) -> bool:
+        """True where the warehouse will not touch the ticket again."""
+        return self in (TicketStatus.ADDED_TO_INVENTORY, TicketStatus.CANCELLED)
+
+
+@dataclass(frozen=True, slots=True)
+class RmaItem:
+    """Units of one SKU that are expected."""
+
+    sku: str | None
+    upc: str | None
+    expected: int
+    description: str | None = None
+    style: str | None = None
+    color: str | None = None
+    size: str | None = None
+    unit_cost: Decimal | None = None
+    reason_code: str | None = None
+    comments: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Supplier:
+    """Who sends the goods, as the ticket's SupplierDetails wants it."""
+
+    company_name: str | None = None
+    address1: str | None = None
+    address2: str | None = None
+    city: str | None = None
+    state: str | None = None
+    zip: str | None = None
+    country: str | None = None
+    non_us_region: str | None = None
+    phone: str | None = None
+    fax: str | None = None
+    email: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RmaRequest:
+    """What is announced to the warehouse. `customer_po` is unique and chosen before the call."""
+
+    customer_po: str
+    warehouse: str
+    """Warehouse name as REX11 spells it, such as `BERGEN LOGISTICS NJ`."""
+    items: tuple[RmaItem, ...]
+    created_on: date
+    expected_on: date | None = None
+    authorized_number: str | None = None
+    memo: str | None = None
+    carrier: str | None = None
+    tracking_numbers: tuple[str, ...] = ()
+    supplier: Supplier | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TicketChange:
+    """A line of the statuses-by-date answer. `status` is None for a name we do not know."""
+
+    ticket_id: str
+    status: TicketStatus | None
+    status_name: str
+    status_code: str | None = None
+    description: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Product:
+    """A product as the warehouse must know it before a ticket can name it."""
+
+    upc: str
+    sku: str | None = None
+    style: str | None = None
+    color: str | None = None
+    size: str | None = None
+    description: str | None = None
+    price: Decimal | None = None
+
+
+class ProductImport(StrEnum):
+    """Whether the warehouse knows a product. Imports are asynchronous there."""
+
+    KNOWN = "known"
+    PENDING = "pending"
+    UNKNOWN = "unknown"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class CloseEvidence:
+    """Why an RMA counts as closed (or not yet) in the warehouse."""
+
+    closed: bool
+    evidence: str
+    """A sentence for the timeline: which observation, of when."""
+    observed_at: datetime | None = None

@@ -1,0 +1,1 @@
+"""Loop's side: a client for the Loop Returns API and its webhooks."""
