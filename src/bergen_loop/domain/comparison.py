@@ -98,9 +98,7 @@ class _Group:
             expected=self.expected,
             counted=self.counted,
             damaged=self.damaged,
-            short=max(0, self.expected - self.counted - self.damaged)
-            if self.damaged
-            else max(0, self.expected - self.counted),
+            short=max(0, self.expected - self.counted - self.damaged),
             extra=max(0, self.counted - self.expected, self.damaged - self.expected),
             line_item_ids=tuple(self.line_item_ids),
         )
@@ -173,6 +171,8 @@ def _count(
     unclear.extend(f"{where}: {p}" for p in line.problems)
     if line.actual is None:
         unclear.append(f"{where}: ActualQuantity is missing")
+    if line.damaged is None and not line.problems:
+        unclear.append(f"{where}: DamagedQuantity is missing")
     counted, damaged = line.actual or 0, line.damaged or 0
     if counted < 0 or damaged < 0:
         unclear.append(f"{where}: a quantity is negative")

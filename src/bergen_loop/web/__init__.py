@@ -1,0 +1,1 @@
+"""The web side: webhook endpoint, console, JSON API, health."""

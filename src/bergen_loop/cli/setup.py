@@ -1,0 +1,53 @@
+"""What most commands need first: settings, ledger, registry."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bergen_loop.cli.output import fail
+from bergen_loop.config import ConfigError, Settings, load_settings
+from bergen_loop.engine.registry import Registry
+from bergen_loop.ledger.database import Ledger
+
+ConfigOption = Annotated[
+    Path,
+    typer.Option(
+        "--config",
+        "-c",
+        help="Configuration file.",
+        envvar="BERGEN_LOOP_CONFIG",
+        show_default=True,
+    ),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
+DEFAULT_CONFIG = Path("bergen-loop.yaml")
+
+
+def settings_of(path: Path) -> Settings:
+    """The settings, or an end with every mistake listed."""
+    try:
+        return load_settings(path)
+    except ConfigError as error:
+        fail(f"the configuration cannot be used:\n{error}", 2)
+
+
+def open_ledger(settings: Settings) -> Ledger:
+    """The migrated ledger."""
+    ledger = Ledger(os.environ.get("BERGEN_LOOP_DATABASE", settings.service.database))
+    ledger.migrate()
+    return ledger
+
+
+def registry_of(path: Path) -> Registry:
+    """Everything connected, or an end with what is wrong."""
+    settings = settings_of(path)
+    registry = Registry(settings, open_ledger(settings), path.resolve().parent)
+    try:
+        registry.connect_all()
+    except ConfigError as error:
+        fail(f"the configuration cannot be used:\n{error}", 2)
+    return registry

@@ -1,0 +1,289 @@
+"""The settings, field by field: what each means and what it may be."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Annotated, Literal
+from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    field_validator,
+)
+
+from bergen_loop.domain.announce import AnnounceRules
+from bergen_loop.domain.rma import Supplier, TicketStatus
+
+WAREHOUSES = tuple(
+    f"BERGEN LOGISTICS {name}" for name in ("NJ", "NJ2", "NJ3", "NJ3B", "WEST", "CA", "EU", "HK")
+)
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+
+def _duration(value: object) -> object:
+    """`90`, `30s`, `15m`, `12h`, `14d` or `2w` as a timedelta."""
+    if isinstance(value, timedelta):
+        return value
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        return timedelta(seconds=value)
+    if isinstance(value, str) and value and value[-1] in _UNITS:
+        try:
+            return timedelta(seconds=float(value[:-1]) * _UNITS[value[-1]])
+        except ValueError:
+            pass
+    raise ValueError(f"{value!r} is no duration; write it like 30s, 15m, 12h, 14d or 2w")
+
+
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
+
+
+def _not_negative(value: timedelta) -> timedelta:
+    if value < timedelta(0):
+        raise ValueError("a duration cannot be negative")
+    return value
+
+
+Duration = Annotated[timedelta, BeforeValidator(_duration), AfterValidator(_not_negative)]
+
+
+def _resolve_secret(value: object) -> object:
+    if isinstance(value, SecretStr):
+        return value
+    if not isinstance(value, str):
+        raise ValueError("a secret is named as env:NAME or file:PATH")
+    kind, _, rest = value.partition(":")
+    if kind == "env" and rest:
+        found = os.environ.get(rest)
+        if not found:
+            raise ValueError(f"the environment variable {rest} is not set")
+        return SecretStr(found)
+    if kind == "file" and rest:
+        try:
+            text = Path(rest).expanduser().read_text(encoding="utf-8").strip()
+        except OSError as error:
+            raise ValueError(f"the secret file {rest} cannot be read: {error.strerror}") from None
+        if not text:
+            raise ValueError(f"the secret file {rest} is empty")
+        return SecretStr(text)
+    raise ValueError("a secret does not belong into this file; name it as env:NAME or file:PATH")
+
+
+Secret = Annotated[SecretStr, BeforeValidator(_resolve_secret)]
+
+
+def _http_url(value: str) -> str:
+    parts = urlsplit(value)
+    if parts.scheme not in ("https", "http") or not parts.hostname:
+        raise ValueError("must be a full https:// URL")
+    if parts.scheme == "http" and parts.hostname not in ("127.0.0.1", "localhost", "::1"):
+        raise ValueError("must be https: credentials would travel in the clear")
+    return value.rstrip("/")
+
+
+HttpUrl = Annotated[str, AfterValidator(_http_url)]
+
+
+def _zone(value: str) -> str:
+    try:
+        ZoneInfo(value)
+    except (KeyError, ValueError, OSError):
+        raise ValueError(f"{value!r} is no time zone name such as America/New_York") from None
+    return value
+
+
+class LoopSettings(_Model):
+    """A brand's access to Loop."""
+
+    api_key: Secret
+    webhook_secret: Secret | None = None
+    base_url: HttpUrl = "https://api.loopreturns.com/api"
+    version: Annotated[str, Field(pattern=r"^(\d{4}-\d{2}|v1|latest|unstable)$")] = "2026-10"
+    calls_per_minute: Annotated[int, Field(ge=1, le=300)] = 300
+    page_size: Annotated[int, Field(ge=1, le=750)] = 750
+    timeout: Duration = timedelta(seconds=30)
+    overlap: Duration = timedelta(minutes=10)
+    """How far each pull reaches back over the one before."""
+    backfill: Duration = timedelta(days=30)
+    """How far the very first pull reaches back."""
+    date_format: str = "%Y-%m-%dT%H:%M:%SZ"
+    """How `from` and `to` are written."""
+
+
+class CloseSettings(_Model):
+    """How an RMA is closed in Bergen. REX11's public service has no call for it."""
+
+    strategy: Literal["confirm", "file", "http"] = "confirm"
+    folder: Path | None = None
+    url: HttpUrl | None = None
+
+
+class Rex11Settings(_Model):
+    """A brand's access to REX11."""
+
+    endpoint: HttpUrl = "https://sync.rex11.com/ws/v3prod/publicapiws.asmx"
+    web_address: str
+    user_name: str
+    password: Secret
+    time_zone: Annotated[str, AfterValidator(_zone)] = "America/New_York"
+    timeout: Duration = timedelta(seconds=60)
+    overlap: Duration = timedelta(hours=2)
+    """How far each read of statuses by date reaches back over the one before."""
+    receipt_at: list[TicketStatus] = [TicketStatus.ADDED_TO_INVENTORY]
+    """At which statuses a ticket's counts are read and judged."""
+    close: CloseSettings = CloseSettings()
+
+
+class SupplierSettings(_Model):
+    """SupplierDetails of every ticket: usually the brand itself."""
+
+    company_name: str | None = None
+    address1: str | None = None
+    address2: str | None = None
+    city: str | None = None
+    state: str | None = None
+    zip: str | None = None
+    country: str | None = None
+    phone: str | None = None
+    email: str | None = None
+
+
+def _warehouse(value: str) -> str:
+    name = value.strip().upper()
+    full = name if name.startswith("BERGEN LOGISTICS ") else f"BERGEN LOGISTICS {name}"
+    if full not in WAREHOUSES:
+        short = ", ".join(w.removeprefix("BERGEN LOGISTICS ") for w in WAREHOUSES)
+        raise ValueError(f"{value!r} is no warehouse of Bergen's; one of {short}")
+    return full
+
+
+Warehouse = Annotated[str, AfterValidator(_warehouse)]
+
+
+class AnnounceSettings(_Model):
+    """How returns become RMAs."""
+
+    warehouse: Warehouse = "BERGEN LOGISTICS NJ"
+    destinations: dict[str, Warehouse | None] = {}
+    """Loop destination id -> warehouse; null: not Bergen, leave those returns alone."""
+    po_template: str = "LR-{return_id}"
+    label_wait: Duration = timedelta(hours=1)
+    no_parcel_methods: list[str] | None = None
+    no_parcel_outcomes: list[str] | None = None
+    reason_codes: dict[str, str] = {}
+    expected_days: Annotated[int, Field(ge=0, le=365)] = 14
+    start: datetime | None = None
+    """Returns created before are left alone."""
+    supplier: SupplierSettings | None = None
+    check_products: bool = True
+    add_products: bool = False
+    """Whether a product unknown to REX11 may be added to it."""
+    product_poll: Duration = timedelta(minutes=2)
+    product_patience: Duration = timedelta(hours=24)
+    lost_ticket_wait: Duration = timedelta(minutes=2)
+    """After a lost answer: how long a ticket may still turn up by its PO before it is added
+    again."""
+
+    @field_validator("po_template")
+    @classmethod
+    def _has_id(cls, value: str) -> str:
+        try:
+            one, two = (value.format(return_id=i, order_name="") for i in ("1", "2"))
+        except (KeyError, IndexError, ValueError):
+            raise ValueError("may hold {return_id} and {order_name} only") from None
+        if one == two:
+            raise ValueError("must hold {return_id}: each return needs a PO of its own")
+        return value
+
+    @field_validator("start")
+    @classmethod
+    def _aware(cls, value: datetime | None) -> datetime | None:
+        return value.replace(tzinfo=UTC) if value and value.tzinfo is None else value
+
+
+class SettleSettings(_Model):
+    """How decisions become calls to Loop."""
+
+    concurrency: Annotated[int, Field(ge=1, le=64)] = 8
+    confirm_within: Duration = timedelta(hours=1)
+    """How long Loop may take from taking a process call to showing the return closed."""
+    lost_answer_wait: Duration = timedelta(minutes=15)
+    """After a process call whose answer was lost: how long Loop may still turn out to have
+    carried it out. Only if the return is then still open and untouched is it sent once more."""
+    fresh_within: Duration = timedelta(minutes=15)
+    """Nothing is processed unless Loop's list was walked to its end this recently."""
+
+
+class BrandSettings(_Model):
+    """One brand."""
+
+    name: str
+    mode: Literal["live", "shadow", "paused"] = "shadow"
+    loop: LoopSettings
+    rex11: Rex11Settings
+    announce: AnnounceSettings = AnnounceSettings()
+    settle: SettleSettings = SettleSettings()
+    criteria: str = "standard"
+    """Name of a preset, or path of a criteria file (relative to this file)."""
+    poll: Duration = timedelta(seconds=60)
+
+    def announce_rules(self) -> AnnounceRules:
+        """The settings as the domain takes them."""
+        a, default = self.announce, AnnounceRules()
+        supplier = Supplier(**a.supplier.model_dump()) if a.supplier else None
+        return AnnounceRules(
+            warehouse=a.warehouse,
+            destinations=a.destinations,
+            po_template=a.po_template,
+            no_parcel_methods=_words(a.no_parcel_methods, default.no_parcel_methods),
+            no_parcel_outcomes=_words(a.no_parcel_outcomes, default.no_parcel_outcomes),
+            label_wait=a.label_wait,
+            reason_codes=a.reason_codes,
+            expected_days=a.expected_days,
+            time_zone=self.rex11.time_zone,
+            start=a.start,
+            supplier=supplier,
+        )
+
+    def version(self) -> str:
+        """Content hash of the settings, without secrets: kept with every decision."""
+        plain = self.model_dump(mode="json")
+        return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def _words(given: list[str] | None, default: frozenset[str]) -> frozenset[str]:
+    return default if given is None else frozenset(w.strip().casefold() for w in given)
+
+
+class ServiceSettings(_Model):
+    """The service itself."""
+
+    database: str = "sqlite:///var/bergen-loop.db"
+    engine_database: str | None = None
+    """Where the engine keeps its schedules and queues; default: beside the ledger."""
+    host: str = "127.0.0.1"
+    port: Annotated[int, Field(ge=1, le=65535)] = 8800
+    public_url: HttpUrl | None = None
+    workers: Annotated[int, Field(ge=1, le=500)] = 32
+    """How many brands are synced at once on this machine."""
+    schedule: Duration = timedelta(seconds=5)
+    """How often it is looked which brands are due."""
+
+
+class Settings(_Model):
+    """The whole file."""
+
+    service: ServiceSettings = ServiceSettings()
+    brands: dict[Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,40}$")], BrandSettings]

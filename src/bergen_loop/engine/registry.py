@@ -1,0 +1,63 @@
+"""The brands of this process, connected when first needed."""
+
+from __future__ import annotations
+
+import threading
+from datetime import datetime
+from pathlib import Path
+
+import sqlalchemy as sa
+
+from bergen_loop.config import BrandSettings, Settings
+from bergen_loop.ledger.database import Ledger
+from bergen_loop.ledger.tables import BrandRow
+from bergen_loop.sync import brands
+from bergen_loop.sync.context import BrandContext
+
+
+class Registry:
+    """Settings, ledger, and a context per brand. Thread-safe."""
+
+    def __init__(self, settings: Settings, ledger: Ledger, folder: Path) -> None:
+        """`folder` is where relative paths in the settings start."""
+        self.settings = settings
+        self.ledger = ledger
+        self._folder = folder
+        self._lock = threading.Lock()
+        self._contexts: dict[str, BrandContext] = {}
+
+    def __contains__(self, brand: str) -> bool:
+        return brand in self.settings.brands
+
+    def brand(self, brand: str) -> BrandSettings:
+        """A brand's settings. KeyError for an unknown one."""
+        return self.settings.brands[brand]
+
+    def context(self, brand: str) -> BrandContext:
+        """The brand's context, made at the first call. ConfigError, KeyError."""
+        with self._lock:
+            if brand not in self._contexts:
+                self._contexts[brand] = brands.connect(
+                    brand, self.settings.brands[brand], self.ledger, self._folder
+                )
+            return self._contexts[brand]
+
+    def connect_all(self) -> None:
+        """Connect every brand now, so that a mistake shows at start. ConfigError."""
+        for brand in self.settings.brands:
+            self.context(brand)
+
+    def due(self, now: datetime) -> list[str]:
+        """Brands that are to be synced now, the longest overdue first."""
+        with self.ledger.read() as session:
+            rows = {row.brand: row for row in session.scalars(sa.select(BrandRow))}
+        wanted: list[tuple[datetime, str]] = []
+        for brand, settings in self.settings.brands.items():
+            if settings.mode == "paused":
+                continue
+            row = rows.get(brand)
+            if row is None:
+                wanted.append((datetime.min.replace(tzinfo=now.tzinfo), brand))
+            elif brands.is_due(now, row.next_due_at, row.nudged_at):
+                wanted.append((row.nudged_at or row.next_due_at or now, brand))
+        return [brand for _, brand in sorted(wanted)]

@@ -1,0 +1,104 @@
+"""The workflows DBOS runs. They take plain values and look the rest up in the engine's registry,
+so that any process with the same configuration can recover them."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime
+from typing import Any
+
+import structlog
+from dbos import DBOS, SetEnqueueOptions
+
+from bergen_loop.engine.registry import Registry
+from bergen_loop.ledger.locks import BrandBusy, LockLost
+from bergen_loop.sync import tick
+
+log = structlog.get_logger()
+
+SYNC_QUEUE = "brand-sync"
+KEEP_FINISHED = 3600.0
+"""Seconds for which DBOS's own record of a finished workflow is kept; the ledger is what
+remembers."""
+SWEEP = 1000
+
+_registry: Registry | None = None
+
+
+def use(registry: Registry | None) -> None:
+    """Set what the workflows of this process work with."""
+    global _registry
+    _registry = registry
+
+
+def registry() -> Registry:
+    if _registry is None:
+        raise RuntimeError("the engine has not been started in this process")
+    return _registry
+
+
+@DBOS.workflow()
+def sync_brand(brand: str) -> dict[str, Any]:
+    """One tick of a brand. The lock in the ledger, not the queue, makes it the only one."""
+    if brand not in registry():
+        return {"skipped": "no longer configured"}
+    ctx = registry().context(brand)
+    try:
+        with tick.holding(ctx):
+            tick.begin(ctx)
+            results = {name: _step(brand, name) for name in tick.STEPS}
+            tick.end(ctx, results)
+    except (BrandBusy, LockLost) as error:
+        log.info("sync left to another", brand=brand, why=str(error))
+        return {"busy": True}
+    return results
+
+
+@DBOS.step()
+def _step(brand: str, name: str) -> dict[str, Any]:
+    return tick.step(registry().context(brand), name)
+
+
+def enqueue(brand: str) -> None:
+    """Ask for a tick of a brand; one that is queued or running already serves as well."""
+    with SetEnqueueOptions(deduplication_id=brand, duplication_policy="return-existing"):
+        DBOS.enqueue_workflow(SYNC_QUEUE, sync_brand, brand)
+
+
+@DBOS.workflow()
+def schedule_due(_scheduled_at: datetime, _context: Any) -> None:
+    """Queue a tick for every brand whose time has come."""
+    _enqueue_due()
+
+
+@DBOS.step()
+def _enqueue_due() -> int:
+    due = registry().due(datetime.now(UTC))
+    for brand in due:
+        enqueue(brand)
+    return len(due)
+
+
+@DBOS.workflow()
+def sweep(_scheduled_at: datetime, _context: Any) -> None:
+    """Forget DBOS's records of workflows finished long ago."""
+    _sweep()
+
+
+@DBOS.step()
+def _sweep() -> int:
+    before = datetime.fromtimestamp(time.time() - KEEP_FINISHED, UTC).isoformat()
+    swept = 0
+    while True:
+        old = DBOS.list_workflows(
+            status=["SUCCESS", "ERROR", "CANCELLED"],
+            end_time=before,
+            limit=SWEEP,
+            load_input=False,
+            load_output=False,
+        )
+        if old:
+            DBOS.delete_workflows([w.workflow_id for w in old])
+        swept += len(old)
+        if len(old) < SWEEP:
+            return swept

@@ -1,0 +1,48 @@
+"""Domain objects to and from plain JSON."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any
+
+from pydantic import TypeAdapter
+
+from bergen_loop.domain.receipt import Receipt
+from bergen_loop.domain.returns import Return
+from bergen_loop.domain.rma import RmaItem
+
+_RETURN = TypeAdapter(Return)
+_RECEIPT = TypeAdapter(Receipt)
+_ITEM = TypeAdapter(RmaItem)
+
+
+def dump_return(value: Return) -> dict[str, Any]:
+    """A return as plain JSON; money as decimal strings, times as ISO 8601 UTC."""
+    return _RETURN.dump_python(value, mode="json")
+
+
+def load_return(data: dict[str, Any]) -> Return:
+    """The inverse of `dump_return`."""
+    return _RETURN.validate_python(data)
+
+
+def dump_receipt(value: Receipt) -> dict[str, Any]:
+    """A receipt as plain JSON."""
+    return _RECEIPT.dump_python(value, mode="json")
+
+
+def load_receipt(data: dict[str, Any]) -> Receipt:
+    """The inverse of `dump_receipt`."""
+    return _RECEIPT.validate_python(data)
+
+
+def dump_item(value: RmaItem) -> dict[str, Any]:
+    """An RMA item as plain JSON."""
+    return _ITEM.dump_python(value, mode="json")
+
+
+def digest(data: object) -> str:
+    """SHA-256 of the canonical JSON of plain data."""
+    text = json.dumps(data, sort_keys=True, separators=(",", ":"), default=str)
+    return hashlib.sha256(text.encode()).hexdigest()

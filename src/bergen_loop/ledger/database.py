@@ -1,0 +1,88 @@
+"""Opening the ledger's database, and bringing it to the current schema."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import event
+from sqlalchemy.orm import Session, sessionmaker
+
+_PRAGMAS = (
+    "journal_mode=WAL",
+    "synchronous=FULL",  # an intent must survive a power cut, not only a crash
+    "foreign_keys=ON",
+    "busy_timeout=30000",
+)
+
+
+class Ledger:
+    """A handle on the database. Thread-safe; one per process."""
+
+    def __init__(self, url: str, *, pool_size: int = 20) -> None:
+        """`url` is an SQLAlchemy URL: `sqlite:///path` or `postgresql+psycopg://...`."""
+        self.url = sa.make_url(url)
+        if self.is_sqlite and self.url.database:
+            Path(self.url.database).parent.mkdir(parents=True, exist_ok=True)
+        self.engine = _engine(self.url, pool_size)
+        self._readers = sessionmaker(self.engine, expire_on_commit=False)
+        self._writers = sessionmaker(
+            self.engine.execution_options(bergen_write=True), expire_on_commit=False
+        )
+
+    @property
+    def is_sqlite(self) -> bool:
+        return self.url.get_backend_name() == "sqlite"
+
+    @contextmanager
+    def write(self) -> Generator[Session]:
+        """One transaction that writes: committed at the end, rolled back on an error."""
+        with self._writers.begin() as session:
+            yield session
+
+    @contextmanager
+    def read(self) -> Generator[Session]:
+        """A session for reading; nothing is committed."""
+        with self._readers() as session:
+            yield session
+
+    def migrate(self) -> None:
+        """Bring the schema to the newest version. Safe to call from several processes."""
+        config = Config()
+        config.set_main_option("script_location", "bergen_loop:ledger/migrations")
+        with self.engine.execution_options(bergen_write=True).begin() as connection:
+            if not self.is_sqlite:
+                # One migrator at a time; the lock goes with the transaction.
+                connection.execute(sa.text("SELECT pg_advisory_xact_lock(73170001)"))
+            config.attributes["connection"] = connection
+            command.upgrade(config, "head")
+
+    def close(self) -> None:
+        self.engine.dispose()
+
+
+def _engine(url: sa.URL, pool_size: int) -> sa.Engine:
+    if url.get_backend_name() != "sqlite":
+        return sa.create_engine(
+            url, pool_size=pool_size, max_overflow=pool_size, pool_pre_ping=True
+        )
+    engine = sa.create_engine(url, pool_size=pool_size, max_overflow=pool_size)
+
+    @event.listens_for(engine, "connect")
+    def _connected(connection: Any, _record: Any) -> None:  # pyright: ignore[reportUnusedFunction]
+        connection.isolation_level = None  # the driver must not begin by itself; _begun does
+        for pragma in _PRAGMAS:
+            connection.execute(f"PRAGMA {pragma}")
+
+    @event.listens_for(engine, "begin")
+    def _begun(connection: sa.Connection) -> None:  # pyright: ignore[reportUnusedFunction]
+        # A writer takes the lock at once: one that starts as a reader could fail half-way.
+        write = connection.get_execution_options().get("bergen_write")
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
+
+    return engine

@@ -1,0 +1,198 @@
+"""Returns, their RMAs and receipts: queries the flows and views share."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Any, TypeVar
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from bergen_loop.domain.lifecycle import Stage
+from bergen_loop.domain.receipt import Receipt
+from bergen_loop.domain.returns import Return
+from bergen_loop.ledger.codec import dump_receipt, load_receipt
+from bergen_loop.ledger.tables import (
+    BrandRow,
+    CursorRow,
+    DecisionRow,
+    EffectRow,
+    LineRow,
+    ReceiptRow,
+    ReturnRow,
+    RmaRow,
+)
+
+T = TypeVar("T")
+
+IN_CHUNK = 500
+"""How many values one IN list takes: SQLite limits the variables of a statement."""
+
+
+def by_ids(session: Session, brand: str, return_ids: Iterable[str]) -> dict[str, ReturnRow]:
+    """Known returns of a brand by Loop's id."""
+    found: dict[str, ReturnRow] = {}
+    for chunk in chunks(list(return_ids), IN_CHUNK):
+        rows = session.scalars(
+            sa.select(ReturnRow).where(ReturnRow.brand == brand, ReturnRow.return_id.in_(chunk))
+        )
+        found.update((row.return_id, row) for row in rows)
+    return found
+
+
+def by_id(session: Session, brand: str, return_id: str) -> ReturnRow | None:
+    """One return by Loop's id."""
+    return by_ids(session, brand, [return_id]).get(return_id)
+
+
+def due(
+    session: Session, brand: str, stages: Sequence[Stage], now: datetime, limit: int
+) -> list[ReturnRow]:
+    """Returns in these stages whose time has come and which nothing holds, oldest first."""
+    return list(
+        session.scalars(
+            sa.select(ReturnRow)
+            .where(
+                ReturnRow.brand == brand,
+                ReturnRow.stage.in_(stages),
+                ReturnRow.held.is_(False),
+                ReturnRow.due_at <= now,
+            )
+            .order_by(ReturnRow.due_at, ReturnRow.id)
+            .limit(limit)
+        )
+    )
+
+
+def rmas_of(session: Session, return_pks: Sequence[int]) -> dict[int, list[RmaRow]]:
+    """RMAs by return, in the order they were made."""
+    return _grouped(session, RmaRow, RmaRow.return_pk, return_pks)
+
+
+def settlements_of(session: Session, return_pks: Sequence[int]) -> dict[int, EffectRow]:
+    """The settling effect (process, flag, remove_lines) of each return that has one."""
+    grouped: dict[int, list[EffectRow]] = _grouped(
+        session, EffectRow, EffectRow.return_pk, return_pks
+    )
+    return {
+        pk: effect
+        for pk, effects in grouped.items()
+        for effect in effects
+        if effect.key.startswith("settle:")
+    }
+
+
+def _grouped(
+    session: Session, table: Any, column: Any, return_pks: Sequence[int]
+) -> dict[int, list[Any]]:
+    found: dict[int, list[Any]] = defaultdict(list)
+    for chunk in chunks(return_pks, IN_CHUNK):
+        for row in session.scalars(sa.select(table).where(column.in_(chunk)).order_by(table.id)):
+            found[row.return_pk].append(row)
+    return found
+
+
+def rmas_by_ticket(session: Session, brand: str, ticket_ids: Sequence[str]) -> dict[str, RmaRow]:
+    """Known RMAs by ticket id."""
+    found: dict[str, RmaRow] = {}
+    for chunk in chunks(ticket_ids, IN_CHUNK):
+        rows = session.scalars(
+            sa.select(RmaRow).where(RmaRow.brand == brand, RmaRow.ticket_id.in_(chunk))
+        )
+        found.update((row.ticket_id, row) for row in rows if row.ticket_id)
+    return found
+
+
+def latest_receipts(session: Session, rma_pks: Sequence[int]) -> dict[int, ReceiptRow]:
+    """The newest receipt of each RMA that has one."""
+    found: dict[int, ReceiptRow] = {}
+    for chunk in chunks(rma_pks, IN_CHUNK):
+        rows = session.scalars(
+            sa.select(ReceiptRow).where(ReceiptRow.rma_pk.in_(chunk)).order_by(ReceiptRow.id)
+        )
+        found.update((row.rma_pk, row) for row in rows)
+    return found
+
+
+def receipts_with_rows(
+    session: Session, rmas: Sequence[RmaRow]
+) -> list[tuple[ReceiptRow, Receipt]]:
+    """The newest receipt of each of a return's RMAs, parsed."""
+    rows = latest_receipts(session, [rma.id for rma in rmas])
+    return [(row, load_receipt(row.content)) for row in rows.values()]
+
+
+def add_receipt(
+    session: Session, rma: RmaRow, receipt: Receipt, content_hash: str, now: datetime
+) -> ReceiptRow | None:
+    """Store a receipt; None where the very same one is stored already."""
+    known = session.scalar(
+        sa.select(ReceiptRow.id).where(
+            ReceiptRow.rma_pk == rma.id, ReceiptRow.content_hash == content_hash
+        )
+    )
+    if known:
+        return None
+    row = ReceiptRow(
+        rma_pk=rma.id, read_at=now, content=dump_receipt(receipt), content_hash=content_hash
+    )
+    session.add(row)
+    session.flush()
+    return row
+
+
+def replace_lines(session: Session, return_pk: int, return_: Return) -> None:
+    """Make the stored units those of `return_`."""
+    session.execute(sa.delete(LineRow).where(LineRow.return_pk == return_pk))
+    session.add_all(
+        LineRow(
+            return_pk=return_pk,
+            line_item_id=line.line_item_id,
+            sku=line.sku,
+            barcode=line.barcode,
+            title=line.title,
+            outcome=line.outcome,
+            reason=line.reason,
+            price=str(line.price) if line.price is not None else None,
+        )
+        for line in return_.lines
+    )
+
+
+def latest_decision(session: Session, return_pk: int) -> DecisionRow | None:
+    """The newest decision about a return."""
+    return session.scalar(
+        sa.select(DecisionRow)
+        .where(DecisionRow.return_pk == return_pk)
+        .order_by(DecisionRow.id.desc())
+        .limit(1)
+    )
+
+
+def cursor(session: Session, brand: str, name: str) -> datetime | None:
+    """How far a recurring read has come."""
+    row = session.get(CursorRow, (brand, name))
+    return row.value if row else None
+
+
+def set_cursor(session: Session, brand: str, name: str, value: datetime) -> None:
+    """Remember how far a recurring read has come."""
+    session.merge(CursorRow(brand=brand, name=name, value=value))
+
+
+def brand_row(session: Session, brand: str) -> BrandRow:
+    """The brand's memory, created empty where there is none."""
+    row = session.get(BrandRow, brand)
+    if row is None:
+        row = BrandRow(brand=brand)
+        session.add(row)
+        session.flush()
+    return row
+
+
+def chunks(values: Sequence[T], size: int) -> Iterable[Sequence[T]]:
+    """`values` in pieces of at most `size`."""
+    for start in range(0, len(values), size):
+        yield values[start : start + size]

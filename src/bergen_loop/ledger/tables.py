@@ -1,0 +1,348 @@
+"""The tables. Times are UTC; JSON columns hold plain JSON. Migrations: `ledger/migrations`."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlalchemy.types import TypeDecorator
+
+
+class UtcTime(TypeDecorator[datetime]):
+    """An aware UTC datetime; SQLite has no zones, so it is stored naive there."""
+
+    impl = sa.DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: sa.Dialect) -> datetime | None:
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError(f"a time without zone cannot go into the ledger: {value!r}")
+        value = value.astimezone(UTC)
+        return value.replace(tzinfo=None) if dialect.name == "sqlite" else value
+
+    def process_result_value(self, value: datetime | None, dialect: sa.Dialect) -> datetime | None:
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+Json = dict[str, Any]
+BigId = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+
+
+class Base(DeclarativeBase):
+    """Naming constraints makes migrations the same on both databases."""
+
+    metadata = sa.MetaData(
+        naming_convention={
+            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+    type_annotation_map = {  # noqa: RUF012 - SQLAlchemy's own convention
+        datetime: UtcTime,
+        Json: sa.JSON,
+        list[Any]: sa.JSON,
+    }
+
+
+class BrandRow(Base):
+    """What is remembered of a brand between syncs; its settings are configuration."""
+
+    __tablename__ = "brands"
+
+    brand: Mapped[str] = mapped_column(primary_key=True)
+    config_version: Mapped[str | None]
+    last_sync_started_at: Mapped[datetime | None]
+    last_sync_finished_at: Mapped[datetime | None]
+    last_sync_ok: Mapped[bool | None]
+    last_sync_error: Mapped[str | None]
+    last_pull_at: Mapped[datetime | None]
+    """When Loop's list was last walked to its end: decisions need a fresh one."""
+    nudged_at: Mapped[datetime | None]
+    """A webhook asked for a sync; cleared by the sync that starts after it."""
+    next_due_at: Mapped[datetime | None]
+    epoch: Mapped[int] = mapped_column(default=0)
+    """Counts the holders of the brand's lock: an earlier holder can write no intent any more."""
+
+
+class ReturnRow(Base):
+    """One return, where it stands, and when it reached each moment."""
+
+    __tablename__ = "returns"
+    __table_args__ = (
+        sa.UniqueConstraint("brand", "return_id"),
+        sa.Index("ix_returns_work", "brand", "stage", "held", "due_at"),
+        sa.Index("ix_returns_order", "brand", "order_name"),
+        sa.Index("ix_returns_tracking", "brand", "tracking_number"),
+        sa.Index("ix_returns_customer", "brand", "customer_email"),
+    )
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True, autoincrement=True)
+    brand: Mapped[str]
+    return_id: Mapped[str]
+    stage: Mapped[str]
+    held: Mapped[bool] = mapped_column(default=False)
+    """True while an item of the attention list blocks it."""
+    due_at: Mapped[datetime | None]
+    """The next time a flow should look at it; None: when something happens to it."""
+    loop_state: Mapped[str]
+    order_name: Mapped[str | None]
+    customer_email: Mapped[str | None]
+    tracking_number: Mapped[str | None]
+    outcome: Mapped[str | None]
+    currency: Mapped[str | None]
+    total: Mapped[str | None]
+    """Money as Loop's decimal string."""
+    content: Mapped[Json]
+    """The return as `domain.Return`, in JSON."""
+    content_hash: Mapped[str]
+    loop_updated_at: Mapped[datetime]
+    submitted_at: Mapped[datetime]
+    seen_at: Mapped[datetime]
+    announced_at: Mapped[datetime | None]
+    received_at: Mapped[datetime | None]
+    decided_at: Mapped[datetime | None]
+    settled_at: Mapped[datetime | None]
+    """When Loop was seen to show it closed (or in review after our flag)."""
+    rma_closed_at: Mapped[datetime | None]
+    completed_at: Mapped[datetime | None]
+
+
+class LineRow(Base):
+    """The units of a return, for search and side-by-side views."""
+
+    __tablename__ = "return_lines"
+    __table_args__ = (sa.Index("ix_return_lines_sku", "sku"),)
+
+    return_pk: Mapped[int] = mapped_column(
+        BigId, sa.ForeignKey("returns.id", ondelete="CASCADE"), primary_key=True
+    )
+    line_item_id: Mapped[str] = mapped_column(primary_key=True)
+    sku: Mapped[str | None]
+    barcode: Mapped[str | None]
+    title: Mapped[str | None]
+    outcome: Mapped[str | None]
+    reason: Mapped[str | None]
+    price: Mapped[str | None]
+
+
+class RmaRow(Base):
+    """One RMA (ticket) of a return. `customer_po` is chosen before the call (I3)."""
+
+    __tablename__ = "rmas"
+    __table_args__ = (
+        sa.UniqueConstraint("brand", "customer_po"),
+        sa.UniqueConstraint("brand", "ticket_id"),
+        sa.Index("ix_rmas_return", "return_pk"),
+        sa.Index("ix_rmas_to_read", "brand", "to_read"),
+    )
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True, autoincrement=True)
+    brand: Mapped[str]
+    return_pk: Mapped[int] = mapped_column(BigId, sa.ForeignKey("returns.id", ondelete="CASCADE"))
+    parcel: Mapped[int] = mapped_column(default=1)
+    customer_po: Mapped[str]
+    ticket_id: Mapped[str | None]
+    warehouse: Mapped[str]
+    items: Mapped[list[Any]]
+    tracking_numbers: Mapped[list[Any]]
+    ticket_status: Mapped[str | None]
+    status_seen_at: Mapped[datetime | None]
+    to_read: Mapped[bool] = mapped_column(default=False)
+    """The ticket has come to a status at which its counts are to be read."""
+    read_status: Mapped[str | None]
+    """The status at which it was last read: a changed ticket is read once."""
+    created_at: Mapped[datetime]
+    confirmed_at: Mapped[datetime | None]
+    closed_at: Mapped[datetime | None]
+    close_evidence: Mapped[str | None]
+
+
+class ReceiptRow(Base):
+    """A ticket as read at a time; a growing receipt gives several."""
+
+    __tablename__ = "receipts"
+    __table_args__ = (sa.UniqueConstraint("rma_pk", "content_hash"),)
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True, autoincrement=True)
+    rma_pk: Mapped[int] = mapped_column(BigId, sa.ForeignKey("rmas.id", ondelete="CASCADE"))
+    read_at: Mapped[datetime]
+    content: Mapped[Json]
+    content_hash: Mapped[str]
+
+
+class DecisionRow(Base):
+    """A decision with all that explains it: receipt, rule, facts, versions (I7)."""
+
+    __tablename__ = "decisions"
+    __table_args__ = (sa.Index("ix_decisions_return", "return_pk"),)
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True, autoincrement=True)
+    brand: Mapped[str]
+    return_pk: Mapped[int] = mapped_column(BigId, sa.ForeignKey("returns.id", ondelete="CASCADE"))
+    decided_at: Mapped[datetime]
+    outcome: Mapped[str]
+    rule: Mapped[str]
+    reason: Mapped[str]
+    note: Mapped[str | None]
+    wait_until: Mapped[datetime | None]
+    line_item_ids: Mapped[list[Any]]
+    criteria_version: Mapped[str]
+    config_version: Mapped[str]
+    facts: Mapped[Json]
+    receipt_ids: Mapped[list[Any]]
+    shadow: Mapped[bool] = mapped_column(default=False)
+    by: Mapped[str] = mapped_column(default="bergen-loop")
+
+
+class EffectRow(Base):
+    """The intent and outcome of a call that changes something outside.
+
+    `key` is unique per brand, and process, flag and remove_lines share one key per return
+    (`settle:ID`): that constraint is what makes I1 hold.
+    """
+
+    __tablename__ = "effects"
+    __table_args__ = (
+        sa.UniqueConstraint("brand", "key"),
+        sa.Index("ix_effects_open", "brand", "kind", "state"),
+        sa.Index("ix_effects_return", "return_pk"),
+    )
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True, autoincrement=True)
+    brand: Mapped[str]
+    return_pk: Mapped[int | None] = mapped_column(
+        BigId, sa.ForeignKey("returns.id", ondelete="CASCADE")
+    )
+    key: Mapped[str]
+    kind: Mapped[str]
+    state: Mapped[str]
+    attempts: Mapped[int] = mapped_column(default=1)
+    payload: Mapped[Json]
+    intended_at: Mapped[datetime]
+    doubt_since: Mapped[datetime | None]
+    """Since when its outcome is unknown and being looked for."""
+    finished_at: Mapped[datetime | None]
+    outcome: Mapped[str | None]
+    """In words: what the system answered, or what looking showed."""
+
+
+class JournalRow(Base):
+    """Append-only: who did what, when and why (I7)."""
+
+    __tablename__ = "journal"
+    __table_args__ = (
+        sa.Index("ix_journal_return", "return_pk", "id"),
+        sa.Index("ix_journal_brand", "brand", "id"),
+    )
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True, autoincrement=True)
+    at: Mapped[datetime]
+    brand: Mapped[str | None]
+    return_pk: Mapped[int | None] = mapped_column(BigId)
+    who: Mapped[str]
+    what: Mapped[str]
+    why: Mapped[str]
+    data: Mapped[Json]
+
+
+class RawRow(Base):
+    """A payload that could not be understood, kept as it came."""
+
+    __tablename__ = "raw_payloads"
+    __table_args__ = (sa.UniqueConstraint("brand", "source", "digest"),)
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True, autoincrement=True)
+    brand: Mapped[str]
+    source: Mapped[str]
+    digest: Mapped[str]
+    at: Mapped[datetime]
+    problem: Mapped[str]
+    return_id: Mapped[str | None]
+    body: Mapped[str] = mapped_column(sa.Text)
+
+
+class CursorRow(Base):
+    """How far a recurring read has come."""
+
+    __tablename__ = "cursors"
+
+    brand: Mapped[str] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(primary_key=True)
+    value: Mapped[datetime]
+
+
+class ProductRow(Base):
+    """Whether the warehouse knows a product (asked once, then remembered)."""
+
+    __tablename__ = "products"
+
+    brand: Mapped[str] = mapped_column(primary_key=True)
+    upc: Mapped[str] = mapped_column(primary_key=True)
+    state: Mapped[str]
+    checked_at: Mapped[datetime]
+    since: Mapped[datetime]
+    """When it came into this state."""
+
+
+class AttentionRow(Base):
+    """Something a person has to look at. At most one open item per `open_key`."""
+
+    __tablename__ = "attention"
+    __table_args__ = (
+        sa.UniqueConstraint("brand", "open_key"),
+        sa.Index("ix_attention_open", "resolved_at", "brand"),
+        sa.Index("ix_attention_return", "return_pk"),
+    )
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True, autoincrement=True)
+    brand: Mapped[str]
+    return_pk: Mapped[int | None] = mapped_column(
+        BigId, sa.ForeignKey("returns.id", ondelete="CASCADE")
+    )
+    kind: Mapped[str]
+    open_key: Mapped[str | None]
+    reason: Mapped[str]
+    tried: Mapped[str]
+    blocking: Mapped[bool] = mapped_column(default=True)
+    opened_at: Mapped[datetime]
+    resolved_at: Mapped[datetime | None]
+    resolved_by: Mapped[str | None]
+    resolution: Mapped[str | None]
+
+
+class WebhookRow(Base):
+    """A verified webhook delivery, kept until it has been acted on; its digest tells repeats."""
+
+    __tablename__ = "webhooks"
+    __table_args__ = (
+        sa.UniqueConstraint("brand", "digest"),
+        sa.Index("ix_webhooks_todo", "brand", "handled_at"),
+    )
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True, autoincrement=True)
+    brand: Mapped[str]
+    digest: Mapped[str]
+    received_at: Mapped[datetime]
+    topic: Mapped[str]
+    trigger: Mapped[str]
+    return_id: Mapped[str | None]
+    body: Mapped[str] = mapped_column(sa.Text)
+    handled_at: Mapped[datetime | None]
+
+
+class CounterRow(Base):
+    """Counts that must survive a restart: calls by kind and outcome, refused webhooks."""
+
+    __tablename__ = "counters"
+
+    brand: Mapped[str] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(primary_key=True)
+    value: Mapped[int]

@@ -1,0 +1,105 @@
+"""From configuration to what the flows work with."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+
+from bergen_loop.bergen.rex11 import Rex11Config, Rex11Warehouse
+from bergen_loop.bergen.rex11.close import CloseStrategy, ConfirmFinished, FileDrop, HttpCall
+from bergen_loop.bergen.rex11.config import Timeouts as Rex11Timeouts
+from bergen_loop.config import BrandSettings, ConfigError, Problem
+from bergen_loop.domain.criteria import PRESETS, Criteria, CriteriaError, load_criteria, preset
+from bergen_loop.ledger.database import Ledger
+from bergen_loop.loop.client import LoopClient
+from bergen_loop.loop.limiter import limiter_for
+from bergen_loop.loop.transport import Timeouts as LoopTimeouts
+from bergen_loop.sync.context import BrandContext
+
+
+def connect(brand: str, settings: BrandSettings, ledger: Ledger, folder: Path) -> BrandContext:
+    """A brand's context. `folder` is where relative paths of its settings start.
+    Raises ConfigError for criteria that cannot be used."""
+    return BrandContext(
+        brand=brand,
+        settings=settings,
+        ledger=ledger,
+        loop=loop_client(brand, settings),
+        warehouse=rex11_warehouse(brand, settings),
+        criteria=criteria(brand, settings, folder),
+    )
+
+
+def loop_client(brand: str, settings: BrandSettings) -> LoopClient:
+    """The brand's Loop client, sharing the limiter of everything that uses its key."""
+    key = settings.loop.api_key.get_secret_value()
+    return LoopClient(
+        brand=brand,
+        api_key=key,
+        base_url=settings.loop.base_url,
+        version=settings.loop.version,
+        limiter=limiter_for(key, settings.loop.calls_per_minute),
+        timeouts=LoopTimeouts(read=settings.loop.timeout.total_seconds()),
+        time_format=settings.loop.date_format,
+    )
+
+
+def rex11_warehouse(brand: str, settings: BrandSettings) -> Rex11Warehouse:
+    """The brand's REX11 account."""
+    rex11 = settings.rex11
+    config = Rex11Config(
+        endpoint=rex11.endpoint,
+        web_address=rex11.web_address,
+        user_name=rex11.user_name,
+        password=rex11.password.get_secret_value(),
+        zone=rex11.time_zone,
+        timeouts=Rex11Timeouts(read=rex11.timeout.total_seconds()),
+    )
+    return Rex11Warehouse(brand, config, close_strategy=_close_strategy(settings))
+
+
+def _close_strategy(settings: BrandSettings) -> CloseStrategy:
+    close = settings.rex11.close
+    if close.strategy == "file" and close.folder:
+        return FileDrop(close.folder)
+    if close.strategy == "http" and close.url:
+        return HttpCall(close.url)
+    return ConfirmFinished()
+
+
+def criteria(brand: str, settings: BrandSettings, folder: Path) -> Criteria:
+    """The brand's receipt criteria: a preset by name, or a file."""
+    if settings.criteria in PRESETS:
+        return preset(settings.criteria)
+    path = folder / settings.criteria
+    field = f"brands.{brand}.criteria"
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "not UTF-8 text"
+        raise ConfigError(
+            [
+                Problem(
+                    str(path),
+                    1,
+                    1,
+                    field,
+                    f"the criteria file cannot be read: {reason}",
+                    f"name a file, or a preset: {', '.join(PRESETS)}",
+                )
+            ]
+        ) from None
+    try:
+        return load_criteria(text, source=str(path))
+    except CriteriaError as error:
+        raise ConfigError(
+            [
+                Problem(str(path), p.line, p.column, p.field, p.message, p.remedy)
+                for p in error.problems
+            ]
+        ) from None
+
+
+def is_due(now: datetime, next_due_at: datetime | None, nudged_at: datetime | None) -> bool:
+    """Whether a brand is to be synced now."""
+    return nudged_at is not None or next_due_at is None or next_due_at <= now

@@ -1,0 +1,95 @@
+"""Moments 6 and 7: the RMA is closed in Bergen, and the return is complete."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sqlalchemy.orm import Session
+
+from bergen_loop.domain.lifecycle import Stage
+from bergen_loop.domain.rma import CloseEvidence, TicketStatus
+from bergen_loop.ledger import journal, returns
+from bergen_loop.ledger.tables import ReturnRow, RmaRow
+from bergen_loop.sync.context import BrandContext
+from bergen_loop.sync.intake import enter
+
+PER_TICK = 1000
+
+
+@dataclass(slots=True)
+class Closed:
+    """What a close step did."""
+
+    rmas: int = 0
+    complete: int = 0
+    waiting: int = 0
+
+
+def run(ctx: BrandContext) -> Closed:
+    """Close the RMAs of returns that Loop shows closed."""
+    result = Closed()
+    with ctx.ledger.read() as session:
+        rows = returns.due(session, ctx.brand, [Stage.CLOSING], ctx.now(), PER_TICK)
+        rmas = returns.rmas_of(session, [row.id for row in rows])
+    todo = [rma for row in rows for rma in rmas.get(row.id, []) if not rma.closed_at]
+    evidence = dict(
+        zip(
+            (rma.id for rma in todo),
+            ctx.in_parallel(lambda rma: _close(ctx, rma), todo),
+            strict=True,
+        )
+    )
+    ctx.boundary("closed in Bergen")
+    with ctx.ledger.write() as session:
+        for row in rows:
+            _record(ctx, session, session.get_one(ReturnRow, row.id), evidence, result)
+    return result
+
+
+def _close(ctx: BrandContext, rma: RmaRow) -> CloseEvidence:
+    if rma.ticket_id is None:
+        return CloseEvidence(closed=True, evidence="no ticket was ever made")
+    known = {s.value for s in TicketStatus}
+    status = TicketStatus(rma.ticket_status) if rma.ticket_status in known else None
+    return ctx.warehouse.close_rma(rma.ticket_id, status, rma.status_seen_at)
+
+
+def _record(
+    ctx: BrandContext,
+    session: Session,
+    row: ReturnRow,
+    evidence: dict[int, CloseEvidence],
+    result: Closed,
+) -> None:
+    if row.stage != Stage.CLOSING:
+        return
+    now = ctx.now()
+    rmas = returns.rmas_of(session, [row.id]).get(row.id, [])
+    for rma in rmas:
+        found = evidence.get(rma.id)
+        if rma.closed_at or found is None:
+            continue
+        rma.close_evidence = found.evidence
+        if found.closed:
+            rma.closed_at = now
+            result.rmas += 1
+            journal.record(
+                session,
+                now,
+                "RMA closed",
+                found.evidence,
+                brand=ctx.brand,
+                return_pk=row.id,
+                data={"ticket": rma.ticket_id},
+            )
+    if all(rma.closed_at for rma in rmas):
+        row.rma_closed_at = now
+        enter(row, Stage.COMPLETE, now)
+        journal.record(
+            session, now, "complete", "closed in Loop and in Bergen", brand=ctx.brand,
+            return_pk=row.id,
+        )  # fmt: skip
+        result.complete += 1
+    else:
+        row.due_at = None  # the ticket's next change makes it due
+        result.waiting += 1

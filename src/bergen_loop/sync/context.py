@@ -1,0 +1,132 @@
+"""What a flow works with, for one brand."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Callable, Generator, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import TypeVar
+
+import structlog
+from sqlalchemy.orm import Session
+
+from bergen_loop.bergen.port import WarehousePort
+from bergen_loop.config import BrandSettings
+from bergen_loop.domain.announce import AnnounceRules
+from bergen_loop.domain.criteria import Criteria
+from bergen_loop.ledger import attention, journal, locks
+from bergen_loop.ledger.codec import digest
+from bergen_loop.ledger.database import Ledger
+from bergen_loop.ledger.tables import ReturnRow
+from bergen_loop.loop.client import LoopClient
+
+A = TypeVar("A")
+B = TypeVar("B")
+
+log = structlog.get_logger()
+
+
+class Counts:
+    """Thread-safe counts of a tick, written to the ledger at its end."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._counts: Counter[str] = Counter()
+
+    def add(self, name: str, by: int = 1) -> None:
+        with self._lock:
+            self._counts[name] += by
+
+    def take(self) -> dict[str, int]:
+        """All counts so far; starts again from zero."""
+        with self._lock:
+            counts, self._counts = dict(self._counts), Counter()
+        return counts
+
+
+def utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+@dataclass(slots=True)
+class BrandContext:
+    """A brand's settings, connections and memory."""
+
+    brand: str
+    settings: BrandSettings
+    ledger: Ledger
+    loop: LoopClient
+    warehouse: WarehousePort
+    criteria: Criteria
+    counts: Counts = field(default_factory=Counts)
+    now: Callable[[], datetime] = utc_now
+    epoch: int | None = None
+    """The fence of the lock this tick holds."""
+    boundary: Callable[[str], None] = lambda _name: None
+    """Called at every point where a crash must be survivable; tests put one there."""
+
+    @property
+    def rules(self) -> AnnounceRules:
+        return self.settings.announce_rules()
+
+    @property
+    def live(self) -> bool:
+        """Whether decisions are acted on (else they are only journaled)."""
+        return self.settings.mode == "live"
+
+    def in_parallel(self, work: Callable[[A], B], items: Sequence[A]) -> list[B]:
+        """`work` on every item with the brand's bounded concurrency, results in order."""
+        if len(items) <= 1:
+            return [work(item) for item in items]
+        with ThreadPoolExecutor(min(len(items), self.settings.settle.concurrency)) as pool:
+            return list(pool.map(work, items))
+
+    def batches(self, items: Sequence[A]) -> Iterable[Sequence[A]]:
+        """Items in batches of the brand's concurrency: at most one batch is in doubt after a
+        crash."""
+        size = self.settings.settle.concurrency
+        return (items[start : start + size] for start in range(0, len(items), size))
+
+    @contextmanager
+    def acting(self) -> Generator[Session]:
+        """A transaction that writes intents: refused when another sync has taken over."""
+        with self.ledger.write() as session:
+            locks.fence(session, self.brand, self.epoch)
+            yield session
+
+    def keep_raw(self, source: str, body: str, problem: str, return_id: str | None = None) -> None:
+        """Keep a payload that could not be understood."""
+        with self.ledger.write() as session:
+            journal.keep_raw(
+                session,
+                self.now(),
+                brand=self.brand,
+                source=source,
+                digest=digest(body),
+                body=body,
+                problem=problem,
+                return_id=return_id,
+            )
+
+    def needs_person(
+        self, row_pk: int, kind: str, reason: str, tried: str = "", *, raw: str | None = None
+    ) -> None:
+        """Put a return on the attention list, in a transaction of its own."""
+        with self.ledger.write() as session:
+            row = session.get_one(ReturnRow, row_pk)
+            attention.raise_item(
+                session,
+                self.now(),
+                brand=self.brand,
+                kind=kind,
+                reason=reason,
+                tried=tried,
+                row=row,
+            )
+            return_id = row.return_id
+        if raw:
+            self.keep_raw(kind, raw, reason, return_id)

@@ -1,0 +1,410 @@
+"""Moments 1 and 2: learn of returns by walking Loop's list of what changed.
+
+Webhooks only say "look now"; what a return is, is always read from Loop's API. So a webhook
+that is forged, lost, late or repeated can do no more than cost a pull.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from bergen_loop.domain.announce import ready_at, why_not_announced
+from bergen_loop.domain.lifecycle import Move, Stage, Standing, follow_loop
+from bergen_loop.domain.returns import LoopState, Return
+from bergen_loop.ledger import attention, journal, returns
+from bergen_loop.ledger.codec import digest, dump_return, load_return
+from bergen_loop.ledger.effects import OPEN, EffectState
+from bergen_loop.ledger.tables import (
+    EffectRow,
+    ReceiptRow,
+    ReturnRow,
+    RmaRow,
+    WebhookRow,
+)
+from bergen_loop.loop.models import ParsedReturn
+from bergen_loop.sync import confirm
+from bergen_loop.sync.context import BrandContext
+
+CURSOR = "loop.updated_at"
+PASSES: tuple[str | None, ...] = (None, "cancelled", "review")
+"""Without a state Loop lists open, closed and expired returns only."""
+STEP = timedelta(days=30)
+"""A long backfill moves its cursor this often, so that it resumes where a crash left it."""
+SMALLEST = timedelta(minutes=1)
+AHEAD = timedelta(minutes=5)
+"""`to` is set this far ahead, against a clock of ours that is behind Loop's."""
+
+
+@dataclass(slots=True)
+class Pulled:
+    """What a pull brought."""
+
+    listed: int = 0
+    changed: int = 0
+    unreadable: int = 0
+
+
+def pull(ctx: BrandContext) -> Pulled:
+    """Walk everything updated since the last pull, with an overlap, and take it in."""
+    result = Pulled()
+    started = ctx.now()
+    with ctx.ledger.read() as session:
+        cursor = returns.cursor(session, ctx.brand, CURSOR)
+    since = (cursor - ctx.settings.loop.overlap) if cursor else started - ctx.settings.loop.backfill
+    while since < started:
+        until = min(since + STEP, started)
+        last = until == started
+        _walk(ctx, since, until + AHEAD if last else until, result)
+        with ctx.ledger.write() as session:
+            returns.set_cursor(session, ctx.brand, CURSOR, until)
+            if last:
+                returns.brand_row(session, ctx.brand).last_pull_at = started
+        since = until
+    return result
+
+
+def _walk(ctx: BrandContext, since: datetime, until: datetime, result: Pulled) -> None:
+    for state in PASSES:
+        _walk_state(ctx, since, until, state, result)
+
+
+def _walk_state(
+    ctx: BrandContext, since: datetime, until: datetime, state: str | None, result: Pulled
+) -> None:
+    """One pass. Where Loop's cursor ends a walk too early, the window is halved: nothing in
+    it may be lost."""
+    pages = ctx.loop.list_returns(
+        since, until, filter="updated_at", state=state, page_size=ctx.settings.loop.page_size
+    )
+    incomplete: str | None = None
+    for page in pages:
+        ctx.counts.add("loop.list.pages")
+        result.listed += len(page.returns)
+        store(ctx, page.returns, result)
+        incomplete = page.incomplete or incomplete
+    if incomplete is None:
+        return
+    if until - since > SMALLEST:
+        middle = since + (until - since) / 2
+        _walk_state(ctx, since, middle, state, result)
+        _walk_state(ctx, middle, until, state, result)
+        return
+    with ctx.ledger.write() as session:
+        attention.raise_item(
+            session,
+            ctx.now(),
+            brand=ctx.brand,
+            kind="list_incomplete",
+            subject=f"{since:%Y%m%dT%H%M%S}",
+            reason=f"Loop's list of returns updated {since:%Y-%m-%d %H:%M:%S} to "
+            f"{until:%H:%M:%S} UTC could not be walked to its end ({incomplete}); compare that "
+            "minute with Loop by hand",
+            tried="halved the window down to a minute",
+        )
+
+
+def store(ctx: BrandContext, parsed: Sequence[ParsedReturn], result: Pulled) -> None:
+    """Take a page of returns in: one transaction, only what changed is written."""
+    good = {p.value.id: p.value for p in parsed if p.value is not None}
+    bad = [p for p in parsed if p.value is None]
+    dumped = {i: dump_return(r) for i, r in good.items()}
+    hashes = {i: digest(d) for i, d in dumped.items()}
+    with ctx.ledger.read() as session:
+        known = returns.by_ids(session, ctx.brand, good)
+    changed = [
+        r
+        for i, r in good.items()
+        if i not in known or known[i].held or known[i].content_hash != hashes[i]
+    ]
+    if not changed and not bad:
+        return
+    with ctx.ledger.write() as session:
+        # Read again under the write lock: a person may have acted meanwhile.
+        rows = returns.by_ids(session, ctx.brand, [r.id for r in changed])
+        standings = _standings(session, list(rows.values()))
+        for return_ in changed:
+            row = rows.get(return_.id)
+            if row is None:
+                row = _add(ctx, session, return_, dumped[return_.id], hashes[return_.id])
+            else:
+                update(
+                    ctx,
+                    session,
+                    row,
+                    return_,
+                    dumped[return_.id],
+                    hashes[return_.id],
+                    standings[row.id],
+                )
+            attention.resolve_kind(
+                session,
+                ctx.now(),
+                brand=ctx.brand,
+                kind="unreadable",
+                subject=return_.id,
+                resolution="Loop's answer can be read again",
+            )
+        for item in bad:
+            _keep_unreadable(ctx, session, item)
+    result.changed += len(changed)
+    result.unreadable += len(bad)
+
+
+def _standings(session: Session, rows: Sequence[ReturnRow]) -> dict[int, Standing]:
+    pks = [row.id for row in rows]
+    rmas, settled = returns.rmas_of(session, pks), returns.settlements_of(session, pks)
+    read = returns.latest_receipts(session, [r.id for of in rmas.values() for r in of])
+    return {row.id: _standing(row, rmas.get(row.id, []), settled.get(row.id), read) for row in rows}
+
+
+def standing_of(session: Session, row: ReturnRow) -> Standing:
+    """What the ledger knows of one return, for `follow_loop`."""
+    return _standings(session, [row])[row.id]
+
+
+def _standing(
+    row: ReturnRow,
+    rmas: Sequence[RmaRow],
+    settled: EffectRow | None,
+    receipts: Mapping[int, ReceiptRow],
+) -> Standing:
+    return Standing(
+        stage=Stage(row.stage),
+        has_rma=any(r.ticket_id for r in rmas),
+        has_receipt=any(r.id in receipts for r in rmas),
+        settled_by_us=settled.kind if settled and settled.state != EffectState.NOT_SENT else None,
+        rma_in_flight=any(r.ticket_id is None for r in rmas),
+    )
+
+
+def _add(
+    ctx: BrandContext, session: Session, return_: Return, content: dict[str, object], hash_: str
+) -> ReturnRow:
+    now = ctx.now()
+    row = ReturnRow(
+        brand=ctx.brand,
+        return_id=return_.id,
+        stage=Stage.SEEN,
+        held=False,
+        seen_at=now,
+        submitted_at=return_.created_at,
+    )
+    _fill(row, return_, content, hash_)
+    stage, why = _first_stage(ctx, return_)
+    row.stage = stage
+    session.add(row)
+    session.flush()
+    returns.replace_lines(session, row.id, return_)
+    if stage is Stage.SEEN:
+        row.due_at = max(now, ready_at(return_, ctx.rules))
+    if stage is Stage.COMPLETE:
+        row.completed_at = now
+    journal.record(session, now, "seen", why, brand=ctx.brand, return_pk=row.id)
+    return row
+
+
+def _first_stage(ctx: BrandContext, return_: Return) -> tuple[Stage, str]:
+    skip = why_not_announced(return_, ctx.rules)
+    if skip and not skip.no_parcel:
+        return Stage.IGNORED, f"left alone: {skip.reason}"
+    if return_.state is LoopState.CLOSED:
+        return Stage.COMPLETE, "already closed in Loop when first seen"
+    if return_.state is LoopState.CANCELLED:
+        return Stage.CANCELLED, "already cancelled in Loop when first seen"
+    if return_.state is LoopState.EXPIRED:
+        return Stage.EXPIRED, "already expired in Loop when first seen"
+    if skip:
+        return Stage.NO_PARCEL, f"no RMA: {skip.reason}"
+    return Stage.SEEN, f"submitted in Loop at {return_.created_at:%Y-%m-%d %H:%M} UTC"
+
+
+def _fill(row: ReturnRow, return_: Return, content: dict[str, object], hash_: str) -> None:
+    row.loop_state = return_.state
+    row.order_name = return_.order_name
+    row.customer_email = return_.customer_email
+    row.tracking_number = return_.label.tracking_number
+    row.outcome = return_.outcome
+    row.currency = return_.currency
+    row.total = str(return_.totals.total) if return_.totals.total is not None else None
+    row.content, row.content_hash = content, hash_
+    row.loop_updated_at = return_.updated_at
+
+
+def update(
+    ctx: BrandContext,
+    session: Session,
+    row: ReturnRow,
+    return_: Return,
+    content: dict[str, object],
+    hash_: str,
+    standing: Standing | None = None,
+) -> None:
+    """Take in a newer picture of a known return, and what follows from it."""
+    if return_.updated_at < row.loop_updated_at:
+        return  # an older picture from an earlier page: what we have is newer
+    standing = standing or standing_of(session, row)
+    before = load_return(row.content)
+    _fill(row, return_, content, hash_)
+    if before.lines_key() != return_.lines_key():
+        _edited(ctx, session, row, before, return_)
+    if before.label != return_.label:
+        _label_moved(ctx, session, row, before, return_)
+    apply_move(ctx, session, row, follow_loop(standing, return_.state))
+    confirm.by_state(ctx, session, row)
+    if row.stage in (Stage.SEEN, Stage.NO_PARCEL):
+        _reconsider(ctx, session, row, return_)
+
+
+def _edited(
+    ctx: BrandContext, session: Session, row: ReturnRow, before: Return, after: Return
+) -> None:
+    returns.replace_lines(session, row.id, after)
+    journal.record(
+        session,
+        ctx.now(),
+        "edited in Loop",
+        f"its units changed from {len(before.lines)} to {len(after.lines)}; "
+        "the receipt is judged by the new ones",
+        brand=ctx.brand,
+        return_pk=row.id,
+        data={
+            "before": [x.line_item_id for x in before.lines],
+            "after": [x.line_item_id for x in after.lines],
+        },
+    )
+    if row.stage in (Stage.WAITING, Stage.RECEIVED):
+        row.stage, row.due_at = Stage.RECEIVED, ctx.now()
+
+
+def _label_moved(
+    ctx: BrandContext, session: Session, row: ReturnRow, before: Return, after: Return
+) -> None:
+    tracking = after.label.tracking_number
+    if tracking == before.label.tracking_number:
+        return
+    late = row.stage == Stage.ANNOUNCED
+    why = f"tracking number {tracking}"
+    if late:
+        why += "; its ticket exists already and REX11 has no call to change it"
+    journal.record(session, ctx.now(), "label", why, brand=ctx.brand, return_pk=row.id)
+
+
+def _reconsider(ctx: BrandContext, session: Session, row: ReturnRow, return_: Return) -> None:
+    """Before there is an RMA, an edit or a label decides anew whether and when to make one."""
+    if return_.state not in (LoopState.OPEN, LoopState.REVIEW):
+        return
+    skip = why_not_announced(return_, ctx.rules)
+    stage = Stage.NO_PARCEL if skip and skip.no_parcel else Stage.SEEN
+    if stage is Stage.SEEN:
+        ready = max(ctx.now(), ready_at(return_, ctx.rules))
+        row.due_at = min(row.due_at, ready) if row.due_at else ready
+    if stage != row.stage:
+        row.stage = stage
+        why = skip.reason if skip else "there is something to send back now"
+        journal.record(session, ctx.now(), "reconsidered", why, brand=ctx.brand, return_pk=row.id)
+
+
+def apply_move(ctx: BrandContext, session: Session, row: ReturnRow, move: Move) -> None:
+    """Carry out what a state of Loop's leads to."""
+    now = ctx.now()
+    if move.stage is not None and move.stage != row.stage:
+        journal.record(
+            session,
+            now,
+            move.stage.value,
+            move.why,
+            brand=ctx.brand,
+            return_pk=row.id,
+            data={"from": row.stage, "loop_state": row.loop_state},
+        )
+        enter(row, move.stage, now)
+        if move.stage in (Stage.CLOSING, Stage.COMPLETE, Stage.CANCELLED):
+            attention.resolve_all(session, now, row, resolution=f"settled by itself: {move.why}")
+    if move.attention:
+        attention.raise_item(
+            session, now, brand=ctx.brand, kind="conflict", reason=move.attention, row=row
+        )
+
+
+def enter(row: ReturnRow, stage: Stage, now: datetime) -> None:
+    """Put a return into a stage, with the times of its moments."""
+    row.stage = stage
+    row.due_at = now if stage in (Stage.SEEN, Stage.RECEIVED, Stage.CLOSING) else None
+    if stage in (Stage.CLOSING, Stage.FLAGGED):
+        row.settled_at = row.settled_at or now
+    if stage is Stage.COMPLETE:
+        row.completed_at = now
+
+
+def _keep_unreadable(ctx: BrandContext, session: Session, item: ParsedReturn) -> None:
+    problem = item.problem or "not understood"
+    body = json.dumps(item.raw, ensure_ascii=False, default=str)
+    journal.keep_raw(
+        session,
+        ctx.now(),
+        brand=ctx.brand,
+        source="loop.list",
+        digest=digest(body),
+        body=body,
+        problem=problem,
+        return_id=item.return_id,
+    )
+    row = returns.by_id(session, ctx.brand, item.return_id) if item.return_id else None
+    attention.raise_item(
+        session,
+        ctx.now(),
+        brand=ctx.brand,
+        kind="unreadable",
+        reason=f"Loop's answer about this return could not be understood: {problem}",
+        tried="the payload is kept as it came; the next pull reads it again",
+        row=row,
+        subject=item.return_id or digest(body)[:12],
+    )
+
+
+def take_webhooks(ctx: BrandContext, limit: int = 1000) -> int:
+    """Act on what deliveries say beyond "look now": a failed processing. Returns their number."""
+    with ctx.ledger.write() as session:
+        todo = list(
+            session.scalars(
+                sa.select(WebhookRow)
+                .where(WebhookRow.brand == ctx.brand, WebhookRow.handled_at.is_(None))
+                .order_by(WebhookRow.id)
+                .limit(limit)
+            )
+        )
+        for hook in todo:
+            if hook.trigger == "return.processing.failed" and hook.return_id:
+                _processing_failed(ctx, session, hook)
+            # The body holds a customer's address and has done its duty.
+            hook.handled_at, hook.body = ctx.now(), ""
+    return len(todo)
+
+
+def _processing_failed(ctx: BrandContext, session: Session, hook: WebhookRow) -> None:
+    row = returns.by_id(session, ctx.brand, hook.return_id or "")
+    if row is None or row.stage not in (Stage.SETTLING, Stage.CONFIRMING):
+        return
+    try:
+        message = str(json.loads(hook.body).get("message") or "no reason given")
+    except (ValueError, AttributeError):
+        message = "no reason given"
+    effect = returns.settlements_of(session, [row.id]).get(row.id)
+    if effect and effect.state in (*OPEN, EffectState.ACCEPTED):
+        effect.state, effect.outcome = EffectState.FAILED, f"Loop: {message}"
+        effect.finished_at = ctx.now()
+    attention.raise_item(
+        session,
+        ctx.now(),
+        brand=ctx.brand,
+        kind="processing_failed",
+        reason=f"Loop could not process the return: {message}",
+        tried="one process call, which Loop had accepted; it is not repeated by itself",
+        row=row,
+    )

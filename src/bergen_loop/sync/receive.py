@@ -1,0 +1,223 @@
+"""Moment 4: item receipts. One call lists every ticket that changed; each changed ticket whose
+counts matter is read once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from bergen_loop.bergen.errors import (
+    WarehouseError,
+    WarehouseRejected,
+    WarehouseUnauthorized,
+    WarehouseUnreadable,
+)
+from bergen_loop.domain.lifecycle import Stage
+from bergen_loop.domain.receipt import Receipt
+from bergen_loop.domain.rma import TicketChange, TicketStatus
+from bergen_loop.ledger import attention, journal, returns
+from bergen_loop.ledger.codec import digest, dump_receipt
+from bergen_loop.ledger.tables import ReturnRow, RmaRow
+from bergen_loop.sync.context import BrandContext
+from bergen_loop.sync.intake import enter
+
+CURSOR = "rex11.statuses"
+AHEAD = timedelta(minutes=5)
+PER_TICK = 400
+
+
+@dataclass(slots=True)
+class Received:
+    """What a receive step brought."""
+
+    changed: int = 0
+    receipts: int = 0
+    attention: int = 0
+
+
+def run(ctx: BrandContext) -> Received:
+    """See which tickets changed, and read the receipts among them."""
+    result = Received()
+    _see_changes(ctx, result)
+    _read_tickets(ctx, result)
+    return result
+
+
+def _see_changes(ctx: BrandContext, result: Received) -> None:
+    started = ctx.now()
+    with ctx.ledger.read() as session:
+        cursor = returns.cursor(session, ctx.brand, CURSOR)
+    reach = cursor or started - ctx.settings.loop.backfill
+    changes = ctx.warehouse.changed_tickets(reach - ctx.settings.rex11.overlap, started + AHEAD)
+    ctx.counts.add("rex11.statuses_by_date")
+    with ctx.ledger.read() as session:
+        known = returns.rmas_by_ticket(session, ctx.brand, [c.ticket_id for c in changes])
+    news = [
+        c
+        for c in changes
+        if c.ticket_id in known and known[c.ticket_id].ticket_status != c.status_name
+    ]
+    with ctx.ledger.write() as session:
+        rmas = returns.rmas_by_ticket(session, ctx.brand, [c.ticket_id for c in news])
+        for change in news:
+            _changed(ctx, session, rmas[change.ticket_id], change, result)
+        returns.set_cursor(session, ctx.brand, CURSOR, started)
+
+
+def _changed(
+    ctx: BrandContext, session: Session, rma: RmaRow, change: TicketChange, result: Received
+) -> None:
+    now = ctx.now()
+    rma.ticket_status, rma.status_seen_at = change.status_name, now
+    result.changed += 1
+    if change.status in ctx.settings.rex11.receipt_at and rma.read_status != change.status_name:
+        rma.to_read = True
+    row = session.get_one(ReturnRow, rma.return_pk)
+    journal.record(
+        session,
+        now,
+        "ticket",
+        f"ticket {change.ticket_id} is {change.status_name} in REX11",
+        brand=ctx.brand,
+        return_pk=row.id,
+    )
+    if change.status is TicketStatus.CANCELLED and not Stage(row.stage).terminal:
+        _ticket_cancelled(ctx, session, row, change, result)
+    if row.stage == Stage.CLOSING and not row.held:
+        row.due_at = now
+
+
+def _ticket_cancelled(
+    ctx: BrandContext, session: Session, row: ReturnRow, change: TicketChange, result: Received
+) -> None:
+    if row.stage == Stage.CLOSING:
+        return  # nothing is awaited any more: a cancelled ticket is a finished one
+    attention.raise_item(
+        session,
+        ctx.now(),
+        brand=ctx.brand,
+        kind="ticket_cancelled",
+        reason=f"the warehouse cancelled ticket {change.ticket_id}, but the return is still open "
+        "in Loop: retry makes a new RMA, or close the return in Loop by hand",
+        row=row,
+    )
+    result.attention += 1
+
+
+def _read_tickets(ctx: BrandContext, result: Received) -> None:
+    with ctx.ledger.read() as session:
+        due = list(
+            session.scalars(
+                sa.select(RmaRow)
+                .where(RmaRow.brand == ctx.brand, RmaRow.to_read.is_(True))
+                .order_by(RmaRow.status_seen_at, RmaRow.id)
+                .limit(PER_TICK)
+            )
+        )
+    for batch in ctx.batches(due):
+        answers = ctx.in_parallel(lambda rma: _read(ctx, rma), batch)
+        with ctx.ledger.write() as session:
+            for rma, answer in zip(batch, answers, strict=True):
+                _take(ctx, session, session.get_one(RmaRow, rma.id), answer, result)
+        ctx.boundary("receipt recorded")
+
+
+def _read(ctx: BrandContext, rma: RmaRow) -> Receipt | WarehouseError:
+    ctx.counts.add("rex11.ticket_read")
+    try:
+        return ctx.warehouse.receipt(rma.ticket_id or "")
+    except WarehouseUnauthorized:
+        raise  # the brand's credentials, not this ticket
+    except WarehouseError as error:
+        return error
+
+
+def _take(
+    ctx: BrandContext,
+    session: Session,
+    rma: RmaRow,
+    answer: Receipt | WarehouseError,
+    result: Received,
+) -> None:
+    row = session.get_one(ReturnRow, rma.return_pk)
+    if isinstance(answer, WarehouseError):
+        _unread(ctx, session, rma, row, answer, result)
+        return
+    rma.to_read, rma.read_status = False, answer.status_name
+    rma.ticket_status = answer.status_name
+    content = dump_receipt(answer)
+    stored = returns.add_receipt(session, rma, answer, digest(content), ctx.now())
+    if stored is None:
+        return
+    result.receipts += 1
+    counted = sum(x.actual or 0 for x in answer.lines)
+    damaged = sum(x.damaged or 0 for x in answer.lines)
+    journal.record(
+        session,
+        ctx.now(),
+        "received",
+        f"ticket {answer.ticket_id}: {counted} counted, {damaged} damaged",
+        brand=ctx.brand,
+        return_pk=row.id,
+        data={"receipt": stored.id},
+    )
+    _arrived(ctx, session, row, answer, result)
+
+
+def _arrived(
+    ctx: BrandContext, session: Session, row: ReturnRow, receipt: Receipt, result: Received
+) -> None:
+    now = ctx.now()
+    row.received_at = row.received_at or now
+    if row.stage in (Stage.SEEN, Stage.ANNOUNCED, Stage.RECEIVED, Stage.WAITING):
+        enter(row, Stage.RECEIVED, now)
+    elif row.stage in (Stage.CANCELLED, Stage.EXPIRED, Stage.FLAGGED):
+        reason = (
+            f"a further receipt came after the flag (ticket {receipt.ticket_id}); "
+            "look at it in Loop together with the flag"
+            if row.stage == Stage.FLAGGED
+            else f"ticket {receipt.ticket_id} was received, but Loop shows the return {row.stage}"
+        )
+        attention.raise_item(
+            session, now, brand=ctx.brand, kind="unexpected_receipt", reason=reason, row=row
+        )
+        result.attention += 1
+
+
+def _unread(
+    ctx: BrandContext,
+    session: Session,
+    rma: RmaRow,
+    row: ReturnRow,
+    error: WarehouseError,
+    result: Received,
+) -> None:
+    """A read that failed for a passing reason is tried at the next tick; one that cannot be
+    understood goes to a person, with the answer as it came."""
+    if not isinstance(error, (WarehouseUnreadable, WarehouseRejected)):
+        return
+    rma.to_read = False
+    if error.raw:
+        journal.keep_raw(
+            session,
+            ctx.now(),
+            brand=ctx.brand,
+            source="rex11.ticket",
+            digest=digest(error.raw),
+            body=error.raw,
+            problem=error.message,
+            return_id=row.return_id,
+        )
+    attention.raise_item(
+        session,
+        ctx.now(),
+        brand=ctx.brand,
+        kind="receipt_unreadable",
+        reason=f"the receipt of ticket {rma.ticket_id} cannot be read: {error.message}",
+        tried="one read of the ticket; the answer is kept as it came",
+        row=row,
+    )
+    result.attention += 1

@@ -1,0 +1,309 @@
+"""Moment 5: judge the receipt, and process or flag the return in Loop.
+
+Order of things, and why: a decision and the stage `settling` are committed first; then, per
+small batch, the intents; then the calls; then the outcomes. Process, flag and remove_lines of
+one return share one intent key, so a second settling call cannot be intended at all (I1).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sqlalchemy.orm import Session
+
+from bergen_loop.domain.announce import physical_lines
+from bergen_loop.domain.comparison import compare
+from bergen_loop.domain.criteria import decide
+from bergen_loop.domain.decision import Case, Decision, Outcome
+from bergen_loop.domain.lifecycle import Stage
+from bergen_loop.domain.rma import TicketStatus
+from bergen_loop.ledger import attention, effects, journal, returns
+from bergen_loop.ledger.codec import load_return
+from bergen_loop.ledger.effects import EffectState
+from bergen_loop.ledger.tables import DecisionRow, EffectRow, ReturnRow
+from bergen_loop.loop.errors import (
+    LoopError,
+    LoopOutcomeUnknown,
+    LoopRateLimited,
+    LoopRefused,
+    LoopUnauthorized,
+    LoopUnavailable,
+    LoopUnreadable,
+)
+from bergen_loop.sync import notes, verify
+from bergen_loop.sync.context import BrandContext
+from bergen_loop.sync.intake import enter
+
+PER_TICK = 400
+
+
+@dataclass(slots=True)
+class Settled:
+    """What a settle step did."""
+
+    decided: int = 0
+    processed: int = 0
+    flagged: int = 0
+    waiting: int = 0
+    attention: int = 0
+
+
+def run(ctx: BrandContext) -> Settled:
+    """Look for lost answers, judge new receipts, carry the decisions out."""
+    result = Settled()
+    verify.lost_settlements(ctx)
+    notes.resolve_lost(ctx)
+    if not _fresh(ctx):
+        return result
+    _decide_due(ctx, result)
+    if ctx.live:
+        _carry_out(ctx, result)
+        notes.send_due(ctx)
+    verify.unconfirmed(ctx)
+    return result
+
+
+def _fresh(ctx: BrandContext) -> bool:
+    """Nothing is decided on a stale picture of Loop."""
+    with ctx.ledger.read() as session:
+        pulled = returns.brand_row(session, ctx.brand).last_pull_at
+    return pulled is not None and ctx.now() - pulled <= ctx.settings.settle.fresh_within
+
+
+# -- deciding ---------------------------------------------------------------------------------
+
+
+def _decide_due(ctx: BrandContext, result: Settled) -> None:
+    while True:
+        with ctx.ledger.write() as session:
+            rows = returns.due(
+                session, ctx.brand, [Stage.RECEIVED, Stage.WAITING], ctx.now(), PER_TICK
+            )
+            for row in rows:
+                _decide(ctx, session, row, result)
+        if len(rows) < PER_TICK:
+            return
+
+
+def _decide(ctx: BrandContext, session: Session, row: ReturnRow, result: Settled) -> None:
+    try:
+        with session.begin_nested():
+            decision, receipt_ids = judge(ctx, session, row)
+    except Exception as error:  # a poison return must not stop its brand
+        attention.raise_item(
+            session,
+            ctx.now(),
+            brand=ctx.brand,
+            kind="internal",
+            reason=f"judging its receipt failed inside bergen-loop: {error!r}",
+            row=row,
+        )
+        result.attention += 1
+        return
+    _keep(ctx, session, row, decision, receipt_ids)
+    result.decided += 1
+    _enter_decided(ctx, session, row, decision, result)
+
+
+def judge(ctx: BrandContext, session: Session, row: ReturnRow) -> tuple[Decision, list[int]]:
+    """The decision the criteria come to for a return as the ledger has it, and its receipts."""
+    rmas = returns.rmas_of(session, [row.id]).get(row.id, [])
+    pairs = returns.receipts_with_rows(session, rmas)
+    return_ = load_return(row.content)
+    receipts = tuple(receipt for _, receipt in pairs)
+    read = {receipt_row.rma_pk for receipt_row, _ in pairs}
+    case = Case(
+        return_=return_,
+        receipts=receipts,
+        comparison=compare(physical_lines(return_, ctx.rules), receipts),
+        now=ctx.now(),
+        first_received_at=row.received_at or ctx.now(),
+        open_tickets=sum(
+            1
+            for r in rmas
+            if r.id not in read and r.ticket_id and r.ticket_status != TicketStatus.CANCELLED
+        ),
+    )
+    return decide(ctx.criteria, case), [receipt_row.id for receipt_row, _ in pairs]
+
+
+def _keep(
+    ctx: BrandContext, session: Session, row: ReturnRow, decision: Decision, receipt_ids: list[int]
+) -> None:
+    now = ctx.now()
+    session.add(
+        DecisionRow(
+            brand=ctx.brand,
+            return_pk=row.id,
+            decided_at=now,
+            outcome=decision.outcome,
+            rule=decision.rule,
+            reason=decision.reason,
+            note=decision.note,
+            wait_until=decision.wait_until,
+            line_item_ids=list(decision.line_item_ids),
+            criteria_version=decision.criteria_version,
+            config_version=ctx.settings.version(),
+            facts=decision.facts,
+            receipt_ids=receipt_ids,
+            shadow=not ctx.live,
+            by=journal.SERVICE,
+        )
+    )
+    journal.record(
+        session,
+        now,
+        f"decided: {decision.outcome}" + ("" if ctx.live else " (shadow: not acted on)"),
+        decision.reason,
+        brand=ctx.brand,
+        return_pk=row.id,
+        data={
+            "rule": decision.rule,
+            "criteria": decision.criteria_version,
+            "receipts": receipt_ids,
+        },
+    )
+
+
+def _enter_decided(
+    ctx: BrandContext, session: Session, row: ReturnRow, decision: Decision, result: Settled
+) -> None:
+    now = ctx.now()
+    if decision.outcome is Outcome.WAIT:
+        row.stage, row.due_at = Stage.WAITING, decision.wait_until or now
+        result.waiting += 1
+    elif not ctx.live:
+        row.due_at = None  # people act in Loop; a new receipt or edit is judged again
+    elif decision.outcome is Outcome.ATTENTION:
+        row.due_at = None
+        attention.raise_item(
+            session,
+            now,
+            brand=ctx.brand,
+            kind="decide_by_hand",
+            reason=decision.reason,
+            row=row,
+        )
+        result.attention += 1
+    else:
+        row.stage, row.due_at, row.decided_at = Stage.SETTLING, now, now
+
+
+# -- carrying out -----------------------------------------------------------------------------
+
+
+def _carry_out(ctx: BrandContext, result: Settled) -> None:
+    with ctx.ledger.read() as session:
+        rows = returns.due(session, ctx.brand, [Stage.SETTLING], ctx.now(), PER_TICK)
+    for batch in ctx.batches(rows):
+        with ctx.acting() as session:
+            work = [w for row in batch if (w := _intend(ctx, session, row.id))]
+        ctx.boundary("settlement intended")
+        answers = ctx.in_parallel(lambda effect: _send(ctx, effect), work)
+        ctx.boundary("settlement sent")
+        with ctx.ledger.write() as session:
+            for effect, answer in zip(work, answers, strict=True):
+                _finish(ctx, session, effect.id, answer, result)
+        ctx.boundary("settlement recorded")
+        notes.send_due(ctx)
+
+
+def _intend(ctx: BrandContext, session: Session, return_pk: int) -> EffectRow | None:
+    """The intent of a decision; None where the return has moved on meanwhile."""
+    row = session.get_one(ReturnRow, return_pk)
+    decision = returns.latest_decision(session, return_pk)
+    if row.stage != Stage.SETTLING or row.held or decision is None or decision.shadow:
+        return None
+    try:
+        return effects.intend(
+            session,
+            ctx.now(),
+            brand=ctx.brand,
+            key=f"settle:{row.return_id}",
+            kind=decision.outcome,
+            payload={
+                "return_id": row.return_id,
+                "decision": decision.id,
+                "line_item_ids": decision.line_item_ids,
+            },
+            return_pk=row.id,
+        )
+    except effects.AlreadyIntended as error:
+        row.due_at = None
+        existing = effects.find(session, ctx.brand, f"settle:{row.return_id}")
+        if existing and existing.state in effects.OPEN:
+            return None  # its answer is being looked for
+        attention.raise_item(
+            session,
+            ctx.now(),
+            brand=ctx.brand,
+            kind="already_settled",
+            reason=f"it was settled before and is never settled twice: {error}",
+            row=row,
+        )
+        return None
+
+
+def _send(ctx: BrandContext, effect: EffectRow) -> LoopError | None:
+    return_id = str(effect.payload["return_id"])
+    ctx.counts.add(f"loop.{effect.kind}")
+    try:
+        if effect.kind == Outcome.PROCESS:
+            ctx.loop.process(return_id)
+        elif effect.kind == Outcome.FLAG:
+            ctx.loop.flag(return_id)
+        else:
+            ctx.loop.remove_lines(return_id, [str(i) for i in effect.payload["line_item_ids"]])
+    except LoopError as error:
+        return error
+    return None
+
+
+def _finish(
+    ctx: BrandContext, session: Session, effect_id: int, answer: LoopError | None, result: Settled
+) -> None:
+    effect = session.get_one(EffectRow, effect_id)
+    row = session.get_one(ReturnRow, effect.return_pk)
+    now = ctx.now()
+    if answer is None:
+        accepted(ctx, session, effect, row, "Loop took the call")
+        if effect.kind == Outcome.FLAG:
+            result.flagged += 1
+        else:
+            result.processed += 1
+    elif isinstance(answer, (LoopUnavailable, LoopRateLimited, LoopUnauthorized)):
+        effects.finish(session, effect, now, EffectState.NOT_SENT, str(answer))
+        row.due_at = now  # certainly not carried out: at the next tick again
+    elif isinstance(answer, (LoopOutcomeUnknown, LoopUnreadable)):
+        effects.finish(session, effect, now, EffectState.DOUBT, str(answer))
+        row.due_at = None
+    elif isinstance(answer, LoopRefused) and answer.state == "closed":
+        # Someone else closed it, or an earlier call of ours did: Loop's list will show it.
+        effects.finish(session, effect, now, EffectState.REFUSED, str(answer))
+        row.stage, row.due_at = Stage.CONFIRMING, now
+    else:
+        effects.finish(session, effect, now, EffectState.REFUSED, str(answer))
+        attention.raise_item(
+            session,
+            now,
+            brand=ctx.brand,
+            kind="refused",
+            reason=f"Loop refused to {effect.kind.replace('_', ' ')} the return: {answer.message}",
+            tried=f"one {effect.kind} call",
+            row=row,
+        )
+        result.attention += 1
+
+
+def accepted(
+    ctx: BrandContext, session: Session, effect: EffectRow, row: ReturnRow, how: str
+) -> None:
+    """The settling call is known to have been taken: go on from there."""
+    now = ctx.now()
+    if effect.kind == Outcome.FLAG:
+        effects.finish(session, effect, now, EffectState.DONE, how)
+        enter(row, Stage.FLAGGED, now)
+        notes.plan(ctx, session, effect, row)
+        return
+    effects.finish(session, effect, now, EffectState.ACCEPTED, how)
+    row.stage, row.due_at = Stage.CONFIRMING, now + ctx.settings.settle.confirm_within

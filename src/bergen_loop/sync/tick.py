@@ -1,0 +1,127 @@
+"""One tick of a brand: all flows in order. A failing step does not keep the others from their
+work, except that nothing is decided unless Loop's list was walked to its end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from dataclasses import asdict
+from typing import Any
+
+import structlog
+
+from bergen_loop.bergen.errors import WarehouseError, WarehouseUnauthorized
+from bergen_loop.ledger import attention, journal, returns
+from bergen_loop.ledger.locks import LockLost, brand_lock
+from bergen_loop.loop.errors import LoopError, LoopUnauthorized
+from bergen_loop.sync import announce, close, intake, receive, settle
+from bergen_loop.sync.context import BrandContext
+
+log = structlog.get_logger()
+
+
+def _pull(ctx: BrandContext) -> dict[str, Any]:
+    result = asdict(intake.pull(ctx))
+    return result | {"webhooks": intake.take_webhooks(ctx)}
+
+
+STEPS: dict[str, Callable[[BrandContext], dict[str, Any]]] = {
+    "intake": _pull,
+    "announce": lambda ctx: asdict(announce.run(ctx)),
+    "receive": lambda ctx: asdict(receive.run(ctx)),
+    "settle": lambda ctx: asdict(settle.run(ctx)),
+    "close": lambda ctx: asdict(close.run(ctx)),
+}
+"""The flows by name, in the order of a tick."""
+
+
+def begin(ctx: BrandContext) -> None:
+    """Note that a sync starts."""
+    with ctx.ledger.write() as session:
+        row = returns.brand_row(session, ctx.brand)
+        row.last_sync_started_at = ctx.now()
+        row.nudged_at = None
+        row.config_version = ctx.settings.version()
+
+
+def step(ctx: BrandContext, name: str) -> dict[str, Any]:
+    """Run one flow. Its failure is counted and told, not raised: `{"error": "..."}`."""
+    bound = log.bind(brand=ctx.brand, step=name)
+    try:
+        result = STEPS[name](ctx)
+    except (LoopError, WarehouseError) as error:
+        bound.warning("step failed", error=str(error))
+        _failed(ctx, name, error)
+        return {"error": str(error)}
+    except LockLost:
+        raise  # another sync has taken over: stop at once
+    except Exception as error:
+        bound.exception("step failed inside")
+        _failed(ctx, name, error)
+        return {"error": f"{type(error).__name__}: {error}"}
+    if any(result.values()):
+        bound.info("step done", **result)
+    return result
+
+
+def end(ctx: BrandContext, results: dict[str, dict[str, Any]]) -> None:
+    """Note how the sync went; what was wrong with access is resolved when it works again."""
+    errors = [f"{name}: {r['error']}" for name, r in results.items() if "error" in r]
+    with ctx.ledger.write() as session:
+        row = returns.brand_row(session, ctx.brand)
+        row.last_sync_finished_at = ctx.now()
+        row.last_sync_ok = not errors
+        row.last_sync_error = "; ".join(errors) or None
+        row.next_due_at = ctx.now() + ctx.settings.poll
+        journal.count(session, ctx.brand, ctx.counts.take())
+        for name, result in results.items():
+            if "error" not in result:
+                attention.resolve_kind(
+                    session,
+                    ctx.now(),
+                    brand=ctx.brand,
+                    kind="access",
+                    subject=name,
+                    resolution="it works again",
+                )
+
+
+def run(ctx: BrandContext) -> dict[str, dict[str, Any]]:
+    """A whole tick under the brand's lock; what each step did, by name. Raises BrandBusy."""
+    with holding(ctx):
+        begin(ctx)
+        results = {name: step(ctx, name) for name in STEPS}
+        end(ctx, results)
+    return results
+
+
+@contextmanager
+def holding(ctx: BrandContext) -> Generator[None]:
+    """Hold the brand's lock, and let intents be written under its epoch only."""
+    with brand_lock(ctx.ledger, ctx.brand) as epoch:
+        ctx.epoch = epoch
+        try:
+            yield
+        finally:
+            ctx.epoch = None
+
+
+def _failed(ctx: BrandContext, name: str, error: Exception) -> None:
+    ctx.counts.add(f"{name}.failed")
+    if not isinstance(error, (LoopUnauthorized, WarehouseUnauthorized)):
+        return
+    system = "Loop" if isinstance(error, LoopError) else "REX11"
+    ask = (
+        "ask the brand for a working Loop API key with the scopes Returns and Developer Tools"
+        if system == "Loop"
+        else "ask Bergen for the brand's WebAddress, UserName and Password"
+    )
+    with ctx.ledger.write() as session:
+        attention.raise_item(
+            session,
+            ctx.now(),
+            brand=ctx.brand,
+            kind="access",
+            subject=name,
+            reason=f"{system} refuses this brand's credentials: {error}; {ask}",
+        )

@@ -1,0 +1,164 @@
+"""Settling calls whose answer was lost, or whose result does not show: found out by looking."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from sqlalchemy.orm import Session
+
+from bergen_loop.domain.decision import Outcome
+from bergen_loop.domain.lifecycle import Stage
+from bergen_loop.domain.returns import LoopState, Return
+from bergen_loop.ledger import attention, effects, returns
+from bergen_loop.ledger.codec import digest, dump_return
+from bergen_loop.ledger.effects import EffectState
+from bergen_loop.ledger.tables import EffectRow, ReturnRow
+from bergen_loop.loop.errors import LoopError, LoopNotFound, LoopUnreadable
+from bergen_loop.sync import intake
+from bergen_loop.sync.context import BrandContext
+
+KINDS = (Outcome.PROCESS.value, Outcome.FLAG.value, Outcome.REMOVE_LINES.value)
+PER_TICK = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What looking at a return showed: the return, or why it could not be seen."""
+
+    return_: Return | None = None
+    problem: str | None = None
+    """Set where a person has to look; None with no return: try again at the next tick."""
+
+
+def lost_settlements(ctx: BrandContext) -> None:
+    """Resolve process, flag and remove_lines calls without an outcome.
+
+    The pull before this step has settled those that Loop's list shows closed or in review;
+    what is left here still looks open.
+    """
+    with ctx.ledger.read() as session:
+        lost = effects.in_doubt(session, ctx.brand, KINDS, PER_TICK)
+    pairs = [(e.return_pk, str(e.payload["return_id"])) for e in lost if e.return_pk is not None]
+    _look(ctx, pairs, _still_lost)
+
+
+def unconfirmed(ctx: BrandContext) -> None:
+    """Look at returns that Loop took for processing but has not shown closed in time."""
+    with ctx.ledger.read() as session:
+        rows = returns.due(session, ctx.brand, [Stage.CONFIRMING], ctx.now(), PER_TICK)
+    _look(ctx, [(row.id, row.return_id) for row in rows], _still_unconfirmed)
+
+
+def _look(
+    ctx: BrandContext,
+    pairs: list[tuple[int, str]],
+    still_open: Callable[[BrandContext, Session, ReturnRow, Return], None],
+) -> None:
+    for batch in ctx.batches(pairs):
+        answers = ctx.in_parallel(lambda pair: _details(ctx, pair[1]), batch)
+        ctx.boundary("looked at returns")
+        with ctx.ledger.write() as session:
+            for (pk, _), seen in zip(batch, answers, strict=True):
+                row = session.get_one(ReturnRow, pk)
+                if seen.return_ is None:
+                    if seen.problem:
+                        _cannot_see(ctx, session, row, seen.problem)
+                    continue
+                take(ctx, session, row, seen.return_)
+                if row.loop_state in (LoopState.OPEN, LoopState.EXPIRED):
+                    still_open(ctx, session, row, seen.return_)
+
+
+def _details(ctx: BrandContext, return_id: str) -> Seen:
+    ctx.counts.add("loop.details")
+    try:
+        parsed = ctx.loop.details(return_id=return_id)
+    except (LoopNotFound, LoopUnreadable) as error:
+        return Seen(problem=str(error))
+    except LoopError:
+        return Seen()
+    if parsed.value is None:
+        return Seen(problem=parsed.problem or "not understood")
+    return Seen(return_=parsed.value)
+
+
+def take(ctx: BrandContext, session: Session, row: ReturnRow, return_: Return) -> None:
+    """Take a freshly read return in, as if the list had shown it."""
+    content = dump_return(return_)
+    intake.update(ctx, session, row, return_, content, digest(content))
+
+
+def _cannot_see(ctx: BrandContext, session: Session, row: ReturnRow, problem: str) -> None:
+    attention.raise_item(
+        session,
+        ctx.now(),
+        brand=ctx.brand,
+        kind="cannot_see",
+        reason=f"whether Loop carried out our call cannot be seen: {problem}",
+        tried="read the return's details",
+        row=row,
+    )
+
+
+def _still_lost(ctx: BrandContext, session: Session, row: ReturnRow, return_: Return) -> None:
+    effect = returns.settlements_of(session, [row.id]).get(row.id)
+    if effect is None or effect.state not in effects.OPEN:
+        return
+    now, wait = ctx.now(), ctx.settings.settle.lost_answer_wait
+    effect.state, effect.doubt_since = EffectState.DOUBT, effect.doubt_since or now
+    if effect.kind == Outcome.FLAG:
+        # A flag acts at once and twice is the same as once: what is open now was not flagged.
+        _not_happened(ctx, session, effect, row, "Loop shows the return open, not in review")
+    elif now - effect.intended_at < wait:
+        return  # Loop processes asynchronously: it may still come
+    elif effect.attempts >= 2:
+        _give_up(ctx, session, effect, row, f"the answers of {effect.attempts} calls were lost")
+    elif return_.updated_at > effect.intended_at:
+        _give_up(ctx, session, effect, row, "the return has changed since, but is still open")
+    else:
+        _not_happened(
+            ctx,
+            session,
+            effect,
+            row,
+            f"Loop shows the return open and untouched {wait} after the call",
+        )
+
+
+def _not_happened(
+    ctx: BrandContext, session: Session, effect: EffectRow, row: ReturnRow, why: str
+) -> None:
+    effects.finish(session, effect, ctx.now(), EffectState.NOT_SENT, why)
+    row.due_at = ctx.now()
+
+
+def _give_up(
+    ctx: BrandContext, session: Session, effect: EffectRow, row: ReturnRow, why: str
+) -> None:
+    effects.finish(session, effect, ctx.now(), EffectState.FAILED, why)
+    attention.raise_item(
+        session,
+        ctx.now(),
+        brand=ctx.brand,
+        kind="lost_settlement",
+        reason=f"our {effect.kind} call got no answer and cannot be told to have happened: {why}",
+        tried=f"{effect.attempts} call(s), then looked at the return until now",
+        row=row,
+    )
+
+
+def _still_unconfirmed(
+    ctx: BrandContext, session: Session, row: ReturnRow, return_: Return
+) -> None:
+    row.due_at = None
+    attention.raise_item(
+        session,
+        ctx.now(),
+        brand=ctx.brand,
+        kind="not_confirmed",
+        reason="Loop took our call, but still shows the return "
+        f"{return_.state} {ctx.settings.settle.confirm_within} later; look at it in Loop",
+        tried="one call; waited; read the return's details",
+        row=row,
+    )
