@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 
 class WarehouseError(Exception):
     """Base. `brand`, `call` and `subject` (ticket, PO or UPC) say where it happened.
@@ -29,6 +31,16 @@ class WarehouseError(Exception):
     def __str__(self) -> str:
         about = f" for {self.subject}" if self.subject else ""
         return f"REX11 {self.call}{about} (brand {self.brand}): {self.message}"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuild, (type(self), self.message, dict(self.__dict__))
+
+
+def _rebuild(kind: type[WarehouseError], message: str, fields: dict[str, Any]) -> WarehouseError:
+    """Unpickling: the constructor's keyword-only arguments would not be given back."""
+    error = kind.__new__(kind, message)
+    error.__dict__.update(fields)
+    return error
 
 
 class WarehouseUnauthorized(WarehouseError):

@@ -3,7 +3,6 @@ so that any process with the same configuration can recover them."""
 
 from __future__ import annotations
 
-import time
 from datetime import UTC, datetime
 from typing import Any
 
@@ -68,26 +67,19 @@ def enqueue(brand: str) -> None:
 @DBOS.workflow()
 def schedule_due(_scheduled_at: datetime, _context: Any) -> None:
     """Queue a tick for every brand whose time has come."""
-    _enqueue_due()
+    for brand in _due():
+        enqueue(brand)
 
 
 @DBOS.step()
-def _enqueue_due() -> int:
-    due = registry().due(datetime.now(UTC))
-    for brand in due:
-        enqueue(brand)
-    return len(due)
+def _due() -> list[str]:
+    return registry().due(datetime.now(UTC))
 
 
 @DBOS.workflow()
-def sweep(_scheduled_at: datetime, _context: Any) -> None:
+def sweep(scheduled_at: datetime, _context: Any) -> int:
     """Forget DBOS's records of workflows finished long ago."""
-    _sweep()
-
-
-@DBOS.step()
-def _sweep() -> int:
-    before = datetime.fromtimestamp(time.time() - KEEP_FINISHED, UTC).isoformat()
+    before = datetime.fromtimestamp(scheduled_at.timestamp() - KEEP_FINISHED, UTC).isoformat()
     swept = 0
     while True:
         old = DBOS.list_workflows(

@@ -19,7 +19,7 @@ _ITEM = TypeAdapter(RmaItem)
 
 def dump_return(value: Return) -> dict[str, Any]:
     """A return as plain JSON; money as decimal strings, times as ISO 8601 UTC."""
-    return _RETURN.dump_python(value, mode="json")
+    return storable(_RETURN.dump_python(value, mode="json"))
 
 
 def load_return(data: dict[str, Any]) -> Return:
@@ -29,7 +29,7 @@ def load_return(data: dict[str, Any]) -> Return:
 
 def dump_receipt(value: Receipt) -> dict[str, Any]:
     """A receipt as plain JSON."""
-    return _RECEIPT.dump_python(value, mode="json")
+    return storable(_RECEIPT.dump_python(value, mode="json"))
 
 
 def load_receipt(data: dict[str, Any]) -> Receipt:
@@ -40,6 +40,17 @@ def load_receipt(data: dict[str, Any]) -> Receipt:
 def dump_item(value: RmaItem) -> dict[str, Any]:
     """An RMA item as plain JSON."""
     return _ITEM.dump_python(value, mode="json")
+
+
+def storable(data: Any) -> Any:
+    """Plain data without what PostgreSQL refuses in text: NUL and lone surrogates."""
+    if isinstance(data, str):
+        return data.replace("\x00", "\N{REPLACEMENT CHARACTER}").encode("utf-8", "replace").decode()
+    if isinstance(data, dict):
+        return {storable(k): storable(v) for k, v in data.items()}  # pyright: ignore[reportUnknownVariableType]
+    if isinstance(data, list):
+        return [storable(v) for v in data]  # pyright: ignore[reportUnknownVariableType]
+    return data
 
 
 def digest(data: object) -> str:

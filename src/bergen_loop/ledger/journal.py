@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, cast
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
+from bergen_loop.ledger.codec import storable
 from bergen_loop.ledger.tables import CounterRow, JournalRow, RawRow
 
 SERVICE = "bergen-loop"
@@ -50,12 +51,11 @@ def entries(session: Session, return_pk: int) -> list[JournalRow]:
     )
 
 
-def insert_ignoring(session: Session, table: type[Any], rows: list[dict[str, Any]]) -> None:
-    """Insert rows; those whose unique key exists already are left as they are."""
-    if not rows:
-        return
+def insert_ignoring(session: Session, table: type[Any], values: dict[str, Any]) -> bool:
+    """Insert a row unless its unique key exists already; whether it was inserted."""
     dialect = sqlite if session.get_bind().dialect.name == "sqlite" else postgresql
-    session.execute(dialect.insert(table).on_conflict_do_nothing(), rows)
+    statement = dialect.insert(table).values(**values).on_conflict_do_nothing()
+    return cast("sa.CursorResult[Any]", session.execute(statement)).rowcount > 0
 
 
 def count(session: Session, brand: str, increments: Mapping[str, int]) -> None:
@@ -86,20 +86,18 @@ def keep_raw(
     body: str,
     problem: str,
     return_id: str | None = None,
-) -> None:
-    """Keep a payload that could not be understood; the same payload is kept once."""
-    insert_ignoring(
+) -> bool:
+    """Keep a payload that could not be understood; False where the same one is kept already."""
+    return insert_ignoring(
         session,
         RawRow,
-        [
-            {
-                "brand": brand,
-                "source": source,
-                "digest": digest,
-                "at": at,
-                "problem": problem,
-                "return_id": return_id,
-                "body": body,
-            }
-        ],
+        {
+            "brand": brand,
+            "source": source,
+            "digest": digest,
+            "at": at,
+            "problem": storable(problem),
+            "return_id": return_id,
+            "body": storable(body),
+        },
     )

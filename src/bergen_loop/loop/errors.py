@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 
 class LoopError(Exception):
-    """Base of all. `raw` is the answer's body, if one came, for people to look at."""
+    """Base of all. `raw` is the answer's body, if one came, for people to look at.
+
+    `retry_after` is the number of seconds Loop asked to wait, if it did. Errors survive
+    pickling, so that they can be kept with a recorded step and raised again.
+    """
+
+    retry_after: float | None = None
 
     def __init__(
         self,
@@ -28,13 +36,23 @@ class LoopError(Exception):
         about = f" for return {self.return_id}" if self.return_id else ""
         return f"Loop {self.call}{about} (brand {self.brand}): {self.message}"
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuild, (type(self), self.message, dict(self.__dict__))
+
+
+def _rebuild(kind: type[LoopError], message: str, fields: dict[str, Any]) -> LoopError:
+    error = kind.__new__(kind, message)
+    error.__dict__.update(fields)
+    return error
+
 
 class LoopUnauthorized(LoopError):
     """401/403: the key is wrong, or lacks the scope this call needs."""
 
 
 class LoopRateLimited(LoopError):
-    """429 still after the retries. The call was not carried out."""
+    """429 still after the retries, or no turn within the time allowed (then without a
+    status). The call was not carried out."""
 
 
 class LoopUnavailable(LoopError):
@@ -46,7 +64,8 @@ class LoopOutcomeUnknown(LoopError):
 
 
 class LoopInvalidRequest(LoopError):
-    """422 and other 4xx: the request itself is wrong; repeating it cannot help."""
+    """422 and other 4xx, or refused here before sending (then without a status): the request
+    itself is wrong; repeating it cannot help."""
 
 
 class LoopNotFound(LoopError):

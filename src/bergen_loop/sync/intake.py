@@ -112,14 +112,15 @@ def _walk_state(
 def store(ctx: BrandContext, parsed: Sequence[ParsedReturn], result: Pulled) -> None:
     """Take a page of returns in: one transaction, only what changed is written."""
     good = {p.value.id: p.value for p in parsed if p.value is not None}
-    bad = [p for p in parsed if p.value is None]
+    bad = [p for p in parsed if p.problem is not None]
+    doubtful = {p.return_id for p in bad}
     dumped = {i: dump_return(r) for i, r in good.items()}
     hashes = {i: digest(d) for i, d in dumped.items()}
     with ctx.ledger.read() as session:
         known = returns.by_ids(session, ctx.brand, good)
     changed = [
-        r
-        for i, r in good.items()
+        load_return(dumped[i])  # as it can be stored, the text the ledger will give back
+        for i in good
         if i not in known or known[i].held or known[i].content_hash != hashes[i]
     ]
     if not changed and not bad:
@@ -142,14 +143,15 @@ def store(ctx: BrandContext, parsed: Sequence[ParsedReturn], result: Pulled) -> 
                     hashes[return_.id],
                     standings[row.id],
                 )
-            attention.resolve_kind(
-                session,
-                ctx.now(),
-                brand=ctx.brand,
-                kind="unreadable",
-                subject=return_.id,
-                resolution="Loop's answer can be read again",
-            )
+            if return_.id not in doubtful:
+                attention.resolve_kind(
+                    session,
+                    ctx.now(),
+                    brand=ctx.brand,
+                    kind="unreadable",
+                    subject=return_.id,
+                    resolution="Loop's answer can be read again",
+                )
         for item in bad:
             _keep_unreadable(ctx, session, item)
     result.changed += len(changed)
@@ -345,7 +347,7 @@ def enter(row: ReturnRow, stage: Stage, now: datetime) -> None:
 def _keep_unreadable(ctx: BrandContext, session: Session, item: ParsedReturn) -> None:
     problem = item.problem or "not understood"
     body = json.dumps(item.raw, ensure_ascii=False, default=str)
-    journal.keep_raw(
+    new = journal.keep_raw(
         session,
         ctx.now(),
         brand=ctx.brand,
@@ -355,6 +357,8 @@ def _keep_unreadable(ctx: BrandContext, session: Session, item: ParsedReturn) ->
         problem=problem,
         return_id=item.return_id,
     )
+    if not new:
+        return  # the very same payload is on the list, or a person has dealt with it
     row = returns.by_id(session, ctx.brand, item.return_id) if item.return_id else None
     attention.raise_item(
         session,

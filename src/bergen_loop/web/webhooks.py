@@ -11,6 +11,7 @@ from starlette.concurrency import run_in_threadpool
 
 from bergen_loop.engine.registry import Registry
 from bergen_loop.ledger import journal, returns
+from bergen_loop.ledger.codec import storable
 from bergen_loop.ledger.tables import WebhookRow
 from bergen_loop.loop.errors import LoopUnreadable
 from bergen_loop.loop.webhooks import parse_event, verify
@@ -67,18 +68,16 @@ def _take(
         journal.insert_ignoring(
             session,
             WebhookRow,
-            [
-                {
-                    "brand": brand,
-                    "digest": digest,
-                    "received_at": now,
-                    "topic": event.topic or "?",
-                    "trigger": event.trigger or "?",
-                    "return_id": event.return_id,
-                    "body": body.decode(errors="replace"),
-                    "handled_at": None,
-                }
-            ],
+            {
+                "brand": brand,
+                "digest": digest,
+                "received_at": now,
+                "topic": event.topic or "?",
+                "trigger": event.trigger or "?",
+                "return_id": event.return_id,
+                "body": storable(body.decode(errors="replace")),
+                "handled_at": None,
+            },
         )
         journal.count(session, brand, {"webhooks.taken": 1})
         returns.brand_row(session, brand).nudged_at = now

@@ -1,0 +1,246 @@
+"""The warehouse port over REX11, and the ways to close an RMA."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+import httpx2
+import pytest
+from rex11_support import ADDED, RMA, SAVED, Rex11, answer, config, notifications
+
+from bergen_loop.bergen.errors import (
+    WarehouseError,
+    WarehouseNotFound,
+    WarehouseOutcomeUnknown,
+    WarehouseRejected,
+    WarehouseUnavailable,
+)
+from bergen_loop.bergen.port import WarehousePort
+from bergen_loop.bergen.rex11 import ConfirmFinished, FileDrop, HttpCall, Rex11Warehouse
+from bergen_loop.domain.rma import CloseEvidence, Product, ProductImport, TicketChange, TicketStatus
+
+SEEN = datetime(2026, 6, 1, 14, tzinfo=UTC)
+NOW = datetime(2026, 6, 2, 9, 30, tzinfo=UTC)
+
+
+def warehouse(rex: Rex11, **changes: object) -> Rex11Warehouse:
+    return Rex11Warehouse("acme", config(**changes), transport=httpx2.MockTransport(rex))
+
+
+def inventory(*upcs: str) -> bytes:
+    items = "".join(f"<item><Upc>{u}</Upc></item>" for u in upcs)
+    return answer("GetInventoryByUPCs", f"<Inventory>{items}</Inventory>")
+
+
+def test_find_products_in_batches_and_in_the_callers_spelling() -> None:
+    rex = Rex11(
+        GetInventoryByUPCs=[
+            inventory("abc-1", "28615"),
+            answer("GetInventoryByUPCs", notifications((5, "UpcCodeError", "no such UPC"))),
+            inventory("777"),
+        ]
+    )
+    found = warehouse(rex, inventory_batch=2).find_products(
+        ["ABC-1", "28615", "28615", " ", "028615", "9", "777"]
+    )
+    assert found == {"ABC-1", "28615", "777"}
+    sent = [r.content.count(b"<string>") for r in rex.requests[1:]]
+    assert sent == [2, 2, 1]
+
+
+def test_nothing_is_asked_for_nothing() -> None:
+    rex = Rex11()
+    assert warehouse(rex).find_products([]) == set()
+    warehouse(rex).add_products([])
+    assert not rex.requests
+
+
+def test_the_port_from_announcement_to_receipt() -> None:
+    change = (
+        "<ReceivingTicketStatus><ReceivingTicketShipmentStatus><TicketId>WHRTN1</TicketId>"
+        "<TicketStatus>AddedToInventory</TicketStatus></ReceivingTicketShipmentStatus>"
+        "</ReceivingTicketStatus>"
+    )
+    rex = Rex11(
+        StyleMasterProductAdd=answer("StyleMasterProductAdd", SAVED),
+        GetStyleMasterProductAddStatus=answer("GetStyleMasterProductAddStatus", SAVED),
+        ReceivingTicketAdd=ADDED,
+        GetReceivingTicketsByPO=answer(
+            "GetReceivingTicketsByPO",
+            "<ReceivingTicketsByPO><string>WHRTN1</string></ReceivingTicketsByPO>",
+        ),
+        GetReceivingStatusesByDate=answer("GetReceivingStatusesByDate", change),
+        GetReceivingTicketObjectByTicketNo=answer(
+            "GetReceivingTicketObjectByTicketNo",
+            "<ReceivingTicketByTicketNo><ReceivingTicket><ReceivingStatus>AddedToInventory"
+            "</ReceivingStatus></ReceivingTicket></ReceivingTicketByTicketNo>",
+        ),
+    )
+    port: WarehousePort = warehouse(rex)
+    port.add_products([Product("28615")])
+    assert port.product_import("28615") is ProductImport.KNOWN
+    assert port.create_rma(RMA) == "WHRTN1044588"
+    assert port.find_rmas(RMA.customer_po) == ["WHRTN1"]
+    changed = TicketChange("WHRTN1", TicketStatus.ADDED_TO_INVENTORY, "AddedToInventory")
+    assert port.changed_tickets(SEEN, NOW) == [changed]
+    assert port.receipt("WHRTN1").status is TicketStatus.ADDED_TO_INVENTORY
+    assert port.close_rma("WHRTN1", changed.status, SEEN).closed
+
+
+def test_a_configured_date_type_calls_the_configurable_operation() -> None:
+    op = "GetReceivingStatusesByDateConfigurable"
+    rex = Rex11(**{op: answer(op, "")})
+    assert warehouse(rex, statuses_date_type=2).changed_tickets(SEEN, NOW) == []
+    assert b"<dateType>2</dateType>" in rex.requests[-1].content
+
+
+@pytest.mark.parametrize("status", TicketStatus)
+def test_confirm_finished(status: TicketStatus) -> None:
+    rex = Rex11()
+    evidence = warehouse(rex).close_rma("WHRTN1", status, SEEN)
+    finished = status in (TicketStatus.ADDED_TO_INVENTORY, TicketStatus.CANCELLED)
+    sentence = f"REX11 showed ticket WHRTN1 as {status.value} at 2026-06-01T14:00:00+00:00"
+    rest = "" if finished else ": the warehouse has not finished it"
+    assert evidence == CloseEvidence(finished, sentence + rest, SEEN)
+    assert not rex.requests
+
+
+def test_confirm_finished_without_an_observation() -> None:
+    assert ConfirmFinished().close("acme", "WHRTN1", None, SEEN) == CloseEvidence(
+        False, "No status of ticket WHRTN1 is known yet", None
+    )
+
+
+def test_file_drop_writes_once(tmp_path: Path) -> None:
+    drop = FileDrop(tmp_path, clock=lambda: NOW)
+    first = drop.close("acme", "WHRTN1", None, None)
+    assert first == CloseEvidence(True, "Close file acme_WHRTN1.json dropped", NOW)
+    (file,) = tmp_path.iterdir()
+    assert file.name == "acme_WHRTN1.json"
+    assert json.loads(file.read_text()) == {
+        "ticket": "WHRTN1",
+        "brand": "acme",
+        "time": "2026-06-02T09:30:00+00:00",
+    }
+    file.write_text("taken in hand")
+    again = drop.close("acme", "WHRTN1", None, None)
+    assert again == CloseEvidence(True, "Close file acme_WHRTN1.json was there already", NOW)
+    assert file.read_text() == "taken in hand"
+
+
+def test_file_drop_stays_in_its_folder_and_keeps_names_apart(tmp_path: Path) -> None:
+    folder = tmp_path / "drop"
+    folder.mkdir()
+    drop = FileDrop(folder)
+    for brand, ticket in (("../x", "/etc/y"), ("a_b", "c"), ("a", "b_c")):
+        assert drop.close(brand, ticket, None, None).closed
+    assert sorted(p.name for p in folder.iterdir()) == [
+        "..%2Fx_%2Fetc%2Fy.json", "a%5Fb_c.json", "a_b%5Fc.json",
+    ]  # fmt: skip
+    assert list(tmp_path.iterdir()) == [folder]
+
+
+def test_file_drop_that_fails_is_not_closed(tmp_path: Path) -> None:
+    with pytest.raises(WarehouseUnavailable, match=r"acme_WHRTN1\.json was not written"):
+        FileDrop(tmp_path / "missing").close("acme", "WHRTN1", None, None)
+
+
+def test_file_drop_leaves_nothing_half_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(WarehouseUnavailable, match="No space left"):
+        FileDrop(tmp_path).close("acme", "WHRTN1", None, None)
+    assert list(tmp_path.iterdir()) == []
+
+
+def http_call(reply: Callable[[httpx2.Request], httpx2.Response], method: str = "post") -> HttpCall:
+    return HttpCall(
+        "https://close.test/{brand}/rma/{ticket}/close?by={brand}",
+        method,
+        {"Authorization": "Bearer KEY-12345"},
+        transport=httpx2.MockTransport(reply),
+        clock=lambda: NOW,
+    )
+
+
+def test_http_call_closes_through_the_port() -> None:
+    sent: list[httpx2.Request] = []
+
+    def reply(request: httpx2.Request) -> httpx2.Response:
+        sent.append(request)
+        return httpx2.Response(204)
+
+    port = Rex11Warehouse("ac/me", config(), close_strategy=http_call(reply))
+    assert port.close_rma("W{brand}/1?", None, None) == CloseEvidence(
+        True, "The close endpoint answered 204 for ticket W{brand}/1?", NOW
+    )
+    (request,) = sent
+    assert request.method == "POST"
+    assert str(request.url) == "https://close.test/ac%2Fme/rma/W%7Bbrand%7D%2F1%3F/close?by=ac%2Fme"
+    assert request.headers["Authorization"] == "Bearer KEY-12345"
+    assert request.headers["Content-Type"] == "application/json"
+    assert json.loads(request.content) == {
+        "ticket": "W{brand}/1?",
+        "brand": "ac/me",
+        "time": "2026-06-02T09:30:00+00:00",
+    }
+
+
+def test_http_delete_has_no_body() -> None:
+    sent: list[httpx2.Request] = []
+
+    def reply(request: httpx2.Request) -> httpx2.Response:
+        sent.append(request)
+        return httpx2.Response(200)
+
+    assert http_call(reply, "delete").close("acme", "W1", None, None).closed
+    assert sent[0].method == "DELETE"
+    assert sent[0].content == b""
+
+
+@pytest.mark.parametrize(
+    ("trouble", "kind"),
+    [
+        (401, WarehouseRejected),
+        (404, WarehouseNotFound),
+        (422, WarehouseRejected),
+        (302, WarehouseOutcomeUnknown),
+        (408, WarehouseOutcomeUnknown),
+        (500, WarehouseOutcomeUnknown),
+        (httpx2.ReadTimeout("slow"), WarehouseOutcomeUnknown),
+        (httpx2.ConnectError("refused"), WarehouseUnavailable),
+    ],
+)
+def test_http_call_that_fails_is_not_closed(
+    trouble: int | Exception, kind: type[WarehouseError]
+) -> None:
+    def reply(_: httpx2.Request) -> httpx2.Response:
+        if isinstance(trouble, Exception):
+            raise trouble
+        return httpx2.Response(trouble, text="key KEY-12345 refused")
+
+    with pytest.raises(kind) as caught:
+        http_call(reply).close("acme", "WHRTN1", None, None)
+    assert type(caught.value) is kind
+    assert "KEY-12345" not in f"{caught.value} {caught.value.raw}"
+
+
+@pytest.mark.parametrize(
+    ("url", "method", "words"),
+    [
+        ("https://{brand}.test/", "POST", "after the host"),
+        ("https://close.test/{return}", "POST", "only {ticket} and {brand}"),
+        ("http://close.test/{ticket}", "POST", "plain http"),
+        ("https://close.test/{ticket}", "GET", "none of POST"),
+    ],
+)
+def test_http_call_refuses_a_wrong_setting(url: str, method: str, words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        HttpCall(url, method)

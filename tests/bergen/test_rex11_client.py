@@ -1,0 +1,430 @@
+"""The client against a scripted REX11: tokens, repeats, classification, records."""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from datetime import UTC, datetime
+from decimal import Decimal
+
+import httpx2
+import pytest
+from rex11_support import (
+    ADDED,
+    ENDPOINT,
+    PASSWORD,
+    RMA,
+    SAVED,
+    TOKEN_REFUSED,
+    Rex11,
+    answer,
+    c14n,
+    config,
+    fault,
+    notifications,
+    raw_token,
+)
+from structlog.testing import capture_logs
+
+from bergen_loop.bergen.errors import (
+    WarehouseError,
+    WarehouseOutcomeUnknown,
+    WarehouseRejected,
+    WarehouseUnauthorized,
+    WarehouseUnavailable,
+    WarehouseUnreadable,
+)
+from bergen_loop.bergen.rex11 import CallRecord, Rex11Client, Timeouts, requests
+from bergen_loop.bergen.rex11.config import AuthSigns, Retries
+from bergen_loop.bergen.rex11.soap import MAX_BYTES
+from bergen_loop.bergen.rex11.transport import Sender
+from bergen_loop.domain.rma import Product, ProductImport, RmaItem, TicketStatus
+
+BY_PO = "GetReceivingTicketsByPO"
+FOUND = answer(BY_PO, "<ReceivingTicketsByPO><string>WHRTN1</string></ReceivingTicketsByPO>")
+NONE = answer(BY_PO, "<ReceivingTicketsByPO/>")
+REFUSED = {op: answer(op, TOKEN_REFUSED) for op in (BY_PO, "ReceivingTicketAdd")}
+SINCE, UNTIL = datetime(2026, 6, 1, 14, tzinfo=UTC), datetime(2026, 6, 1, 18, tzinfo=UTC)
+
+
+def test_one_exchange_to_the_letter() -> None:
+    rex = Rex11(ReceivingTicketAdd=ADDED)
+    assert rex.client().receiving_ticket_add(RMA) == "WHRTN1044588"
+    login, add = rex.requests
+    assert c14n(login.content) == c14n(
+        requests.authentication_token_get("acme.rex11.test", "acme-api", PASSWORD)
+    )
+    assert add.method == "POST"
+    assert str(add.url) == ENDPOINT
+    assert add.headers["Content-Type"] == "text/xml; charset=utf-8"
+    assert add.headers["SOAPAction"] == '"http://rex11.com/webmethods/ReceivingTicketAdd"'
+    assert add.content == requests.receiving_ticket_add("TOKEN-1", RMA)
+
+
+def test_the_token_is_got_once_and_shared_by_threads() -> None:
+    rex = Rex11(GetReceivingTicketsByPO=FOUND)
+    client = rex.client()
+    with ThreadPoolExecutor(8) as pool:
+        assert list(pool.map(client.get_receiving_tickets_by_po, ["PO"] * 24)) == [["WHRTN1"]] * 24
+    assert rex.tokens == 1
+
+
+def test_an_expired_token_is_renewed_once_and_the_call_repeated_once() -> None:
+    rex = Rex11(ReceivingTicketAdd=[REFUSED["ReceivingTicketAdd"], ADDED])
+    assert rex.client().receiving_ticket_add(RMA) == "WHRTN1044588"
+    assert rex.operations() == ["AuthenticationTokenGet", "ReceivingTicketAdd"] * 2
+    tokens = [r.content.count(b"TOKEN-1") + 2 * r.content.count(b"TOKEN-2") for r in rex.requests]
+    assert tokens == [0, 1, 0, 2]
+
+
+@pytest.mark.parametrize("refused", [REFUSED[BY_PO], fault("Invalid token"), (401, b"")])
+def test_a_token_refused_again_is_unauthorized(refused: bytes | tuple[int, bytes]) -> None:
+    rex = Rex11(GetReceivingTicketsByPO=refused)
+    with pytest.raises(WarehouseUnauthorized, match="WebAddress, UserName and Password"):
+        rex.client().get_receiving_tickets_by_po("PO")
+    assert rex.operations() == ["AuthenticationTokenGet", BY_PO] * 2
+
+
+def test_threads_with_the_same_expired_token_renew_it_once() -> None:
+    barrier = threading.Barrier(4, timeout=10)
+
+    def old_token_refused(request: httpx2.Request) -> httpx2.Response:
+        if b"TOKEN-1" not in request.content:
+            return httpx2.Response(200, content=FOUND)
+        barrier.wait()
+        return httpx2.Response(200, content=REFUSED[BY_PO])
+
+    rex = Rex11(GetReceivingTicketsByPO=old_token_refused)
+    client = rex.client()
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(client.get_receiving_tickets_by_po, ["PO"] * 4)) == [["WHRTN1"]] * 4
+    assert rex.tokens == 2
+
+
+def test_bad_credentials_are_asked_about_once() -> None:
+    rex = Rex11(AuthenticationTokenGet=raw_token(""))
+    with pytest.raises(WarehouseUnauthorized, match="wrong credentials") as caught:
+        rex.client().receiving_ticket_add(RMA)
+    assert caught.value.call == "AuthenticationTokenGet"
+    assert rex.operations() == ["AuthenticationTokenGet"]
+
+
+def test_how_a_refused_token_looks_is_configurable() -> None:
+    odd = answer(BY_PO, notifications((77, "Error", "Sitzung abgelaufen")))
+    for signs in (AuthSigns(patterns=("sitzung",)), AuthSigns((), frozenset({77}))):
+        rex = Rex11(GetReceivingTicketsByPO=[odd, FOUND])
+        assert rex.client(auth_signs=signs).get_receiving_tickets_by_po("PO") == ["WHRTN1"]
+        assert rex.tokens == 2
+    rex = Rex11(GetReceivingTicketsByPO=odd)
+    with pytest.raises(WarehouseRejected):
+        rex.client().get_receiving_tickets_by_po("PO")
+
+
+TIMEOUT, RESET = httpx2.ReadTimeout("slow"), httpx2.ReadError("reset by peer")
+CUT = httpx2.RemoteProtocolError("Server disconnected")
+HTML = (200, b"<html><body>Maintenance</body></html>")
+FAULT = (500, fault("Server was unable to process request"))
+
+
+@pytest.mark.parametrize(
+    "trouble",
+    [TIMEOUT, httpx2.WriteTimeout("slow"), RESET, httpx2.WriteError("pipe"), CUT, HTML, FAULT,
+     (503, b""), (500, fault("Authentication failed")), (200, b""), (302, b"")],
+)  # fmt: skip
+@pytest.mark.parametrize("operation", ["ReceivingTicketAdd", "StyleMasterProductAdd"])
+def test_a_change_in_doubt_is_never_repeated(
+    operation: str, trouble: Exception | tuple[int, bytes]
+) -> None:
+    rex = Rex11(**{operation: trouble})
+    client = rex.client()
+    with pytest.raises(WarehouseOutcomeUnknown) as caught:
+        if operation == "ReceivingTicketAdd":
+            client.receiving_ticket_add(RMA)
+        else:
+            client.style_master_product_add([Product("28615")])
+    assert rex.operations() == ["AuthenticationTokenGet", operation]
+    expected = None if isinstance(trouble, Exception) else trouble[1].decode()
+    assert caught.value.raw == expected
+
+
+@pytest.mark.parametrize(
+    "trouble",
+    [httpx2.ConnectError("refused"), httpx2.ConnectTimeout("slow"), httpx2.PoolTimeout("full")],
+)
+def test_a_change_that_was_never_sent_is_unavailable(trouble: Exception) -> None:
+    rex = Rex11(ReceivingTicketAdd=trouble)
+    with pytest.raises(WarehouseUnavailable, match="nothing was sent"):
+        rex.client().receiving_ticket_add(RMA)
+    assert rex.operations() == ["AuthenticationTokenGet", "ReceivingTicketAdd"]
+
+
+def test_an_add_without_id_or_error_is_unreadable_and_not_repeated() -> None:
+    rex = Rex11(ReceivingTicketAdd=answer("ReceivingTicketAdd", SAVED))
+    with pytest.raises(WarehouseUnreadable):
+        rex.client().receiving_ticket_add(RMA)
+    assert rex.operations() == ["AuthenticationTokenGet", "ReceivingTicketAdd"]
+
+
+def test_an_add_is_not_sent_without_a_token() -> None:
+    rex = Rex11(AuthenticationTokenGet=TIMEOUT)
+    with pytest.raises(WarehouseUnavailable):
+        rex.client().receiving_ticket_add(RMA)
+    assert rex.operations() == ["AuthenticationTokenGet"] * 3
+
+
+@pytest.mark.parametrize(
+    "trouble",
+    [TIMEOUT, RESET, CUT, HTML, FAULT, (503, b""), (429, b""), httpx2.ConnectError("refused")],
+)
+def test_a_read_is_repeated_a_few_times(trouble: Exception | tuple[int, bytes]) -> None:
+    waits: list[float] = []
+    rex = Rex11(GetReceivingTicketsByPO=[trouble, trouble, FOUND])
+    assert rex.client(waits=waits).get_receiving_tickets_by_po("PO") == ["WHRTN1"]
+    assert 0.5 <= waits[0] <= 1.0
+    assert 1.0 <= waits[1] <= 1.5
+    rex = Rex11(GetReceivingTicketsByPO=trouble)
+    with pytest.raises(WarehouseUnavailable):
+        rex.client().get_receiving_tickets_by_po("PO")
+    assert rex.operations().count(BY_PO) == 3
+    rex = Rex11(GetReceivingTicketsByPO=trouble)
+    with pytest.raises(WarehouseUnavailable):
+        rex.client(retries=Retries(attempts=1)).get_receiving_tickets_by_po("PO")
+    assert rex.operations().count(BY_PO) == 1
+
+
+def test_a_refusal_of_a_read_is_not_repeated() -> None:
+    rex = Rex11(GetReceivingTicketsByPO=answer(BY_PO, notifications((9, "Error", "no"))))
+    with pytest.raises(WarehouseRejected):
+        rex.client().get_receiving_tickets_by_po("PO")
+    assert rex.operations().count(BY_PO) == 1
+
+
+def test_no_ticket_is_confirmed_with_a_new_token() -> None:
+    rex = Rex11(GetReceivingTicketsByPO=[NONE, FOUND])
+    assert rex.client().get_receiving_tickets_by_po("PO") == ["WHRTN1"]
+    assert b"TOKEN-2" in rex.requests[-1].content
+    rex = Rex11(GetReceivingTicketsByPO=NONE)
+    assert rex.client().get_receiving_tickets_by_po("PO") == []
+    assert rex.operations() == ["AuthenticationTokenGet", BY_PO] * 2
+    rex = Rex11(GetReceivingTicketsByPO=NONE)
+    assert rex.client(confirm_no_ticket=False).get_receiving_tickets_by_po("PO") == []
+    assert rex.operations() == ["AuthenticationTokenGet", BY_PO]
+
+
+def test_an_oversized_answer_is_not_read_to_its_end() -> None:
+    read = 0
+
+    def endless(_: httpx2.Request) -> httpx2.Response:
+        def chunks():
+            nonlocal read
+            while True:
+                read += 1
+                yield b" " * 1024 * 1024
+
+        return httpx2.Response(200, content=chunks())
+
+    rex = Rex11(ReceivingTicketAdd=endless)
+    with pytest.raises(WarehouseOutcomeUnknown, match="bytes"):
+        rex.client().receiving_ticket_add(RMA)
+    assert read <= MAX_BYTES // (1024 * 1024) + 2
+
+
+def test_a_dripping_answer_ends_at_the_deadline() -> None:
+    def drip(_: httpx2.Request) -> httpx2.Response:
+        def chunks():
+            while True:
+                yield b" "
+
+        return httpx2.Response(200, content=chunks())
+
+    rex = Rex11(ReceivingTicketAdd=drip)
+    with pytest.raises(WarehouseOutcomeUnknown, match=r"not complete after 0\.02 seconds"):
+        rex.client(timeouts=Timeouts(answer=0.02)).receiving_ticket_add(RMA)
+
+
+def test_over_a_real_socket_a_refused_connection_was_never_sent() -> None:
+    client = Rex11Client(
+        "acme", config(endpoint="http://127.0.0.1:9/ws", retries=Retries(attempts=1))
+    )
+    with pytest.raises(WarehouseUnavailable, match="nothing was sent"):
+        client.receiving_ticket_add(RMA)
+    client.close()
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"customer_po": " "}, "no CustomerPO"),
+        ({"customer_po": "A\x00B"}, "characters XML cannot carry"),
+        ({"warehouse": "BERGEN LOGISTICS MARS"}, "is none of BERGEN LOGISTICS NJ, "),
+        ({"items": ()}, "no items"),
+        ({"items": (RmaItem(None, None, 1),)}, "item 1 has neither SKU nor UPC"),
+        ({"items": (RmaItem("S", "1", 0),)}, "item 1 expects 0 units"),
+        ({"items": (RmaItem("S", "1", 1, unit_cost=Decimal("NaN")),)}, "unit cost NaN"),
+    ],
+)
+def test_an_impossible_rma_is_not_sent(changes: dict[str, object], words: str) -> None:
+    rex = Rex11()
+    with pytest.raises(WarehouseRejected, match=words):
+        rex.client().receiving_ticket_add(replace(RMA, **changes))
+    assert not rex.requests
+
+
+@pytest.mark.parametrize("code", ["", " ", " PO", "P\x07O"])
+def test_a_code_that_would_be_sent_as_another_is_not_sent(code: str) -> None:
+    rex = Rex11()
+    for method in (
+        rex.client().get_receiving_tickets_by_po,
+        rex.client().get_receiving_ticket_object_by_ticket_no,
+        rex.client().get_receiving_ticket_add_status,
+        rex.client().get_style_master_product_add_status,
+    ):
+        with pytest.raises(WarehouseRejected):
+            method(code)
+    with pytest.raises(WarehouseRejected):
+        rex.client().style_master_product_add([Product(code)])
+    with pytest.raises(WarehouseRejected):
+        rex.client().style_master_product_add([])
+    assert not rex.requests
+
+
+def test_the_other_operations_send_what_they_should() -> None:
+    by_date, by_type = "GetReceivingStatusesByDate", "GetReceivingStatusesByDateConfigurable"
+    by_status = "GetReceivingTicketsByStatusAndCreateDate"
+    rex = Rex11(
+        GetReceivingStatusesByDate=answer(by_date, ""),
+        GetReceivingStatusesByDateConfigurable=answer(by_type, ""),
+        GetReceivingTicketsByStatusAndCreateDate=answer(
+            by_status, "<ReceivingTickets><string>WHRTN7</string></ReceivingTickets>"
+        ),
+        GetStyleMasterProductAddStatus=answer(
+            "GetStyleMasterProductAddStatus", notifications((3, "PendingImport", "wait"))
+        ),
+        StyleMasterProductAdd=answer("StyleMasterProductAdd", SAVED),
+        GetReceivingTicketAddStatus=answer(
+            "GetReceivingTicketAddStatus",
+            "<ReceivingTicketStatus><TicketId>WHRTN7</TicketId>"
+            "<TicketStatus>Draft</TicketStatus></ReceivingTicketStatus>",
+        ),
+    )
+    client = rex.client()
+    assert client.get_receiving_statuses_by_date(SINCE, UNTIL) == []
+    assert client.get_receiving_statuses_by_date_configurable(SINCE, UNTIL, 3) == []
+    days = SINCE.date(), UNTIL.date()
+    found = client.get_receiving_tickets_by_status_and_create_date(TicketStatus.DRAFT, *days)
+    assert found == ["WHRTN7"]
+    assert client.get_style_master_product_add_status("28615") is ProductImport.PENDING
+    client.style_master_product_add([Product("28615")])
+    assert client.get_receiving_ticket_add_status("WHRTN7").status is TicketStatus.DRAFT
+    start, end = "06/01/2026 10:00", "06/01/2026 14:00"
+    assert [r.content for r in rex.requests[1:]] == [
+        requests.get_receiving_statuses_by_date("TOKEN-1", start, end),
+        requests.get_receiving_statuses_by_date_configurable("TOKEN-1", start, end, 3),
+        requests.get_receiving_tickets_by_status_and_create_date(
+            "TOKEN-1", TicketStatus.DRAFT, *days
+        ),
+        requests.get_style_master_product_add_status("TOKEN-1", "28615"),
+        requests.style_master_product_add("TOKEN-1", [Product("28615")]),
+        requests.get_receiving_ticket_add_status("TOKEN-1", "WHRTN7"),
+    ]
+
+
+def test_every_exchange_is_recorded() -> None:
+    records: list[CallRecord] = []
+    rex = Rex11(
+        GetReceivingTicketsByPO=[(503, b""), FOUND], ReceivingTicketAdd=httpx2.ReadTimeout("slow")
+    )
+    client = rex.client(on_call=records.append)
+    client.get_receiving_tickets_by_po("PO-7")
+    with pytest.raises(WarehouseOutcomeUnknown):
+        client.receiving_ticket_add(RMA)
+    assert [(r.brand, r.operation, r.subject, r.outcome) for r in records] == [
+        ("acme", "AuthenticationTokenGet", None, "ok"),
+        ("acme", BY_PO, "PO-7", "WarehouseUnavailable"),
+        ("acme", BY_PO, "PO-7", "ok"),
+        ("acme", "ReceivingTicketAdd", RMA.customer_po, "WarehouseOutcomeUnknown"),
+    ]
+    assert all(r.started.tzinfo is UTC and r.seconds >= 0 for r in records)
+
+
+def test_a_broken_journal_does_not_lose_a_new_ticket() -> None:
+    def broken(_: CallRecord) -> None:
+        raise RuntimeError("disk full")
+
+    rex = Rex11(ReceivingTicketAdd=ADDED)
+    assert rex.client(on_call=broken).receiving_ticket_add(RMA) == "WHRTN1044588"
+
+
+def test_neither_password_nor_token_is_logged_or_raised() -> None:
+    def echo(request: httpx2.Request) -> httpx2.Response:
+        return httpx2.Response(500, content=fault("<![CDATA[" + request.content.decode() + "]]>"))
+
+    rex = Rex11(AuthenticationTokenGet=[echo, raw_token("TOKEN-SECRET")], ReceivingTicketAdd=echo)
+    with capture_logs() as logs, pytest.raises(WarehouseError) as caught:
+        rex.client().receiving_ticket_add(RMA)
+    error = caught.value
+    shown = f"{logs!r} {error} {error!r} {error.raw} {config()!r}"
+    assert error.raw
+    assert RMA.customer_po in error.raw
+    for secret in (PASSWORD, PASSWORD.replace("&", "&amp;"), "TOKEN-SECRET"):
+        assert secret not in shown
+    assert error.__context__ is None or not hasattr(error.__context__, "request")
+    assert [x["event"] for x in logs] == ["rex11.call"] * 3
+
+
+def test_a_redirect_is_not_followed() -> None:
+    def elsewhere(_: httpx2.Request) -> httpx2.Response:
+        return httpx2.Response(307, headers={"Location": "https://evil.test/"})
+
+    rex = Rex11(ReceivingTicketAdd=elsewhere)
+    with pytest.raises(WarehouseOutcomeUnknown):
+        rex.client().receiving_ticket_add(RMA)
+    assert {r.url.host for r in rex.requests} == {"rex11.test"}
+
+
+def test_the_timeouts_are_the_configured_ones() -> None:
+    seen: list[dict[str, float]] = []
+
+    def note(request: httpx2.Request) -> httpx2.Response:
+        seen.append(request.extensions["timeout"])
+        return httpx2.Response(200)
+
+    Sender(Timeouts(1, 2, 3, 4, 5), httpx2.MockTransport(note)).send("POST", ENDPOINT, {}, b"")
+    assert seen == [{"connect": 1, "read": 2, "write": 3, "pool": 4}]
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"endpoint": "http://rex11.test/"}, "endpoint is plain http"),
+        ({"endpoint": "ftp://rex11.test/"}, "endpoint must be a full https"),
+        ({"endpoint": "sync.rex11.com"}, "endpoint must be a full https"),
+        ({"endpoint": "https://u:p@rex11.test/"}, "must not hold a user name"),
+        ({"endpoint": "https://rex11.test:port/"}, "endpoint is no web address"),
+        ({"password": ""}, "password is empty"),
+        ({"zone": "Bergen/Nowhere"}, "zone 'Bergen/Nowhere' is no known time zone"),
+        ({"zone": "../etc/passwd"}, "is no known time zone"),
+        ({"inventory_batch": 0}, "inventory_batch is 0"),
+        ({"window_precision": "hour"}, "window_precision is 'hour'"),
+    ],
+)
+def test_a_wrong_setting_is_named(changes: dict[str, object], words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        config(**changes)
+
+
+def test_wrong_timeouts_retries_and_patterns_are_named() -> None:
+    with pytest.raises(ValueError, match="timeouts"):
+        Timeouts(read=0)
+    with pytest.raises(ValueError, match=r"retries\.attempts is 0"):
+        Retries(attempts=0)
+    with pytest.raises(ValueError, match="no wait"):
+        Retries(first_wait=-1)
+    with pytest.raises(ValueError, match="no regular expression"):
+        AuthSigns(patterns=("(",))
+
+
+def test_plain_http_is_for_loopback_or_by_leave() -> None:
+    assert config(endpoint="http://127.0.0.1:8080/x").endpoint == "http://127.0.0.1:8080/x"
+    assert config(endpoint="http://sandbox:8080/x", allow_plain_http=True).allow_plain_http

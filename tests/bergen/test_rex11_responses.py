@@ -1,0 +1,546 @@
+"""Every answer as a whole document, the quirks of real ones, and what is no answer at all."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from zoneinfo import ZoneInfo
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rex11_support import (
+    ADDED,
+    ITEMS_NS,
+    PASSWORD,
+    SAVED,
+    TICKET_NS,
+    TOKEN_REFUSED,
+    answer,
+    call,
+    envelope,
+    fault,
+    notifications,
+    raw_token,
+)
+
+from bergen_loop.bergen.errors import (
+    WarehouseError,
+    WarehouseNotFound,
+    WarehouseOutcomeUnknown,
+    WarehouseRejected,
+    WarehouseUnauthorized,
+    WarehouseUnavailable,
+    WarehouseUnreadable,
+)
+from bergen_loop.bergen.rex11 import responses
+from bergen_loop.bergen.rex11.call import Call
+from bergen_loop.bergen.rex11.responses import InventoryItem
+from bergen_loop.bergen.rex11.soap import MAX_BYTES
+from bergen_loop.domain.receipt import Receipt, ReceiptLine
+from bergen_loop.domain.rma import ProductImport, TicketChange, TicketStatus
+
+NY = ZoneInfo("America/New_York")
+READ_TICKET = "GetReceivingTicketObjectByTicketNo"
+
+
+def read_ticket(body: bytes, c: Call | None = None) -> Receipt:
+    c = c or call(READ_TICKET)
+    return responses.get_receiving_ticket_object_by_ticket_no(body, c, "WHRTN915384", NY)
+
+
+def ticket(content: str, notes: str = "<Notifications/>") -> bytes:
+    return answer(
+        READ_TICKET,
+        f"{notes}<ReceivingTicketByTicketNo><ReceivingTicket>{content}</ReceivingTicket>"
+        "</ReceivingTicketByTicketNo>",
+    )
+
+
+def test_token() -> None:
+    c = call("AuthenticationTokenGet")
+    assert responses.authentication_token_get(raw_token("\n abc=42 \n"), c) == "abc=42"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        raw_token(""),
+        raw_token("").replace(
+            b"<AuthenticationTokenGetResult></AuthenticationTokenGetResult>",
+            b"<AuthenticationTokenGetResult/>",
+        ),
+        envelope('<AuthenticationTokenGetResponse xmlns="http://rex11.com/webmethods/"/>'),
+    ],
+)
+def test_empty_token_means_bad_credentials(body: bytes) -> None:
+    with pytest.raises(WarehouseUnauthorized, match="wrong credentials"):
+        responses.authentication_token_get(body, call("AuthenticationTokenGet"))
+
+
+def test_ticket_added() -> None:
+    c = call("ReceivingTicketAdd", changes=True)
+    assert responses.receiving_ticket_add(ADDED, c) == "WHRTN1044588"
+    bare = answer("ReceivingTicketAdd", "<ReceivingTicketId>WHRTN1</ReceivingTicketId>")
+    assert responses.receiving_ticket_add(bare, c) == "WHRTN1"
+
+
+def test_ticket_refused_lists_every_notification() -> None:
+    notes = notifications(
+        (12, "DataNotValid", "ReceivingTicket/SupplierDetails/Country is not valid"),
+        (32, "DataNotValid", "ReceivingTicket/Shipmentitemslist/Size[item 1] is not valid"),
+    )
+    body = answer("ReceivingTicketAdd", f"{notes}<ReceivingTicketId/>")
+    with pytest.raises(WarehouseRejected) as caught:
+        responses.receiving_ticket_add(body, call("ReceivingTicketAdd", changes=True))
+    assert type(caught.value) is WarehouseRejected
+    assert caught.value.codes == (12, 32)
+    assert caught.value.raw == body.decode()
+    assert str(caught.value) == (
+        "REX11 ReceivingTicketAdd for SUBJ (brand acme): 12 DataNotValid: "
+        "ReceivingTicket/SupplierDetails/Country is not valid; 32 DataNotValid: "
+        "ReceivingTicket/Shipmentitemslist/Size[item 1] is not valid"
+    )
+
+
+NO_ID = "<ReceivingTicketId/>"
+WITH_ID = "<ReceivingTicketId>WHRTN1</ReceivingTicketId>"
+
+
+@pytest.mark.parametrize(
+    "result",
+    [
+        "",
+        NO_ID,
+        f"<Notifications/>{NO_ID}",
+        f"{SAVED}{NO_ID}",
+        # Success and error at once: a ticket may exist, so this must not pass for a refusal.
+        notifications((12, "DataNotValid", "x")) + WITH_ID,
+        notifications((1, "Error", "Authentication failed")) + WITH_ID,
+        notifications((0, "Success", "saved"), (12, "DataNotValid", "x")) + NO_ID,
+        notifications((0, "Warning", "saved, but")) + WITH_ID,
+    ],
+)
+def test_ticket_add_in_doubt_is_unreadable(result: str) -> None:
+    body = answer("ReceivingTicketAdd", result)
+    with pytest.raises(WarehouseUnreadable) as caught:
+        responses.receiving_ticket_add(body, call("ReceivingTicketAdd", changes=True))
+    assert caught.value.raw == body.decode()
+
+
+@pytest.mark.parametrize(
+    ("triple", "codes"),
+    [
+        ((7, "Success", "odd"), (7,)),
+        ((0, "Error", "odd"), (0,)),
+        (("", "", "only words"), ()),
+        (("x1", "Success", "odd code"), ()),
+        ((-5, "", ""), (-5,)),
+    ],
+)
+def test_anything_but_success_is_an_error(
+    triple: tuple[object, str, str], codes: tuple[int, ...]
+) -> None:
+    body = answer("StyleMasterProductAdd", notifications(triple))
+    with pytest.raises(WarehouseRejected) as caught:
+        responses.style_master_product_add(body, call("StyleMasterProductAdd", changes=True))
+    assert caught.value.codes == codes
+
+
+@pytest.mark.parametrize(
+    "notes",
+    ["", "<Notifications/>", SAVED, notifications((0, "", "")), notifications(("", "success", "")),
+     "<Notifications><Notification/></Notifications>"],
+)  # fmt: skip
+def test_success_forms(notes: str) -> None:
+    body = answer("StyleMasterProductAdd", notes)
+    responses.style_master_product_add(body, call("StyleMasterProductAdd", changes=True))
+
+
+IMPORT = "GetStyleMasterProductAddStatus"
+
+
+@pytest.mark.parametrize(
+    ("triples", "state"),
+    [
+        ([(0, "Success", "ok")], ProductImport.KNOWN),
+        ([(3, "PendingImport", "waiting")], ProductImport.PENDING),
+        ([(4, "Error", "bad size")], ProductImport.FAILED),
+        ([(5, "UpcCodeError", "no such UPC")], ProductImport.UNKNOWN),
+        ([(5, "upccodeerror", "no such UPC")], ProductImport.UNKNOWN),
+        ([(0, "Success", "ok"), (3, "PendingImport", "waiting")], ProductImport.PENDING),
+        ([(0, "Success", "ok"), (4, "Error", "bad")], ProductImport.FAILED),
+    ],
+)
+def test_product_import(triples: list[tuple[object, str, str]], state: ProductImport) -> None:
+    body = answer(IMPORT, notifications(*triples))
+    assert responses.get_style_master_product_add_status(body, call(IMPORT)) is state
+
+
+@pytest.mark.parametrize(
+    ("notes", "kind"),
+    [
+        ("<Notifications/>", WarehouseUnreadable),
+        (notifications((0, "", "")), WarehouseUnreadable),
+        (notifications((9, "DataNotValid", "UPC")), WarehouseRejected),
+        (notifications((9, "Success", "UPC")), WarehouseRejected),
+        (TOKEN_REFUSED, WarehouseUnauthorized),
+    ],
+)
+def test_product_import_is_never_guessed(notes: str, kind: type[WarehouseError]) -> None:
+    with pytest.raises(kind) as caught:
+        responses.get_style_master_product_add_status(answer(IMPORT, notes), call(IMPORT))
+    assert type(caught.value) is kind
+
+
+def test_tickets_by_po_and_by_status() -> None:
+    body = answer(
+        "GetReceivingTicketsByPO",
+        "<Notifications/><ReceivingTicketsByPO><string>WHRTN1</string><string/>"
+        "<string>WHRTN2</string></ReceivingTicketsByPO>",
+    )
+    c = call("GetReceivingTicketsByPO")
+    assert responses.get_receiving_tickets_by_po(body, c) == ["WHRTN1", "WHRTN2"]
+    for empty in ("<Notifications/>", "<ReceivingTicketsByPO/>"):
+        body = answer("GetReceivingTicketsByPO", empty)
+        assert responses.get_receiving_tickets_by_po(body, c) == []
+    op = "GetReceivingTicketsByStatusAndCreateDate"
+    body = answer(op, "<ReceivingTickets><string>WHRTN3</string></ReceivingTickets>")
+    assert responses.get_receiving_tickets_by_status_and_create_date(body, call(op)) == ["WHRTN3"]
+
+
+def test_no_tickets_is_only_believed_of_a_whole_answer() -> None:
+    c = call("GetReceivingTicketsByPO")
+    hollow = envelope('<GetReceivingTicketsByPOResponse xmlns="http://rex11.com/webmethods/"/>')
+    other = answer("GetInventoryByUPCs", "")
+    for body in (hollow, other):
+        with pytest.raises(WarehouseUnreadable):
+            responses.get_receiving_tickets_by_po(body, c)
+    refused = answer("GetReceivingTicketsByPO", notifications((77, "NoData", "nothing found")))
+    with pytest.raises(WarehouseRejected):
+        responses.get_receiving_tickets_by_po(refused, c)
+    told = call("GetReceivingTicketsByPO", nothing_found_codes=frozenset({77}))
+    assert responses.get_receiving_tickets_by_po(refused, told) == []
+
+
+def status_line(tag: str, ticket_id: str, status: str, code: str = "", text: str = "") -> str:
+    return (
+        f"<{tag}><TicketId>{ticket_id}</TicketId><TicketStatus>{status}</TicketStatus>"
+        f"<StatusCode>{code}</StatusCode><StatusDescription>{text}</StatusDescription></{tag}>"
+    )
+
+
+@pytest.mark.parametrize(
+    "operation", ["GetReceivingStatusesByDate", "GetReceivingStatusesByDateConfigurable"]
+)
+def test_statuses_by_date(operation: str) -> None:
+    tag = "ReceivingTicketShipmentStatus"
+    body = answer(
+        operation,
+        "<Notifications/><ReceivingTicketStatus>"
+        + status_line(tag, "WHRTN1", "AddedToInventory", "600", "Added to inventory")
+        + status_line(tag, "WHRTN2", "putawayinprogress")
+        + status_line(tag, "WHRTN3", "QualityHold", "450")
+        + "</ReceivingTicketStatus>",
+    )
+    assert responses.get_receiving_statuses_by_date(body, call(operation)) == [
+        TicketChange(
+            "WHRTN1", TicketStatus.ADDED_TO_INVENTORY, "AddedToInventory", "600",
+            "Added to inventory",
+        ),
+        TicketChange("WHRTN2", TicketStatus.PUTAWAY_IN_PROGRESS, "putawayinprogress"),
+        TicketChange("WHRTN3", None, "QualityHold", "450"),
+    ]  # fmt: skip
+    assert responses.get_receiving_statuses_by_date(answer(operation, ""), call(operation)) == []
+
+
+def test_a_status_line_without_a_ticket_is_not_lost_in_silence() -> None:
+    op, tag = "GetReceivingStatusesByDate", "ReceivingTicketShipmentStatus"
+    body = answer(
+        op, f"<ReceivingTicketStatus>{status_line(tag, '', 'Draft')}</ReceivingTicketStatus>"
+    )
+    with pytest.raises(WarehouseUnreadable, match="no TicketId"):
+        responses.get_receiving_statuses_by_date(body, call(op))
+
+
+def test_add_status() -> None:
+    op = "GetReceivingTicketAddStatus"
+    body = answer(op, SAVED + status_line("ReceivingTicketStatus", "WHRTN1", "Draft", "100"))
+    assert responses.get_receiving_ticket_add_status(body, call(op)) == TicketChange(
+        "WHRTN1", TicketStatus.DRAFT, "Draft", "100"
+    )
+    with pytest.raises(WarehouseUnreadable):
+        responses.get_receiving_ticket_add_status(answer(op, SAVED), call(op))
+
+
+def test_inventory() -> None:
+    op = "GetInventoryByUPCs"
+    body = answer(
+        op,
+        "<Inventory><item><Warehouse>BERGEN LOGISTICS NJ2</Warehouse><WarehouseId>2</WarehouseId>"
+        "<Sku>acme-1</Sku><Style>4b141</Style><Color>red</Color><Size>au 4/us 0</Size>"
+        "<Upc>28615</Upc><Description>dress</Description><Price>12.5</Price>"
+        "<ActualQuantity>3</ActualQuantity><PendingQuantity>1</PendingQuantity></item>"
+        "<item><Upc>28616</Upc><Sku/></item></Inventory>",
+    )
+    assert responses.get_inventory_by_upcs(body, call(op)) == [
+        InventoryItem(
+            upc="28615", sku="acme-1", style="4b141", color="red", size="au 4/us 0",
+            description="dress", price="12.5", warehouse="BERGEN LOGISTICS NJ2",
+            warehouse_id="2", actual_quantity="3", pending_quantity="1",
+        ),
+        InventoryItem(upc="28616"),
+    ]  # fmt: skip
+
+
+def test_receipt_with_every_quirk() -> None:
+    """Shipmentitemslist, SupplierDetails and Memo in the methods' namespace, empty elements,
+    lower-cased values, all three date forms."""
+    t, i = f'xmlns="{TICKET_NS}"', f'xmlns="{ITEMS_NS}"'
+    body = ticket(
+        f"""<ReceivingStatus {t}>AddedToInventory</ReceivingStatus>
+        <ReceivingStatusCode {t}>600</ReceivingStatusCode>
+        <CreatedDate {t}>5/23/2016 12:32:50 PM</CreatedDate>
+        <Shipmentitemslist>
+          <Sku {i}>acme-red-m</Sku><Style {i}>4b141</Style><Color {i}>red</Color>
+          <UPC {i}>28615</UPC><Size {i}>au 4/us 0</Size>
+          <ExpectedQuantity {i}>2</ExpectedQuantity><ActualQuantity {i}>2.0</ActualQuantity>
+          <DamagedQuantity {i}>1</DamagedQuantity><UnitCost {i}>0</UnitCost>
+          <ProductDescription {i}>dress</ProductDescription><ProductMSRP {i}>189</ProductMSRP>
+          <Comments {i}>torn &amp; <!-- - -->wet</Comments><ShipmentType {i}>NA</ShipmentType>
+          <ReturnReasonCode {i}/>
+        </Shipmentitemslist>
+        <Shipmentitemslist {t}>
+          <UPC {i}>28616</UPC><ExpectedQuantity {i}/><ActualQuantity {i}/>
+          <DamagedQuantity {i}>abc</DamagedQuantity>
+        </Shipmentitemslist>
+        <ShipmentTypelist {t}>NA</ShipmentTypelist>
+        <Warehouse {t}>BERGEN LOGISTICS NJ2</Warehouse>
+        <Memo>left at dock</Memo>
+        <CustomerPO {t}>LOOP-acme-4711-1</CustomerPO>
+        <TrackingNumbers {t}>1Z999</TrackingNumbers><TrackingNumbers {t}/>
+        <ExpectedDate {t}>5/10/2016</ExpectedDate>
+        <SupplierDetails><CompanyName>jane</CompanyName></SupplierDetails>
+        <Carrier {t}>truck</Carrier><IMPORTSTATUSTEXT {t}/>
+        <AddedToInventoryDate {t}>05/24/2016 12:47:13</AddedToInventoryDate>
+        <ArrivedDate {t}>5/24/2016</ArrivedDate>"""
+    )
+    assert read_ticket(body) == Receipt(
+        ticket_id="WHRTN915384",
+        status=TicketStatus.ADDED_TO_INVENTORY,
+        status_name="AddedToInventory",
+        lines=(
+            ReceiptLine(
+                sku="acme-red-m", upc="28615", style="4b141", color="red", size="au 4/us 0",
+                expected=2, actual=2, damaged=1, description="dress", comments="torn & wet",
+            ),
+            ReceiptLine(
+                upc="28616", expected=None, actual=None, damaged=None,
+                problems=("DamagedQuantity is 'abc', not a whole number",),
+            ),
+        ),
+        customer_po="LOOP-acme-4711-1",
+        warehouse="BERGEN LOGISTICS NJ2",
+        memo="left at dock",
+        tracking_numbers=("1Z999",),
+        created_at=datetime(2016, 5, 23, 16, 32, 50, tzinfo=UTC),
+        arrived_at=datetime(2016, 5, 24, 4, tzinfo=UTC),
+        added_to_inventory_at=datetime(2016, 5, 24, 16, 47, 13, tzinfo=UTC),
+    )  # fmt: skip
+
+
+def test_receipt_tells_what_it_could_not_read() -> None:
+    body = ticket(
+        "<ReceivingStatus>Lost</ReceivingStatus><CreatedDate>yesterday</CreatedDate>"
+        "<Shipmentitemslist/><Shipmentitemslist><Sku>a</Sku>"
+        "<ExpectedQuantity>1.5</ExpectedQuantity><ActualQuantity>-1</ActualQuantity>"
+        "</Shipmentitemslist>"
+    )
+    assert read_ticket(body) == Receipt(
+        ticket_id="WHRTN915384",
+        status=None,
+        status_name="Lost",
+        lines=(
+            ReceiptLine(
+                sku="a",
+                actual=-1,
+                problems=(
+                    "ExpectedQuantity is '1.5', not a whole number",
+                    "ActualQuantity is negative: -1",
+                    "DamagedQuantity is missing",
+                ),
+            ),
+        ),
+        problems=(
+            "ReceivingStatus is 'Lost', not a known status",
+            "1 of 2 Shipmentitemslist elements are empty",
+            "CreatedDate: 'yesterday' is not in a date form REX11 is known to use",
+        ),
+    )
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        answer(READ_TICKET, notifications((41, "InvalidAsnError", "Invalid ASN Ticket number"))),
+        answer(READ_TICKET, "<Notifications/>"),
+        answer(READ_TICKET, "<Notifications/><ReceivingTicketByTicketNo/>"),
+        ticket(""),
+    ],
+)
+def test_no_such_ticket(body: bytes) -> None:
+    with pytest.raises(WarehouseNotFound):
+        read_ticket(body)
+
+
+def test_another_error_beside_41_is_no_proof_of_absence() -> None:
+    notes = notifications((41, "InvalidAsnError", "x"), (99, "Error", "database is down"))
+    with pytest.raises(WarehouseRejected) as caught:
+        read_ticket(answer(READ_TICKET, notes))
+    assert type(caught.value) is WarehouseRejected
+    assert caught.value.codes == (41, 99)
+
+
+def test_two_tickets_for_one_number_are_unreadable() -> None:
+    one = "<ReceivingTicket><Memo>x</Memo></ReceivingTicket>"
+    body = answer(READ_TICKET, f"<ReceivingTicketByTicketNo>{one}{one}</ReceivingTicketByTicketNo>")
+    with pytest.raises(WarehouseUnreadable, match="2 tickets"):
+        read_ticket(body)
+
+
+BOMB = (
+    b'<?xml version="1.0"?><!DOCTYPE x [<!ENTITY a "aaaaaaaaaa"><!ENTITY b "&a;&a;&a;">]>'
+    + envelope("&b;").partition(b"?>")[2]
+)
+FILE = (
+    b'<?xml version="1.0"?><!DOCTYPE x [<!ENTITY f SYSTEM "file:///etc/passwd">]>'
+    + answer("ReceivingTicketAdd", "<ReceivingTicketId>&f;</ReceivingTicketId>").partition(b"?>")[2]
+)
+GARBAGE = {
+    "empty": b"",
+    "html": b"<!DOCTYPE html><html><body>Runtime Error</body></html>",
+    "xhtml": b"<html><body>Runtime Error</body></html>",
+    "cut": ADDED[:-40],
+    "text": b"Service Unavailable",
+    "bomb": BOMB,
+    "file": FILE,
+    "doctype": b"<!DOCTYPE x>" + ADDED.partition(b"?>")[2],
+    "no body": b'<e:Envelope xmlns:e="http://schemas.xmlsoap.org/soap/envelope/"/>',
+    "encoding": b'<?xml version="1.0" encoding="no-such"?><a/>',
+    "fault": fault("Server was unable to process request. ---> Timeout expired"),
+    "auth fault": fault("Authentication failed"),
+    "huge": b" " * (MAX_BYTES + 1),
+}
+
+
+@pytest.mark.parametrize("name", GARBAGE)
+def test_no_answer_to_an_add_is_a_doubt(name: str) -> None:
+    with pytest.raises(WarehouseOutcomeUnknown, match="look before repeating") as caught:
+        responses.receiving_ticket_add(GARBAGE[name], call("ReceivingTicketAdd", changes=True))
+    assert caught.value.raw is not None
+    assert "root:" not in caught.value.raw
+
+
+@pytest.mark.parametrize("name", [n for n in GARBAGE if n != "auth fault"])
+def test_no_answer_to_a_read_is_unavailable(name: str) -> None:
+    with pytest.raises(WarehouseUnavailable):
+        read_ticket(GARBAGE[name])
+
+
+def test_fault_of_an_add_keeps_its_words() -> None:
+    with pytest.raises(WarehouseOutcomeUnknown, match="Timeout expired") as caught:
+        responses.receiving_ticket_add(GARBAGE["fault"], call("ReceivingTicketAdd", changes=True))
+    assert caught.value.raw == GARBAGE["fault"].decode()
+
+
+def test_token_refused_by_fault_or_notification_of_a_read() -> None:
+    for body in (GARBAGE["auth fault"], answer(READ_TICKET, TOKEN_REFUSED)):
+        with pytest.raises(WarehouseUnauthorized):
+            read_ticket(body)
+    unexpected = "'a' is an unexpected token. The expected token is '='."
+    with pytest.raises(WarehouseUnavailable):
+        read_ticket(fault(unexpected))
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "changes", "kind"),
+    [
+        (500, GARBAGE["fault"], True, WarehouseOutcomeUnknown),
+        (500, GARBAGE["fault"], False, WarehouseUnavailable),
+        (500, GARBAGE["auth fault"], False, WarehouseUnauthorized),
+        (500, GARBAGE["auth fault"], True, WarehouseOutcomeUnknown),
+        (502, GARBAGE["html"], True, WarehouseOutcomeUnknown),
+        (503, b"", False, WarehouseUnavailable),
+        (404, GARBAGE["html"], True, WarehouseOutcomeUnknown),
+        (302, b"", True, WarehouseOutcomeUnknown),
+        (500, ADDED, True, WarehouseOutcomeUnknown),
+        (401, b"", True, WarehouseUnauthorized),
+        (403, b"", False, WarehouseUnauthorized),
+    ],
+)
+def test_http_status(status: int, body: bytes, changes: bool, kind: type[WarehouseError]) -> None:
+    with pytest.raises(kind) as caught:
+        responses.check_status(status, body, call("ReceivingTicketAdd", changes=changes))
+    assert type(caught.value) is kind
+    responses.check_status(200, body, call("ReceivingTicketAdd", changes=changes))
+
+
+def test_secrets_are_in_no_message_and_no_raw() -> None:
+    echo = (
+        "token T0KEN-1 of pa55&amp;word is no Size "
+        "<AuthenticationString>OLD-T0KEN</AuthenticationString>"
+    )
+    body = answer("ReceivingTicketAdd", f"<X>{echo}</X>{notifications((32, 'Bad T0KEN-1', echo))}")
+    c = call("ReceivingTicketAdd", changes=True, secrets=(PASSWORD, "T0KEN-1"))
+    for kept in (body, body.decode().replace("utf-8", "utf-16").encode("utf-16")):
+        with pytest.raises(WarehouseError) as caught:
+            responses.receiving_ticket_add(kept, c)
+        shown = f"{caught.value} {caught.value.raw} {caught.value!r} {c!r}"
+        assert caught.value.raw
+        assert "[hidden]" in caught.value.raw
+        for secret in ("T0KEN-1", "OLD-T0KEN", PASSWORD, "pa55&amp;word"):
+            assert secret not in shown
+
+
+PARSERS: dict[str, Callable[[bytes, Call], object]] = {
+    "AuthenticationTokenGet": responses.authentication_token_get,
+    "StyleMasterProductAdd": responses.style_master_product_add,
+    IMPORT: responses.get_style_master_product_add_status,
+    "ReceivingTicketAdd": responses.receiving_ticket_add,
+    "GetReceivingTicketAddStatus": responses.get_receiving_ticket_add_status,
+    "GetReceivingTicketsByPO": responses.get_receiving_tickets_by_po,
+    "GetReceivingStatusesByDate": responses.get_receiving_statuses_by_date,
+    "GetReceivingTicketsByStatusAndCreateDate": (
+        responses.get_receiving_tickets_by_status_and_create_date
+    ),
+    READ_TICKET: read_ticket,
+    "GetInventoryByUPCs": responses.get_inventory_by_upcs,
+}
+NAMES = [
+    "Notifications", "Notification", "ErrorCode", "Severity", "Message", "ReceivingTicketId",
+    "ReceivingTicketByTicketNo", "ReceivingTicket", "Shipmentitemslist", "CreatedDate",
+    "ActualQuantity", "ReceivingTicketStatus", "ReceivingTicketShipmentStatus", "TicketId",
+    "Inventory", "item", "string", "ReceivingTicketsByPO",
+]  # fmt: skip
+TEXTS = st.text(st.sampled_from("0159/: -.eaPMé"), max_size=12)
+TREES = st.recursive(
+    TEXTS,
+    lambda inner: st.lists(st.tuples(st.sampled_from(NAMES), inner), max_size=4).map(
+        lambda pairs: "".join(f"<{n}>{x}</{n}>" for n, x in pairs)
+    ),
+    max_leaves=12,
+)
+
+
+@pytest.mark.parametrize("operation", PARSERS)
+@given(data=st.data())
+def test_parsers_raise_nothing_but_warehouse_errors(operation: str, data: st.DataObject) -> None:
+    whole = answer(operation, data.draw(TREES))
+    cut = data.draw(st.integers(0, len(whole)))
+    noise = data.draw(st.binary(max_size=20))
+    for body in (whole, noise, whole[:cut] + noise + whole[cut + len(noise) :]):
+        try:
+            PARSERS[operation](body, call(operation, changes=data.draw(st.booleans())))
+        except WarehouseError as error:
+            assert error.brand == "acme"
+            assert error.call == operation

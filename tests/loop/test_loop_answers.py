@@ -1,0 +1,351 @@
+"""What Loop answers, and what it is taken for."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Callable
+from typing import Any
+
+import httpx2
+import pytest
+from loop_api import KEY, NOW, Step, answer, fails, loop, raw_return
+from structlog.testing import capture_logs
+
+from bergen_loop.loop import CallRecord, LoopClient
+from bergen_loop.loop import transport as transport_module
+from bergen_loop.loop.errors import (
+    LoopError,
+    LoopInvalidRequest,
+    LoopNotFound,
+    LoopOutcomeUnknown,
+    LoopRefused,
+    LoopUnauthorized,
+    LoopUnavailable,
+    LoopUnreadable,
+)
+from bergen_loop.loop.models import Note
+
+PAGE = answer(text="<!doctype html><h1>hi</h1>", content_type="text/html")
+
+ACTIONS: dict[str, Callable[[LoopClient], None]] = {
+    "process": lambda c: c.process("77"),
+    "flag": lambda c: c.flag("77"),
+    "close": lambda c: c.close("77"),
+    "cancel": lambda c: c.cancel("77"),
+    "remove_lines": lambda c: c.remove_lines("77", ["901"]),
+}
+
+
+@pytest.mark.parametrize("act", ACTIONS.values(), ids=ACTIONS.keys())
+@pytest.mark.parametrize("text", ["true", '"true"', " true\n"])
+def test_success_is_true_and_nothing_else(act: Callable[[LoopClient], None], text: str) -> None:
+    fake = loop(answer(text=text))
+    act(fake.client())
+    assert [r.outcome for r in fake.records] == ["ok"]
+
+
+@pytest.mark.parametrize("act", ACTIONS.values(), ids=ACTIONS.keys())
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "false",
+        '"false"',
+        "1",
+        "null",
+        "[]",
+        "[true]",
+        "{}",
+        '{"success": true}',
+        '{"message": null, "errors": []}',
+        '"TRUE"',
+        '"\\"true\\""',
+        "True",
+        "true}",
+        "NaN",
+        "<html>true</html>",
+        "[" * 3000,
+    ],
+)
+def test_any_other_2xx_of_an_action_is_unreadable_and_not_repeated(
+    act: Callable[[LoopClient], None], text: str
+) -> None:
+    fake = loop(answer(text=text))
+    with pytest.raises(LoopUnreadable) as caught:
+        act(fake.client())
+    assert (caught.value.raw, caught.value.status) == (text, 200)
+    assert len(fake.sent) == 1
+
+
+CANNOT = "and therefore cannot be processed."
+REFUSALS: list[tuple[Any, str, str | None, str | None]] = [
+    (
+        {"message": f"Return is cancelled {CANNOT}"},
+        f"Return is cancelled {CANNOT}",
+        None,
+        "cancelled",
+    ),
+    ({"message": f"Return is review {CANNOT}"}, f"Return is review {CANNOT}", None, "review"),
+    (
+        {"errors": {"message": f"Return is closed {CANNOT}", "code": "UNPROCESSABLE_RETURN"}},
+        f"Return is closed {CANNOT}",
+        "UNPROCESSABLE_RETURN",
+        "closed",
+    ),
+    (
+        {"errors": {"message": "Flagged.", "code": "UNPROCESSABLE_FLAGGED_RETURN"}},
+        "Flagged.",
+        "UNPROCESSABLE_FLAGGED_RETURN",
+        None,
+    ),
+    (
+        {"message": f"Return is needs review {CANNOT}"},
+        f"Return is needs review {CANNOT}",
+        None,
+        "review",
+    ),
+    (
+        {"message": "Return is flagged and therefore cannot be cancelled."},
+        "Return is flagged and therefore cannot be cancelled.",
+        None,
+        "flagged",
+    ),
+    ({"errors": ["No.", "Never."]}, "No.; Never.", None, None),
+    ({"errors": [{"message": "No.", "code": "NOT_FOUND"}]}, "No.", "NOT_FOUND", None),
+    ({"errors": {"code": "X"}}, "an error without words", "X", None),
+    (
+        {"message": "Bad.", "errors": {"id": ["Wrong id.", "Odd."]}},
+        "Bad.; id: Wrong id.; id: Odd.",
+        None,
+        None,
+    ),
+]
+
+
+@pytest.mark.parametrize("status", [200, 202])
+@pytest.mark.parametrize(("body", "message", "code", "state"), REFUSALS)
+def test_a_refusal_comes_as_success(
+    body: Any, message: str, code: str | None, state: str | None, status: int
+) -> None:
+    fake = loop(answer(body, status=status))
+    with pytest.raises(LoopRefused) as caught:
+        fake.client().process("77")
+    error = caught.value
+    assert (error.message, error.code, error.state) == (message, code, state)
+    assert (error.brand, error.call, error.return_id) == ("acme", "process", "77")
+    assert (error.status, len(fake.sent)) == (status, 1)
+    assert str(error) == f"Loop process for return 77 (brand acme): {message}"
+
+
+@pytest.mark.parametrize("status", [400, 409, 422])
+def test_a_refusal_with_an_error_status_is_a_refusal_too(status: int) -> None:
+    body = {"errors": {"message": f"Return is closed {CANNOT}", "code": "UNPROCESSABLE_RETURN"}}
+    with pytest.raises(LoopRefused) as caught:
+        loop(answer(body, status=status)).client().process("77")
+    assert (caught.value.state, caught.value.status) == ("closed", status)
+
+
+def test_an_unexpected_error_proves_nothing_whatever_its_status() -> None:
+    body = {"errors": {"message": "Something broke.", "code": "UNEXPECTED_ERROR"}}
+    fake = loop(answer(body))
+    with pytest.raises(LoopOutcomeUnknown, match="may have taken effect"):
+        fake.client().process("77")
+    assert len(fake.sent) == 1
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["No line items qualify for removal", "Not all line items qualify for removal"],
+)
+def test_lines_that_cannot_be_removed(text: str) -> None:
+    with pytest.raises(LoopInvalidRequest, match=text) as caught:
+        loop(answer({"message": text}, status=422)).client().remove_lines("77", ["901"])
+    assert caught.value.status == 422
+
+
+def test_field_messages_of_a_422_are_named() -> None:
+    body = {
+        "message": "The given data was invalid.",
+        "errors": {"items.0.condition_category": ["must be an array."], "code": ["is odd."]},
+    }
+    with pytest.raises(LoopInvalidRequest) as caught:
+        loop(answer(body, status=422)).client().add_note("77", "x")
+    assert caught.value.message == (
+        "refused as invalid with 422: The given data was invalid.; "
+        "items.0.condition_category: must be an array."
+    )
+
+
+CALLS: list[Callable[[LoopClient], Any]] = [lambda c: c.process("77"), lambda c: c.details("77")]
+UNAUTHORIZED = {
+    "error": {"code": "401", "http_code": "GEN-UNAUTHORIZED", "message": "Unauthorized."}
+}
+
+
+@pytest.mark.parametrize("status", [401, 403])
+@pytest.mark.parametrize("call", CALLS)
+def test_a_key_that_is_refused(call: Callable[[LoopClient], Any], status: int) -> None:
+    fake = loop(answer(UNAUTHORIZED, status=status))
+    with pytest.raises(LoopUnauthorized, match=r"Unauthorized\.; check the brand's API key"):
+        call(fake.client())
+    assert len(fake.sent) == 1
+
+
+ERRORS: list[tuple[Step, type[LoopError], type[LoopError], bool]] = [
+    # step, error of an action, error of a read, whether the read is repeated
+    (answer({}, status=404), LoopNotFound, LoopNotFound, False),
+    (answer({"message": "bad"}, status=400), LoopInvalidRequest, LoopInvalidRequest, False),
+    (answer({"message": "bad"}, status=422), LoopInvalidRequest, LoopInvalidRequest, False),
+    (answer({}, status=302, location="https://evil"), LoopUnreadable, LoopUnreadable, False),
+    (answer(text="<p>", status=301, location="/x"), LoopUnreadable, LoopUnreadable, False),
+    (answer({}, status=408), LoopOutcomeUnknown, LoopUnavailable, True),
+    (answer({}, status=500), LoopOutcomeUnknown, LoopUnavailable, True),
+    (answer(text="<h1>502</h1>", status=502), LoopOutcomeUnknown, LoopUnavailable, True),
+    (answer(text="<h1>404</h1>", status=404), LoopNotFound, LoopUnavailable, True),
+    (PAGE, LoopUnreadable, LoopUnavailable, True),
+    (answer(text="gibberish"), LoopUnreadable, LoopUnreadable, False),
+    (fails(httpx2.ConnectError), LoopUnavailable, LoopUnavailable, True),
+    (fails(httpx2.ConnectTimeout), LoopUnavailable, LoopUnavailable, True),
+    (fails(httpx2.PoolTimeout), LoopUnavailable, LoopUnavailable, True),
+    (fails(httpx2.ReadTimeout), LoopOutcomeUnknown, LoopUnavailable, True),
+    (fails(httpx2.WriteTimeout), LoopOutcomeUnknown, LoopUnavailable, True),
+    (fails(httpx2.ReadError), LoopOutcomeUnknown, LoopUnavailable, True),
+    (fails(httpx2.WriteError), LoopOutcomeUnknown, LoopUnavailable, True),
+    (fails(httpx2.RemoteProtocolError), LoopOutcomeUnknown, LoopUnavailable, True),
+    (fails(httpx2.DecodingError), LoopUnreadable, LoopUnavailable, True),
+]
+
+
+@pytest.mark.parametrize(("step", "of_action", "of_read", "repeated"), ERRORS)
+def test_failures(
+    step: Step, of_action: type[LoopError], of_read: type[LoopError], repeated: bool
+) -> None:
+    acting, reading = loop(step), loop(step)
+    with pytest.raises(LoopError) as caught:
+        acting.client().process("77")
+    assert (type(caught.value), len(acting.sent)) == (of_action, 1)
+    with pytest.raises(LoopError) as caught:
+        reading.client().details("77")
+    assert (type(caught.value), len(reading.sent)) == (of_read, 4 if repeated else 1)
+
+
+@pytest.mark.parametrize(
+    ("body", "kind"),
+    [
+        ({"errors": {"code": "ORDER_NOT_FOUND", "message": "No order."}}, LoopNotFound),
+        ({"errors": {"code": "NOT_FOUND", "message": "No return."}}, LoopNotFound),
+        ({"errors": {"code": "NOT_AUTHORIZED", "message": "No."}}, LoopUnauthorized),
+        ({"errors": {"code": "UNEXPECTED_ERROR", "message": "Oh."}}, LoopUnavailable),
+        ({"message": "Whatever."}, LoopUnreadable),
+        ([], LoopUnreadable),
+        ([raw_return("1"), raw_return("2")], LoopUnreadable),
+        (raw_return("78"), LoopUnreadable),
+        (True, LoopUnreadable),
+    ],
+)
+def test_details_that_are_no_details(body: Any, kind: type[LoopError]) -> None:
+    with pytest.raises(kind) as caught:
+        loop(answer(body)).client().details("77")
+    assert type(caught.value) is kind
+
+
+def test_details_of_one_return_also_in_an_array() -> None:
+    raw = raw_return()
+    parsed = loop(answer(raw)).client().details("77")
+    assert (parsed.raw, parsed.problem, parsed.return_id) == (raw, None, "77")
+    assert loop(answer([raw])).client().details(order_id="5123") == parsed
+
+
+@pytest.mark.parametrize("key", [None, "notes", "data"])
+def test_notes_are_read_whatever_their_shape(key: str | None) -> None:
+    elements = [
+        {"id": 1, "content": "Damaged", "created_at": "2026-11-01 10:00:00"},
+        {"note": "Wrong", "created_at": "yesterday"},
+        "bare",
+        7.5,
+    ]
+    notes = loop(answer({key: elements} if key else elements)).client().notes("77")
+    at = NOW.replace(day=1, hour=10)
+    assert notes == [
+        Note("Damaged", at, elements[0]),
+        Note("Wrong", None, elements[1]),
+        Note("bare", None, "bare"),
+        Note("", None, 7.5),
+    ]
+
+
+def test_a_body_that_is_too_large_is_not_read_to_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(transport_module, "MAX_BODY", 1000)
+    pieces_read = 0
+
+    def endless(request: httpx2.Request) -> httpx2.Response:
+        def pieces() -> Any:
+            nonlocal pieces_read
+            for _ in range(10_000):
+                pieces_read += 1
+                yield b"x" * 100
+
+        return httpx2.Response(200, content=pieces())
+
+    with pytest.raises(LoopUnreadable, match="larger than 1000 bytes"):
+        loop(endless).client().process("77")
+    assert pieces_read < 15
+
+
+def test_an_answer_that_trickles_is_given_up() -> None:
+    def trickle(request: httpx2.Request) -> httpx2.Response:
+        def pieces() -> Any:
+            while True:
+                fake.clock.sleep(29)
+                yield b" "
+
+        return httpx2.Response(200, content=pieces())
+
+    fake = loop(trickle)
+    with pytest.raises(LoopOutcomeUnknown, match="not complete after 120 seconds"):
+        fake.client().process("77")
+
+
+def test_every_attempt_is_recorded() -> None:
+    fake = loop(answer({}, status=503, retry_after="3"), answer(raw_return()))
+    fake.client().details("77")
+    common: dict[str, Any] = {"brand": "acme", "call": "details", "return_id": "77", "seconds": 0.0}
+    assert fake.records == [
+        CallRecord(**common, started_at=NOW, outcome="LoopUnavailable", status=503, attempt=1),
+        CallRecord(
+            **common,
+            started_at=NOW.replace(second=3),
+            outcome="ok",
+            status=200,
+            attempt=2,
+        ),
+    ]
+
+
+def test_a_journal_that_fails_does_not_fail_the_action() -> None:
+    def broken(record: CallRecord) -> None:
+        raise OSError("disk full")
+
+    with capture_logs() as logs:
+        loop(answer(True)).client(on_call=broken).process("77")
+    assert [x["event"] for x in logs] == ["loop.on_call_failed"]
+
+
+def test_the_key_is_in_no_error_repr_or_log(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(0)
+    echo = answer({"message": f"bad key {KEY}"}, status=401)
+    for step in (echo, fails(httpx2.ReadError, f"header {KEY}"), answer(text=KEY)):
+        client = loop(step).client()
+        with capture_logs() as logs, pytest.raises(LoopError) as caught:
+            client.process("77")
+        shown = [str(caught.value), repr(caught.value), repr(vars(caught.value)), repr(client)]
+        assert KEY not in "".join([*shown, repr(vars(client)), repr(logs), caplog.text])
+    assert "HTTP Request" in caplog.text
+
+
+def test_errors_survive_pickling() -> None:
+    with pytest.raises(LoopRefused) as caught:
+        loop(answer(REFUSALS[2][0])).client().process("77")
+    again = pickle.loads(pickle.dumps(caught.value))
+    assert (type(again), vars(again)) == (LoopRefused, vars(caught.value))
+    assert str(again) == str(caught.value)

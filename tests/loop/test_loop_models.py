@@ -1,0 +1,395 @@
+"""From Loop's JSON to returns: what is read, and what is a doubt."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from loop_api import raw_return
+
+from bergen_loop.domain.returns import Label, LoopState, Return, ReturnLine, ReturnTotals
+from bergen_loop.loop import parse_return
+from bergen_loop.loop.json_values import loads
+from bergen_loop.loop.models import (
+    AsnRow,
+    ParsedReturn,
+    parse_asn_row,
+    parse_money,
+    parse_note,
+    parse_state,
+    parse_subscription,
+    parse_time,
+)
+
+ZERO = Decimal("0.00")
+
+
+def test_a_whole_return() -> None:
+    raw = raw_return()
+    at = datetime(2026, 11, 1, 9, 30, tzinfo=UTC)
+    assert parse_return(raw) == ParsedReturn(
+        raw=raw,
+        problem=None,
+        return_id="77",
+        oddities=(),
+        value=Return(
+            id="77",
+            state=LoopState.OPEN,
+            created_at=at,
+            updated_at=datetime(2026, 11, 2, 15, 0, tzinfo=UTC),
+            edited_at=None,
+            outcome="refund",
+            order_id="5123",
+            order_name="#1001",
+            order_number="1001",
+            customer_email="ann@example.com",
+            country_code="US",
+            currency="USD",
+            totals=ReturnTotals(
+                total=Decimal("-40.00"),
+                return_total=Decimal("45.00"),
+                product_total=Decimal("45.00"),
+                credit_total=ZERO,
+                exchange_total=ZERO,
+                refund=Decimal("40.00"),
+                gift_card=ZERO,
+                handling_fee=Decimal("5.00"),
+                upsell=ZERO,
+            ),
+            lines=(
+                ReturnLine(
+                    line_item_id="901",
+                    sku="TEE-RED-M",
+                    barcode="012345678905",
+                    title="Tee",
+                    price=Decimal("45.00"),
+                    refund=Decimal("40.00"),
+                    outcome="refund",
+                    reason="Too small",
+                    parent_reason="Size",
+                    comment="tight",
+                    product_id="31",
+                    variant_id="32",
+                    provider_line_item_id="7001",
+                    returned_at=at,
+                ),
+            ),
+            label=Label(
+                carrier="USPS",
+                tracking_number="9400",
+                status="in_transit",
+                url="https://labels.example/1.pdf",
+                updated_at=datetime(2026, 11, 2, tzinfo=UTC),
+            ),
+            destination_id="4",
+            return_method="mail",
+            package_reference="PKG1",
+            status_page_url="https://acme.loopreturns.com/#/s/77",
+        ),
+    )
+
+
+def test_the_least_return_there_can_be() -> None:
+    at = datetime(2026, 1, 1, tzinfo=UTC)
+    raw = {"id": 9, "state": "closed", "created_at": "2026-01-01", "updated_at": "2026-01-01"}
+    assert parse_return(raw).value == Return("9", LoopState.CLOSED, at, at)
+    assert parse_return(raw).problem is None
+
+
+@pytest.mark.parametrize(
+    ("changes", "problem"),
+    [
+        ({"id": None}, "id is missing"),
+        ({"id": ""}, "id is missing"),
+        ({"id": {}}, "id is an object with 0 fields, not text"),
+        ({"id": True}, "id is true, not text"),
+        ({"id": 1.5}, "id is 1.5, not text"),
+        ({"id": "a/b"}, "id 'a/b' contains a slash or a control character"),
+        ({"state": None}, "state is missing"),
+        ({"state": "paused"}, "state is unknown: 'paused'"),
+        ({"state": 3}, "state is unknown: 3"),
+        ({"created_at": None}, "created_at is missing"),
+        ({"updated_at": " "}, "updated_at is missing"),
+        ({"updated_at": "soon"}, "updated_at: 'soon' is not a time"),
+        ({"updated_at": 1700000000}, "updated_at: 1700000000 is not a time"),
+    ],
+)
+def test_without_id_state_or_times_there_is_no_return(
+    changes: dict[str, Any], problem: str
+) -> None:
+    parsed = parse_return(raw_return(**changes))
+    assert (parsed.value, parsed.problem) == (None, problem)
+    assert parsed.return_id == (None if "id" in changes else "77")
+
+
+def line(**changes: Any) -> dict[str, Any]:
+    return {"line_items": [raw_return()["line_items"][0] | changes]}
+
+
+@pytest.mark.parametrize(
+    ("changes", "problem", "units"),
+    [
+        ({"refund": "forty"}, "refund: 'forty' is not an amount", 1),
+        ({"total": "1,000.00"}, "total: '1,000.00' is not an amount", 1),
+        ({"gift_card": []}, "gift_card: an array of 0 is not an amount", 1),
+        ({"upsell": True}, "upsell: true is not an amount", 1),
+        ({"handling_fee": ""}, "handling_fee: '' is not an amount", 1),
+        (line(price="NaN"), "line item 1: price: 'NaN' is not an amount", 1),
+        (line(sku=["TEE"]), "line item 1: sku is an array of 1, not text", 1),
+        (line(barcode=1.5e11), "line item 1: barcode is 150000000000.0, not text", 1),
+        (line(line_item_id=None), "line item 1: line_item_id is missing", 0),
+        ({"line_items": ["x"]}, "line item 1 is 'x', not an object", 0),
+        ({"line_items": "x"}, "line_items is 'x', not a list", 0),
+        (
+            {"line_items": raw_return()["line_items"] * 2},
+            "line item 901 is listed twice",
+            2,
+        ),
+    ],
+)
+def test_a_doubt_is_said_and_the_return_kept(
+    changes: dict[str, Any], problem: str, units: int
+) -> None:
+    parsed = parse_return(raw_return(**changes))
+    assert parsed.problem == problem
+    assert parsed.value is not None
+    assert len(parsed.value.lines) == units
+
+
+def test_all_problems_are_named() -> None:
+    parsed = parse_return(raw_return(state="x", refund="y"))
+    assert parsed.problem == "state is unknown: 'x'; refund: 'y' is not an amount"
+
+
+@pytest.mark.parametrize("items", [None, []])
+def test_no_lines(items: Any) -> None:
+    parsed = parse_return(raw_return(line_items=items))
+    assert parsed.problem is None
+    assert parsed.value is not None
+    assert parsed.value.lines == ()
+
+
+def test_harmless_oddities_are_no_doubt() -> None:
+    parsed = parse_return(
+        raw_return(edited_at="?", label_updated_at="0000-00-00 00:00:00", carrier={"n": 1})
+    )
+    assert parsed.problem is None
+    assert parsed.oddities == (
+        "label_updated_at: '0000-00-00 00:00:00' is not a time",
+        "edited_at: '?' is not a time",
+    )
+
+
+@pytest.mark.parametrize(
+    ("value", "name"),
+    [
+        (None, None),
+        ("", None),
+        ("mail", "mail"),
+        ({"type": "mail", "provider": "USPS"}, "mail"),
+        ({"provider": "Happy Returns", "name": "x"}, "Happy Returns"),
+        ({"type": None, "name": "Drop-off"}, "Drop-off"),
+        ({"method": "box"}, "box"),
+        ({"other": 1}, None),
+        ([], None),
+    ],
+)
+def test_return_method(value: Any, name: str | None) -> None:
+    parsed = parse_return(raw_return(return_method=value))
+    assert parsed.problem is None
+    assert parsed.value is not None
+    assert parsed.value.return_method == name
+
+
+@pytest.mark.parametrize(
+    ("word", "state"),
+    [(x.value, x) for x in LoopState]
+    + [("needs review", LoopState.REVIEW), ("Needs Review", LoopState.REVIEW)]
+    + [("OPEN", LoopState.OPEN), ("", None), (None, None), ("processed", None), ([], None)],
+)
+def test_states(word: Any, state: LoopState | None) -> None:
+    assert parse_state(word) is state
+
+
+@pytest.mark.parametrize(
+    ("value", "amount"),
+    [
+        (None, None),
+        ("12.50", "12.50"),
+        (" 12 ", "12"),
+        ("-0.01", "-0.01"),
+        (12, "12"),
+        (19.99, "19.99"),
+        (0.1, "0.1"),
+        (1e-7, "0.0000001"),
+        (1e3, "1000.0"),
+    ],
+)
+def test_money(value: Any, amount: str | None) -> None:
+    assert parse_money(value) == (None if amount is None else Decimal(amount))
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        *["", "x", "1e3", "NaN", "Infinity", "1_000", "1,5", "$5", "٣", "1.", ".5", "--1"],
+        *[True, [], {}, 1e300, float("nan"), float("inf"), 10**30, "9" * 40],
+    ],
+)
+def test_what_is_no_money(value: Any) -> None:
+    with pytest.raises(ValueError, match="is not an amount"):
+        parse_money(value)
+
+
+@pytest.mark.parametrize(
+    ("text", "iso"),
+    [
+        ("2026-11-01T09:30:00Z", "2026-11-01T09:30:00+00:00"),
+        ("2026-11-01T09:30:00.123Z", "2026-11-01T09:30:00.123000+00:00"),
+        ("2026-11-01T09:30:00.123456789Z", "2026-11-01T09:30:00.123456+00:00"),
+        ("2026-11-01T09:30:00-05:00", "2026-11-01T14:30:00+00:00"),
+        ("2026-11-01T09:30:00+0530", "2026-11-01T04:00:00+00:00"),
+        ("2026-11-01T09:30", "2026-11-01T09:30:00+00:00"),
+        ("2026-11-01 09:30:00", "2026-11-01T09:30:00+00:00"),
+        ("2026-11-01 09:30:00 +02:00", "2026-11-01T07:30:00+00:00"),
+        ("2026-11-01", "2026-11-01T00:00:00+00:00"),
+    ],
+)
+def test_times(text: str, iso: str) -> None:
+    at = parse_time(text)
+    assert at is not None
+    assert at.isoformat() == iso
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        *["x", "20261101", "2026-W44-7", "2026-13-01", "2026-11-01T25:00:00Z"],
+        *["0001-01-01T00:00+05:00", "11/01/2026", "2026-11-01T09:30:00+99:99"],
+        *[5, 5.0, True, [], {}],
+    ],
+)
+def test_what_is_no_time(value: Any) -> None:
+    with pytest.raises(ValueError, match="is not a time"):
+        parse_time(value)
+
+
+def test_a_whole_asn_row() -> None:
+    raw = {
+        "id": 77,
+        "return_line_item_id": 901,
+        "state": "closed",
+        "order_name": "#1001",
+        "title": "Tee",
+        "sku": "TEE",
+        "barcode": "0123",
+        "carrier": "USPS",
+        "label_status": "delivered",
+        "tracking_number": "9400",
+        "restock_status": "pending",
+        "outcome": "refund",
+        "package_reference": "PKG1",
+        "destination_id": 4,
+        "destination_name": "NJ",
+        "date_delivered": "2026-11-03",
+        "created_at": "2026-11-01",
+        "updated_at": "2026-11-04",
+        "closed_at": "2026-11-04",
+        "tomorrow": 1,
+    }
+    assert parse_asn_row(raw) == AsnRow(
+        raw=raw,
+        problem=None,
+        return_id="77",
+        line_item_id="901",
+        state=LoopState.CLOSED,
+        order_name="#1001",
+        sku="TEE",
+        barcode="0123",
+        title="Tee",
+        outcome="refund",
+        carrier="USPS",
+        tracking_number="9400",
+        label_status="delivered",
+        restock_status="pending",
+        package_reference="PKG1",
+        destination_id="4",
+        destination_name="NJ",
+        delivered_at=datetime(2026, 11, 3, tzinfo=UTC),
+        created_at=datetime(2026, 11, 1, tzinfo=UTC),
+        updated_at=datetime(2026, 11, 4, tzinfo=UTC),
+        closed_at=datetime(2026, 11, 4, tzinfo=UTC),
+    )
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+    max_leaves=12,
+)
+FIELDS = sorted(raw_return())
+LINE_FIELDS = sorted(raw_return()["line_items"][0])
+
+
+@given(JSON | st.dictionaries(st.sampled_from(FIELDS), JSON, max_size=6))
+def test_nothing_that_is_json_makes_a_parser_raise(raw: Any) -> None:
+    parsed = parse_return(raw)
+    assert parsed.raw is raw or parsed.raw == {"not_an_object": raw}
+    assert parsed.value is not None or parsed.problem
+    parse_asn_row(raw)
+    parse_note(raw)
+    parse_subscription(raw)
+
+
+def nested(depth: int) -> Any:
+    value: Any = []
+    for _ in range(depth):
+        value = [value]
+    return value
+
+
+@pytest.mark.parametrize(
+    "monster", [nested(100_000), 10**5000, -(10**5000)], ids=["deep", "huge", "low"]
+)
+def test_deep_and_huge_values_do_not_make_a_parser_raise(monster: Any) -> None:
+    for raw in (monster, dict.fromkeys(FIELDS, monster), raw_return(line_items=[monster])):
+        assert parse_return(raw).problem
+        assert parse_asn_row(raw).problem
+        parse_note(raw)
+        parse_subscription(raw)
+    assert parse_return(raw_return(line_items=[dict.fromkeys(LINE_FIELDS, monster)])).problem
+
+
+@given(
+    st.dictionaries(st.sampled_from(FIELDS), JSON, max_size=3),
+    st.lists(JSON | st.dictionaries(st.sampled_from(LINE_FIELDS), JSON), max_size=3),
+)
+def test_a_return_that_is_nearly_right_is_read_or_doubted(
+    changes: dict[str, Any], lines: list[Any]
+) -> None:
+    parsed = parse_return(raw_return(line_items=lines) | changes)
+    if parsed.problem is None:
+        assert parsed.value is not None
+        given_lines: list[Any] = parsed.raw["line_items"] or []
+        assert len(parsed.value.lines) == len(given_lines)
+
+
+@given(st.decimals(-(10**9), 10**9, places=2))
+def test_money_is_exact_as_string_and_as_number(amount: Decimal) -> None:
+    assert parse_money(str(amount)) == amount
+    assert parse_money(json.loads(str(amount))) == amount
+
+
+@pytest.mark.parametrize("text", ["NaN", "[Infinity]", "{", "", "[" * 100_000, "9" * 5000])
+def test_json_that_is_none(text: str) -> None:
+    with pytest.raises(ValueError, match=r".+"):
+        loads(text)
+
+
+def test_a_number_beyond_floats_stays_what_it_was() -> None:
+    assert loads("[1e999, 1.5]") == ["1e999", 1.5]
