@@ -349,3 +349,21 @@ def test_errors_survive_pickling() -> None:
     again = pickle.loads(pickle.dumps(caught.value))
     assert (type(again), vars(again)) == (LoopRefused, vars(caught.value))
     assert str(again) == str(caught.value)
+
+
+def test_a_return_without_notes_has_none_although_loop_says_422() -> None:
+    fake = loop(answer("false", status=422))
+    assert fake.client().notes("1") == []
+
+
+def test_a_422_with_words_on_notes_stays_an_error() -> None:
+    fake = loop(answer({"message": "nope"}, status=422))
+    with pytest.raises(LoopInvalidRequest):
+        fake.client().notes("1")
+
+
+def test_a_cancel_refused_in_content_is_a_refusal() -> None:
+    fake = loop(answer({"content": "Return is flagged and cannot be processed."}))
+    with pytest.raises(LoopRefused) as caught:
+        fake.client().cancel("1")
+    assert caught.value.state == "flagged"

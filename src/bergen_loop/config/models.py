@@ -21,12 +21,9 @@ from pydantic import (
     field_validator,
 )
 
+from bergen_loop.bergen.rex11.config import WAREHOUSES
 from bergen_loop.domain.announce import AnnounceRules
-from bergen_loop.domain.rma import Supplier, TicketStatus
-
-WAREHOUSES = tuple(
-    f"BERGEN LOGISTICS {name}" for name in ("NJ", "NJ2", "NJ3", "NJ3B", "WEST", "CA", "EU", "HK")
-)
+from bergen_loop.domain.rma import Supplier
 
 
 class _Model(BaseModel):
@@ -141,8 +138,6 @@ class Rex11Settings(_Model):
     timeout: Duration = timedelta(seconds=60)
     overlap: Duration = timedelta(hours=2)
     """How far each read of statuses by date reaches back over the one before."""
-    receipt_at: list[TicketStatus] = [TicketStatus.ADDED_TO_INVENTORY]
-    """At which statuses a ticket's counts are read and judged."""
     close: CloseSettings = CloseSettings()
 
 

@@ -77,10 +77,9 @@ def _due() -> list[str]:
 
 
 @DBOS.workflow()
-def sweep(scheduled_at: datetime, _context: Any) -> int:
+def sweep(scheduled_at: datetime, _context: Any) -> None:
     """Forget DBOS's records of workflows finished long ago."""
     before = datetime.fromtimestamp(scheduled_at.timestamp() - KEEP_FINISHED, UTC).isoformat()
-    swept = 0
     while True:
         old = DBOS.list_workflows(
             status=["SUCCESS", "ERROR", "CANCELLED"],
@@ -91,6 +90,5 @@ def sweep(scheduled_at: datetime, _context: Any) -> int:
         )
         if old:
             DBOS.delete_workflows([w.workflow_id for w in old])
-        swept += len(old)
         if len(old) < SWEEP:
-            return swept
+            return

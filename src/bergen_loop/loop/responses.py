@@ -32,7 +32,9 @@ from bergen_loop.loop.models import (
     parse_subscription,
 )
 
-_REFUSAL = re.compile(r"\breturn is (?P<state>[a-z_ ]{1,40}?) and therefore\b", re.IGNORECASE)
+_REFUSAL = re.compile(
+    r"\breturn is (?P<state>[a-z_ ]{1,40}?) and (?:therefore\b|cannot be processed)", re.IGNORECASE
+)
 _NOT_FOUND_CODES = ("NOT_FOUND", "ORDER_NOT_FOUND")
 
 
@@ -139,7 +141,7 @@ def _codes(value: object) -> list[str]:
 def check_status(answer: Answer) -> None:
     """Return for a 2xx answer, raise the typed error for any other."""
     status = answer.status
-    if 200 <= status < 300:
+    if 200 <= status < 300 or no_notes(answer):
         return
     if status == 429:
         raise answer.error(
@@ -158,6 +160,12 @@ def check_status(answer: Answer) -> None:
     if 400 <= status < 500:
         raise _invalid(answer)
     raise answer.error(LoopUnreadable, f"answered with an unexpected status {status}")
+
+
+def no_notes(answer: Answer) -> bool:
+    """Loop answers 422 with `"false"` for a return that has no notes yet."""
+    said = answer.text.strip().strip('"')
+    return answer.where.call == "notes" and answer.status == 422 and said == "false"
 
 
 def _failed(answer: Answer, message: str) -> LoopError:
@@ -226,12 +234,18 @@ def read_done(answer: Answer) -> None:
     body = _json(answer)
     if body is True or body == "true":
         return
-    error = error_body(body)
+    error = error_body(body) or _refusal_in_content(body)
     if error:
         raise _error_in_2xx(answer, error)
     raise answer.error(
         LoopUnreadable, f"{brief(body)} says neither that it was done nor that it was refused"
     )
+
+
+def _refusal_in_content(body: object) -> ErrorBody | None:
+    """Cancelling a flagged return is refused as `{"content": "Return is flagged and ..."}`."""
+    text = as_text((as_object(body) or {}).get("content"))
+    return ErrorBody(text[:1000], None) if text and _REFUSAL.search(text) else None
 
 
 def read_accepted(answer: Answer) -> Any:
@@ -353,6 +367,8 @@ def read_asn(answer: Answer) -> tuple[AsnRow, ...]:
 
 def read_notes(answer: Answer) -> list[Note]:
     """The notes. The shape is not documented: a bare array, or one under `notes` or `data`."""
+    if no_notes(answer):
+        return []
     return [parse_note(x) for x in _array_in(answer, "notes")]
 
 

@@ -73,7 +73,8 @@ def _changed(
     now = ctx.now()
     rma.ticket_status, rma.status_seen_at = change.status_name, now
     result.changed += 1
-    if change.status in ctx.settings.rex11.receipt_at and rma.read_status != change.status_name:
+    # Counts may still change before the goods are in the inventory: only then are they read.
+    if change.status is TicketStatus.ADDED_TO_INVENTORY and rma.read_status != change.status_name:
         rma.to_read = True
     row = session.get_one(ReturnRow, rma.return_pk)
     journal.record(

@@ -30,8 +30,9 @@ DEFAULT_NOTE = "{reason}: {problems}"
 DEFAULT_ATTENTION = "the criteria ask for a person"
 
 _OUTCOMES = "process, flag, wait, remove_lines or attention"
-_DURATION = re.compile(r"(\d{1,5})\s*(m|h|d|w)")
+_DURATION = re.compile(r"(\d{1,5})\s*(s|m|h|d|w)")
 _UNIT = {
+    "s": timedelta(seconds=1),
     "m": timedelta(minutes=1),
     "h": timedelta(hours=1),
     "d": timedelta(days=1),
@@ -41,7 +42,7 @@ _SELECTABLE = (Irregularity.SHORT, Irregularity.DAMAGED)
 
 
 def duration(text: str) -> timedelta | None:
-    """`30m`, `48h`, `7d` or `2w`; None for anything else."""
+    """`90s`, `30m`, `48h`, `7d` or `2w`; None for anything else."""
     match = _DURATION.fullmatch(text.strip())
     return int(match[1]) * _UNIT[match[2]] if match else None
 

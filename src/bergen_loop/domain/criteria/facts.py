@@ -166,4 +166,4 @@ def _all_known(values: Iterable[str | None]) -> list[str] | None:
 
 def iso(moment: datetime) -> str:
     """RFC 3339 in UTC, to the second."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return moment.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="seconds") + "Z"

@@ -134,7 +134,7 @@ def _pairs(node: Node, path: str, problems: Problems) -> list[tuple[Node, str, N
             problems.add(key, _join(path, name), message, "Keep one of them")
             continue
         seen.add(name)
-        if isinstance(value, ScalarNode) and cast("Any", value).value == "":
+        if isinstance(value, ScalarNode) and tag(value) == "null" and not scalar(value):
             # YAML puts a value that is not there at the next thing that is.
             cast("Any", value).start_mark = cast("Any", key).start_mark
         pairs.append((key, name, value))
