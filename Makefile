@@ -1,0 +1,34 @@
+# Everything a fresh machine with Python 3.11+ needs: `make demo` and `make test`.
+
+PYTHON := $(shell scripts/python.sh)
+BIN := .venv/bin
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+
+.PHONY: demo test check bench soak audit lock screenshots clean
+
+demo: .venv/installed ## the whole flow, running: sandbox, service and console
+	@$(BIN)/python -m bergen_loop.demo $(DEMO)
+
+test: .venv/installed check ## everything that must hold
+	scripts/system-deps.sh
+	$(BIN)/python -m pytest -n 2 --dist loadgroup $(TESTS)
+
+check: .venv/installed ## style, types, layers
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pyright
+	$(BIN)/lint-imports --no-logo
+
+lock: .venv/installed ## pin what pyproject.toml asks for
+	$(BIN)/pip install -q uv
+	$(BIN)/uv pip compile pyproject.toml --extra dev --universal --upgrade --no-header \
+		--no-emit-index-url --no-annotate -o requirements.lock
+
+clean:
+	rm -rf .venv var .pytest_cache .ruff_cache .hypothesis
+
+.venv/installed: requirements.lock pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install -q --disable-pip-version-check -r requirements.lock
+	$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps -e .
+	touch $@

@@ -1,0 +1,196 @@
+"""A sandbox on a real socket with a clock of the test's, and brands connected to it."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Generator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import uvicorn
+from pydantic import SecretStr
+
+from bergen_loop.config import BrandSettings
+from bergen_loop.domain.criteria import load_criteria, preset_text
+from bergen_loop.ledger.database import Ledger
+from bergen_loop.loop.client import LoopClient
+from bergen_loop.loop.limiter import SlidingWindowLimiter
+from bergen_loop.loop.transport import Retries, Timeouts
+from bergen_loop.sandbox import (
+    ManualClock,
+    SandboxWorld,
+    Settings,
+    control_views,
+    create_app,
+    parcels,
+)
+from bergen_loop.sandbox.faults import FaultRule
+from bergen_loop.sync import brands as connecting
+from bergen_loop.sync import tick
+from bergen_loop.sync.context import BrandContext
+
+START = datetime(2026, 11, 10, 15, 0, tzinfo=UTC)
+
+
+class World:
+    """A sandbox that is served, and the hands that work in it."""
+
+    def __init__(self, returns: int, seed: int, settings: Settings | None = None) -> None:
+        self.clock = ManualClock(START)
+        self.sandbox = SandboxWorld(
+            seed,
+            returns,
+            clock=self.clock,
+            settings=settings or Settings(rate_limit_per_minute=10**6, hang_seconds=1.5),
+        )
+        config = uvicorn.Config(
+            create_app(self.sandbox), host="127.0.0.1", port=0, log_level="error", lifespan="off"
+        )
+        self._server = uvicorn.Server(config)
+        self._thread = threading.Thread(target=self._server.run, daemon=True)
+        self._thread.start()
+        while not self._server.started:
+            time.sleep(0.01)
+        port = self._server.servers[0].sockets[0].getsockname()[1]
+        self.url = f"http://127.0.0.1:{port}"
+
+    def close(self) -> None:
+        self._server.should_exit = self._server.force_exit = True
+        self._thread.join(5)
+        self.sandbox.close()
+
+    def advance(self, seconds: float) -> None:
+        """Let time pass, for both systems and for us."""
+        self.clock.advance(seconds)
+        self.sandbox.run_due()
+
+    def now(self) -> datetime:
+        return self.clock.now()
+
+    def new_return(self, brand: str, **how: Any) -> str:
+        """A customer submits a return; its id."""
+        with self.sandbox.lock:
+            return str(self.sandbox.new_return(brand, **how).id)
+
+    def state(self, return_id: str) -> str:
+        """The state Loop gives it."""
+        with self.sandbox.lock:
+            found = self.sandbox.find_return(return_id)
+            assert found is not None
+            return str(found.state)
+
+    def tickets(self, return_id: str) -> list[Any]:
+        """Tickets with this return's PO."""
+        with self.sandbox.lock:
+            return [
+                t
+                for brand in self.sandbox.brands.values()
+                for t in brand.tickets.values()
+                if return_id in (t.po or "")
+            ]
+
+    def receive(self, return_id: str, kind: str = "complete", **detail: Any) -> None:
+        """A parcel arrives for the return's ticket."""
+        with self.sandbox.lock:
+            for ticket in self.tickets(return_id):
+                if ticket.status == "Draft":
+                    parcels.receive(self.sandbox, ticket, kind, detail or None)
+
+    def calls(self, operation: str) -> list[Any]:
+        """Calls of one operation, by the sandbox's own log."""
+        with self.sandbox.lock:
+            return self.sandbox.calls.find(operation=operation, limit=10**6)
+
+    def fault(self, system: str, kind: str, **how: Any) -> None:
+        """Have something go wrong."""
+        with self.sandbox.lock:
+            self.sandbox.faults.add(FaultRule(system, kind, **how))
+
+    def change(self, return_id: str, action: str, **values: Any) -> None:
+        """Someone does something to the return in Loop: edit, cancel, expire, reopen ..."""
+        answer = httpx2.post(f"{self.url}/control/returns/{return_id}/{action}", json=values)
+        assert answer.status_code == 200, answer.text
+
+    def cancel_ticket(self, ticket_id: str) -> None:
+        """The warehouse cancels a ticket."""
+        answer = httpx2.post(f"{self.url}/control/tickets/{ticket_id}/cancel", json={})
+        assert answer.status_code == 200, answer.text
+
+    def effects(self, return_id: str) -> dict[str, Any]:
+        """What was really done to a return."""
+        with self.sandbox.lock:
+            return control_views.effects(self.sandbox, {}, self.url)["returns"][return_id]
+
+
+@contextmanager
+def serving(returns: int = 0, seed: int = 7, settings: Settings | None = None) -> Generator[World]:
+    """A world on a socket."""
+    world = World(returns, seed, settings)
+    try:
+        yield world
+    finally:
+        world.close()
+
+
+def brand_settings(world: World, brand: str = "northpine", **changes: Any) -> BrandSettings:
+    """Settings of one of the sandbox's brands; `changes` are merged block by block."""
+    known = world.sandbox.brand(brand)
+    blocks: dict[str, Any] = {
+        "name": known.name,
+        "mode": "live",
+        "loop": {
+            "api_key": SecretStr(known.loop_key),
+            "webhook_secret": SecretStr(known.webhook_secret),
+            "base_url": f"{world.url}/loop/api",
+        },
+        "rex11": {
+            "endpoint": f"{world.url}/rex11/ws/v3prod/publicapiws.asmx",
+            "web_address": known.web_address,
+            "user_name": known.user_name,
+            "password": SecretStr(known.password),
+        },
+        "announce": {"warehouse": "NJ", "label_wait": "0s", "add_products": True},
+    }
+    for name, value in changes.items():
+        blocks[name] = {**blocks.get(name, {}), **value} if isinstance(value, dict) else value
+    return BrandSettings.model_validate(blocks)
+
+
+def context(
+    world: World,
+    ledger: Ledger,
+    brand: str = "northpine",
+    *,
+    wait: str = "7d",
+    criteria: str = "standard",
+    **changes: Any,
+) -> BrandContext:
+    """A brand connected to the world, sharing its clock."""
+    ctx = connecting.connect(brand, brand_settings(world, brand, **changes), ledger, Path())
+    ctx.loop = LoopClient(
+        brand=brand,
+        api_key=ctx.settings.loop.api_key.get_secret_value(),
+        base_url=ctx.settings.loop.base_url,
+        limiter=SlidingWindowLimiter(limit=10**9),
+        retries=Retries(reads=2, rate_limited=2, initial=0.01, rate_limit_initial=0.01),
+        timeouts=Timeouts(read=1.0),
+        now=world.now,
+    )
+    ctx.now = world.now
+    text = preset_text(criteria).replace("wait: 7d", f"wait: {wait}")
+    ctx.criteria = load_criteria(text, source=f"{criteria}.yaml")
+    return ctx
+
+
+def run(world: World, *contexts: BrandContext, ticks: int = 1, seconds: float = 60.0) -> None:
+    """Ticks, with time passing between them."""
+    for _ in range(ticks):
+        for ctx in contexts:
+            results = tick.run(ctx)
+            errors = {n: r["error"] for n, r in results.items() if "error" in r}
+            assert not errors, errors
+        world.advance(seconds)

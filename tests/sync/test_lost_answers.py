@@ -1,0 +1,285 @@
+"""Calls whose answer is lost or is a refusal: resolved by looking, never by repeating blindly."""
+
+from __future__ import annotations
+
+from bergen_loop.domain.lifecycle import Stage
+from bergen_loop.ledger import attention
+from bergen_loop.sync import actions, tick
+from bergen_loop.sync.context import BrandContext
+from bergen_loop.sync.intake import take_webhooks
+from conftest import Look
+from support import worlds
+from support.worlds import World
+
+MINUTE = 60.0
+
+
+def received(world: World, ctx: BrandContext, kind: str = "complete") -> str:
+    """A return whose parcel has come, not yet judged."""
+    return_id = world.new_return("northpine", units=1, late_label=False)
+    worlds.run(world, ctx, ticks=2)
+    world.receive(return_id, kind)
+    return return_id
+
+
+# -- tickets ----------------------------------------------------------------------------------
+
+
+def test_a_ticket_whose_answer_was_lost_is_found_by_its_po(
+    world: World, ctx: BrandContext, look: Look
+) -> None:
+    world.fault("rex11", "reset_mid_body", operation="ReceivingTicketAdd", nth=1)
+    return_id = world.new_return("northpine", units=1, late_label=False)
+    worlds.run(world, ctx, ticks=2)
+    assert look.stage(return_id) is Stage.ANNOUNCED
+    (ticket,) = world.tickets(return_id)
+    assert look.view(return_id).rmas[0].ticket_id == ticket.id
+    assert len(world.calls("ReceivingTicketAdd")) == 1
+    assert any("found by its PO" in line for line in look.journal(return_id))
+
+
+def test_a_ticket_that_never_arrived_is_added_once_more_after_the_wait(
+    world: World, ctx: BrandContext, look: Look
+) -> None:
+    world.fault("rex11", "status_502", operation="ReceivingTicketAdd", nth=1)
+    return_id = world.new_return("northpine", units=1, late_label=False)
+    worlds.run(world, ctx, ticks=2, seconds=30)
+    assert not world.tickets(return_id), "within the wait it is not added again"
+    worlds.run(world, ctx, ticks=3, seconds=2 * MINUTE)
+    assert len(world.tickets(return_id)) == 1
+    assert look.stage(return_id) is Stage.ANNOUNCED
+    assert look.view(return_id).effects[0].attempts == 2
+
+
+def test_a_ticket_rex11_refuses_goes_to_a_person_and_may_be_retried(
+    world: World, ctx: BrandContext, look: Look
+) -> None:
+    ctx.settings = ctx.settings.model_copy(
+        update={"announce": ctx.settings.announce.model_copy(update={"check_products": False})}
+    )
+    return_id = world.new_return("northpine", units=1, late_label=False)
+    with world.sandbox.lock:
+        found = world.sandbox.find_return(return_id)
+        assert found is not None
+        upc = found.lines[0].product.upc
+        product = world.sandbox.brand("northpine").rex_products.pop(upc, None)
+    worlds.run(world, ctx, ticks=3)
+    ((kind, reason),) = look.attention(return_id)
+    assert kind == "ticket_refused"
+    assert "is not valid" in reason
+    assert len(world.calls("ReceivingTicketAdd")) == 1, "a refusal is not repeated by itself"
+    if product is not None:
+        world.sandbox.brand("northpine").rex_products[upc] = product
+        _retry(ctx, look, return_id)
+        worlds.run(world, ctx)
+        assert look.stage(return_id) is Stage.ANNOUNCED
+        assert len(world.tickets(return_id)) == 1
+
+
+# -- process ----------------------------------------------------------------------------------
+
+
+def test_a_process_call_whose_answer_was_lost_is_confirmed_by_the_list(
+    world: World, ctx: BrandContext, look: Look
+) -> None:
+    return_id = received(world, ctx)
+    world.fault("loop", "reset_mid_body", operation="process", nth=1)
+    worlds.run(world, ctx, ticks=3, seconds=10)
+    assert look.stage(return_id) is Stage.COMPLETE
+    effects = world.effects(return_id)
+    assert (effects["process_accepted"], effects["money_moved"]) == (1, 1)
+    assert len(world.calls("process")) == 1
+
+
+def test_a_process_call_that_never_arrived_is_sent_again_only_after_the_wait(
+    world: World, ctx: BrandContext, look: Look
+) -> None:
+    return_id = received(world, ctx)
+    world.fault("loop", "status_502", operation="process", nth=1)
+    worlds.run(world, ctx, ticks=10, seconds=MINUTE)
+    assert len(world.calls("process")) == 1, "within the wait it is not repeated"
+    worlds.run(world, ctx, ticks=8, seconds=MINUTE)
+    assert look.stage(return_id) is Stage.COMPLETE
+    assert world.effects(return_id)["money_moved"] == 1
+    assert len(world.calls("process")) == 2
+
+
+def test_a_process_call_lost_twice_goes_to_a_person(
+    world: World, ctx: BrandContext, look: Look
+) -> None:
+    return_id = received(world, ctx)
+    world.fault("loop", "status_502", operation="process", nth=1, count=5)
+    worlds.run(world, ctx, ticks=50, seconds=MINUTE)
+    assert [kind for kind, _ in look.attention(return_id)] == ["lost_settlement"]
+    assert len(world.calls("process")) == 2
+    _retry(ctx, look, return_id)
+    world.sandbox.faults.clear()
+    worlds.run(world, ctx, ticks=3)
+    assert look.stage(return_id) is Stage.COMPLETE
+    assert world.effects(return_id)["money_moved"] == 1
+
+
+def test_a_lost_process_call_is_not_repeated_if_the_return_has_changed_since(
+    world: World, ctx: BrandContext, look: Look
+) -> None:
+    return_id = received(world, ctx)
+    world.fault("loop", "status_502", operation="process", nth=1)
+    worlds.run(world, ctx, ticks=2)
+    world.change(return_id, "label", status="delivered")
+    worlds.run(world, ctx, ticks=20, seconds=MINUTE)
+    assert [kind for kind, _ in look.attention(return_id)] == ["lost_settlement"]
+    assert len(world.calls("process")) == 1
+
+
+def test_a_refusal_that_comes_as_200_is_a_refusal(
+    world: World, ctx: BrandContext, look: Look
+) -> None:
+    return_id = received(world, ctx)
+    world.fault("loop", "refusal", operation="process", nth=1)
+    worlds.run(world, ctx, ticks=5)
+    ((kind, reason),) = look.attention(return_id)
+    assert kind in ("refused", "not_confirmed")
+    assert world.effects(return_id)["money_moved"] == 0
+    assert len(world.calls("process")) == 1
+    assert reason
+
+
+def test_loop_closing_between_pull_and_process_is_seen_not_processed(
+    world: World, ctx: BrandContext, look: Look
+) -> None:
+    return_id = received(world, ctx)
+    with tick.holding(ctx):
+        tick.begin(ctx)
+        for name in ("intake", "announce", "receive"):
+            tick.step(ctx, name)
+        world.change(return_id, "close")
+        tick.step(ctx, "settle")
+    worlds.run(world, ctx, ticks=3)
+    assert look.stage(return_id) is Stage.COMPLETE
+    assert world.effects(return_id)["money_moved"] == 0
+
+
+def test_processing_that_never_ends_goes_to_a_person_after_a_time(
+    world: World, ctx: BrandContext, look: Look
+) -> None:
+    return_id = received(world, ctx)
+    world.fault("loop", "process_never_ends", operation="process", nth=1)
+    worlds.run(world, ctx, ticks=5, seconds=MINUTE)
+    assert look.stage(return_id) is Stage.CONFIRMING, "a 200 is not yet processed (I4)"
+    worlds.run(world, ctx, ticks=15, seconds=5 * MINUTE)
+    assert [kind for kind, _ in look.attention(return_id)] == ["not_confirmed"]
+    assert len(world.calls("process")) == 1
+    world.change(return_id, "close")
+    worlds.run(world, ctx, ticks=2)
+    assert look.stage(return_id) is Stage.COMPLETE, "seen closed, the question is answered"
+    assert look.attention(return_id) == []
+
+
+def test_processing_that_fails_is_told_by_webhook_and_goes_to_a_person(
+    world: World, ctx: BrandContext, look: Look
+) -> None:
+    return_id = received(world, ctx)
+    worlds.run(world, ctx)
+    assert look.stage(return_id) in (Stage.CONFIRMING, Stage.CLOSING)
+    _webhook(ctx, return_id, "card expired")
+    take_webhooks(ctx)
+    assert [kind for kind, _ in look.attention(return_id)] == ["processing_failed"]
+    assert "card expired" in look.attention(return_id)[0][1]
+
+
+def test_a_429_storm_delays_and_doubles_nothing(
+    world: World, ctx: BrandContext, look: Look
+) -> None:
+    return_id = received(world, ctx)
+    world.fault("loop", "status_429", operation="process", nth=1, count=3)
+    worlds.run(world, ctx, ticks=5)
+    assert look.stage(return_id) is Stage.COMPLETE
+    assert world.effects(return_id)["money_moved"] == 1
+
+
+def test_nothing_is_decided_on_a_stale_picture(world: World, ctx: BrandContext, look: Look) -> None:
+    return_id = received(world, ctx)
+    world.advance(3600)
+    world.fault("loop", "status_502", operation="list", nth=1, count=1000)
+    for _ in range(3):
+        tick.run(ctx)
+        world.advance(MINUTE)
+    assert look.stage(return_id) is Stage.RECEIVED
+    assert world.effects(return_id)["process_accepted"] == 0
+
+
+# -- flag and note ----------------------------------------------------------------------------
+
+
+def test_a_flag_and_a_note_whose_answers_were_lost_happen_once(
+    world: World, ctx: BrandContext, look: Look
+) -> None:
+    return_id = received(world, ctx, "damaged")
+    world.fault("loop", "reset_mid_body", operation="flag", nth=1)
+    world.fault("loop", "reset_mid_body", operation="note", nth=1)
+    worlds.run(world, ctx, ticks=5)
+    assert look.stage(return_id) is Stage.FLAGGED
+    effects = world.effects(return_id)
+    assert (effects["flags"], len(effects["notes"])) == (1, 1)
+    assert {e.state for e in look.view(return_id).effects} == {"done"}
+
+
+def test_a_flag_and_a_note_that_never_arrived_are_sent_again(
+    world: World, ctx: BrandContext, look: Look
+) -> None:
+    return_id = received(world, ctx, "damaged")
+    world.fault("loop", "status_502", operation="flag", nth=1)
+    world.fault("loop", "status_502", operation="note", nth=1)
+    worlds.run(world, ctx, ticks=6)
+    effects = world.effects(return_id)
+    assert (effects["flags"], len(effects["notes"])) == (1, 1)
+
+
+# -- access -----------------------------------------------------------------------------------
+
+
+def test_a_dead_key_is_told_in_plain_words_and_resolves_itself(
+    world: World, ctx: BrandContext
+) -> None:
+    worlds.run(world, ctx)
+    real, world.sandbox.brand("northpine").loop_key = (
+        world.sandbox.brand("northpine").loop_key,
+        "another",
+    )
+    tick.run(ctx)
+    with ctx.ledger.read() as session:
+        (item,) = attention.open_items(session, "northpine")
+        assert item.kind == "access"
+        assert "ask the brand" in item.reason
+        assert real not in item.reason
+    world.sandbox.brand("northpine").loop_key = real
+    tick.run(ctx)
+    with ctx.ledger.read() as session:
+        assert attention.open_items(session, "northpine") == []
+
+
+def _retry(ctx: BrandContext, look: Look, return_id: str) -> None:
+    with ctx.ledger.write() as session:
+        row = look.row(return_id)
+        (item,) = attention.open_items(session, return_pk=row.id)
+        actions.retry(session, ctx.now(), item, who="ann", why="looked into it")
+
+
+def _webhook(ctx: BrandContext, return_id: str, message: str) -> None:
+    import json
+
+    from bergen_loop.ledger.tables import WebhookRow
+
+    body = {"topic": "return.processing", "return_id": return_id, "message": message}
+    with ctx.ledger.write() as session:
+        session.add(
+            WebhookRow(
+                brand=ctx.brand,
+                digest="d",
+                received_at=ctx.now(),
+                topic="return.processing",
+                trigger="return.processing.failed",
+                return_id=return_id,
+                body=json.dumps(body),
+            )
+        )
