@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any, cast
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from bergen_loop.ledger.codec import storable
-from bergen_loop.ledger.tables import CounterRow, JournalRow, RawRow
+from bergen_loop.ledger.tables import CounterRow, JournalRow, RawRow, WebhookRow
 
 SERVICE = "bergen-loop"
 """The `who` of everything the service does by itself."""
@@ -51,11 +51,13 @@ def entries(session: Session, return_pk: int) -> list[JournalRow]:
     )
 
 
-def insert_ignoring(session: Session, table: type[Any], values: dict[str, Any]) -> bool:
+def insert_ignoring(
+    session: Session, table: type[RawRow] | type[WebhookRow], values: dict[str, Any]
+) -> bool:
     """Insert a row unless its unique key exists already; whether it was inserted."""
     dialect = sqlite if session.get_bind().dialect.name == "sqlite" else postgresql
     statement = dialect.insert(table).values(**values).on_conflict_do_nothing()
-    return cast("sa.CursorResult[Any]", session.execute(statement)).rowcount > 0
+    return session.scalar(statement.returning(table.id)) is not None
 
 
 def count(session: Session, brand: str, increments: Mapping[str, int]) -> None:

@@ -1,0 +1,70 @@
+"""Which brands are due, and how the engine's settings follow from the service's."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from bergen_loop.config import ConfigError, ServiceSettings, Settings
+from bergen_loop.engine import service
+from bergen_loop.engine.registry import Registry
+from bergen_loop.ledger import returns
+from bergen_loop.ledger.database import Ledger
+from support import worlds
+
+NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
+
+
+@pytest.fixture
+def registry(sqlite_ledger: Ledger) -> Registry:
+    with worlds.serving() as world:
+        brands = {
+            "one": worlds.brand_settings(world, "northpine"),
+            "two": worlds.brand_settings(world, "lumen"),
+            "paused": worlds.brand_settings(world, "tidewater", mode="paused"),
+        }
+    return Registry(Settings(brands=brands), sqlite_ledger, Path())
+
+
+def test_new_brands_are_due_at_once_and_paused_ones_never(registry: Registry) -> None:
+    assert registry.due(NOW) == ["one", "two"]
+
+
+def test_a_brand_is_due_at_its_time_or_when_nudged(registry: Registry) -> None:
+    with registry.ledger.write() as session:
+        for brand in ("one", "two"):
+            returns.brand_row(session, brand).next_due_at = NOW + timedelta(seconds=60)
+    assert registry.due(NOW) == []
+    with registry.ledger.write() as session:
+        returns.brand_row(session, "two").nudged_at = NOW
+    assert registry.due(NOW) == ["two"]
+    assert registry.due(NOW + timedelta(seconds=60)) == ["two", "one"]
+
+
+def test_a_brand_is_connected_once(registry: Registry) -> None:
+    assert registry.context("one") is registry.context("one")
+
+
+def test_a_criteria_file_that_is_missing_is_told_so(registry: Registry) -> None:
+    one = registry.settings.brands["one"].model_copy(update={"criteria": "none.yaml"})
+    broken = Registry(Settings(brands={"one": one}), registry.ledger, Path())
+    with pytest.raises(ConfigError, match=r"none\.yaml.*cannot be read"):
+        broken.connect_all()
+
+
+@pytest.mark.parametrize(
+    ("seconds", "cron"), [(1, "*/1 * * * * *"), (5, "*/5 * * * * *"), (600, "0 * * * * *")]
+)
+def test_the_schedule_follows_the_setting(seconds: int, cron: str) -> None:
+    assert service._every(timedelta(seconds=seconds)) == cron  # pyright: ignore[reportPrivateUsage]
+
+
+def test_the_engine_keeps_its_tables_beside_the_ledger() -> None:
+    settings = ServiceSettings()
+    embedded = service.engine_url(settings, sa.make_url("sqlite:////srv/bergen.db"))
+    assert embedded == "sqlite:////srv/bergen-engine.db"
+    url = "postgresql+psycopg://u:p@db/bergen"
+    assert service.engine_url(settings, sa.make_url(url)) == url

@@ -1,0 +1,232 @@
+"""The ledger on both databases."""
+
+from __future__ import annotations
+
+import threading
+from datetime import UTC, datetime, timedelta, timezone
+
+import pytest
+import sqlalchemy as sa
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy.exc import IntegrityError
+
+from bergen_loop.ledger import attention, effects, journal, locks, returns
+from bergen_loop.ledger.database import Ledger
+from bergen_loop.ledger.effects import EffectState
+from bergen_loop.ledger.tables import Base, EffectRow, JournalRow, RawRow, ReturnRow, RmaRow
+
+NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
+
+
+def a_return(ledger: Ledger, return_id: str = "1", brand: str = "acme") -> int:
+    with ledger.write() as session:
+        row = ReturnRow(
+            brand=brand,
+            return_id=return_id,
+            stage="seen",
+            held=False,
+            due_at=NOW,
+            loop_state="open",
+            content={},
+            content_hash="h",
+            loop_updated_at=NOW,
+            submitted_at=NOW,
+            seen_at=NOW,
+        )
+        session.add(row)
+        session.flush()
+        return row.id
+
+
+def test_migrations_give_exactly_the_tables_of_the_code(ledger: Ledger) -> None:
+    with ledger.engine.connect() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_type": True})
+        assert compare_metadata(context, Base.metadata) == []
+
+
+def test_migrating_twice_changes_nothing(ledger: Ledger) -> None:
+    ledger.migrate()
+    with ledger.read() as session:
+        assert session.scalar(sa.select(sa.func.count()).select_from(ReturnRow)) == 0
+
+
+def test_times_come_back_as_utc_whatever_zone_went_in(ledger: Ledger) -> None:
+    new_york = NOW.astimezone(timezone(timedelta(hours=-5)))
+    with ledger.write() as session:
+        returns.set_cursor(session, "acme", "x", new_york)
+    with ledger.read() as session:
+        value = returns.cursor(session, "acme", "x")
+        assert value == NOW
+        assert value is not None
+        assert value.utcoffset() == timedelta(0)
+
+
+def test_a_time_without_zone_is_refused(ledger: Ledger) -> None:
+    with pytest.raises(sa.exc.StatementError, match="without zone"), ledger.write() as session:
+        returns.set_cursor(session, "acme", "x", NOW.replace(tzinfo=None))
+
+
+def test_a_failed_transaction_leaves_nothing(ledger: Ledger) -> None:
+    class Stop(Exception):
+        pass
+
+    with pytest.raises(Stop), ledger.write() as session:
+        journal.record(session, NOW, "x", "y", brand="acme")
+        session.flush()
+        raise Stop
+    with ledger.read() as session:
+        assert session.scalars(sa.select(JournalRow)).all() == []
+
+
+def test_one_return_has_one_settling_intent_whatever_its_kind(ledger: Ledger) -> None:
+    pk = a_return(ledger)
+    common = {"brand": "acme", "key": "settle:1", "payload": {}, "return_pk": pk}
+    with ledger.write() as session:
+        effects.intend(session, NOW, kind="flag", **common)
+    for kind in ("process", "flag", "remove_lines"):
+        with pytest.raises(effects.AlreadyIntended), ledger.write() as session:
+            effects.intend(session, NOW, kind=kind, **common)
+
+
+@pytest.mark.parametrize("state", [s for s in EffectState if s is not EffectState.NOT_SENT])
+def test_only_what_certainly_was_not_sent_is_intended_again(
+    ledger: Ledger, state: EffectState
+) -> None:
+    pk = a_return(ledger)
+    common = {"brand": "acme", "key": "settle:1", "payload": {}, "return_pk": pk}
+    with ledger.write() as session:
+        effect = effects.intend(session, NOW, kind="process", **common)
+        effects.finish(session, effect, NOW, state, "so")
+    with pytest.raises(effects.AlreadyIntended), ledger.write() as session:
+        effects.intend(session, NOW, kind="process", **common)
+    with ledger.write() as session:
+        effect = effects.find(session, "acme", "settle:1")
+        assert effect is not None
+        effects.finish(session, effect, NOW, EffectState.NOT_SENT, "no connection")
+    with ledger.write() as session:
+        again = effects.intend(session, NOW, kind="process", **common)
+        assert (again.state, again.attempts) == ("intended", 2)
+
+
+def test_the_database_itself_refuses_a_second_settling_effect(ledger: Ledger) -> None:
+    pk = a_return(ledger)
+    row = {"brand": "acme", "key": "settle:1", "payload": {}, "return_pk": pk, "attempts": 1}
+    with ledger.write() as session:
+        session.add(EffectRow(**row, kind="process", state="intended", intended_at=NOW))
+    with pytest.raises(IntegrityError), ledger.write() as session:
+        session.add(EffectRow(**row, kind="flag", state="intended", intended_at=NOW))
+
+
+def test_the_database_itself_refuses_a_second_rma_with_the_same_po(ledger: Ledger) -> None:
+    pk = a_return(ledger)
+    row = {
+        "brand": "acme",
+        "return_pk": pk,
+        "customer_po": "LR-1",
+        "warehouse": "NJ",
+        "items": [],
+        "tracking_numbers": [],
+        "created_at": NOW,
+    }
+    with ledger.write() as session:
+        session.add(RmaRow(**row))
+    with pytest.raises(IntegrityError), ledger.write() as session:
+        session.add(RmaRow(**row))
+
+
+def test_due_leaves_out_what_is_held_or_not_yet_due(ledger: Ledger) -> None:
+    from bergen_loop.domain.lifecycle import Stage
+
+    ready, held, later = (a_return(ledger, i) for i in "123")
+    with ledger.write() as session:
+        session.get_one(ReturnRow, held).held = True
+        session.get_one(ReturnRow, later).due_at = NOW + timedelta(seconds=1)
+    with ledger.read() as session:
+        found = returns.due(session, "acme", [Stage.SEEN], NOW, 10)
+        assert [row.id for row in found] == [ready]
+        assert returns.due(session, "other", [Stage.SEEN], NOW, 10) == []
+
+
+def test_an_attention_item_is_open_once_and_holds_its_return(ledger: Ledger) -> None:
+    pk = a_return(ledger)
+    for reason in ("first", "second"):
+        with ledger.write() as session:
+            row = session.get_one(ReturnRow, pk)
+            attention.raise_item(session, NOW, brand="acme", kind="k", reason=reason, row=row)
+    with ledger.write() as session:
+        (item,) = attention.open_items(session, "acme")
+        assert item.reason == "second"
+        row = session.get_one(ReturnRow, pk)
+        assert row.held
+        attention.raise_item(session, NOW, brand="acme", kind="other", reason="too", row=row)
+        attention.resolve(session, NOW, item, who="ann", resolution="fine")
+        assert row.held, "another item still holds it"
+        (other,) = attention.open_items(session, "acme")
+        attention.resolve(session, NOW, other, who="ann", resolution="fine")
+        assert not row.held
+    with ledger.read() as session:
+        who = [(e.what, e.who) for e in journal.entries(session, pk)]
+    assert who == [
+        ("needs attention", "bergen-loop"),
+        ("needs attention", "bergen-loop"),
+        ("attention resolved", "ann"),
+        ("attention resolved", "ann"),
+    ]
+
+
+def test_the_same_raw_payload_is_kept_once(ledger: Ledger) -> None:
+    for expected in (True, False):
+        with ledger.write() as session:
+            kept = journal.keep_raw(
+                session, NOW, brand="acme", source="s", digest="d", body="b\x00", problem="p"
+            )
+            assert kept is expected
+    with ledger.read() as session:
+        (row,) = session.scalars(sa.select(RawRow)).all()
+        assert row.body == "b\N{REPLACEMENT CHARACTER}"
+
+
+def test_counters_add_up(ledger: Ledger) -> None:
+    for _ in range(3):
+        with ledger.write() as session:
+            journal.count(session, "acme", {"a": 2, "b": 1})
+    with ledger.read() as session:
+        assert journal.counters(session, "acme") == {"a": 6, "b": 3}
+
+
+def test_a_brands_lock_is_held_by_one_at_a_time(ledger: Ledger) -> None:
+    with locks.brand_lock(ledger, "acme") as first:
+        with pytest.raises(locks.BrandBusy), locks.brand_lock(ledger, "acme"):
+            pass
+        with locks.brand_lock(ledger, "other"):
+            pass
+    with locks.brand_lock(ledger, "acme") as second:
+        assert second == first + 1
+
+
+def test_an_earlier_holder_can_write_no_intent_any_more(ledger: Ledger) -> None:
+    with locks.brand_lock(ledger, "acme") as epoch:
+        with ledger.write() as session:
+            locks.fence(session, "acme", epoch)
+        with ledger.write() as session:  # its lock was lost, and another has taken over
+            returns.brand_row(session, "acme").epoch += 1
+        with pytest.raises(locks.LockLost), ledger.write() as session:
+            locks.fence(session, "acme", epoch)
+
+
+def test_many_threads_write_without_losing_anything(ledger: Ledger) -> None:
+    def work() -> None:
+        for _ in range(20):
+            with ledger.write() as session:
+                journal.count(session, "acme", {"n": 1})
+                journal.record(session, NOW, "x", "y", brand="acme")
+
+    threads = [threading.Thread(target=work) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    with ledger.read() as session:
+        assert journal.counters(session, "acme") == {"n": 120}
+        assert session.scalar(sa.select(sa.func.count()).select_from(JournalRow)) == 120
