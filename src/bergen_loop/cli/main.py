@@ -10,6 +10,11 @@ import typer
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from bergen_loop import __version__, logs
+from bergen_loop.cli import connect as connect_command
+from bergen_loop.cli import criteria as criteria_commands
+from bergen_loop.cli import explain
+from bergen_loop.cli import modes as mode_commands
+from bergen_loop.cli import secrets as secret_commands
 from bergen_loop.cli import show as shows
 from bergen_loop.cli.output import console, fail, print_json, table, when
 from bergen_loop.cli.setup import (
@@ -24,7 +29,7 @@ from bergen_loop.config import ConfigError, load_settings
 from bergen_loop.domain.criteria import warnings as criteria_warnings
 from bergen_loop.engine.registry import Registry
 from bergen_loop.ledger import views
-from bergen_loop.ledger.locks import BrandBusy
+from bergen_loop.ledger.locks import BrandBusy, LockLost
 from bergen_loop.sync import brands as connecting
 from bergen_loop.sync import tick
 
@@ -37,6 +42,11 @@ sync_app = typer.Typer(no_args_is_help=True, help="Run the flows without the ser
 brands_app = typer.Typer(no_args_is_help=True, help="Brands and their configuration.")
 app.add_typer(sync_app, name="sync")
 app.add_typer(brands_app, name="brands")
+brands_app.command("mode")(mode_commands.mode)
+app.add_typer(criteria_commands.app, name="criteria")
+app.add_typer(mode_commands.shadow_app, name="shadow")
+app.add_typer(secret_commands.app, name="secrets")
+app.command("connect")(connect_command.connect)
 
 BrandOption = Annotated[list[str] | None, typer.Option("--brand", "-b", help="Only these brands.")]
 
@@ -194,15 +204,19 @@ def attention_list(
 @brands_app.command("check")
 def brands_check(
     file: Annotated[Path, typer.Argument(help="Configuration file to check.")],
+    everything: Annotated[
+        bool, typer.Option("--all", help="Also hints about what may well be meant.")
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Check a configuration file, and the criteria it names."""
     try:
         settings = load_settings(file)
         notes = [
-            (brand, str(w))
+            (brand, explain.warning(w))
             for brand, one in settings.brands.items()
             for w in criteria_warnings(connecting.criteria(brand, one, file.resolve().parent))
+            if everything or not w.informational
         ]
     except ConfigError as error:
         if as_json:
@@ -214,7 +228,8 @@ def brands_check(
         return
     console.print(f"{file}: {len(settings.brands)} brand(s), no mistakes", highlight=False)
     for brand, note in notes:
-        console.print(f"[yellow]warning:[/] {brand}: {note}", highlight=False)
+        console.print("[yellow]warning:[/] ", end="")
+        console.print(f"{brand}: {note}", highlight=False, markup=False)
 
 
 def views_problem(problem: object) -> dict[str, object]:
@@ -232,12 +247,14 @@ def sandbox(context: typer.Context) -> None:
 
 
 def _chosen(registry: Registry, wanted: list[str] | None) -> list[str]:
-    names = wanted or [n for n, s in registry.settings.brands.items() if s.mode != "paused"]
-    unknown = [n for n in names if n not in registry]
+    unknown = [n for n in wanted or [] if n not in registry]
     if unknown:
         known = ", ".join(registry.settings.brands)
         fail(f"unknown brand(s) {', '.join(unknown)}; configured: {known}", 2)
-    return names
+    paused = registry.paused()
+    for name in paused & set(wanted or []):
+        fail(f"brand {name} is paused; set it with `bergen-loop brands mode {name} live|shadow`", 2)
+    return wanted or [n for n in registry.settings.brands if n not in paused]
 
 
 def _tick_all(
@@ -253,12 +270,12 @@ def _tick_all(
                 with tick.holding(ctx):
                     tick.begin(ctx)
                     done: dict[str, dict[str, object]] = {}
-                    for step in tick.STEPS:
+                    for step in tick.names(ctx):
                         progress.update(task, description=f"{name}: {step}")
                         done[step] = tick.step(ctx, step)
                         progress.advance(task)
                     tick.end(ctx, done)
-            except BrandBusy as error:
+            except (BrandBusy, LockLost) as error:
                 done = {"sync": {"error": str(error)}}
             results[name] = done
     return results

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import os
 from pathlib import Path
 from typing import Annotated
@@ -51,3 +52,11 @@ def registry_of(path: Path) -> Registry:
     except ConfigError as error:
         fail(f"the configuration cannot be used:\n{error}", 2)
     return registry
+
+
+def person() -> str:
+    """Who runs this command, for the journal."""
+    try:
+        return f"{getpass.getuser()} (command line)"
+    except (KeyError, OSError):
+        return "somebody (command line)"

@@ -1,12 +1,12 @@
 """Configuration: a YAML file with the service's settings and one block per brand.
 
 Every mistake is reported with file, line, field and what to do; all of them at once. Secrets
-are never written into the file: it names where they are (`env:NAME` or `file:PATH`).
+are never written into the file: it names where they are (see `bergen_loop.secrets`).
 """
 
 from bergen_loop.config.errors import ConfigError, Problem
 from bergen_loop.config.models import BrandSettings, ServiceSettings, Settings
-from bergen_loop.config.source import load_settings, parse_settings
+from bergen_loop.config.source import load_service, load_settings, parse_settings
 
 __all__ = [
     "BrandSettings",
@@ -14,6 +14,7 @@ __all__ = [
     "Problem",
     "ServiceSettings",
     "Settings",
+    "load_service",
     "load_settings",
     "parse_settings",
 ]

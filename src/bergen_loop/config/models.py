@@ -4,110 +4,28 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Literal
-from urllib.parse import urlsplit
-from zoneinfo import ZoneInfo
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    SecretStr,
-    field_validator,
-)
+from pydantic import AfterValidator, Field, field_validator
 
 from bergen_loop.bergen.rex11.config import WAREHOUSES
+from bergen_loop.config.auth import AuthSettings
+from bergen_loop.config.console import ConsoleSettings
+from bergen_loop.config.fields import Duration, HttpUrl, Model, Secret, Zone
+from bergen_loop.config.grading import GradingSettings
 from bergen_loop.domain.announce import AnnounceRules
 from bergen_loop.domain.rma import Supplier
 
 
-class _Model(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
-
-
-def _duration(value: object) -> object:
-    """`90`, `30s`, `15m`, `12h`, `14d` or `2w` as a timedelta."""
-    if isinstance(value, timedelta):
-        return value
-    if isinstance(value, (int, float)) and not isinstance(value, bool):
-        return timedelta(seconds=value)
-    if isinstance(value, str) and value and value[-1] in _UNITS:
-        try:
-            return timedelta(seconds=float(value[:-1]) * _UNITS[value[-1]])
-        except ValueError:
-            pass
-    raise ValueError(f"{value!r} is no duration; write it like 30s, 15m, 12h, 14d or 2w")
-
-
-_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
-
-
-def _not_negative(value: timedelta) -> timedelta:
-    if value < timedelta(0):
-        raise ValueError("a duration cannot be negative")
-    return value
-
-
-Duration = Annotated[timedelta, BeforeValidator(_duration), AfterValidator(_not_negative)]
-
-
-def _resolve_secret(value: object) -> object:
-    if isinstance(value, SecretStr):
-        return value
-    if not isinstance(value, str):
-        raise ValueError("a secret is named as env:NAME or file:PATH")
-    kind, _, rest = value.partition(":")
-    if kind == "env" and rest:
-        found = os.environ.get(rest)
-        if not found:
-            raise ValueError(f"the environment variable {rest} is not set")
-        return SecretStr(found)
-    if kind == "file" and rest:
-        try:
-            text = Path(rest).expanduser().read_text(encoding="utf-8").strip()
-        except OSError as error:
-            raise ValueError(f"the secret file {rest} cannot be read: {error.strerror}") from None
-        if not text:
-            raise ValueError(f"the secret file {rest} is empty")
-        return SecretStr(text)
-    raise ValueError("a secret does not belong into this file; name it as env:NAME or file:PATH")
-
-
-Secret = Annotated[SecretStr, BeforeValidator(_resolve_secret)]
-
-
-def _http_url(value: str) -> str:
-    parts = urlsplit(value)
-    if parts.scheme not in ("https", "http") or not parts.hostname:
-        raise ValueError("must be a full https:// URL")
-    if parts.scheme == "http" and parts.hostname not in ("127.0.0.1", "localhost", "::1"):
-        raise ValueError("must be https: credentials would travel in the clear")
-    return value.rstrip("/")
-
-
-HttpUrl = Annotated[str, AfterValidator(_http_url)]
-
-
-def _zone(value: str) -> str:
-    try:
-        ZoneInfo(value)
-    except (KeyError, ValueError, OSError):
-        raise ValueError(f"{value!r} is no time zone name such as America/New_York") from None
-    return value
-
-
-class LoopSettings(_Model):
+class LoopSettings(Model):
     """A brand's access to Loop."""
 
     api_key: Secret
     webhook_secret: Secret | None = None
     base_url: HttpUrl = "https://api.loopreturns.com/api"
-    version: Annotated[str, Field(pattern=r"^(\d{4}-\d{2}|v1|latest|unstable)$")] = "2026-10"
+    version: Annotated[str, Field(pattern=r"^(\d{4}-\d{2}|v1)$")] = "2026-10"
     calls_per_minute: Annotated[int, Field(ge=1, le=300)] = 300
     page_size: Annotated[int, Field(ge=1, le=750)] = 750
     timeout: Duration = timedelta(seconds=30)
@@ -119,7 +37,7 @@ class LoopSettings(_Model):
     """How `from` and `to` are written."""
 
 
-class CloseSettings(_Model):
+class CloseSettings(Model):
     """How an RMA is closed in Bergen. REX11's public service has no call for it."""
 
     strategy: Literal["confirm", "file", "http"] = "confirm"
@@ -127,21 +45,21 @@ class CloseSettings(_Model):
     url: HttpUrl | None = None
 
 
-class Rex11Settings(_Model):
+class Rex11Settings(Model):
     """A brand's access to REX11."""
 
     endpoint: HttpUrl = "https://sync.rex11.com/ws/v3prod/publicapiws.asmx"
     web_address: str
     user_name: str
     password: Secret
-    time_zone: Annotated[str, AfterValidator(_zone)] = "America/New_York"
+    time_zone: Zone = "America/New_York"
     timeout: Duration = timedelta(seconds=60)
     overlap: Duration = timedelta(hours=2)
     """How far each read of statuses by date reaches back over the one before."""
     close: CloseSettings = CloseSettings()
 
 
-class SupplierSettings(_Model):
+class SupplierSettings(Model):
     """SupplierDetails of every ticket: usually the brand itself."""
 
     company_name: str | None = None
@@ -167,17 +85,17 @@ def _warehouse(value: str) -> str:
 Warehouse = Annotated[str, AfterValidator(_warehouse)]
 
 
-class AnnounceSettings(_Model):
+class AnnounceSettings(Model):
     """How returns become RMAs."""
 
     warehouse: Warehouse = "BERGEN LOGISTICS NJ"
-    destinations: dict[str, Warehouse | None] = {}
+    destinations: dict[str, Warehouse | None] = Field(default_factory=dict[str, Warehouse | None])
     """Loop destination id -> warehouse; null: not Bergen, leave those returns alone."""
     po_template: str = "LR-{return_id}"
     label_wait: Duration = timedelta(hours=1)
     no_parcel_methods: list[str] | None = None
     no_parcel_outcomes: list[str] | None = None
-    reason_codes: dict[str, str] = {}
+    reason_codes: dict[str, str] = Field(default_factory=dict[str, str])
     expected_days: Annotated[int, Field(ge=0, le=365)] = 14
     start: datetime | None = None
     """Returns created before are left alone."""
@@ -208,7 +126,7 @@ class AnnounceSettings(_Model):
         return value.replace(tzinfo=UTC) if value and value.tzinfo is None else value
 
 
-class SettleSettings(_Model):
+class SettleSettings(Model):
     """How decisions become calls to Loop."""
 
     concurrency: Annotated[int, Field(ge=1, le=64)] = 8
@@ -221,7 +139,7 @@ class SettleSettings(_Model):
     """Nothing is processed unless Loop's list was walked to its end this recently."""
 
 
-class BrandSettings(_Model):
+class BrandSettings(Model):
     """One brand."""
 
     name: str
@@ -230,6 +148,7 @@ class BrandSettings(_Model):
     rex11: Rex11Settings
     announce: AnnounceSettings = AnnounceSettings()
     settle: SettleSettings = SettleSettings()
+    grading: GradingSettings = GradingSettings()
     criteria: str = "standard"
     """Name of a preset, or path of a criteria file (relative to this file)."""
     poll: Duration = timedelta(seconds=60)
@@ -262,22 +181,27 @@ def _words(given: list[str] | None, default: frozenset[str]) -> frozenset[str]:
     return default if given is None else frozenset(w.strip().casefold() for w in given)
 
 
-class ServiceSettings(_Model):
+class ServiceSettings(Model):
     """The service itself."""
 
     database: str = "sqlite:///var/bergen-loop.db"
     engine_database: str | None = None
     """Where the engine keeps its schedules and queues; default: beside the ledger."""
+    key_file: Path | None = None
+    """Holds the keys of secrets kept in the ledger, unless BERGEN_LOOP_KEY does (relative to
+    this file)."""
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=1, le=65535)] = 8800
     public_url: HttpUrl | None = None
+    auth: AuthSettings = AuthSettings()
+    console: ConsoleSettings = ConsoleSettings()
     workers: Annotated[int, Field(ge=1, le=500)] = 32
     """How many brands are synced at once on this machine."""
     schedule: Duration = timedelta(seconds=5)
     """How often it is looked which brands are due."""
 
 
-class Settings(_Model):
+class Settings(Model):
     """The whole file."""
 
     service: ServiceSettings = ServiceSettings()

@@ -10,35 +10,89 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from bergen_loop.config.errors import ConfigError, Problem
-from bergen_loop.config.models import Settings
+from bergen_loop.config.models import BrandSettings, ServiceSettings, Settings
+from bergen_loop.secrets import SecretStores
 
 
 def load_settings(path: Path) -> Settings:
     """Read and check a configuration file. Raises ConfigError."""
+    return parse_settings(_read(path), str(path), path.resolve().parent)
+
+
+def parse_settings(text: str, source: str, folder: Path = Path()) -> Settings:
+    """Check configuration text. Raises ConfigError; `source` names it in messages, `folder` is
+    where its relative paths start."""
+    tree = _parse_yaml(text, source)
+    stores = _stores(tree, folder)
     try:
-        text = path.read_text(encoding="utf-8")
+        return Settings.model_validate(_plain(tree), context={"stores": stores})
+    except ValidationError as error:
+        raise _config_error(source, tree, error) from None
+
+
+def load_service(path: Path) -> tuple[ServiceSettings, SecretStores]:
+    """The service's block alone, and its stores of secrets: for commands that must work before
+    the brands' secrets are there. Raises ConfigError."""
+    tree = _parse_yaml(_read(path), str(path))
+    try:
+        block = _ServiceOnly.model_validate({"service": _plain(tree.get("service") or {})})
+    except ValidationError as error:
+        raise _config_error(str(path), tree, error) from None
+    return block.service, _stores(tree, path.resolve().parent)
+
+
+def check_brand(
+    block: Mapping[str, Any], stores: SecretStores, source: str, tree: CommentedMap | None = None
+) -> BrandSettings:
+    """The settings of one brand that is not in a file yet. Raises ConfigError; `tree` is where
+    its parts come from, for their lines."""
+    try:
+        return BrandSettings.model_validate(_plain(block), context={"stores": stores})
+    except ValidationError as error:
+        raise _config_error(source, tree or CommentedMap(), error) from None
+
+
+def read_tree(path: Path) -> CommentedMap:
+    """A YAML file as it stands, with its comments. Raises ConfigError."""
+    return _parse_yaml(_read(path), str(path))
+
+
+class _ServiceOnly(BaseModel):
+    service: ServiceSettings
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
         raise ConfigError(
             [Problem(str(path), 1, 1, "(file)", f"cannot be read: {reason}", "check the path")]
         ) from None
-    return parse_settings(text, str(path))
 
 
-def parse_settings(text: str, source: str) -> Settings:
-    """Check configuration text. Raises ConfigError; `source` names it in messages."""
-    tree = _parse_yaml(text, source)
-    try:
-        return Settings.model_validate(_plain(tree))
-    except ValidationError as error:
-        problems = [_problem(source, tree, e["loc"], e) for e in error.errors(include_url=False)]
-        raise ConfigError(problems) from None
+def _stores(tree: CommentedMap, folder: Path) -> SecretStores:
+    """The stores, as far as the (unchecked) service block names them."""
+    service = tree.get("service")
+    service = service if isinstance(service, Mapping) else {}
+    database = service.get("database")
+    key_file = service.get("key_file")
+    return SecretStores(
+        folder,
+        database if isinstance(database, str) else ServiceSettings().database,
+        Path(key_file) if isinstance(key_file, str) and key_file else None,
+    )
+
+
+def _config_error(source: str, tree: CommentedMap, error: ValidationError) -> ConfigError:
+    found = error.errors(include_url=False, include_input=False)
+    return ConfigError([_problem(source, tree, e["loc"], e) for e in found])
 
 
 def _parse_yaml(text: str, source: str) -> CommentedMap:
@@ -116,8 +170,4 @@ def _fix(error: Mapping[str, Any], names: list[str], message: str) -> str:
             pattern=context.get("pattern", ""),
             expected=context.get("expected", ""),
         )
-    if "env:NAME" in message:
-        return "write for example env:ACME_LOOP_KEY"
-    if "environment variable" in message:
-        return "set it for this process, or name another one"
-    return "correct this value"
+    return str(context.get("fix") or "correct this value")

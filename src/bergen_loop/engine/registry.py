@@ -9,6 +9,7 @@ from pathlib import Path
 import sqlalchemy as sa
 
 from bergen_loop.config import BrandSettings, Settings
+from bergen_loop.ledger import modes
 from bergen_loop.ledger.database import Ledger
 from bergen_loop.ledger.tables import BrandRow
 from bergen_loop.sync import brands
@@ -47,15 +48,27 @@ class Registry:
         for brand in self.settings.brands:
             self.context(brand)
 
+    def paused(self) -> set[str]:
+        """Brands for which nothing is to be done."""
+        rows = self._rows()
+        return {
+            brand
+            for brand, settings in self.settings.brands.items()
+            if modes.effective(rows.get(brand), settings.mode) == modes.PAUSED
+        }
+
+    def _rows(self) -> dict[str, BrandRow]:
+        with self.ledger.read() as session:
+            return {row.brand: row for row in session.scalars(sa.select(BrandRow))}
+
     def due(self, now: datetime) -> list[str]:
         """Brands that are to be synced now, the longest overdue first."""
-        with self.ledger.read() as session:
-            rows = {row.brand: row for row in session.scalars(sa.select(BrandRow))}
+        rows = self._rows()
         wanted: list[tuple[datetime, str]] = []
         for brand, settings in self.settings.brands.items():
-            if settings.mode == "paused":
-                continue
             row = rows.get(brand)
+            if modes.effective(row, settings.mode) == modes.PAUSED:
+                continue
             if row is None:
                 wanted.append((datetime.min.replace(tzinfo=now.tzinfo), brand))
             elif brands.is_due(now, row.next_due_at, row.nudged_at):

@@ -45,7 +45,7 @@ def sync_brand(brand: str) -> dict[str, Any]:
     try:
         with tick.holding(ctx):
             tick.begin(ctx)
-            results = {name: _step(brand, name) for name in tick.STEPS}
+            results = {name: _step(brand, name) for name in tick.names(ctx)}
             tick.end(ctx, results)
     except (BrandBusy, LockLost) as error:
         log.info("sync left to another", brand=brand, why=str(error))

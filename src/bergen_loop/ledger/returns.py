@@ -14,6 +14,7 @@ from bergen_loop.domain.lifecycle import Stage
 from bergen_loop.domain.receipt import Receipt
 from bergen_loop.domain.returns import Return
 from bergen_loop.ledger.codec import dump_receipt, load_receipt
+from bergen_loop.ledger.effects import OPEN
 from bergen_loop.ledger.tables import (
     BrandRow,
     CursorRow,
@@ -82,6 +83,19 @@ def settlements_of(session: Session, return_pks: Sequence[int]) -> dict[int, Eff
         for effect in effects
         if effect.key.startswith("settle:")
     }
+
+
+def tickets_in_flight(session: Session, return_pks: Sequence[int]) -> set[int]:
+    """Of these returns, those with a ticket call whose outcome is unknown."""
+    found: set[int] = set()
+    for chunk in chunks(return_pks, IN_CHUNK):
+        query = sa.select(EffectRow.return_pk).where(
+            EffectRow.return_pk.in_(chunk),
+            EffectRow.kind == "ticket_add",
+            EffectRow.state.in_(OPEN),
+        )
+        found.update(pk for pk in session.scalars(query) if pk is not None)
+    return found
 
 
 def _grouped(
@@ -180,6 +194,11 @@ def cursor(session: Session, brand: str, name: str) -> datetime | None:
 def set_cursor(session: Session, brand: str, name: str, value: datetime) -> None:
     """Remember how far a recurring read has come."""
     session.merge(CursorRow(brand=brand, name=name, value=value))
+
+
+def drop_cursor(session: Session, brand: str, name: str) -> None:
+    """Forget it."""
+    session.execute(sa.delete(CursorRow).where(CursorRow.brand == brand, CursorRow.name == name))
 
 
 def brand_row(session: Session, brand: str) -> BrandRow:

@@ -9,6 +9,8 @@ import sqlalchemy as sa
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.types import TypeDecorator
 
+from bergen_loop.ledger.folding import folded
+
 
 class UtcTime(TypeDecorator[datetime]):
     """An aware UTC datetime; SQLite has no zones, so it is stored naive there."""
@@ -70,6 +72,10 @@ class BrandRow(Base):
     next_due_at: Mapped[datetime | None]
     epoch: Mapped[int] = mapped_column(default=0)
     """Counts the holders of the brand's lock: an earlier holder can write no intent any more."""
+    mode: Mapped[str | None]
+    """live, shadow or paused, as set by a command; None: as the configuration says."""
+    acted_mode: Mapped[str | None]
+    """The mode of the last tick: a tick that finds another carries the change out."""
 
 
 class ReturnRow(Base):
@@ -79,9 +85,6 @@ class ReturnRow(Base):
     __table_args__ = (
         sa.UniqueConstraint("brand", "return_id"),
         sa.Index("ix_returns_work", "brand", "stage", "held", "due_at"),
-        sa.Index("ix_returns_order", "brand", "order_name"),
-        sa.Index("ix_returns_tracking", "brand", "tracking_number"),
-        sa.Index("ix_returns_customer", "brand", "customer_email"),
     )
 
     id: Mapped[int] = mapped_column(BigId, primary_key=True, autoincrement=True)
@@ -119,8 +122,6 @@ class LineRow(Base):
     """The units of a return, for search and side-by-side views."""
 
     __tablename__ = "return_lines"
-    __table_args__ = (sa.Index("ix_return_lines_sku", "sku"),)
-
     return_pk: Mapped[int] = mapped_column(
         BigId, sa.ForeignKey("returns.id", ondelete="CASCADE"), primary_key=True
     )
@@ -346,3 +347,151 @@ class CounterRow(Base):
     brand: Mapped[str] = mapped_column(primary_key=True)
     name: Mapped[str] = mapped_column(primary_key=True)
     value: Mapped[int]
+
+
+class SecretRow(Base):
+    """A secret, encrypted under a key that is kept outside the ledger."""
+
+    __tablename__ = "secrets"
+
+    name: Mapped[str] = mapped_column(primary_key=True)
+    token: Mapped[str] = mapped_column(sa.Text)
+    """Fernet token."""
+    set_at: Mapped[datetime]
+    set_by: Mapped[str]
+
+
+class UserRow(Base):
+    """A person who may use the console, by a password or by single sign-on."""
+
+    __tablename__ = "users"
+    __table_args__ = (sa.UniqueConstraint("issuer", "subject"),)
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True, autoincrement=True)
+    name: Mapped[str] = mapped_column(unique=True)
+    """What the journal calls them."""
+    password_hash: Mapped[str | None]
+    """Argon2id; None: signs in elsewhere."""
+    issuer: Mapped[str | None]
+    subject: Mapped[str | None]
+    """Who they are at the OpenID provider."""
+    role: Mapped[str]
+    brands: Mapped[list[Any] | None] = mapped_column(sa.JSON(none_as_null=True))
+    """The brands they may see; None: all."""
+    active: Mapped[bool] = mapped_column(default=True)
+    failed_sign_ins: Mapped[int] = mapped_column(default=0)
+    locked_until: Mapped[datetime | None]
+    created_at: Mapped[datetime]
+    signed_in_at: Mapped[datetime | None]
+
+
+class SessionRow(Base):
+    """A browser that is signed in. The cookie's value is kept as its hash only."""
+
+    __tablename__ = "sessions"
+    __table_args__ = (sa.Index("ix_sessions_expiry", "expires_at"),)
+
+    token_hash: Mapped[str] = mapped_column(primary_key=True)
+    user_id: Mapped[int] = mapped_column(
+        BigId, sa.ForeignKey("users.id", ondelete="CASCADE"), index=True
+    )
+    csrf: Mapped[str]
+    created_at: Mapped[datetime]
+    seen_at: Mapped[datetime]
+    expires_at: Mapped[datetime]
+
+
+class ApiTokenRow(Base):
+    """A token of the JSON API. Kept as its hash only; shown once, when it is made."""
+
+    __tablename__ = "api_tokens"
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True, autoincrement=True)
+    name: Mapped[str] = mapped_column(unique=True)
+    """What the journal calls whoever uses it."""
+    token_hash: Mapped[str] = mapped_column(unique=True)
+    role: Mapped[str]
+    brands: Mapped[list[Any] | None] = mapped_column(sa.JSON(none_as_null=True))
+    created_by: Mapped[str]
+    created_at: Mapped[datetime]
+    expires_at: Mapped[datetime | None]
+    used_at: Mapped[datetime | None]
+    revoked_at: Mapped[datetime | None]
+
+
+# -- indexes that people's questions need --------------------------------------------------------
+
+_OPEN_ITEM = "resolved_at IS NULL"
+_BY_PEOPLE = "who <> 'bergen-loop'"
+_OF_A_BRAND = "return_pk IS NULL"
+"""A journal entry about the brand as a whole."""
+
+
+def _where(condition: str) -> dict[str, Any]:
+    return {"sqlite_where": sa.text(condition), "postgresql_where": sa.text(condition)}
+
+
+def held_only() -> sa.ColumnElement[bool]:
+    """The returns that an item of the attention list holds, as their partial indexes say it."""
+    return ReturnRow.held.is_(True)
+
+
+def decided_time() -> sa.ColumnElement[datetime]:
+    """When moment 5 was reached: by our decision, or by someone in Loop."""
+    return sa.func.coalesce(ReturnRow.decided_at, ReturnRow.settled_at)
+
+
+# Lists, newest first: all brands or one, with or without a stage, or what is held.
+sa.Index("ix_returns_list", ReturnRow.submitted_at, ReturnRow.id)
+sa.Index("ix_returns_list_stage", ReturnRow.stage, ReturnRow.submitted_at, ReturnRow.id)
+sa.Index("ix_returns_list_brand", ReturnRow.brand, ReturnRow.submitted_at, ReturnRow.id)
+sa.Index(
+    "ix_returns_list_brand_stage",
+    ReturnRow.brand,
+    ReturnRow.stage,
+    ReturnRow.submitted_at,
+    ReturnRow.id,
+)
+_HELD: dict[str, Any] = {
+    "sqlite_where": sa.text("held IS 1"),
+    "postgresql_where": sa.text("held IS true"),
+}
+sa.Index("ix_returns_held", ReturnRow.submitted_at, ReturnRow.id, **_HELD)
+sa.Index("ix_returns_held_brand", ReturnRow.brand, ReturnRow.submitted_at, ReturnRow.id, **_HELD)
+
+# Search: exact finds in the order of ids, prefixes in the order of the text.
+sa.Index("ix_returns_find_id", folded(ReturnRow.return_id), ReturnRow.id)
+sa.Index("ix_returns_find_order", folded(ReturnRow.order_name), ReturnRow.id)
+sa.Index("ix_returns_find_tracking", folded(ReturnRow.tracking_number), ReturnRow.id)
+sa.Index("ix_returns_find_customer", folded(ReturnRow.customer_email), ReturnRow.id)
+sa.Index("ix_rmas_find_po", folded(RmaRow.customer_po), RmaRow.return_pk)
+sa.Index("ix_rmas_find_ticket", folded(RmaRow.ticket_id), RmaRow.return_pk)
+sa.Index("ix_return_lines_find_sku", folded(LineRow.sku), LineRow.return_pk)
+
+# Figures: how many returns of a brand reached a moment since a time, which, and how long after.
+sa.Index("ix_returns_at_seen", ReturnRow.brand, ReturnRow.seen_at, ReturnRow.id)
+sa.Index("ix_returns_at_announced", ReturnRow.brand, ReturnRow.announced_at, ReturnRow.id)
+sa.Index("ix_returns_at_received", ReturnRow.brand, ReturnRow.received_at, ReturnRow.id)
+sa.Index("ix_returns_at_decided", ReturnRow.brand, decided_time(), ReturnRow.id)
+sa.Index(
+    "ix_returns_at_closed",
+    ReturnRow.brand,
+    ReturnRow.rma_closed_at,
+    ReturnRow.id,
+    ReturnRow.submitted_at,
+)
+sa.Index("ix_returns_at_complete", ReturnRow.brand, ReturnRow.completed_at, ReturnRow.id)
+sa.Index(
+    "ix_decisions_day",
+    DecisionRow.brand,
+    DecisionRow.outcome,
+    DecisionRow.decided_at,
+)
+
+# The attention list, and what people did.
+sa.Index("ix_attention_list", AttentionRow.id, **_where(_OPEN_ITEM))
+sa.Index("ix_attention_list_brand", AttentionRow.brand, AttentionRow.id, **_where(_OPEN_ITEM))
+sa.Index("ix_journal_people", JournalRow.id, **_where(_BY_PEOPLE))
+sa.Index("ix_journal_people_brand", JournalRow.brand, JournalRow.id, **_where(_BY_PEOPLE))
+sa.Index("ix_journal_people_who", JournalRow.who, JournalRow.id, **_where(_BY_PEOPLE))
+sa.Index("ix_journal_of_brand", JournalRow.brand, JournalRow.id, **_where(_OF_A_BRAND))

@@ -46,6 +46,11 @@ def _prepare_retry(
         row.stage = Stage.RECEIVED
     elif item.kind in ("refused", "lost_settlement", "processing_failed", "not_confirmed"):
         _settle_again(session, now, row, who)
+    elif item.kind == "conflict" and row.stage == Stage.FLAGGED:
+        raise NotPossible(
+            "after a flag nothing is processed: decide the return in Loop, which resolves this "
+            "item, or ignore it with a reason"
+        )
     elif item.kind == "note_refused":
         raise NotPossible("add the note in Loop by hand, then resolve this item with a reason")
 

@@ -133,6 +133,9 @@ def _intend(ctx: BrandContext, session: Session, return_pk: int) -> tuple[int, R
     row = session.get_one(ReturnRow, return_pk)
     if row.stage != Stage.SEEN or row.held:
         return None
+    if row.loop_state not in (LoopState.OPEN, LoopState.REVIEW):
+        row.due_at = None  # nothing will come; it is due again if Loop opens it again
+        return None
     return_ = load_return(row.content)
     rma, request = _rma(ctx, session, row, return_)
     try:
@@ -248,13 +251,43 @@ def _resolve_lost(ctx: BrandContext, result: Announced) -> None:
     with ctx.ledger.read() as session:
         lost = effects.in_doubt(session, ctx.brand, ["ticket_add"], PER_TICK)
     for batch in ctx.batches(lost):
-        found = ctx.in_parallel(
-            lambda e: ctx.warehouse.find_rmas(str(e.payload["customer_po"])), batch
-        )
+        found = ctx.in_parallel(lambda e: _find(ctx, e), batch)
         ctx.boundary("ticket looked up")
         with ctx.ledger.write() as session:
             for effect, tickets in zip(batch, found, strict=True):
-                _looked(ctx, session, effect.id, tickets, result)
+                if isinstance(tickets, WarehouseError):
+                    _not_looked(ctx, session, effect.id, tickets, result)
+                else:
+                    _looked(ctx, session, effect.id, tickets, result)
+
+
+def _find(ctx: BrandContext, effect: EffectRow) -> list[str] | WarehouseError:
+    try:
+        return ctx.warehouse.find_rmas(str(effect.payload["customer_po"]))
+    except WarehouseUnauthorized:
+        raise  # the brand's credentials, not this ticket
+    except WarehouseError as error:
+        return error
+
+
+def _not_looked(
+    ctx: BrandContext, session: Session, effect_id: int, error: WarehouseError, result: Announced
+) -> None:
+    """Looking failed: again at the next tick, unless REX11 will not be asked for this PO."""
+    effect = session.get_one(EffectRow, effect_id)
+    effect.state, effect.doubt_since = EffectState.DOUBT, effect.doubt_since or ctx.now()
+    if not isinstance(error, WarehouseRejected):
+        return
+    attention.raise_item(
+        session,
+        ctx.now(),
+        brand=ctx.brand,
+        kind="ticket_lookup",
+        reason="whether REX11 made the RMA cannot be found out, for it refuses the look-up: "
+        f"{error.message}; find PO {effect.payload['customer_po']} in REX11",
+        row=session.get_one(ReturnRow, effect.return_pk),
+    )
+    result.attention += 1
 
 
 def _looked(
@@ -262,6 +295,14 @@ def _looked(
 ) -> None:
     effect = session.get_one(EffectRow, effect_id)
     po = effect.payload["customer_po"]
+    attention.resolve_kind(
+        session,
+        ctx.now(),
+        brand=ctx.brand,
+        kind="ticket_lookup",
+        subject=session.get_one(ReturnRow, effect.return_pk).return_id,
+        resolution="REX11 answers the look-up again",
+    )
     if tickets:
         _made(ctx, session, effect, tickets[0], f"found by its PO {po}: ticket {tickets[0]}")
         result.found += 1
@@ -277,9 +318,9 @@ def _looked(
                 blocking=False,
             )
         return
-    effect.state = EffectState.DOUBT
-    effect.doubt_since = effect.doubt_since or ctx.now()
-    if ctx.now() - effect.intended_at < ctx.settings.announce.lost_ticket_wait:
+    since = effect.doubt_since or ctx.now()
+    effect.state, effect.doubt_since = EffectState.DOUBT, since
+    if ctx.now() - since < ctx.settings.announce.lost_ticket_wait:
         return  # it may still be on its way into REX11: look again at the next tick
     effects.finish(
         session,

@@ -7,31 +7,43 @@ from pathlib import Path
 
 from bergen_loop.bergen.rex11 import Rex11Config, Rex11Warehouse
 from bergen_loop.bergen.rex11.close import CloseStrategy, ConfirmFinished, FileDrop, HttpCall
+from bergen_loop.bergen.rex11.config import Retries as Rex11Retries
 from bergen_loop.bergen.rex11.config import Timeouts as Rex11Timeouts
 from bergen_loop.config import BrandSettings, ConfigError, Problem
 from bergen_loop.domain.criteria import PRESETS, Criteria, CriteriaError, load_criteria, preset
 from bergen_loop.ledger.database import Ledger
 from bergen_loop.loop.client import LoopClient
 from bergen_loop.loop.limiter import limiter_for
+from bergen_loop.loop.transport import Retries as LoopRetries
 from bergen_loop.loop.transport import Timeouts as LoopTimeouts
 from bergen_loop.sync.context import BrandContext
 
 
 def connect(brand: str, settings: BrandSettings, ledger: Ledger, folder: Path) -> BrandContext:
     """A brand's context. `folder` is where relative paths of its settings start.
-    Raises ConfigError for criteria that cannot be used."""
+    Raises ConfigError for settings or criteria that cannot be used."""
+    try:
+        loop, warehouse = loop_client(brand, settings), rex11_warehouse(brand, settings)
+    except ValueError as error:
+        problem = Problem(
+            "(configuration)", 1, 1, f"brands.{brand}", str(error), "correct this setting"
+        )
+        raise ConfigError([problem]) from None
     return BrandContext(
         brand=brand,
         settings=settings,
         ledger=ledger,
-        loop=loop_client(brand, settings),
-        warehouse=rex11_warehouse(brand, settings),
+        loop=loop,
+        warehouse=warehouse,
         criteria=criteria(brand, settings, folder),
     )
 
 
-def loop_client(brand: str, settings: BrandSettings) -> LoopClient:
-    """The brand's Loop client, sharing the limiter of everything that uses its key."""
+def loop_client(
+    brand: str, settings: BrandSettings, retries: LoopRetries | None = None
+) -> LoopClient:
+    """The brand's Loop client, sharing the limiter of everything that uses its key.
+    ValueError, without the key, for one that cannot be a key."""
     key = settings.loop.api_key.get_secret_value()
     return LoopClient(
         brand=brand,
@@ -40,12 +52,15 @@ def loop_client(brand: str, settings: BrandSettings) -> LoopClient:
         version=settings.loop.version,
         limiter=limiter_for(key, settings.loop.calls_per_minute),
         timeouts=LoopTimeouts(read=settings.loop.timeout.total_seconds()),
+        retries=retries,
         time_format=settings.loop.date_format,
     )
 
 
-def rex11_warehouse(brand: str, settings: BrandSettings) -> Rex11Warehouse:
-    """The brand's REX11 account."""
+def rex11_warehouse(
+    brand: str, settings: BrandSettings, retries: Rex11Retries | None = None
+) -> Rex11Warehouse:
+    """The brand's REX11 account. ValueError for one that cannot be right."""
     rex11 = settings.rex11
     config = Rex11Config(
         endpoint=rex11.endpoint,
@@ -54,6 +69,7 @@ def rex11_warehouse(brand: str, settings: BrandSettings) -> Rex11Warehouse:
         password=rex11.password.get_secret_value(),
         zone=rex11.time_zone,
         timeouts=Rex11Timeouts(read=rex11.timeout.total_seconds()),
+        retries=retries or Rex11Retries(),
     )
     return Rex11Warehouse(brand, config, close_strategy=_close_strategy(settings))
 

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
 
 from sqlalchemy.orm import Session
 
+from bergen_loop.bergen.errors import WarehouseError, WarehouseRejected
 from bergen_loop.domain.lifecycle import Stage
 from bergen_loop.domain.rma import CloseEvidence, TicketStatus
-from bergen_loop.ledger import journal, returns
+from bergen_loop.ledger import attention, journal, returns
 from bergen_loop.ledger.tables import ReturnRow, RmaRow
 from bergen_loop.sync.context import BrandContext
 from bergen_loop.sync.intake import enter
 
 PER_TICK = 1000
+AGAIN = timedelta(minutes=5)
+"""After how long a close that failed for a passing reason is tried again."""
 
 
 @dataclass(slots=True)
@@ -46,28 +50,35 @@ def run(ctx: BrandContext) -> Closed:
     return result
 
 
-def _close(ctx: BrandContext, rma: RmaRow) -> CloseEvidence:
+def _close(ctx: BrandContext, rma: RmaRow) -> CloseEvidence | WarehouseError:
     if rma.ticket_id is None:
         return CloseEvidence(closed=True, evidence="no ticket was ever made")
     known = {s.value for s in TicketStatus}
     status = TicketStatus(rma.ticket_status) if rma.ticket_status in known else None
-    return ctx.warehouse.close_rma(rma.ticket_id, status, rma.status_seen_at)
+    try:
+        return ctx.warehouse.close_rma(rma.ticket_id, status, rma.status_seen_at)
+    except WarehouseError as error:
+        return error  # one RMA that cannot be closed must not keep the others open
 
 
 def _record(
     ctx: BrandContext,
     session: Session,
     row: ReturnRow,
-    evidence: dict[int, CloseEvidence],
+    evidence: dict[int, CloseEvidence | WarehouseError],
     result: Closed,
 ) -> None:
     if row.stage != Stage.CLOSING:
         return
     now = ctx.now()
     rmas = returns.rmas_of(session, [row.id]).get(row.id, [])
+    failed: WarehouseError | None = None
     for rma in rmas:
         found = evidence.get(rma.id)
         if rma.closed_at or found is None:
+            continue
+        if isinstance(found, WarehouseError):
+            failed = found
             continue
         rma.close_evidence = found.evidence
         if found.closed:
@@ -90,6 +101,24 @@ def _record(
             return_pk=row.id,
         )  # fmt: skip
         result.complete += 1
+    elif failed is not None:
+        _not_closed(ctx, session, row, failed)
+        result.waiting += 1
     else:
         row.due_at = None  # the ticket's next change makes it due
         result.waiting += 1
+
+
+def _not_closed(ctx: BrandContext, session: Session, row: ReturnRow, error: WarehouseError) -> None:
+    row.due_at = ctx.now() + AGAIN
+    if not isinstance(error, WarehouseRejected):
+        return
+    attention.raise_item(
+        session,
+        ctx.now(),
+        brand=ctx.brand,
+        kind="close_refused",
+        reason=f"the return is closed in Loop, but its RMA could not be closed: {error.message}; "
+        "close it in Bergen by hand, or put the cause right and retry",
+        row=row,
+    )

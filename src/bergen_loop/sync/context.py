@@ -18,7 +18,7 @@ from bergen_loop.bergen.port import WarehousePort
 from bergen_loop.config import BrandSettings
 from bergen_loop.domain.announce import AnnounceRules
 from bergen_loop.domain.criteria import Criteria
-from bergen_loop.ledger import attention, journal, locks
+from bergen_loop.ledger import attention, journal, locks, modes
 from bergen_loop.ledger.codec import digest
 from bergen_loop.ledger.database import Ledger
 from bergen_loop.ledger.tables import ReturnRow
@@ -64,6 +64,8 @@ class BrandContext:
     criteria: Criteria
     counts: Counts = field(default_factory=Counts)
     now: Callable[[], datetime] = utc_now
+    mode: str | None = None
+    """The mode of this tick, as the ledger or else the configuration has it."""
     epoch: int | None = None
     """The fence of the lock this tick holds."""
     boundary: Callable[[str], None] = lambda _name: None
@@ -76,7 +78,12 @@ class BrandContext:
     @property
     def live(self) -> bool:
         """Whether decisions are acted on (else they are only journaled)."""
-        return self.settings.mode == "live"
+        return (self.mode or self.settings.mode) == modes.LIVE
+
+    @property
+    def paused(self) -> bool:
+        """Whether nothing at all is done for the brand."""
+        return (self.mode or self.settings.mode) == modes.PAUSED
 
     def in_parallel(self, work: Callable[[A], B], items: Sequence[A]) -> list[B]:
         """`work` on every item with the brand's bounded concurrency, results in order."""

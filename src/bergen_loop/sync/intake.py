@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 import sqlalchemy as sa
@@ -37,6 +37,9 @@ PASSES: tuple[str | None, ...] = (None, "cancelled", "review")
 STEP = timedelta(days=30)
 """A long backfill moves its cursor this often, so that it resumes where a crash left it."""
 SMALLEST = timedelta(minutes=1)
+PATIENCE = timedelta(hours=1)
+"""How long the cursor waits at a window that cannot be walked to its end. So long nothing counts
+as pulled, hence nothing is settled once the last whole pull is too old."""
 AHEAD = timedelta(minutes=5)
 """`to` is set this far ahead, against a clock of ours that is behind Loop's."""
 
@@ -48,6 +51,8 @@ class Pulled:
     listed: int = 0
     changed: int = 0
     unreadable: int = 0
+    gaps: list[str] = field(default_factory=list[str])
+    """Windows that could not be walked to their end, and why."""
 
 
 def pull(ctx: BrandContext) -> Pulled:
@@ -62,11 +67,48 @@ def pull(ctx: BrandContext) -> Pulled:
         last = until == started
         _walk(ctx, since, until + AHEAD if last else until, result)
         with ctx.ledger.write() as session:
+            patient = cursor is not None and started - cursor <= PATIENCE
+            _tell_gaps(ctx, session, result.gaps, patient=patient)
+            if result.gaps and patient:
+                break
             returns.set_cursor(session, ctx.brand, CURSOR, until)
             if last:
                 returns.brand_row(session, ctx.brand).last_pull_at = started
         since = until
     return result
+
+
+def _tell_gaps(ctx: BrandContext, session: Session, gaps: list[str], *, patient: bool) -> None:
+    now = ctx.now()
+    if patient and gaps:
+        attention.raise_item(
+            session,
+            now,
+            brand=ctx.brand,
+            kind="list_incomplete",
+            reason=f"Loop's list of returns cannot be walked to its end: updated {gaps[0]}",
+            tried="halved the window down to a minute; every sync walks it again",
+        )
+        return
+    attention.resolve_kind(
+        session,
+        now,
+        brand=ctx.brand,
+        kind="list_incomplete",
+        subject="",
+        resolution="the list is walked on",
+    )
+    for gap in gaps:
+        attention.raise_item(
+            session,
+            now,
+            brand=ctx.brand,
+            kind="list_gap",
+            subject=gap,
+            reason=f"Loop's list of returns could not be walked to its end: updated {gap}; "
+            "compare that minute with Loop by hand, or run `bergen-loop reconcile` later",
+            tried="halved the window down to a minute, again and again",
+        )
 
 
 def _walk(ctx: BrandContext, since: datetime, until: datetime, result: Pulled) -> None:
@@ -95,18 +137,7 @@ def _walk_state(
         _walk_state(ctx, since, middle, state, result)
         _walk_state(ctx, middle, until, state, result)
         return
-    with ctx.ledger.write() as session:
-        attention.raise_item(
-            session,
-            ctx.now(),
-            brand=ctx.brand,
-            kind="list_incomplete",
-            subject=f"{since:%Y%m%dT%H%M%S}",
-            reason=f"Loop's list of returns updated {since:%Y-%m-%d %H:%M:%S} to "
-            f"{until:%H:%M:%S} UTC could not be walked to its end ({incomplete}); compare that "
-            "minute with Loop by hand",
-            tried="halved the window down to a minute",
-        )
+    result.gaps.append(f"{since:%Y-%m-%d %H:%M:%S} to {until:%H:%M:%S} UTC ({incomplete})")
 
 
 def store(ctx: BrandContext, parsed: Sequence[ParsedReturn], result: Pulled) -> None:
@@ -162,7 +193,17 @@ def _standings(session: Session, rows: Sequence[ReturnRow]) -> dict[int, Standin
     pks = [row.id for row in rows]
     rmas, settled = returns.rmas_of(session, pks), returns.settlements_of(session, pks)
     read = returns.latest_receipts(session, [r.id for of in rmas.values() for r in of])
-    return {row.id: _standing(row, rmas.get(row.id, []), settled.get(row.id), read) for row in rows}
+    flying = returns.tickets_in_flight(session, [pk for pk, of in rmas.items() if _unmade(of)])
+    return {
+        row.id: _standing(
+            row, rmas.get(row.id, []), settled.get(row.id), read, in_flight=row.id in flying
+        )
+        for row in rows
+    }
+
+
+def _unmade(rmas: Sequence[RmaRow]) -> bool:
+    return any(r.ticket_id is None for r in rmas)
 
 
 def standing_of(session: Session, row: ReturnRow) -> Standing:
@@ -175,13 +216,15 @@ def _standing(
     rmas: Sequence[RmaRow],
     settled: EffectRow | None,
     receipts: Mapping[int, ReceiptRow],
+    *,
+    in_flight: bool,
 ) -> Standing:
     return Standing(
         stage=Stage(row.stage),
         has_rma=any(r.ticket_id for r in rmas),
         has_receipt=any(r.id in receipts for r in rmas),
         settled_by_us=settled.kind if settled and settled.state != EffectState.NOT_SENT else None,
-        rma_in_flight=any(r.ticket_id is None for r in rmas),
+        rma_in_flight=in_flight,
     )
 
 
@@ -246,9 +289,12 @@ def update(
     content: dict[str, object],
     hash_: str,
     standing: Standing | None = None,
+    *,
+    newest: bool = False,
 ) -> None:
-    """Take in a newer picture of a known return, and what follows from it."""
-    if return_.updated_at < row.loop_updated_at:
+    """Take in a newer picture of a known return, and what follows from it. `newest`: it has
+    just been read by itself, so that it is newer even if Loop's clock has gone back."""
+    if return_.updated_at < row.loop_updated_at and not newest:
         return  # an older picture from an earlier page: what we have is newer
     standing = standing or standing_of(session, row)
     before = load_return(row.content)

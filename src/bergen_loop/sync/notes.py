@@ -105,8 +105,21 @@ def _finish(
 
 
 def resolve_lost(ctx: BrandContext) -> None:
-    """Look among the return's notes for one whose answer was lost; else it is sent again."""
-    with ctx.ledger.read() as session:
+    """Look among the return's notes for one whose answer was lost; else it is sent again.
+
+    Every intent of an earlier tick is put in doubt first, whether or not its return can be
+    looked at now: `send_due` sends what is intended.
+    """
+    with ctx.ledger.write() as session:
+        session.execute(
+            sa.update(EffectRow)
+            .where(
+                EffectRow.brand == ctx.brand,
+                EffectRow.kind == KIND,
+                EffectRow.state == EffectState.INTENDED,
+            )
+            .values(state=EffectState.DOUBT, doubt_since=ctx.now())
+        )
         lost = effects.in_doubt(session, ctx.brand, [KIND], PER_TICK)
     for batch in ctx.batches(lost):
         found = ctx.in_parallel(lambda e: _is_there(ctx, e), batch)

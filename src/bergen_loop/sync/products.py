@@ -6,14 +6,22 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 import sqlalchemy as sa
+import structlog
 from sqlalchemy.orm import Session
 
-from bergen_loop.bergen.errors import WarehouseError, WarehouseOutcomeUnknown, WarehouseUnreadable
+from bergen_loop.bergen.errors import (
+    WarehouseError,
+    WarehouseOutcomeUnknown,
+    WarehouseRejected,
+    WarehouseUnreadable,
+)
 from bergen_loop.domain.rma import Product, ProductImport
 from bergen_loop.ledger import effects, returns
 from bergen_loop.ledger.effects import EffectState
 from bergen_loop.ledger.tables import ProductRow
 from bergen_loop.sync.context import BrandContext
+
+log = structlog.get_logger()
 
 
 def check(ctx: BrandContext, wanted: Iterable[Product]) -> dict[str, ProductImport]:
@@ -26,10 +34,19 @@ def check(ctx: BrandContext, wanted: Iterable[Product]) -> dict[str, ProductImpo
     fresh = _ask(ctx, ask, states)
     unknown = [products[u] for u, state in fresh.items() if state is ProductImport.UNKNOWN]
     if unknown and ctx.settings.announce.add_products:
-        _add(ctx, unknown)
-        fresh.update(dict.fromkeys((p.upc for p in unknown), ProductImport.PENDING))
+        fresh.update(_add_all(ctx, unknown))
     _remember(ctx, fresh)
     return {**states, **fresh}
+
+
+def _add_all(ctx: BrandContext, unknown: Sequence[Product]) -> dict[str, ProductImport]:
+    """Their states once they were asked to be imported. Where REX11 refuses them together, each
+    is tried alone, so that one that cannot be added does not stop the others."""
+    if _add(ctx, unknown):
+        return dict.fromkeys((p.upc for p in unknown), ProductImport.PENDING)
+    if len(unknown) == 1:
+        return {unknown[0].upc: ProductImport.FAILED}
+    return {upc: state for p in unknown for upc, state in _add_all(ctx, [p]).items()}
 
 
 def pending_since(ctx: BrandContext, upc: str) -> datetime | None:
@@ -61,13 +78,23 @@ def _ask(
     new = [u for u in upcs if u not in before]
     known = ctx.warehouse.find_products(new) if new else set[str]()
     rest = [u for u in upcs if u not in known]
-    states = ctx.in_parallel(ctx.warehouse.product_import, rest)
+    states = ctx.in_parallel(lambda upc: _import(ctx, upc), rest)
     return {**dict.fromkeys(known, ProductImport.KNOWN), **dict(zip(rest, states, strict=True))}
 
 
-def _add(ctx: BrandContext, products: Sequence[Product]) -> None:
-    """Ask for products to be imported. Adding one twice does no harm, so a lost answer is not
-    looked for: the import status tells."""
+def _import(ctx: BrandContext, upc: str) -> ProductImport:
+    """One product's state. A UPC that REX11 will not be asked for (a blank, a control character
+    in the shop's barcode) concerns its own return only."""
+    try:
+        return ctx.warehouse.product_import(upc)
+    except WarehouseRejected as error:
+        log.warning("product refused", brand=ctx.brand, upc=upc, error=str(error))
+        return ProductImport.FAILED
+
+
+def _add(ctx: BrandContext, products: Sequence[Product]) -> bool:
+    """Ask for products to be imported; False where REX11 refuses them. Adding one twice does no
+    harm, so a lost answer is not looked for: the import status tells."""
     key = "products:" + ",".join(sorted(p.upc for p in products))[:200]
     with ctx.acting() as session:
         effect = effects.find(session, ctx.brand, key)
@@ -90,10 +117,14 @@ def _add(ctx: BrandContext, products: Sequence[Product]) -> None:
         state, outcome = EffectState.ACCEPTED, "REX11 took the products for import"
     except (WarehouseOutcomeUnknown, WarehouseUnreadable) as error:
         state, outcome = EffectState.ACCEPTED, f"answer lost, the import status tells: {error}"
+    except WarehouseRejected as error:
+        _finish(ctx, effect.id, EffectState.REFUSED, str(error))
+        return False
     except WarehouseError as error:
         _finish(ctx, effect.id, EffectState.REFUSED, str(error))
         raise
     _finish(ctx, effect.id, state, outcome)
+    return True
 
 
 def _finish(ctx: BrandContext, effect_id: int, state: EffectState, outcome: str) -> None:

@@ -148,7 +148,11 @@ def _take(
         _unread(ctx, session, rma, row, answer, result)
         return
     rma.to_read, rma.read_status = False, answer.status_name
-    rma.ticket_status = answer.status_name
+    rma.ticket_status, rma.status_seen_at = answer.status_name, ctx.now()
+    if row.stage == Stage.CLOSING and not row.held:
+        row.due_at = ctx.now()
+    if not _counted(answer):
+        return
     content = dump_receipt(answer)
     stored = returns.add_receipt(session, rma, answer, digest(content), ctx.now())
     if stored is None:
@@ -166,6 +170,12 @@ def _take(
         data={"receipt": stored.id},
     )
     _arrived(ctx, session, row, answer, result)
+
+
+def _counted(receipt: Receipt) -> bool:
+    """Whether the counts are final. A ticket that was read for another reason, such as a resync,
+    may be a Draft still; one in a status we do not know is taken, for what judges it to say so."""
+    return receipt.status in (None, TicketStatus.ADDED_TO_INVENTORY)
 
 
 def _arrived(

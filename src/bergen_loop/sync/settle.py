@@ -12,10 +12,11 @@ from dataclasses import dataclass
 from sqlalchemy.orm import Session
 
 from bergen_loop.domain.announce import physical_lines
-from bergen_loop.domain.comparison import compare
+from bergen_loop.domain.comparison import Comparison, compare
 from bergen_loop.domain.criteria import decide
 from bergen_loop.domain.decision import Case, Decision, Outcome
 from bergen_loop.domain.lifecycle import Stage
+from bergen_loop.domain.returns import LoopState
 from bergen_loop.domain.rma import TicketStatus
 from bergen_loop.ledger import attention, effects, journal, returns
 from bergen_loop.ledger.codec import load_return
@@ -30,7 +31,7 @@ from bergen_loop.loop.errors import (
     LoopUnavailable,
     LoopUnreadable,
 )
-from bergen_loop.sync import notes, verify
+from bergen_loop.sync import grading, notes, verify
 from bergen_loop.sync.context import BrandContext
 from bergen_loop.sync.intake import enter
 
@@ -55,9 +56,10 @@ def run(ctx: BrandContext) -> Settled:
     notes.resolve_lost(ctx)
     if not _fresh(ctx):
         return result
-    _decide_due(ctx, result)
+    decided = _decide_due(ctx, result)
     if ctx.live:
-        _carry_out(ctx, result)
+        grading.run(ctx)
+        _carry_out(ctx, decided, result)
         notes.send_due(ctx)
     verify.unconfirmed(ctx)
     return result
@@ -73,7 +75,9 @@ def _fresh(ctx: BrandContext) -> bool:
 # -- deciding ---------------------------------------------------------------------------------
 
 
-def _decide_due(ctx: BrandContext, result: Settled) -> None:
+def _decide_due(ctx: BrandContext, result: Settled) -> set[int]:
+    """Judge what is due; the returns (keys) that were."""
+    decided: set[int] = set()
     while True:
         with ctx.ledger.write() as session:
             rows = returns.due(
@@ -81,8 +85,9 @@ def _decide_due(ctx: BrandContext, result: Settled) -> None:
             )
             for row in rows:
                 _decide(ctx, session, row, result)
+        decided.update(row.id for row in rows)
         if len(rows) < PER_TICK:
-            return
+            return decided
 
 
 def _decide(ctx: BrandContext, session: Session, row: ReturnRow, result: Settled) -> None:
@@ -103,6 +108,13 @@ def _decide(ctx: BrandContext, session: Session, row: ReturnRow, result: Settled
     _keep(ctx, session, row, decision, receipt_ids)
     result.decided += 1
     _enter_decided(ctx, session, row, decision, result)
+
+
+def comparison_of(ctx: BrandContext, session: Session, row: ReturnRow) -> Comparison:
+    """Expected against received, as the ledger has both."""
+    rmas = returns.rmas_of(session, [row.id]).get(row.id, [])
+    receipts = [receipt for _, receipt in returns.receipts_with_rows(session, rmas)]
+    return compare(physical_lines(load_return(row.content), ctx.rules), receipts)
 
 
 def judge(ctx: BrandContext, session: Session, row: ReturnRow) -> tuple[Decision, list[int]]:
@@ -192,12 +204,12 @@ def _enter_decided(
 # -- carrying out -----------------------------------------------------------------------------
 
 
-def _carry_out(ctx: BrandContext, result: Settled) -> None:
+def _carry_out(ctx: BrandContext, decided: set[int], result: Settled) -> None:
     with ctx.ledger.read() as session:
         rows = returns.due(session, ctx.brand, [Stage.SETTLING], ctx.now(), PER_TICK)
     for batch in ctx.batches(rows):
         with ctx.acting() as session:
-            work = [w for row in batch if (w := _intend(ctx, session, row.id))]
+            work = [w for row in batch if (w := _intend(ctx, session, row.id, decided))]
         ctx.boundary("settlement intended")
         answers = ctx.in_parallel(lambda effect: _send(ctx, effect), work)
         ctx.boundary("settlement sent")
@@ -208,11 +220,18 @@ def _carry_out(ctx: BrandContext, result: Settled) -> None:
         notes.send_due(ctx)
 
 
-def _intend(ctx: BrandContext, session: Session, return_pk: int) -> EffectRow | None:
+def _intend(
+    ctx: BrandContext, session: Session, return_pk: int, decided: set[int]
+) -> EffectRow | None:
     """The intent of a decision; None where the return has moved on meanwhile."""
     row = session.get_one(ReturnRow, return_pk)
     decision = returns.latest_decision(session, return_pk)
     if row.stage != Stage.SETTLING or row.held or decision is None or decision.shadow:
+        return None
+    if row.loop_state != LoopState.OPEN or (
+        return_pk not in decided and _outdated(ctx, session, row, decision)
+    ):
+        enter(row, Stage.RECEIVED, ctx.now())  # to be judged again as it is now
         return None
     try:
         return effects.intend(
@@ -242,6 +261,22 @@ def _intend(ctx: BrandContext, session: Session, return_pk: int) -> EffectRow | 
             row=row,
         )
         return None
+
+
+def _outdated(ctx: BrandContext, session: Session, row: ReturnRow, decision: DecisionRow) -> bool:
+    """Whether an earlier tick's decision, not carried out yet, would be another one now: the
+    return may have been edited since, or counted again. A person's decision stands."""
+    if decision.by != journal.SERVICE:
+        return False
+    try:
+        now, receipt_ids = judge(ctx, session, row)
+    except Exception:
+        return True  # `_decide` will tell a person
+    return (now.outcome, list(now.line_item_ids), receipt_ids) != (
+        decision.outcome,
+        decision.line_item_ids,
+        decision.receipt_ids,
+    )
 
 
 def _send(ctx: BrandContext, effect: EffectRow) -> LoopError | None:
@@ -277,7 +312,11 @@ def _finish(
     elif isinstance(answer, (LoopOutcomeUnknown, LoopUnreadable)):
         effects.finish(session, effect, now, EffectState.DOUBT, str(answer))
         row.due_at = None
-    elif isinstance(answer, LoopRefused) and answer.state == "closed":
+    elif effect.kind == Outcome.FLAG and _refused_as(answer, LoopState.REVIEW):
+        # What a flag is for holds already: by an earlier call of ours, or by someone else's.
+        accepted(ctx, session, effect, row, f"in review already: {answer.message}")
+        result.flagged += 1
+    elif _refused_as(answer, LoopState.CLOSED):
         # Someone else closed it, or an earlier call of ours did: Loop's list will show it.
         effects.finish(session, effect, now, EffectState.REFUSED, str(answer))
         row.stage, row.due_at = Stage.CONFIRMING, now
@@ -293,6 +332,10 @@ def _finish(
             row=row,
         )
         result.attention += 1
+
+
+def _refused_as(answer: LoopError, state: LoopState) -> bool:
+    return isinstance(answer, LoopRefused) and answer.state == state
 
 
 def accepted(

@@ -6,18 +6,23 @@ from __future__ import annotations
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import asdict
+from datetime import timedelta
 from typing import Any
 
 import structlog
+from sqlalchemy.orm import Session
 
 from bergen_loop.bergen.errors import WarehouseError, WarehouseUnauthorized
-from bergen_loop.ledger import attention, journal, returns
+from bergen_loop.ledger import attention, journal, modes, returns
 from bergen_loop.ledger.locks import LockLost, brand_lock
 from bergen_loop.loop.errors import LoopError, LoopUnauthorized
 from bergen_loop.sync import announce, close, intake, receive, settle
 from bergen_loop.sync.context import BrandContext
 
 log = structlog.get_logger()
+
+TELL_AFTER = timedelta(hours=1)
+"""How long a step may fail before it goes on the attention list."""
 
 
 def _pull(ctx: BrandContext) -> dict[str, Any]:
@@ -36,12 +41,18 @@ STEPS: dict[str, Callable[[BrandContext], dict[str, Any]]] = {
 
 
 def begin(ctx: BrandContext) -> None:
-    """Note that a sync starts."""
+    """Note that a sync starts, and in which mode."""
     with ctx.ledger.write() as session:
         row = returns.brand_row(session, ctx.brand)
         row.last_sync_started_at = ctx.now()
         row.nudged_at = None
         row.config_version = ctx.settings.version()
+        ctx.mode = modes.take_effect(session, ctx.now(), row, ctx.settings.mode)
+
+
+def names(ctx: BrandContext) -> list[str]:
+    """The steps of a tick that has begun: none for a paused brand."""
+    return [] if ctx.paused else list(STEPS)
 
 
 def step(ctx: BrandContext, name: str) -> dict[str, Any]:
@@ -65,7 +76,7 @@ def step(ctx: BrandContext, name: str) -> dict[str, Any]:
 
 
 def end(ctx: BrandContext, results: dict[str, dict[str, Any]]) -> None:
-    """Note how the sync went; what was wrong with access is resolved when it works again."""
+    """Note how the sync went; what was wrong with a step is resolved when it works again."""
     errors = [f"{name}: {r['error']}" for name, r in results.items() if "error" in r]
     with ctx.ledger.write() as session:
         row = returns.brand_row(session, ctx.brand)
@@ -75,22 +86,39 @@ def end(ctx: BrandContext, results: dict[str, dict[str, Any]]) -> None:
         row.next_due_at = ctx.now() + ctx.settings.poll
         journal.count(session, ctx.brand, ctx.counts.take())
         for name, result in results.items():
-            if "error" not in result:
-                attention.resolve_kind(
-                    session,
-                    ctx.now(),
-                    brand=ctx.brand,
-                    kind="access",
-                    subject=name,
-                    resolution="it works again",
-                )
+            _mind(ctx, session, name, result.get("error"))
+
+
+def _mind(ctx: BrandContext, session: Session, name: str, error: str | None) -> None:
+    """A step that keeps failing holds its brand's returns up, so a person has to know."""
+    now, mark = ctx.now(), f"failing.{name}"
+    since = returns.cursor(session, ctx.brand, mark)
+    if error is None:
+        if since is not None:
+            returns.drop_cursor(session, ctx.brand, mark)
+        for kind in ("access", "step_failing"):
+            attention.resolve_kind(
+                session, now, brand=ctx.brand, kind=kind, subject=name, resolution="it works again"
+            )
+    elif since is None:
+        returns.set_cursor(session, ctx.brand, mark, now)
+    elif now - since >= TELL_AFTER:
+        attention.raise_item(
+            session,
+            now,
+            brand=ctx.brand,
+            kind="step_failing",
+            subject=name,
+            reason=f"the step {name} has failed since {since:%Y-%m-%d %H:%M} UTC: {error}",
+            tried="every sync tries it again",
+        )
 
 
 def run(ctx: BrandContext) -> dict[str, dict[str, Any]]:
     """A whole tick under the brand's lock; what each step did, by name. Raises BrandBusy."""
     with holding(ctx):
         begin(ctx)
-        results = {name: step(ctx, name) for name in STEPS}
+        results = {name: step(ctx, name) for name in names(ctx)}
         end(ctx, results)
     return results
 

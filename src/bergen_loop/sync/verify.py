@@ -28,7 +28,7 @@ class Seen:
 
     return_: Return | None = None
     problem: str | None = None
-    """Set where a person has to look; None with no return: try again at the next tick."""
+    """Set where a person has to look if it stays so; None with no return: try again."""
 
 
 def lost_settlements(ctx: BrandContext) -> None:
@@ -65,8 +65,9 @@ def _look(
                     if seen.problem:
                         _cannot_see(ctx, session, row, seen.problem)
                     continue
+                _seen_again(ctx, session, row)
                 take(ctx, session, row, seen.return_)
-                if row.loop_state in (LoopState.OPEN, LoopState.EXPIRED):
+                if row.loop_state not in (LoopState.CLOSED, LoopState.CANCELLED):
                     still_open(ctx, session, row, seen.return_)
 
 
@@ -84,12 +85,17 @@ def _details(ctx: BrandContext, return_id: str) -> Seen:
 
 
 def take(ctx: BrandContext, session: Session, row: ReturnRow, return_: Return) -> None:
-    """Take a freshly read return in, as if the list had shown it."""
+    """Take a freshly read return in: the newest there is, whatever its time says."""
     content = dump_return(return_)
-    intake.update(ctx, session, row, return_, content, digest(content))
+    intake.update(ctx, session, row, return_, content, digest(content), newest=True)
 
 
 def _cannot_see(ctx: BrandContext, session: Session, row: ReturnRow, problem: str) -> None:
+    """An answer may be garbled once; only where it stays so does a person have to look."""
+    effect = returns.settlements_of(session, [row.id]).get(row.id)
+    since = effect.finished_at or effect.intended_at if effect else ctx.now()
+    if ctx.now() - since < ctx.settings.settle.lost_answer_wait:
+        return
     attention.raise_item(
         session,
         ctx.now(),
@@ -101,16 +107,33 @@ def _cannot_see(ctx: BrandContext, session: Session, row: ReturnRow, problem: st
     )
 
 
+def _seen_again(ctx: BrandContext, session: Session, row: ReturnRow) -> None:
+    attention.resolve_kind(
+        session,
+        ctx.now(),
+        brand=ctx.brand,
+        kind="cannot_see",
+        subject=row.return_id,
+        resolution="Loop shows the return again",
+    )
+
+
 def _still_lost(ctx: BrandContext, session: Session, row: ReturnRow, return_: Return) -> None:
     effect = returns.settlements_of(session, [row.id]).get(row.id)
     if effect is None or effect.state not in effects.OPEN:
         return
     now, wait = ctx.now(), ctx.settings.settle.lost_answer_wait
-    effect.state, effect.doubt_since = EffectState.DOUBT, effect.doubt_since or now
-    if effect.kind == Outcome.FLAG:
+    # The call may have gone out long after its intent (it waits for its turn under the limit of
+    # calls); it certainly had by the time its answer was missed.
+    since = effect.doubt_since or now
+    effect.state, effect.doubt_since = EffectState.DOUBT, since
+    if return_.state is LoopState.REVIEW and effect.kind != Outcome.FLAG:
+        if now - since >= wait:
+            _give_up(ctx, session, effect, row, "Loop shows the return in review")
+    elif effect.kind == Outcome.FLAG:
         # A flag acts at once and twice is the same as once: what is open now was not flagged.
         _not_happened(ctx, session, effect, row, "Loop shows the return open, not in review")
-    elif now - effect.intended_at < wait:
+    elif now - since < wait:
         return  # Loop processes asynchronously: it may still come
     elif effect.attempts >= 2:
         _give_up(ctx, session, effect, row, f"the answers of {effect.attempts} calls were lost")

@@ -1,0 +1,179 @@
+"""How a backtest looks: in the terminal, as JSON, as a page."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from rich.console import Console
+from rich.text import Text
+
+from bergen_loop.cli.output import table
+from bergen_loop.domain.criteria import BacktestReport, Day
+from bergen_loop.domain.decision import Outcome
+
+COLOURS = {
+    Outcome.PROCESS: ("green", "#2e7d4f"),
+    Outcome.FLAG: ("red", "#b3402e"),
+    Outcome.WAIT: ("yellow", "#c9962b"),
+    Outcome.REMOVE_LINES: ("cyan", "#2f7f9e"),
+    Outcome.ATTENTION: ("magenta", "#7b4a9e"),
+}
+"""Of each outcome: in a terminal, in a page."""
+WIDTH = 40
+DAYS_SHOWN = 21
+BASIS = (
+    "Each return is judged as it was at its latest decision: at that time, on the receipts it had "
+    "then, as open as Loop showed it then. The rest of the return is as it is now."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Backtest:
+    """A report and what it stands on."""
+
+    report: BacktestReport
+    brands: tuple[str, ...]
+    since: datetime | None
+    source: str
+    edited: int
+    """Returns whose units have been edited since the decision."""
+    seconds: float
+    missing: tuple[str, ...] = ()
+    """Facts the criteria ask for that an export does not hold."""
+
+    def as_json(self) -> dict[str, Any]:
+        """Everything, as plain data."""
+        return {**asdict(self), "basis": BASIS}
+
+
+def show(console: Console, found: Backtest) -> None:
+    """Counts, chart, differences and the changed returns."""
+    report = found.report
+    console.print(
+        f"[bold]{report.criteria_version}[/] on {report.cases} return(s) of {found.source}, "
+        f"in {found.seconds:.1f} s",
+        highlight=False,
+    )
+    console.print(f"[dim]{BASIS}{_edited(found)}[/]", highlight=False)
+    for fact in found.missing:
+        console.print(f"[yellow]The criteria ask for {fact}, which an export leaves out.[/]")
+    if not report.cases:
+        return
+    console.print(_chart(report))
+    console.print(_matrix(report))
+    rules = [
+        (rule, outcome, n)
+        for rule, counts in report.by_rule.items()
+        for outcome, n in counts.items()
+    ]
+    console.print(table("Which rule decided", ["rule", "outcome", "returns"], rules))
+    console.print(_days(report.days))
+    _changed(console, report)
+
+
+def _edited(found: Backtest) -> str:
+    return f" The units of {found.edited} have been edited since." if found.edited else ""
+
+
+def _before(report: BacktestReport) -> dict[str, int]:
+    return {was: sum(counts.values()) for was, counts in report.matrix.items()}
+
+
+def _chart(report: BacktestReport) -> Text:
+    before = _before(report)
+    most = max([*report.by_outcome.values(), *before.values()])
+    text = Text("\nOutcomes, really and with these criteria\n", style="bold")
+    for outcome in Outcome:
+        was, now = before.get(outcome, 0), report.by_outcome.get(outcome, 0)
+        if not was and not now:
+            continue
+        style = COLOURS[outcome][0]
+        text.append(f"{outcome.value.replace('_', ' '):>13} ", style="not bold")
+        text.append(f"{_bar(was, most)} {was}\n", style=f"not bold dim {style}")
+        text.append(" " * 14)
+        text.append(f"{_bar(now, most)} {now}\n", style=f"not bold {style}")
+    return text
+
+
+def _bar(count: int, most: int) -> str:
+    return "█" * max(1 if count else 0, round(count / most * WIDTH))
+
+
+def _matrix(report: BacktestReport) -> Any:
+    outcomes = sorted({o for counts in report.matrix.values() for o in counts})
+    rows = [(was, *(counts.get(o, 0) for o in outcomes)) for was, counts in report.matrix.items()]
+    return table("Really decided (rows), now (columns)", ["really", *outcomes], rows)
+
+
+def _days(days: tuple[Day, ...]) -> Text:
+    shown = days[-DAYS_SHOWN:]
+    most = max(sum(d.outcomes.values()) for d in shown)
+    text = Text(f"\nBy day of the first receipt (UTC), the last {len(shown)}\n", style="bold")
+    for day in shown:
+        text.append(f"{day.day:%Y-%m-%d} ", style="not bold")
+        for outcome in Outcome:
+            width = round(day.outcomes.get(outcome, 0) / most * WIDTH)
+            text.append("█" * width, style=f"not bold {COLOURS[outcome][0]}")
+        changed = f", {day.changed} changed" if day.changed else ""
+        text.append(f" {sum(day.outcomes.values())}{changed}\n", style="not bold")
+    return text
+
+
+def _changed(console: Console, report: BacktestReport) -> None:
+    if not report.changed_total:
+        console.print("[bold green]No return would be decided in another way.[/]")
+        return
+    rows = [(c.return_id, c.before, c.after, c.sentence) for c in report.changed]
+    left = report.changed_total - len(rows)
+    title = f"{report.changed_total} return(s) decided in another way"
+    console.print(table(title, ["return", "really", "now", "why"], rows))
+    if left:
+        console.print(f"... and {left} more; --json and --html list {len(rows)} as well")
+
+
+# -- page -------------------------------------------------------------------------------------
+
+
+def write_page(path: Path, found: Backtest) -> None:
+    """A self-contained HTML page with an SVG chart. OSError."""
+    environment = Environment(
+        loader=PackageLoader("bergen_loop.cli"), autoescape=True, undefined=StrictUndefined
+    )
+    page = environment.get_template("backtest.html").render(
+        found=found,
+        report=found.report,
+        basis=BASIS,
+        before=_before(found.report),
+        outcomes=list(Outcome),
+        colours={str(o): colour for o, (_, colour) in COLOURS.items()},
+        chart=_svg(found.report.days),
+        made=datetime.now(UTC),
+    )
+    path.write_text(page, encoding="utf-8")
+
+
+def _svg(days: tuple[Day, ...]) -> str:
+    """Stacked columns, one a day, oldest left; a title on each part for the mouse."""
+    height, step = 180, max(4, min(24, 900 // max(1, len(days))))
+    most = max((sum(d.outcomes.values()) for d in days), default=1)
+    parts: list[str] = []
+    for index, day in enumerate(days):
+        y = float(height)
+        for outcome in Outcome:
+            count = day.outcomes.get(outcome, 0)
+            tall = count / most * (height - 10)
+            y -= tall
+            if count:
+                place = f'x="{index * step}" y="{y:.1f}" width="{step - 1}" height="{tall:.1f}"'
+                title = f"<title>{day.day}: {count} {outcome.value}</title>"
+                parts.append(f'<rect {place} fill="{COLOURS[outcome][1]}">{title}</rect>')
+    width = max(step * len(days), 1)
+    label = f"Returns a day by outcome, at most {most}"
+    return (
+        f'<svg viewBox="0 0 {width} {height}" role="img" aria-label="{label}" '
+        f'preserveAspectRatio="none">{"".join(parts)}</svg>'
+    )

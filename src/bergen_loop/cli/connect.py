@@ -1,0 +1,312 @@
+"""`bergen-loop connect`: a brand from its keys to shadow mode, every access tried for real."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import closing
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from bergen_loop.cli import questions
+from bergen_loop.cli.output import console, errors, fail, print_json
+from bergen_loop.cli.setup import (
+    DEFAULT_CONFIG,
+    ConfigOption,
+    JsonOption,
+    open_ledger,
+    person,
+    settings_of,
+)
+from bergen_loop.config import ConfigError, ServiceSettings
+from bergen_loop.config.source import load_service
+from bergen_loop.connect import configfile, loop_checks, record
+from bergen_loop.connect.answers import DEFAULT_STORE, Answers, read_answers
+from bergen_loop.connect.check import Check, Status
+from bergen_loop.connect.checkup import Checkup, Step
+from bergen_loop.connect.draft import Draft, draft, merged, start_now
+from bergen_loop.ledger import modes
+from bergen_loop.ledger.database import Ledger
+from bergen_loop.ledger.tables import BrandRow
+from bergen_loop.secrets import SecretError, SecretStores
+
+_SIGNS = {
+    Status.OK: "[green]✓[/]",
+    Status.WARNING: "[yellow]![/]",
+    Status.FAILED: "[red]✗[/]",
+    Status.UNKNOWN: "[yellow]?[/]",
+    Status.SKIPPED: "[dim]-[/]",
+}
+_DETAILS = 25
+"""How many single findings are printed; --json has all."""
+
+
+def connect(
+    config: ConfigOption = DEFAULT_CONFIG,
+    source: Annotated[
+        Path | None, typer.Option("--from", help="Take the answers from this YAML file.")
+    ] = None,
+    brand: Annotated[str | None, typer.Option("--brand", "-b", help="The brand's id.")] = None,
+    check_only: Annotated[
+        bool, typer.Option("--check-only", help="Only check a brand that is connected.")
+    ] = False,
+    wait: Annotated[
+        float, typer.Option(help="Seconds to wait for a webhook delivery of Loop's.", min=0)
+    ] = 0,
+    save_anyway: Annotated[
+        bool, typer.Option("--save-anyway", help="Write the brand although checks failed.")
+    ] = False,
+    loop_url: Annotated[
+        str | None, typer.Option(help="Another Loop API than the real one, such as a sandbox.")
+    ] = None,
+    rex11_endpoint: Annotated[
+        str | None, typer.Option(help="Another REX11 than production: staging, a sandbox.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Connect a brand: ask, check every access for real, write it down in shadow mode. Running
+    it again updates the brand."""
+    if as_json and source is None and not check_only:
+        fail("--json needs --from FILE or --check-only: questions would mix with it", 2)
+    session = _Session(config, wait, save_anyway, as_json)
+    try:
+        if check_only:
+            session.check_only(brand)
+        elif source:
+            session.unattended(read_answers(source))
+        else:
+            session.attended(brand, _elsewhere(loop_url, rex11_endpoint))
+    except ConfigError as error:
+        fail(f"these settings cannot be used; nothing was written:\n{error}", 2)
+    except SecretError as error:
+        fail(f"a secret cannot be kept or read: {error}")
+    except OSError as error:
+        fail(f"{error.filename or config}: {error.strerror}")
+    session.end()
+
+
+class _Session:
+    """One run of the command."""
+
+    def __init__(self, config: Path, wait: float, save_anyway: bool, as_json: bool) -> None:
+        self.config, self.wait = config, wait
+        self.save_anyway, self.as_json = save_anyway, as_json
+        self.checks: dict[str, Check] = {}
+        self.brand, self.mode = "", modes.SHADOW
+        self.saved = False
+
+    # -- three ways to run ---------------------------------------------------------------------
+
+    def check_only(self, brand: str | None) -> None:
+        settings = settings_of(self.config)
+        if brand is None and len(settings.brands) == 1:
+            brand = next(iter(settings.brands))
+        if brand is None or brand not in settings.brands:
+            fail(f"say which brand: --brand with one of {', '.join(settings.brands)}", 2)
+        self.brand = brand
+        folder = self.config.resolve().parent
+        with closing(Checkup(brand, settings.brands[brand], folder)) as checkup:
+            for steps in (checkup.loop_steps(), checkup.rex11_steps(), checkup.data_steps()):
+                self._run(steps)
+            url = settings.service.public_url
+            with closing(open_ledger(settings)) as ledger:
+                self._run(checkup.webhook_steps(ledger, url, make=False, wait=self.wait))
+
+    def unattended(self, answers: Answers) -> None:
+        self.brand = answers.brand
+        old, stores, service = self._present(answers.brand)
+        if answers.block.pop("mode", modes.SHADOW) != modes.SHADOW:
+            self._say("[yellow]`mode` is not taken from answers: use `bergen-loop brands mode`[/]")
+        made = draft(answers.brand, answers.block, old, answers.store)
+        with closing(self._checkup(made, stores, answers)) as checkup:
+            for steps in (checkup.loop_steps(), checkup.rex11_steps(), checkup.data_steps()):
+                self._run(steps)
+            if checkup.failures() and not self.save_anyway:
+                return
+            if not old and start_now(made.block, datetime.now(UTC)):
+                self._say(
+                    "[yellow]Returns created from now on are this connection's; older ones are "
+                    "left alone. To have it otherwise, set announce.start (null: all)[/]"
+                )
+            self._save(made, answers, service, checkup, new=not old)
+
+    def attended(self, brand: str | None, elsewhere: dict[str, Any]) -> None:
+        self.brand = brand = questions.brand_id(brand)
+        old, stores, service = self._present(brand)
+        answers = Answers(brand, merged(elsewhere, questions.name(old, brand)))
+        console.print("\n[bold]Loop[/]")
+        loop = self._until_good(answers, old, stores, "Loop's key", questions.loop_access)
+        console.print("\n[bold]REX11[/]")
+        rex11 = self._until_good(answers, old, stores, "REX11's values", questions.rex11_access)
+        console.print("\n[bold]Options[/]")
+        answers.block = merged(answers.block, questions.options(old))
+        answers.store = questions.store(DEFAULT_STORE)
+        answers.public_url = questions.public_url(service.public_url)
+        console.print("\n[bold]Recent returns[/]")
+        made = draft(brand, answers.block, old, answers.store)
+        with closing(self._checkup(made, stores, answers)) as checkup:
+            checkup.take_over(loop)
+            checkup.take_over(rex11)
+            self._run(checkup.data_steps())
+            if checkup.failures() and not (self.save_anyway or questions.save_anyway()):
+                return
+            made = self._ask_destinations(made, answers, old, checkup)
+            self._save(made, answers, service, checkup, new=not old)
+
+    # -- parts ---------------------------------------------------------------------------------
+
+    def _present(self, brand: str) -> tuple[Mapping[str, Any], SecretStores, ServiceSettings]:
+        """What the configuration has of this brand, and of the service."""
+        old = configfile.existing_brand(self.config, brand) or {}
+        if not self.config.exists():
+            return old, SecretStores(self.config.resolve().parent), ServiceSettings()
+        service, stores = load_service(self.config)
+        return old, stores, service
+
+    def _checkup(self, made: Draft, stores: SecretStores, answers: Answers) -> Checkup:
+        settings = made.settings(stores, answers.source, answers.tree)
+        return Checkup(made.brand, settings, self.config.resolve().parent)
+
+    def _until_good(
+        self,
+        answers: Answers,
+        old: Mapping[str, Any],
+        stores: SecretStores,
+        what: str,
+        ask: Callable[[Mapping[str, Any]], dict[str, Any]],
+    ) -> Checkup:
+        """Ask for an access and try it at once, again and again if it fails."""
+        while True:
+            given = ask(merged(old, answers.block))
+            answers.block = merged(answers.block, given)
+            # What has not been asked yet is made up, so that this part can be checked alone.
+            alone = merged({"loop": {"api_key": "x"}, "rex11": _NO_REX11}, answers.block)
+            made = draft(answers.brand, alone, old, answers.store)
+            try:
+                checkup = self._checkup(made, stores, answers)
+            except (ConfigError, SecretError) as error:
+                console.print(f"[red]{error}[/]", highlight=False)
+                continue
+            with closing(checkup):
+                self._run(checkup.loop_steps() if "loop" in given else checkup.rex11_steps())
+                if not checkup.failures() or not questions.again(what):
+                    return checkup
+
+    def _ask_destinations(
+        self, made: Draft, answers: Answers, old: Mapping[str, Any], checkup: Checkup
+    ) -> Draft:
+        recent = checkup.recent
+        open_ = loop_checks.unmapped(recent.returns, checkup.settings.announce_rules())
+        given = questions.destinations(open_, recent.destination_names or {})
+        if not given:
+            return made
+        return draft(made.brand, merged(answers.block, given), old, answers.store)
+
+    def _save(
+        self,
+        made: Draft,
+        answers: Answers,
+        service: ServiceSettings,
+        checkup: Checkup,
+        *,
+        new: bool,
+    ) -> None:
+        if new:
+            made.block["mode"] = modes.SHADOW  # only people's look at its decisions makes it live
+        stores, key_file = record.prepare(self.config, answers.store, answers.public_url)
+        others = record.keep(self.config, made, stores, person())
+        self.saved = True
+        self._say(f"[bold]{made.brand}[/] is written into {self.config}")
+        if key_file:
+            self._say(
+                f"[yellow]A key for the ledger's secrets was made: {key_file}. Keep a copy "
+                "elsewhere; without it they are lost.[/]"
+            )
+        for problem in others:
+            self._say(f"[yellow]another brand's problem:[/] {problem}")
+        ledger = Ledger(stores.vault.url)
+        with closing(ledger):
+            ledger.migrate()
+            url = answers.public_url or service.public_url
+            self._run(checkup.webhook_steps(ledger, url, make=True, wait=self.wait))
+            found = list(self.checks.values())
+            record.note(ledger, made.brand, person(), found, new=new, block=made.block)
+            with ledger.read() as read:
+                row = read.get(BrandRow, made.brand)
+                self.mode = modes.effective(row, str(made.block.get("mode", modes.SHADOW)))
+
+    def _run(self, steps: Iterable[Step]) -> None:
+        for name, run in steps:
+            with errors.status(f"{name} ...") if not self.as_json else closing(_Nothing()):
+                check = run()
+            self.checks[check.name] = check
+            if not self.as_json:
+                _print(check)
+
+    def _say(self, text: str) -> None:
+        if not self.as_json:
+            console.print(text, highlight=False)
+
+    def end(self) -> None:
+        """Print the outcome; exit 1 where something failed."""
+        failed = [c for c in self.checks.values() if c.failed]
+        if self.as_json:
+            checks = [asdict(c) for c in self.checks.values()]
+            print_json({"brand": self.brand, "saved": self.saved, "checks": checks})
+        elif failed:
+            console.print(f"\n[red]{len(failed)} check(s) failed.[/] What to ask of whom is above.")
+        if self.saved and not self.as_json:
+            _next_steps(self.brand, self.mode)
+        if failed:
+            raise typer.Exit(1)
+
+
+class _Nothing:
+    def close(self) -> None:
+        """Nothing to end."""
+
+
+_NO_REX11 = {"web_address": "x", "user_name": "x", "password": "x"}
+
+
+def _elsewhere(loop_url: str | None, rex11_endpoint: str | None) -> dict[str, Any]:
+    block: dict[str, Any] = {}
+    if loop_url:
+        block["loop"] = {"base_url": loop_url}
+    if rex11_endpoint:
+        block["rex11"] = {"endpoint": rex11_endpoint}
+    return block
+
+
+def _print(check: Check) -> None:
+    console.print(f"{_SIGNS[check.status]} [bold]{check.name}[/]: ", end="")
+    console.print(check.found, highlight=False, markup=False)
+    for line in check.details[:_DETAILS]:
+        console.print(f"    {line}", highlight=False, markup=False)
+    if len(check.details) > _DETAILS:
+        console.print(f"    ... and {len(check.details) - _DETAILS} more (--json lists all)")
+    if check.ask:
+        console.print(f"    → {check.ask}", highlight=False, markup=False)
+
+
+def _next_steps(brand: str, mode: str) -> None:
+    if mode != modes.SHADOW:
+        console.print(
+            f"\n[bold green]{brand} stays {mode}.[/] Restart the service: it reads its "
+            "configuration at start.",
+            highlight=False,
+        )
+        return
+    console.print(
+        f"\n[bold green]Shadow mode is on for {brand}[/]: RMAs are made in Bergen, receipts are "
+        "judged, and nothing is done in Loop.\n"
+        "Next:\n"
+        "  1. Start the service (or restart it, it reads its configuration at start): "
+        "bergen-loop serve\n"
+        f"  2. Watch it: bergen-loop status, bergen-loop shadow report --brand {brand}\n"
+        f"  3. When its decisions are right: bergen-loop brands mode {brand} live --reason '...'",
+        highlight=False,
+    )

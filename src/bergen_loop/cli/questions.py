@@ -1,0 +1,142 @@
+"""The questions of `bergen-loop connect`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any, cast
+
+from rich.prompt import Confirm, Prompt
+
+from bergen_loop.bergen.rex11.config import WAREHOUSES
+from bergen_loop.cli.output import console
+from bergen_loop.connect.draft import is_reference
+from bergen_loop.domain.criteria import PRESETS
+from bergen_loop.secrets import SCHEMES
+
+Block = dict[str, Any]
+SHORT = tuple(w.removeprefix("BERGEN LOGISTICS ") for w in WAREHOUSES)
+NOT_BERGEN = "none"
+_BRAND = re.compile(r"[a-z0-9][a-z0-9_-]{0,40}")
+
+
+def brand_id(default: str | None) -> str:
+    """The id of the brand in the configuration."""
+    while True:
+        given = _text("Brand id (small letters, digits, - and _)", default)
+        if _BRAND.fullmatch(given):
+            return given
+        console.print("[red]Write it like acme or acme-shoes[/]")
+
+
+def loop_access(old: Mapping[str, Any]) -> Block:
+    """Key and webhook secret."""
+    part = _part(old, "loop")
+    key = _secret("Loop API key (scopes Returns and Developer Tools)", part.get("api_key"))
+    hook = _secret("Loop webhook secret (Enter: none)", part.get("webhook_secret"), needed=False)
+    return {"loop": {"api_key": key, "webhook_secret": hook}}
+
+
+def rex11_access(old: Mapping[str, Any]) -> Block:
+    """REX11's three values."""
+    part = _part(old, "rex11")
+    return {
+        "rex11": {
+            "web_address": _text("REX11 WebAddress", part.get("web_address")),
+            "user_name": _text("REX11 UserName", part.get("user_name")),
+            "password": _secret("REX11 Password", part.get("password")),
+        }
+    }
+
+
+def options(old: Mapping[str, Any]) -> Block:
+    """Name, warehouse, start, criteria."""
+    announce = _part(old, "announce")
+    warehouse = str(announce.get("warehouse") or SHORT[0]).removeprefix("BERGEN LOGISTICS ")
+    chosen: Block = {"warehouse": _choice("Bergen warehouse", SHORT, warehouse)}
+    if "start" not in announce:
+        chosen["start"] = _start()
+    known = str(old.get("criteria") or "standard")
+    names = (*PRESETS, known) if known not in PRESETS else PRESETS
+    return {"announce": chosen, "criteria": _choice("Receipt criteria", names, known)}
+
+
+def name(old: Mapping[str, Any], brand: str) -> Block:
+    """What people call the brand."""
+    return {"name": _text("Brand name", str(old.get("name") or brand.title()))}
+
+
+def store(default: str) -> str:
+    """Where secrets are to be kept."""
+    return _choice("Where to keep secrets", SCHEMES, default)
+
+
+def public_url(present: str | None) -> str | None:
+    """The service's address for Loop; None where it is to stay as it is."""
+    if present:
+        return None
+    given = _text("Public https address of this service (Enter: none, poll only)", "")
+    return given or None
+
+
+def destinations(unmapped: Mapping[str, int], names: Mapping[str, str]) -> Block:
+    """Which warehouse each unmapped destination of recent returns is."""
+    mapped: dict[str, str | None] = {}
+    for id_, count in unmapped.items():
+        label = f"Destination {id_} ({names.get(id_, 'name unknown')}), {count} recent return(s)"
+        answer = _choice(
+            f"{label}: which warehouse, or {NOT_BERGEN}", (*SHORT, NOT_BERGEN, "?"), "?"
+        )
+        if answer != "?":
+            mapped[id_] = None if answer == NOT_BERGEN else answer
+    return {"announce": {"destinations": mapped}} if mapped else {}
+
+
+def again(what: str) -> bool:
+    """Whether to enter something again."""
+    return Confirm.ask(f"Enter {what} again?", default=True, console=console)
+
+
+def save_anyway() -> bool:
+    """Whether to write the brand down although checks failed."""
+    return Confirm.ask("Save the brand all the same?", default=False, console=console)
+
+
+def _start() -> str:
+    now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return _text(
+        "From which time on are returns this connection's? Older ones are left alone (UTC)", now
+    )
+
+
+def _part(block: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+    part = block.get(key)
+    return cast("Mapping[str, Any]", part) if isinstance(part, Mapping) else {}
+
+
+def _text(question: str, default: str | None) -> str:
+    while True:
+        given = Prompt.ask(question, default=default, console=console)
+        if given is not None and (given.strip() or default == ""):
+            return given.strip()
+        console.print("[red]This is needed[/]")
+
+
+def _choice(question: str, choices: tuple[str, ...], default: str) -> str:
+    return Prompt.ask(
+        question, choices=list(choices), default=default, console=console, case_sensitive=False
+    )
+
+
+def _secret(question: str, present: object, *, needed: bool = True) -> str:
+    """A secret, not shown while it is typed; Enter keeps the one there is."""
+    kept = present if is_reference(present) else None
+    hint = f" (Enter: keep {kept})" if kept else ""
+    while True:
+        given = Prompt.ask(
+            question + hint, password=True, default="", console=console, show_default=False
+        ).strip()
+        if given or kept or not needed:
+            return given or str(kept or "")
+        console.print("[red]This is needed[/]")

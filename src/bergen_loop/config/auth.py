@@ -1,0 +1,54 @@
+"""How people sign in to the console."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Annotated
+
+from pydantic import Field, field_validator
+
+from bergen_loop.config.fields import Duration, HttpUrl, Model, Secret
+from bergen_loop.ledger.people import Role
+
+
+class GroupAccess(Model):
+    """What the members of a group at the OpenID provider may do."""
+
+    role: Role
+    brands: list[str] | None = None
+    """Brands they may see; left out: all."""
+
+
+class OidcSettings(Model):
+    """Sign-in at an OpenID Connect provider."""
+
+    issuer: HttpUrl
+    client_id: str
+    client_secret: Secret
+    label: str = "Single sign-on"
+    """What the button says."""
+    scope: str = "openid email profile"
+    groups_claim: str = "groups"
+    groups: dict[str, GroupAccess] = Field(default_factory=dict[str, GroupAccess])
+    """Group -> access. Of several groups the first in this list counts."""
+    default: GroupAccess | None = None
+    """For people in none of the groups; left out: they may not sign in."""
+
+    @field_validator("scope")
+    @classmethod
+    def _openid(cls, value: str) -> str:
+        if "openid" not in value.split():
+            raise ValueError("must hold openid")
+        return value
+
+
+class AuthSettings(Model):
+    """Sessions, and where people sign in besides the console itself."""
+
+    session_idle: Duration = timedelta(hours=2)
+    """A session ends when it was not used for so long."""
+    session_max: Duration = timedelta(hours=12)
+    """It ends after so long in any case."""
+    password_length: Annotated[int, Field(ge=8, le=128)] = 12
+    """Characters a password has at least."""
+    oidc: OidcSettings | None = None

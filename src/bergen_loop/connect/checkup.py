@@ -1,0 +1,225 @@
+"""All checks of one brand, in order; later ones use what earlier ones found."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+import httpx2
+
+from bergen_loop.bergen.rex11 import Rex11Warehouse
+from bergen_loop.bergen.rex11.config import Retries as Rex11Retries
+from bergen_loop.config import BrandSettings, ConfigError
+from bergen_loop.connect import clock, loop_checks, rex11_checks, webhook_checks
+from bergen_loop.connect.check import Check, Status, skipped
+from bergen_loop.connect.loop_checks import Recent
+from bergen_loop.domain.criteria import warnings
+from bergen_loop.ledger.database import Ledger
+from bergen_loop.loop.client import LoopClient
+from bergen_loop.loop.models import Subscription
+from bergen_loop.loop.transport import Retries as LoopRetries
+from bergen_loop.sync import brands
+
+CRITERIA, SETTINGS = "Receipt criteria", "Settings"
+Step = tuple[str, Callable[[], Check]]
+"""What is checked, and the check."""
+
+# A person waits: one repeat is enough to tell a hiccup from a wrong address.
+_LOOP_RETRIES = LoopRetries(reads=2, rate_limited=2, initial=0.2, longest=5.0)
+_REX11_RETRIES = Rex11Retries(attempts=2, first_wait=0.2, longest_wait=1.0)
+
+
+@dataclass(slots=True)
+class Checkup:
+    """The checks of a brand's settings. Close it when done."""
+
+    brand: str
+    settings: BrandSettings
+    folder: Path
+    """Where relative paths of the settings start."""
+    http: httpx2.Client = field(default_factory=lambda: httpx2.Client(timeout=10.0))
+    now: Callable[[], datetime] = lambda: datetime.now(UTC)
+    recent: Recent = field(default_factory=Recent)
+    subscriptions: list[Subscription] = field(default_factory=list[Subscription])
+    done: dict[str, Check] = field(default_factory=dict[str, Check])
+
+    def loop_steps(self) -> Iterator[Step]:
+        """Is the Loop key good?"""
+        loop = self._loop()
+        if isinstance(loop, Check):
+            yield self._step(SETTINGS, lambda: loop)
+            return
+        yield self._step(loop_checks.KEY, lambda: loop_checks.check_key(loop, self.now()))
+        yield self._step(loop_checks.WEBHOOK_SCOPE, lambda: self._webhook_scope(loop))
+        base = self.settings.loop.base_url
+        yield self._step("Clock against Loop", lambda: clock.check_clock("Loop", base, self.http))
+
+    def rex11_steps(self) -> Iterator[Step]:
+        """Is the REX11 account good?"""
+        rex11 = self._rex11()
+        if isinstance(rex11, Check):
+            yield self._step(SETTINGS, lambda: rex11)
+            return
+        yield self._step(rex11_checks.ACCOUNT, lambda: rex11_checks.check_account(rex11))
+        yield self._step(
+            rex11_checks.STATUSES,
+            lambda: self._after(
+                rex11_checks.ACCOUNT,
+                rex11_checks.STATUSES,
+                lambda: rex11_checks.check_statuses(rex11, self.now()),
+            ),
+        )
+        url = self.settings.rex11.endpoint
+        yield self._step("Clock against REX11", lambda: clock.check_clock("REX11", url, self.http))
+
+    def data_steps(self) -> Iterator[Step]:
+        """Do the brand's returns fit: destinations, products, criteria?"""
+        names = loop_checks
+        yield self._step(
+            names.RETURNS, lambda: self._after(names.KEY, names.RETURNS, self._returns)
+        )
+        yield self._step(
+            names.DESTINATIONS,
+            lambda: self._after(
+                names.RETURNS,
+                names.DESTINATIONS,
+                lambda: loop_checks.check_destinations(self.recent, self.settings.announce_rules()),
+            ),
+        )
+        yield self._step(rex11_checks.PRODUCTS, self._products)
+        yield self._step(CRITERIA, self._criteria)
+
+    def webhook_steps(
+        self, ledger: Ledger, public_url: str | None, *, make: bool, wait: float
+    ) -> Iterator[Step]:
+        """Will Loop's webhooks arrive? `make` has the subscriptions made; `wait` is how many
+        seconds a delivery of Loop's is waited for."""
+        secret = self.settings.loop.webhook_secret
+        name = webhook_checks.SUBSCRIPTIONS
+        if public_url is None:
+            why = webhook_checks.NO_ADDRESS
+            yield self._step(name, lambda: skipped(name, why))
+            return
+        if secret is None:
+            yield self._step(name, _no_secret)
+            return
+        yield self._step(
+            name,
+            lambda: self._after(
+                loop_checks.WEBHOOK_SCOPE,
+                name,
+                lambda: self._subscriptions(ledger, public_url, make=make),
+            ),
+        )
+        yield self._step(
+            webhook_checks.DELIVERY,
+            lambda: webhook_checks.check_delivery(
+                ledger, self.brand, public_url, secret.get_secret_value(), self.http, wait=wait
+            ),
+        )
+
+    def take_over(self, other: Checkup) -> None:
+        """Take what another checkup of the same access has found."""
+        self.done.update(other.done)
+        self.subscriptions = other.subscriptions or self.subscriptions
+
+    def failures(self) -> list[Check]:
+        """What failed so far."""
+        return [c for c in self.done.values() if c.failed]
+
+    def close(self) -> None:
+        """Close the connections."""
+        self.http.close()
+
+    def _step(self, name: str, run: Callable[[], Check]) -> Step:
+        def noted() -> Check:
+            self.done[name] = check = run()
+            return check
+
+        return name, noted
+
+    def _after(self, needed: str, name: str, run: Callable[[], Check]) -> Check:
+        before = self.done.get(needed)
+        if before and before.status in (Status.FAILED, Status.SKIPPED):
+            return skipped(name, f"not checked, since '{needed}' is not in order")
+        return run()
+
+    def _loop(self) -> LoopClient | Check:
+        try:
+            return brands.loop_client(self.brand, self.settings, _LOOP_RETRIES)
+        except ValueError as error:
+            ask = "Copy the key again, whole and without blanks, or ask the brand's Loop admin"
+            return Check(SETTINGS, Status.FAILED, str(error), ask)
+
+    def _rex11(self) -> Rex11Warehouse | Check:
+        try:
+            return brands.rex11_warehouse(self.brand, self.settings, _REX11_RETRIES)
+        except ValueError as error:
+            ask = "Correct it, or ask Bergen for the brand's WebAddress, UserName and Password"
+            return Check(SETTINGS, Status.FAILED, str(error), ask)
+
+    def _webhook_scope(self, loop: LoopClient) -> Check:
+        check, self.subscriptions = loop_checks.check_webhook_scope(loop)
+        return check
+
+    def _returns(self) -> Check:
+        loop = self._loop()
+        if isinstance(loop, Check):
+            return loop
+        with loop:
+            check, self.recent = loop_checks.check_returns(loop, self.now())
+        return check
+
+    def _products(self) -> Check:
+        name = rex11_checks.PRODUCTS
+        for needed in (rex11_checks.ACCOUNT, loop_checks.RETURNS):
+            before = self.done.get(needed)
+            if before is None or before.status in (Status.FAILED, Status.SKIPPED):
+                return skipped(name, f"not checked, since '{needed}' is not in order")
+        rex11 = self._rex11()
+        if isinstance(rex11, Check):
+            return rex11
+        return rex11_checks.check_products(
+            rex11,
+            self.recent.returns,
+            self.settings.announce_rules(),
+            may_add=self.settings.announce.add_products,
+        )
+
+    def _criteria(self) -> Check:
+        try:
+            criteria = brands.criteria(self.brand, self.settings, self.folder)
+        except ConfigError as error:
+            ask = "Correct the criteria file; `bergen-loop criteria check` shows its mistakes"
+            return Check(CRITERIA, Status.FAILED, str(error), ask)
+        serious = [w for w in warnings(criteria) if not w.informational]
+        text = f"{criteria.version}, {len(criteria.rules)} rules"
+        if not serious:
+            return Check(CRITERIA, Status.OK, text)
+        return Check(
+            CRITERIA,
+            Status.WARNING,
+            f"{text}; {len(serious)} warning(s)",
+            "Ask the brand's manager whether this is meant",
+            tuple(w.message for w in serious),
+        )
+
+    def _subscriptions(self, ledger: Ledger, public_url: str, *, make: bool) -> Check:
+        if not make:
+            return webhook_checks.check_subscriptions(self.brand, self.subscriptions, public_url)
+        ctx = brands.connect(self.brand, self.settings, ledger, self.folder)
+        with ctx.loop:
+            return webhook_checks.make_subscriptions(ctx, self.subscriptions, public_url)
+
+
+def _no_secret() -> Check:
+    return Check(
+        webhook_checks.SUBSCRIPTIONS,
+        Status.WARNING,
+        "there is no webhook secret, so no delivery could be told from a forged one; polling "
+        "alone works, with a delay of the brand's `poll`",
+        "Ask the brand's Loop admin for the webhook secret of their Loop account, and run this "
+        "again",
+    )

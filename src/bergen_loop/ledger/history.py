@@ -1,0 +1,223 @@
+"""Past decisions as cases, to try other criteria on them.
+
+A case is the latest judgement of a return as it was made: at its time, on the receipts it had,
+with the state Loop showed then. The rest of the return is as it is now; where its units have
+changed since, the case says so.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from bergen_loop.domain.announce import AnnounceRules, physical_lines
+from bergen_loop.domain.comparison import compare
+from bergen_loop.domain.decision import Case
+from bergen_loop.domain.receipt import Receipt
+from bergen_loop.domain.returns import Label, LoopState, Return
+from bergen_loop.ledger import journal
+from bergen_loop.ledger.codec import dump_receipt, dump_return, load_receipt, load_return
+from bergen_loop.ledger.returns import IN_CHUNK, chunks
+from bergen_loop.ledger.tables import DecisionRow, ReceiptRow, ReturnRow
+
+FORMAT = "bergen-loop-case/1"
+PAGE = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class PastCase:
+    """A return as it was judged, and what was decided about it in the end."""
+
+    return_id: str
+    case: Case
+    decided: str
+    """Outcome of its latest decision, by the service or by hand."""
+    in_parcel: frozenset[str]
+    """Line items that were to come in the parcel."""
+    edited: bool = False
+    """Its units are not those of the time of the decision."""
+
+
+def past_cases(
+    session: Session, brand: str, rules: AnnounceRules, since: datetime
+) -> Iterator[PastCase]:
+    """Every return judged since, in the order they were first seen. Memory does not grow with
+    their number. Without a receipt to judge (decided by hand before it came) there is no case."""
+    last = 0
+    while True:
+        page = _page(session, brand, since, last)
+        if not page:
+            return
+        last = page[-1].id
+        decisions = _decisions(session, [row.id for row in page])
+        wanted = {i for _, made in decisions.values() for i in made.receipt_ids}
+        receipts = _receipts(session, sorted(wanted))
+        for row in page:
+            if row.id in decisions:
+                yield _past(row, *decisions[row.id], receipts, rules)
+
+
+def _page(session: Session, brand: str, since: datetime, last: int) -> Sequence[Any]:
+    judged = sa.exists().where(
+        DecisionRow.return_pk == ReturnRow.id,
+        DecisionRow.decided_at >= since,
+        DecisionRow.by == journal.SERVICE,
+    )
+    return session.execute(
+        sa.select(ReturnRow.id, ReturnRow.return_id, ReturnRow.content, ReturnRow.received_at)
+        .where(ReturnRow.brand == brand, ReturnRow.id > last, judged)
+        .order_by(ReturnRow.id)
+        .limit(PAGE)
+    ).all()
+
+
+def _decisions(session: Session, pks: Sequence[int]) -> dict[int, tuple[str, Any]]:
+    """By return: the outcome in the end, and the latest judgement of the criteria."""
+    outcomes: dict[int, str] = {}
+    judged: dict[int, Any] = {}
+    columns = (
+        DecisionRow.return_pk,
+        DecisionRow.outcome,
+        DecisionRow.by,
+        DecisionRow.decided_at,
+        DecisionRow.facts,
+        DecisionRow.receipt_ids,
+    )
+    for chunk in chunks(pks, IN_CHUNK):
+        query = sa.select(*columns).where(DecisionRow.return_pk.in_(chunk)).order_by(DecisionRow.id)
+        for row in session.execute(query):
+            outcomes[row.return_pk] = row.outcome
+            if row.by == journal.SERVICE:
+                judged[row.return_pk] = row
+    return {pk: (outcomes[pk], row) for pk, row in judged.items()}
+
+
+def _receipts(session: Session, ids: Sequence[int]) -> dict[int, Receipt]:
+    found: dict[int, Receipt] = {}
+    for chunk in chunks(ids, IN_CHUNK):
+        rows = session.execute(
+            sa.select(ReceiptRow.id, ReceiptRow.content).where(ReceiptRow.id.in_(chunk))
+        )
+        found.update((pk, load_receipt(content)) for pk, content in rows)
+    return found
+
+
+def _past(
+    row: Any, decided: str, made: Any, receipts: dict[int, Receipt], rules: AnnounceRules
+) -> PastCase:
+    then: dict[str, Any] = made.facts
+    return_ = load_return(row.content)
+    lines = {line.line_item_id for line in return_.lines}
+    state = then.get("ret", {}).get("state")
+    return_ = replace(return_, state=LoopState(state)) if state else return_
+    parcel = physical_lines(return_, rules)
+    had = tuple(receipts[i] for i in made.receipt_ids)
+    case = Case(
+        return_=return_,
+        receipts=had,
+        comparison=compare(parcel, had),
+        now=made.decided_at,
+        first_received_at=row.received_at or made.decided_at,
+        open_tickets=int(then.get("receipt", {}).get("open_tickets", 0)),
+    )
+    return PastCase(
+        return_id=row.return_id,
+        case=case,
+        decided=decided,
+        in_parcel=frozenset(line.line_item_id for line in parcel),
+        edited=lines != {str(line.get("id")) for line in then.get("lines", [])},
+    )
+
+
+# -- export -----------------------------------------------------------------------------------
+
+
+def export_line(past: PastCase) -> str:
+    """A case as one line of JSON, without personal data: no customer, order, tracking, free
+    text or status page. Criteria that ask for those cannot be tried on it."""
+    return json.dumps(
+        {
+            "format": FORMAT,
+            "return": dump_return(_anonymous(past.case.return_)),
+            "receipts": [dump_receipt(_plain(r)) for r in past.case.receipts],
+            "in_parcel": sorted(past.in_parcel),
+            "now": past.case.now.isoformat(),
+            "first_received_at": past.case.first_received_at.isoformat(),
+            "open_tickets": past.case.open_tickets,
+            "decided": past.decided,
+            "edited": past.edited,
+        },
+        separators=(",", ":"),
+    )
+
+
+def read_export(path: Path) -> Iterator[PastCase]:
+    """The cases of an exported file. ValueError with file and line for what is no case."""
+    with path.open(encoding="utf-8") as lines:
+        yield from _cases(lines, path)
+
+
+def _cases(lines: Iterable[str], path: Path) -> Iterator[PastCase]:
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        try:
+            yield _load(json.loads(line))
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            why = f"{type(error).__name__}: {error}".splitlines()[0]
+            raise ValueError(
+                f"{path}:{number}: no case as `criteria test --export` writes it ({why})"
+            ) from None
+
+
+def _load(data: dict[str, Any]) -> PastCase:
+    if data.get("format") != FORMAT:
+        raise ValueError(f"format is {data.get('format')!r}, not {FORMAT!r}")
+    return_ = load_return(data["return"])
+    receipts = tuple(load_receipt(r) for r in data["receipts"])
+    in_parcel = frozenset(str(i) for i in data["in_parcel"])
+    lines = [line for line in return_.lines if line.line_item_id in in_parcel]
+    case = Case(
+        return_=return_,
+        receipts=receipts,
+        comparison=compare(lines, receipts),
+        now=datetime.fromisoformat(data["now"]),
+        first_received_at=datetime.fromisoformat(data["first_received_at"]),
+        open_tickets=int(data["open_tickets"]),
+    )
+    return PastCase(return_.id, case, str(data["decided"]), in_parcel, bool(data["edited"]))
+
+
+PERSONAL = {"ret": frozenset({"customer", "order"})}
+"""The facts that an export leaves out."""
+
+
+def _anonymous(return_: Return) -> Return:
+    return replace(
+        return_,
+        customer_email=None,
+        order_id=None,
+        order_name=None,
+        order_number=None,
+        package_reference=None,
+        status_page_url=None,
+        label=Label(status=return_.label.status),
+        lines=tuple(replace(line, comment=None) for line in return_.lines),
+    )
+
+
+def _plain(receipt: Receipt) -> Receipt:
+    return replace(
+        receipt,
+        customer_po=None,
+        memo=None,
+        tracking_numbers=(),
+        lines=tuple(replace(line, comments=None) for line in receipt.lines),
+    )

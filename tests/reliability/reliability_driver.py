@@ -1,0 +1,260 @@
+"""A seeded random life of a few returns: customers, merchants, the warehouse, faults and kills
+between and inside the syncs. The same seed plays the same run."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from reliability_fuse import Fuse
+from reliability_judge import Verdict, judge
+from reliability_stage import BRAND, Stage
+
+from bergen_loop.ledger import attention
+from bergen_loop.ledger.tables import ReturnRow
+from bergen_loop.sandbox.model import LoopReturn
+from bergen_loop.sync import actions, subscriptions
+
+KINDS = ("complete", "short", "damaged", "extra", "wrong", "garbled", "never")
+TRANSPORT = ("timeout_before", "timeout_after", "reset_before", "reset_mid_body", "status_429",
+             "status_500", "status_502", "html", "truncated")  # fmt: skip
+LOOP = ("process", "flag", "note", "remove", "list", "details", "notes", None)
+REX = ("ReceivingTicketAdd", "GetReceivingTicketsByPO", "GetReceivingStatusesByDate",
+       "GetReceivingTicketObjectByTicketNo", "GetStyleMasterProductAddStatus",
+       "StyleMasterProductAdd", None)  # fmt: skip
+QUIRKS = {
+    "refusal": ("process", "flag"),
+    "process_fails": ("process",),
+    "process_never_ends": ("process",),
+    "shifting_pages": ("list",),
+    "repeat_cursor": ("list",),
+    "lost_cursor": ("list",),
+}
+WEBHOOK = ("webhook_duplicated", "webhook_out_of_order", "webhook_lost", "webhook_forged")
+
+
+@dataclass(slots=True)
+class Run:
+    """How a run went."""
+
+    seed: int
+    verdict: Verdict
+    ticks: int
+    kills: int
+    faults: Counter[str]
+    calls: int
+    story: list[str] = field(default_factory=list[str])
+
+    @property
+    def line(self) -> str:
+        return f"seed {self.seed}: {self.verdict.problems}"
+
+
+class Driver:
+    """Plays one seed on a stage of its own."""
+
+    def __init__(self, folder: Path, seed: int, steps: int = 45) -> None:
+        self.seed = seed
+        self.steps = steps
+        self.rng = rng = random.Random(seed)
+        self.stage = Stage(
+            folder,
+            seed,
+            returns=rng.choice((0, 0, 3, 6)),
+            concurrency=rng.choice((1, 2, 4)),
+            late_label_share=rng.choice((0.0, 0.4)),
+            auth_failure=rng.choice(("notification", "soap_fault")),
+            missing_ticket=rng.choice(("mixed", "notification", "empty")),
+            loop_time_format=rng.choice(("iso", "plain")),
+            list_order=rng.choice(("asc", "desc")),
+            webhook_signature=rng.choice(("canonical", "raw")),
+            empty_notes=rng.choice(("refused", "list")),
+            flagged_refusal=rng.choice(("message", "code")),
+            allow_process_flagged=rng.random() < 0.3,
+            processing_max_seconds=rng.choice((3.0, 240.0)),
+            token_minutes=rng.choice((2.0, 30.0)),
+        )
+        self.story: list[str] = []
+        self.fired: Counter[str] = Counter()
+        self.people = rng.random() < 0.5
+        self.merchant = rng.random() < 0.7
+        self.mortal = rng.choice((0.0, 0.2, 0.5))
+        self.faulty = rng.choice((0.0, 0.5, 1.0))
+
+    def play(self) -> Run:
+        stage = self.stage
+        if self.rng.random() < 0.6:
+            subscriptions.ensure(stage.ctx, "http://127.0.0.1:2")
+        for _ in range(self.steps):
+            self._step()
+        self._count_faults()
+        stage.rest()
+        run = Run(
+            self.seed, judge(stage), stage.ticks, stage.kills, self.fired,
+            len(stage.world.calls), self.story,
+        )  # fmt: skip
+        stage.close()
+        stage.world.close()
+        return run
+
+    def _step(self) -> None:
+        moves: list[tuple[float, Callable[[], object]]] = [
+            (10, self._tick),
+            (2.5, self._new),
+            (4, self._parcel),
+            (2 * self.faulty, self._fault),
+            (0.5, self._clear),
+            (0.8 * self.merchant, self._edit),
+            (0.8 * self.merchant, self._state),
+            (0.5, self._label),
+            (0.25, self._cancel_ticket),
+            (0.2, self._hand_ticket),
+            (0.15, self._skew),
+            (1.0 * self.people, self._person),
+        ]
+        move = self.rng.choices([m for _, m in moves], [w for w, _ in moves])[0]
+        what = move()
+        self.story.append(f"{self.stage.clock.now():%d %H:%M:%S} {move.__name__[1:]} {what or ''}")
+
+    def _tick(self) -> str:
+        at = self.rng.randint(1, 80) if self.rng.random() < self.mortal else 0
+        fuse = Fuse(lambda n, _name: n == at)
+        self.stage.tick(fuse, after=self.rng.choice((5, 20, 60, 61, 130, 400, 1000, 3700)))
+        return f"killed {fuse.blown!r}" if fuse.blown else str(self.stage.last or "")
+
+    def _new(self) -> str:
+        if self.stage.brand.made >= 14:
+            return "-"
+        made = self.stage.new_return(
+            units=self.rng.choice((1, 1, 2, 3)),
+            outcome=self.rng.choice((None, "refund")),
+            no_parcel=self.rng.random() < 0.05,
+        )
+        return made.id
+
+    def _any(self, *states: str) -> LoopReturn | None:
+        found = [r for r in self.stage.brand.returns.values() if not states or r.state in states]
+        return self.rng.choice(found) if found else None
+
+    def _parcel(self) -> str:
+        drafts = [t for t in self.stage.tickets() if t.status == "Draft"]
+        if not drafts:
+            return "-"
+        ticket = self.rng.choice(drafts)
+        kind = self.rng.choices(KINDS, (10, 2, 2, 1, 1, 1, 0.3))[0]
+        detail = {"seconds": self.rng.choice((0.0, 0.0, 200.0, 4000.0))}
+        with suppress(ValueError):
+            self.stage.control("parcels", ticket=ticket.id, kind=kind, detail=detail)
+        return f"{ticket.id} {ticket.return_id} {kind} {detail['seconds']}"
+
+    def _fault(self) -> str:
+        rng, rule = self.rng, dict[str, Any]()
+        system = rng.choices(("loop", "rex11", "quirk", "token", "webhook"), (4, 4, 3, 1, 1))[0]
+        if system == "quirk":
+            kind = rng.choice(list(QUIRKS))
+            system, operation = "loop", rng.choice(QUIRKS[kind])
+        elif system == "token":
+            system, kind, operation = "rex11", "expired_token", rng.choice(REX)
+        elif system == "webhook":
+            kind, operation = rng.choice(WEBHOOK), None
+        else:
+            operation = rng.choice(LOOP if system == "loop" else REX)
+            kind = rng.choice((*TRANSPORT, "soap_fault") if system == "rex11" else TRANSPORT)
+            if kind in ("status_500", "status_502", "html", "soap_fault"):
+                rule["after"] = rng.random() < 0.5
+        rule |= {"probability": rng.choice((0.3, 0.6, 1.0)), "count": rng.choice((1, 2, 3, 6, 12))}
+        if operation:
+            rule["operation"] = operation
+        self.stage.fault(system, kind, **rule)
+        return f"{system} {operation} {kind} {rule}"
+
+    def _count_faults(self) -> None:
+        for rule in self.stage.world.faults.rules:
+            self.fired[rule.kind] += rule.fired
+
+    def _clear(self) -> None:
+        self._count_faults()
+        self.stage.world.faults.clear()
+
+    def _edit(self) -> str:
+        r = self._any("open", "review")
+        if r is None or r.effects.process_accepted:
+            return "-"
+        add, remove = self.rng.choice(((1, 0), (0, 1), (1, 1)))
+        with suppress(ValueError):
+            self.stage.control(f"returns/{r.id}/edit", add=add, remove=remove)
+        return f"{r.id} +{add} -{remove}"
+
+    def _state(self) -> str:
+        action = self.rng.choice(("cancel", "expire", "reopen", "close", "flag"))
+        states = ("cancelled", "expired", "review") if action == "reopen" else ("open", "review")
+        r = self._any(*states)
+        if r is None or r.processing:
+            return "-"
+        self.stage.control(f"returns/{r.id}/{action}")
+        return f"{action} {r.id}"
+
+    def _label(self) -> str:
+        r = self._any("open")
+        if r is None:
+            return "-"
+        self.stage.control(f"returns/{r.id}/label", status="in_transit")
+        return r.id
+
+    def _cancel_ticket(self) -> str:
+        drafts = [t for t in self.stage.tickets() if t.status == "Draft"]
+        if not drafts:
+            return "-"
+        ticket = self.rng.choice(drafts)
+        self.stage.control(f"tickets/{ticket.id}/cancel")
+        return f"{ticket.id} {ticket.return_id}"
+
+    def _hand_ticket(self) -> str:
+        """The warehouse opens a ticket by itself, at times with the PO it read on the parcel."""
+        r = self._any("open")
+        if r is None:
+            return "-"
+        po = self.rng.choice((f"LR-{r.id}", "", "WALK-IN 7"))
+        items = [{"sku": r.lines[0].product.sku, "expected": 1}]
+        self.stage.control("tickets", brand=BRAND, customer_po=po, items=items)
+        return f"{po} {r.id}"
+
+    def _skew(self) -> str:
+        system = self.rng.choice(("loop", "rex11"))
+        seconds = self.rng.choice((-240.0, -60.0, 0.0, 60.0, 240.0))
+        self.stage.control("settings", **{f"{system}_skew_seconds": seconds})
+        return f"{system} {seconds}"
+
+    def _person(self) -> str:
+        """A truthful person works at the attention list."""
+        stage = self.stage
+        stage.fuse = Fuse()
+        with stage.ctx.ledger.write() as session:
+            items = attention.open_items(session, BRAND)
+            if not items:
+                return "-"
+            item = self.rng.choice(items)
+            row = session.get(ReturnRow, item.return_pk) if item.return_pk else None
+            in_loop = stage.brand.returns.get(row.return_id) if row else None
+            action = self.rng.choice(("retry", "retry", "resync", "decide"))
+            said = f"{action} {item.kind} {row.return_id if row else ''}"
+            if in_loop and (in_loop.processing or in_loop.effects.money_moved):
+                return f"- {said}"  # a person who looks sees that Loop is at it
+            try:
+                if action == "retry":
+                    actions.retry(session, stage.now(), item, who="ada", why="looked in Loop")
+                elif row and action == "resync":
+                    actions.resync(session, stage.now(), row, who="ada")
+                elif row and in_loop:
+                    stage.by_hand.add(in_loop.id)
+                    actions.decide(
+                        session, stage.now(), row, actions.Outcome.FLAG, who="ada", why="looks odd"
+                    )
+            except actions.NotPossible as error:
+                return f"{said}: not possible: {error}"
+        return said

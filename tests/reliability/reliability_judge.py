@@ -1,0 +1,154 @@
+"""Was anything lost, or done twice? Judged by the sandbox's own log, not by the ledger's word."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from reliability_stage import BRAND, Stage
+
+from bergen_loop.domain.lifecycle import Stage as At
+from bergen_loop.ledger import attention, effects, returns
+from bergen_loop.ledger.tables import AttentionRow, ReturnRow
+from bergen_loop.sandbox import control_views
+from bergen_loop.sandbox.model import LoopReturn
+
+PASSING = ("access", "cannot_see", "list_incomplete")
+"""Kinds whose cause is gone when everything works again."""
+ENDED = (At.COMPLETE, At.CANCELLED, At.EXPIRED, At.IGNORED)
+
+
+@dataclass(slots=True)
+class Verdict:
+    """What is wrong, in words; empty lists where all is well."""
+
+    doubled: list[str] = field(default_factory=list[str])
+    lost: list[str] = field(default_factory=list[str])
+    stuck: list[str] = field(default_factory=list[str])
+    unfounded: list[str] = field(default_factory=list[str])
+    """Settled without the receipt that would justify it."""
+    second_calls: list[str] = field(default_factory=list[str])
+    """A process call repeated after one that Loop took, lost the answer of, and did not carry
+    out within `lost_answer_wait`. No money moved twice, or it would be in `doubled`."""
+    needless: list[str] = field(default_factory=list[str])
+    """Attention for what has settled by itself."""
+
+    @property
+    def problems(self) -> list[str]:
+        return [*self.doubled, *self.lost, *self.stuck, *self.needless, *self.unfounded]
+
+
+def judge(stage: Stage) -> Verdict:
+    """The verdict on a stage at rest."""
+    verdict = Verdict()
+    _doubles(stage, verdict)
+    _founded(stage, verdict)
+    verdict.stuck += stage.bugs
+    verdict.stuck += [f"step {name} fails: {error}" for name, error in stage.last.items()]
+    with stage.ctx.ledger.read() as session:
+        rows = returns.by_ids(session, BRAND, list(stage.brand.returns))
+        items = attention.open_items(session, BRAND)
+        by_row: dict[int | None, list[AttentionRow]] = {}
+        for item in items:
+            by_row.setdefault(item.return_pk, []).append(item)
+        verdict.stuck += [i.reason for i in items if i.kind == "internal"]
+        verdict.needless += [f"{i.kind}: {i.reason}" for i in items if i.kind in PASSING]
+        unreadable = {i.open_key for i in items}
+        for return_ in stage.brand.returns.values():
+            row = rows.get(return_.id)
+            if row is None:
+                if f"unreadable:{return_.id}" not in unreadable:
+                    verdict.lost.append(f"return {return_.id} ({return_.state}) is not known")
+                continue
+            _account(stage, return_, row, by_row.get(row.id, []), verdict)
+        verdict.stuck += [
+            f"{e.kind} of {e.key} is {e.state}"
+            for row in rows.values()
+            if not by_row.get(row.id)
+            for e in effects.of_return(session, row.id)
+            if e.state in effects.OPEN
+        ]
+    return verdict
+
+
+def _doubles(stage: Stage, verdict: Verdict) -> None:
+    seen = control_views.effects(stage.world, {"brand": BRAND}, "")
+    hand_made = {t.po for t in stage.tickets() if t.fields.get("Memo", "").startswith("made by")}
+    verdict.doubled += [v for v in seen["violations"] if not any(repr(po) in v for po in hand_made)]
+    for return_id, e in seen["returns"].items():
+        if e["process_accepted"] - e["process_failed"] > 1:
+            verdict.second_calls.append(
+                f"return {return_id}: {e['process_accepted']} process calls"
+            )
+        if e["accepted_after_flag"]:
+            verdict.doubled.append(f"return {return_id}: process accepted after a flag")
+        notes = e["notes"]
+        if len(set(notes)) < len(notes):
+            verdict.doubled.append(f"return {return_id}: the same note twice: {notes}")
+        if e["flags"] > 1:
+            verdict.doubled.append(f"return {return_id}: flagged {e['flags']} times")
+        if e["flags"] and not notes:
+            verdict.lost.append(f"return {return_id}: flagged without a note")
+        ours = [t for t in stage.tickets(return_id) if t.po not in hand_made]
+        alive = [t for t in ours if t.status != "Cancelled"]
+        if len(alive) > 1:
+            verdict.doubled.append(f"return {return_id}: {len(alive)} tickets")
+
+
+def _founded(stage: Stage, verdict: Verdict) -> None:
+    """What was paid for was counted; what was flagged had come."""
+    with stage.ctx.ledger.read() as session:
+        known = set(returns.rmas_by_ticket(session, BRAND, list(stage.brand.tickets)))
+    for r in stage.brand.returns.values():
+        e, who = r.effects, f"return {r.id}"
+        if r.id in stage.by_hand or not (e.flags or e.process_accepted):
+            continue
+        shelved = [
+            t for t in stage.tickets(r.id) if t.status == "AddedToInventory" and t.id in known
+        ]
+        if not shelved:
+            verdict.unfounded.append(f"{who} was settled before anything was received")
+        if e.process_accepted:
+            items = [x for t in shelved for x in t.items]
+            counted = sum(int(x.actual) for x in items if x.actual.isdigit())
+            damaged = sum(int(x.damaged) for x in items if x.damaged.isdigit())
+            if counted < len(r.lines) or damaged:
+                verdict.unfounded.append(
+                    f"{who} was paid: {len(r.lines)} units, {counted} counted, {damaged} damaged"
+                )
+
+
+def _account(
+    stage: Stage,
+    return_: LoopReturn,
+    row: ReturnRow,
+    items: list[AttentionRow],
+    verdict: Verdict,
+) -> None:
+    who = f"return {return_.id} ({return_.state} in Loop) is {row.stage}"
+    if row.loop_state != return_.state:
+        verdict.stuck.append(f"{who}, seen as {row.loop_state}, {[i.kind for i in items]}")
+    if items and row.stage == At.COMPLETE:
+        verdict.needless.append(f"{who}, with {[i.kind for i in items]}")
+    if row.held and not any(i.blocking for i in items):
+        verdict.stuck.append(f"{who}, held by nothing")
+    if any(i.blocking for i in items) or row.stage in ENDED or _waits(stage, return_, row):
+        return
+    verdict.stuck.append(f"{who}, due {row.due_at}, attention {[i.kind for i in items]}")
+
+
+def _waits(stage: Stage, return_: LoopReturn, row: ReturnRow) -> bool:
+    """Whether it is outside parties that the return waits for."""
+    open_tickets = [
+        t for t in stage.tickets(return_.id) if t.status not in ("AddedToInventory", "Cancelled")
+    ]
+    match row.stage:
+        case At.ANNOUNCED | At.CLOSING:
+            return bool(open_tickets)
+        case At.FLAGGED:
+            return return_.state == "review"
+        case At.WAITING:
+            return row.due_at is not None and row.due_at > stage.now()
+        case At.NO_PARCEL:
+            return True
+        case _:
+            return False

@@ -1,0 +1,318 @@
+"""A brand's real flows over a real ledger against a sandbox, with one clock for all of them.
+
+`Stage.tick` is one sync. A fuse may kill it half-way; then everything but the ledger's file is
+dropped and made anew, as a restart does.
+"""
+
+from __future__ import annotations
+
+import functools
+import shutil
+import tempfile
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from pydantic import SecretStr
+from reliability_fuse import CrashNow, Fuse, MortalLedger
+from reliability_wire import ROOT, DirectTransport
+
+from bergen_loop.bergen.rex11 import Rex11Config, Rex11Warehouse
+from bergen_loop.bergen.rex11.config import Retries as Rex11Retries
+from bergen_loop.config import BrandSettings
+from bergen_loop.domain.criteria import load_criteria
+from bergen_loop.ledger.database import Ledger
+from bergen_loop.loop.client import LoopClient
+from bergen_loop.loop.limiter import SlidingWindowLimiter
+from bergen_loop.sandbox import ManualClock, SandboxWorld, Settings
+from bergen_loop.sandbox.model import LoopReturn, Ticket
+from bergen_loop.sandbox.webhooks import Delivery
+from bergen_loop.sync import tick
+from bergen_loop.sync.context import BrandContext
+from bergen_loop.web import webhooks
+
+START = datetime(2026, 11, 20, 15, 30, tzinfo=UTC)
+BRAND = "northpine"
+CRITERIA = """\
+name: reliability
+rules:
+  - name: damaged
+    when: receipt.damaged > 0
+    then:
+      flag: {reason: damaged, note: "Warehouse found damage. {problems}"}
+  - name: unexpected
+    when: receipt.wrong > 0 || receipt.extra > 0
+    then:
+      flag: {reason: unexpected items, note: "Other items than announced. {problems}"}
+  - name: open
+    when: receipt.open_tickets > 0
+    then:
+      wait:
+        for: 2h
+        then:
+          flag: {reason: parcel overdue, note: "A parcel is missing. {problems}"}
+  - name: complete
+    when: receipt.complete
+    then: process
+  - name: short
+    when: receipt.short > 0
+    then:
+      wait:
+        for: 2h
+        then:
+          remove_lines: {select: [short]}
+"""
+
+
+class Stage:
+    """One brand on its stage: sandbox, ledger, clock."""
+
+    def __init__(
+        self,
+        folder: Path,
+        seed: int = 7,
+        *,
+        returns: int = 0,
+        concurrency: int = 4,
+        url: str | None = None,
+        world: SandboxWorld | None = None,
+        brand_changes: dict[str, Any] | None = None,
+        **settings: Any,
+    ) -> None:
+        """`url`: talk to the world over sockets there instead of directly."""
+        self.folder = folder
+        self.clock = world.clock if world else ManualClock(START)  # type: ignore[assignment]
+        self.world = world or SandboxWorld(
+            seed,
+            returns,
+            clock=self.clock,
+            settings=Settings(
+                **{"hang_seconds": 0.01, "late_label_share": 0.0, "import_seconds": 30.0} | settings
+            ),
+            sender=self._deliver,
+        )
+        self.brand = self.world.brands[BRAND]
+        self.url = url
+        self.skew = timedelta(0)
+        self.settings = _settings(self.brand, concurrency, url or ROOT, brand_changes or {})
+        self.kills = 0
+        self.ticks = 0
+        self.last: dict[str, str] = {}
+        """Steps of the last tick that failed."""
+        self.by_hand: set[str] = set()
+        """Returns that a person decided about."""
+        self.bugs: list[str] = []
+        """Steps that failed for another reason than what Loop or REX11 did."""
+        self.path = folder / "ledger.db"
+        if not self.path.exists():
+            shutil.copy(_template(), self.path)
+        self.ctx = self._connect()
+
+    # The service
+
+    def now(self) -> datetime:
+        """The service's clock."""
+        return self.clock.now() + self.skew
+
+    def _connect(self) -> BrandContext:
+        fuse = Fuse()
+        ledger = MortalLedger(f"sqlite:///{self.path}", pool_size=8)
+        point: Callable[[str], None] = lambda name: self.fuse(name)  # noqa: E731
+        ledger.fuse = point
+        self.fuse = fuse
+        clock = self.clock
+        loop_transport = None if self.url else DirectTransport(self.world, point)
+        rex_transport = None if self.url else DirectTransport(self.world, point)
+        seconds = functools.partial(_monotonic, clock)
+        warehouse = Rex11Warehouse(
+            BRAND,
+            Rex11Config(
+                endpoint=self.settings.rex11.endpoint,
+                web_address=self.brand.web_address,
+                user_name=self.brand.user_name,
+                password=self.brand.password,
+                retries=Rex11Retries(attempts=3, first_wait=0.0, longest_wait=0.0, jitter=0.0),
+            ),
+            transport=rex_transport,
+        )
+        return BrandContext(
+            brand=BRAND,
+            settings=self.settings,
+            ledger=ledger,
+            loop=LoopClient(
+                brand=BRAND,
+                api_key=self.brand.loop_key,
+                base_url=self.settings.loop.base_url,
+                limiter=SlidingWindowLimiter(300, clock=seconds, sleep=clock.advance),
+                transport=loop_transport,
+                sleep=clock.advance,
+                monotonic=seconds,
+                now=self.now,
+            ),
+            warehouse=warehouse,
+            criteria=load_criteria(CRITERIA, source="reliability.yaml"),
+            now=self.now,
+            boundary=point,
+        )
+
+    def restart(self) -> None:
+        """Drop everything in memory; only the ledger's file stays."""
+        self.close()
+        self.ctx = self._connect()
+
+    def close(self) -> None:
+        self.ctx.loop.shutdown()
+        self.ctx.warehouse.close()  # type: ignore[attr-defined]
+        self.ctx.ledger.close()
+
+    def tick(self, fuse: Fuse | None = None, *, after: float = 30.0) -> bool:
+        """One sync, `after` seconds after the last; False if the fuse killed it."""
+        self.clock.advance(after)
+        self.world.run_due()
+        self.world.webhooks.flush()
+        self.ticks += 1
+        self.fuse = fuse if fuse and fuse.blown is None else Fuse()
+        try:
+            results = tick.run(self.ctx)
+        except CrashNow:
+            self.kills += 1
+            self.restart()
+            return False
+        self.last = {name: r["error"] for name, r in results.items() if "error" in r}
+        self.bugs += [
+            f"{name}: {error}"
+            for name, error in self.last.items()
+            if not error.startswith(("Loop ", "REX11 "))
+        ]
+        return True
+
+    def act(self, work: Callable[[BrandContext], object], fuse: Fuse | None = None) -> bool:
+        """Some other piece of work under a fuse, such as a reconcile."""
+        self.fuse = fuse if fuse and fuse.blown is None else Fuse()
+        try:
+            work(self.ctx)
+        except CrashNow:
+            self.kills += 1
+            self.restart()
+            return False
+        return True
+
+    def rest(self) -> None:
+        """Tick until nothing more can happen by itself: every wait of ours passes."""
+        self.world.faults.clear()
+        for after in QUIET:
+            self.tick(after=after)
+
+    def fresh_ledger(self) -> None:
+        """Lose the ledger."""
+        self.close()
+        for old in self.folder.glob("ledger.db*"):
+            if old.is_dir():
+                shutil.rmtree(old)
+            else:
+                old.unlink()
+        shutil.copy(_template(), self.path)
+        self.ctx = self._connect()
+
+    # The outside
+
+    def new_return(self, **kwargs: Any) -> LoopReturn:
+        return self.world.new_return(BRAND, **kwargs)
+
+    def control(self, path: str, **values: Any) -> dict[str, Any]:
+        """A call of the sandbox's control side; its error becomes a ValueError."""
+        import json
+
+        from bergen_loop.sandbox.control import handle_control
+        from bergen_loop.sandbox.wire import WireRequest
+
+        body = json.dumps(values).encode()
+        out = handle_control(self.world, WireRequest("POST", f"/{path}", body=body))
+        answer = json.loads(out.answer.body)
+        if out.answer.status >= 300:
+            raise ValueError(answer["error"])
+        return answer
+
+    def fault(self, system: str, kind: str, **rule: Any) -> None:
+        self.control("faults", system=system, kind=kind, **rule)
+
+    def tickets(self, return_id: str | None = None) -> list[Ticket]:
+        return [
+            t for t in self.brand.tickets.values() if return_id is None or t.return_id == return_id
+        ]
+
+    def parcel(self, return_: LoopReturn, kind: str) -> None:
+        """The parcel of a return comes, if it has a Draft ticket."""
+        with suppress(ValueError):
+            self.control("parcels", **{"return": return_.id, "kind": kind})
+
+    def _deliver(self, item: Delivery) -> str:
+        """A webhook reaches the service's real endpoint code."""
+        status, _ = webhooks._take(  # pyright: ignore[reportPrivateUsage]
+            _Brands(self.settings, self.ctx.ledger),  # type: ignore[arg-type]
+            lambda _brand: None,
+            BRAND,
+            item.body,
+            item.signature,
+        )
+        return str(status)
+
+
+QUIET = (5.0, 30.0, 60.0, 90.0, 180.0, 960.0, 960.0, 30.0, 3700.0, 30.0, 3700.0, 30.0, 960.0, 960.0,
+         3700.0, 30.0, 300.0, 960.0, 960.0, 3700.0, 300.0, 30.0)  # fmt: skip
+
+
+class _Brands:
+    """What the webhook endpoint needs of a registry."""
+
+    def __init__(self, settings: BrandSettings, ledger: MortalLedger) -> None:
+        self._settings = settings
+        self.ledger = Ledger(str(ledger.url))
+
+    def __contains__(self, brand: str) -> bool:
+        return brand == BRAND
+
+    def brand(self, _brand: str) -> BrandSettings:
+        return self._settings
+
+
+def _monotonic(clock: ManualClock) -> float:
+    return clock.now().timestamp()
+
+
+def _settings(brand: Any, concurrency: int, root: str, changes: dict[str, Any]) -> BrandSettings:
+    values: dict[str, Any] = {
+        "name": brand.name,
+        "mode": "live",
+        "loop": {
+            "api_key": SecretStr(brand.loop_key),
+            "webhook_secret": SecretStr(brand.webhook_secret),
+            "base_url": f"{root}/loop/api",
+            "page_size": 3,
+        },
+        "rex11": {
+            "endpoint": f"{root}/rex11/ws/v3prod/publicapiws.asmx",
+            "web_address": brand.web_address,
+            "user_name": brand.user_name,
+            "password": SecretStr(brand.password),
+        },
+        "announce": {"label_wait": "60s", "add_products": True},
+        "settle": {"concurrency": concurrency},
+    }
+    for section, change in changes.items():
+        values[section] = {**values[section], **change} if isinstance(change, dict) else change
+    return BrandSettings.model_validate(values)
+
+
+@functools.cache
+def _template() -> Path:
+    """A migrated, empty ledger to copy: migrating one per run would take most of its time."""
+    path = Path(tempfile.mkdtemp(prefix="bergen-loop-")) / "template.db"
+    ledger = Ledger(f"sqlite:///{path}")
+    ledger.migrate()
+    with ledger.engine.connect() as connection:
+        connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+    ledger.close()
+    return path

@@ -1,0 +1,85 @@
+"""Grades and dispositions."""
+
+from __future__ import annotations
+
+import pytest
+
+from bergen_loop.config.grading import GradingSettings
+from bergen_loop.domain.lifecycle import Stage
+from bergen_loop.sync.context import BrandContext
+from conftest import Look
+from support import worlds
+from support.worlds import World
+
+
+@pytest.fixture
+def grading(ctx: BrandContext) -> BrandContext:
+    settings = GradingSettings(enabled=True, processor="returns@bergen.example")
+    ctx.settings = ctx.settings.model_copy(update={"grading": settings})
+    return ctx
+
+
+def arrive(world: World, ctx: BrandContext, kind: str, units: int = 2) -> str:
+    return_id = world.new_return("northpine", units=units, late_label=False)
+    worlds.run(world, ctx, ticks=2)
+    world.receive(return_id, kind)
+    return return_id
+
+
+def gradings(world: World, return_id: str) -> list[dict[str, object]]:
+    with world.sandbox.lock:
+        found = world.sandbox.find_return(return_id)
+        assert found is not None
+        return [g for line in found.lines for g in line.gradings]
+
+
+def test_a_complete_return_is_graded_before_it_is_processed(
+    world: World, grading: BrandContext, look: Look
+) -> None:
+    return_id = arrive(world, grading, "complete")
+    worlds.run(world, grading, ticks=3)
+    assert look.stage(return_id) is Stage.COMPLETE
+    kinds = [e.kind for e in look.view(return_id).effects]
+    assert kinds == ["ticket_add", "grade", "assess", "process"]
+    found = gradings(world, return_id)
+    assert len(found) == 4, "each of two units graded and assessed"
+    text = str(found)
+    assert "Grade A" in text
+    assert "back_to_stock" in text
+
+
+def test_damaged_units_get_their_own_grade(world: World, grading: BrandContext, look: Look) -> None:
+    return_id = arrive(world, grading, "damaged")
+    worlds.run(world, grading, ticks=2)
+    assert look.stage(return_id) is Stage.FLAGGED
+    assert "Grade D" in str(gradings(world, return_id))
+
+
+def test_units_of_several_returns_share_a_call(
+    world: World, grading: BrandContext, look: Look
+) -> None:
+    ids = [world.new_return("northpine", units=2, late_label=False) for _ in range(5)]
+    worlds.run(world, grading, ticks=2)
+    for return_id in ids:
+        world.receive(return_id)
+    worlds.run(world, grading, ticks=3)
+    assert all(look.stage(i) is Stage.COMPLETE for i in ids)
+    assert (len(world.calls("grade")), len(world.calls("assess"))) == (1, 1)
+
+
+def test_a_grade_whose_answer_is_lost_is_not_repeated_and_holds_nothing_up(
+    world: World, grading: BrandContext, look: Look
+) -> None:
+    return_id = arrive(world, grading, "complete")
+    world.fault("loop", "reset_mid_body", operation="grade", nth=1)
+    worlds.run(world, grading, ticks=3)
+    assert look.stage(return_id) is Stage.COMPLETE
+    assert len(world.calls("grade")) == 1
+    states = {e.kind: e.state for e in look.view(return_id).effects}
+    assert (states["grade"], states["assess"]) == ("failed", "done")
+
+
+def test_what_is_unclear_is_not_graded(world: World, grading: BrandContext, look: Look) -> None:
+    return_id = arrive(world, grading, "garbled")
+    worlds.run(world, grading, ticks=2)
+    assert gradings(world, return_id) == []
