@@ -6,15 +6,16 @@ import hashlib
 import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, cast
 
-from pydantic import AfterValidator, Field, field_validator
+from pydantic import AfterValidator, Field, SecretStr, field_validator, model_validator
 
 from bergen_loop.bergen.rex11.config import WAREHOUSES
 from bergen_loop.config.auth import AuthSettings
 from bergen_loop.config.console import ConsoleSettings
 from bergen_loop.config.fields import Duration, HttpUrl, Model, Secret, Zone
 from bergen_loop.config.grading import GradingSettings
+from bergen_loop.config.operations import AlertSettings, EventSettings, MetricsSettings
 from bergen_loop.domain.announce import AnnounceRules
 from bergen_loop.domain.rma import Supplier
 
@@ -105,6 +106,9 @@ class AnnounceSettings(Model):
     """Whether a product unknown to REX11 may be added to it."""
     product_poll: Duration = timedelta(minutes=2)
     product_patience: Duration = timedelta(hours=24)
+    multi_parcel: bool = False
+    """Whether returns travel in several parcels: each label gets an RMA of its own. Costs one
+    call of Loop's ASN report in a tick that announces anything."""
     lost_ticket_wait: Duration = timedelta(minutes=2)
     """After a lost answer: how long a ticket may still turn up by its PO before it is added
     again."""
@@ -145,6 +149,8 @@ class BrandSettings(Model):
     name: str
     mode: Literal["live", "shadow", "paused"] = "shadow"
     loop: LoopSettings
+    warehouse: Literal["rex11", "embedded"] = "rex11"
+    """embedded: no REX11; parcels are counted on this service's own floor page."""
     rex11: Rex11Settings
     announce: AnnounceSettings = AnnounceSettings()
     settle: SettleSettings = SettleSettings()
@@ -152,6 +158,21 @@ class BrandSettings(Model):
     criteria: str = "standard"
     """Name of a preset, or path of a criteria file (relative to this file)."""
     poll: Duration = timedelta(seconds=60)
+    events: EventSettings | None = None
+    """Where the brand's own systems are told of its returns."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _embedded(cls, value: object) -> object:
+        """An embedded warehouse has no account in REX11; the flows read times and overlaps
+        from that block all the same."""
+        if not isinstance(value, dict):
+            return cast(object, value)
+        data = cast("dict[str, Any]", value)
+        if data.get("warehouse") != "embedded":
+            return data
+        none = {"web_address": "-", "user_name": "-", "password": SecretStr("-")}
+        return {**data, "rex11": {**none, **cast("dict[str, Any]", data.get("rex11") or {})}}
 
     def announce_rules(self) -> AnnounceRules:
         """The settings as the domain takes them."""
@@ -195,6 +216,8 @@ class ServiceSettings(Model):
     public_url: HttpUrl | None = None
     auth: AuthSettings = AuthSettings()
     console: ConsoleSettings = ConsoleSettings()
+    alerts: AlertSettings = AlertSettings()
+    metrics: MetricsSettings = MetricsSettings()
     workers: Annotated[int, Field(ge=1, le=500)] = 32
     """How many brands are synced at once on this machine."""
     schedule: Duration = timedelta(seconds=5)

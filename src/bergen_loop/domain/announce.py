@@ -86,21 +86,49 @@ def customer_po(return_: Return, rules: AnnounceRules, attempt: int = 1) -> str:
     )
 
 
-def rma_request(return_: Return, rules: AnnounceRules, po: str, now: datetime) -> RmaRequest:
-    """The notice for the warehouse: units grouped by SKU, tracking, reasons."""
+@dataclass(frozen=True, slots=True)
+class Parcel:
+    """What of a return travels together: one label, one RMA."""
+
+    lines: tuple[ReturnLine, ...]
+    tracking_numbers: tuple[str, ...]
+
+
+def parcels(
+    return_: Return, rules: AnnounceRules, tracking: Mapping[str, str] | None = None
+) -> tuple[Parcel, ...]:
+    """The parcels of a return. `tracking` gives the label of each line item, where it is known
+    by line (from Loop's ASN report); lines without one travel with the first parcel."""
+    lines = physical_lines(return_, rules)
+    own = return_.label.tracking_number
+    labels = list(dict.fromkeys(t for x in lines if (t := (tracking or {}).get(x.line_item_id))))
+    if len(labels) < 2:
+        numbers = dict.fromkeys(n for n in (own, *labels) if n)
+        return (Parcel(lines, tuple(numbers)),)
+    of = {x.line_item_id: (tracking or {}).get(x.line_item_id) or labels[0] for x in lines}
+    return tuple(
+        Parcel(tuple(x for x in lines if of[x.line_item_id] == label), (label,)) for label in labels
+    )
+
+
+def rma_request(
+    return_: Return, rules: AnnounceRules, po: str, now: datetime, parcel: Parcel | None = None
+) -> RmaRequest:
+    """The notice for the warehouse: units grouped by SKU, tracking, reasons. `parcel` None: all
+    units in one."""
+    parcel = parcel or parcels(return_, rules)[0]
     today = now.astimezone(ZoneInfo(rules.time_zone)).date()
-    tracking = return_.label.tracking_number
     warehouse = rules.destinations.get(return_.destination_id or "") or rules.warehouse
     return RmaRequest(
         customer_po=po,
         warehouse=warehouse,
-        items=_grouped(physical_lines(return_, rules), rules),
+        items=_grouped(parcel.lines, rules),
         created_on=today,
         expected_on=today + timedelta(days=rules.expected_days),
         authorized_number=po,
         memo=f"Loop return {return_.id}, order {return_.order_name or return_.order_id or '?'}",
         carrier=return_.label.carrier,
-        tracking_numbers=(tracking,) if tracking else (),
+        tracking_numbers=parcel.tracking_numbers,
         supplier=rules.supplier,
     )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -19,12 +19,13 @@ from bergen_loop.bergen.errors import (
 from bergen_loop.domain import announce as rules
 from bergen_loop.domain.lifecycle import Stage, follow_loop
 from bergen_loop.domain.returns import LoopState, Return
-from bergen_loop.domain.rma import ProductImport, RmaRequest
+from bergen_loop.domain.rma import ProductImport, RmaRequest, TicketStatus
 from bergen_loop.ledger import attention, effects, returns
 from bergen_loop.ledger.codec import dump_item, load_return
 from bergen_loop.ledger.effects import EffectState
 from bergen_loop.ledger.tables import EffectRow, ReturnRow, RmaRow
-from bergen_loop.sync import products
+from bergen_loop.loop.errors import LoopError
+from bergen_loop.sync import adopt, products
 from bergen_loop.sync.context import BrandContext
 from bergen_loop.sync.intake import apply_move, enter, standing_of
 
@@ -48,10 +49,66 @@ def run(ctx: BrandContext) -> Announced:
     _resolve_lost(ctx, result)
     with ctx.ledger.read() as session:
         rows = returns.due(session, ctx.brand, [Stage.SEEN], ctx.now(), PER_TICK)
+    rows = _new_ones(ctx, rows, result)
     ready = _with_known_products(ctx, rows, result)
+    trackings = _trackings(ctx, ready)
     for batch in ctx.batches(ready):
-        _create(ctx, batch, result)
+        _create(ctx, batch, trackings, result)
     return result
+
+
+# -- what was announced before ----------------------------------------------------------------
+
+
+def _new_ones(ctx: BrandContext, rows: Sequence[ReturnRow], result: Announced) -> list[ReturnRow]:
+    """The returns that certainly have no ticket yet; those that have one get it here."""
+    with ctx.ledger.read() as session:
+        first = returns.cursor(session, ctx.brand, adopt.FIRST_PULL)
+        tried = returns.tickets_tried(session, [row.id for row in rows])
+    old = [r for r in rows if r.id not in tried and adopt.may_have_past(r, first)]
+    new = {row.id for row in rows} - {row.id for row in old}
+    for batch in ctx.batches(old):
+        pasts = ctx.in_parallel(lambda row: _look_up(ctx, row), batch)
+        ctx.boundary("past looked up")
+        with ctx.ledger.write() as session:
+            for row, past in zip(batch, pasts, strict=True):
+                if isinstance(past, WarehouseError):
+                    _cannot_look(ctx, session, row.id, past, result)
+                elif past is not None and not past.tickets:
+                    new.add(row.id)
+                elif past is not None:
+                    adopt.take_over(ctx, session, session.get_one(ReturnRow, row.id), past)
+                    result.found += 1
+    return [row for row in rows if row.id in new]
+
+
+def _look_up(ctx: BrandContext, row: ReturnRow) -> adopt.Past | WarehouseError | None:
+    """None: Loop did not answer, again at the next tick."""
+    try:
+        return adopt.look_up(ctx, load_return(row.content))
+    except WarehouseUnauthorized:
+        raise  # the brand's credentials, not this return
+    except WarehouseError as error:
+        return error
+    except LoopError:
+        return None
+
+
+def _cannot_look(
+    ctx: BrandContext, session: Session, return_pk: int, error: WarehouseError, result: Announced
+) -> None:
+    if not isinstance(error, WarehouseRejected):
+        return
+    attention.raise_item(
+        session,
+        ctx.now(),
+        brand=ctx.brand,
+        kind="ticket_lookup",
+        reason="whether REX11 has an RMA of this return already cannot be found out, for it "
+        f"refuses the look-up: {error.message}",
+        row=session.get_one(ReturnRow, return_pk),
+    )
+    result.attention += 1
 
 
 # -- products ---------------------------------------------------------------------------------
@@ -116,9 +173,28 @@ def _unknown_products(
 # -- tickets ----------------------------------------------------------------------------------
 
 
-def _create(ctx: BrandContext, batch: Sequence[ReturnRow], result: Announced) -> None:
+def _trackings(ctx: BrandContext, rows: Sequence[ReturnRow]) -> dict[str, dict[str, str]]:
+    """Label of each line item by return, for brands whose returns travel in several parcels."""
+    if not ctx.settings.announce.multi_parcel or not rows:
+        return {}
+    ctx.counts.add("loop.asn")
+    since = min(row.submitted_at for row in rows).date() - timedelta(days=1)
+    until = ctx.now().date() + timedelta(days=1)
+    found: dict[str, dict[str, str]] = {}
+    for line in ctx.loop.asn_report(since, until):
+        if line.return_id and line.line_item_id and line.tracking_number:
+            found.setdefault(line.return_id, {})[line.line_item_id] = line.tracking_number
+    return found
+
+
+def _create(
+    ctx: BrandContext,
+    batch: Sequence[ReturnRow],
+    trackings: Mapping[str, Mapping[str, str]],
+    result: Announced,
+) -> None:
     with ctx.acting() as session:
-        work = [w for row in batch if (w := _intend(ctx, session, row.id))]
+        work = [w for row in batch for w in _intend(ctx, session, row.id, trackings)]
     ctx.boundary("ticket intended")
     outcomes = ctx.in_parallel(lambda w: _send(ctx, w[1]), work)
     ctx.boundary("ticket sent")
@@ -128,50 +204,89 @@ def _create(ctx: BrandContext, batch: Sequence[ReturnRow], result: Announced) ->
     ctx.boundary("ticket recorded")
 
 
-def _intend(ctx: BrandContext, session: Session, return_pk: int) -> tuple[int, RmaRequest] | None:
-    """The RMA's row and intent, from the return as it is now; None if it is no longer due."""
+def _intend(
+    ctx: BrandContext,
+    session: Session,
+    return_pk: int,
+    trackings: Mapping[str, Mapping[str, str]],
+) -> list[tuple[int, RmaRequest]]:
+    """The RMAs' rows and intents, from the return as it is now; none if it is no longer due."""
     row = session.get_one(ReturnRow, return_pk)
     if row.stage != Stage.SEEN or row.held:
-        return None
+        return []
+    row.due_at = None  # until an answer says otherwise
     if row.loop_state not in (LoopState.OPEN, LoopState.REVIEW):
-        row.due_at = None  # nothing will come; it is due again if Loop opens it again
-        return None
+        return []  # nothing will come; it is due again if Loop opens it again
     return_ = load_return(row.content)
-    rma, request = _rma(ctx, session, row, return_)
-    try:
-        effect = effects.intend(
-            session,
-            ctx.now(),
-            brand=ctx.brand,
-            key=f"ticket:{rma.customer_po}",
-            kind="ticket_add",
-            payload={"customer_po": rma.customer_po},
-            return_pk=row.id,
-        )
-    except effects.AlreadyIntended:
-        row.due_at = None  # its answer is being looked for; `_looked` makes it due again
-        return None
-    return effect.id, request
+    work: list[tuple[int, RmaRequest]] = []
+    for rma, request in _rmas(ctx, session, row, return_, trackings.get(row.return_id)):
+        try:
+            effect = effects.intend(
+                session,
+                ctx.now(),
+                brand=ctx.brand,
+                key=f"ticket:{rma.customer_po}",
+                kind="ticket_add",
+                payload={"customer_po": rma.customer_po},
+                return_pk=row.id,
+            )
+        except effects.AlreadyIntended:
+            continue  # its answer is being looked for; `_looked` makes the return due again
+        work.append((effect.id, request))
+    return work
 
 
-def _rma(
-    ctx: BrandContext, session: Session, row: ReturnRow, return_: Return
-) -> tuple[RmaRow, RmaRequest]:
-    """The RMA to make: one that was never made, else a new one with a PO of its own."""
+def _rmas(
+    ctx: BrandContext,
+    session: Session,
+    row: ReturnRow,
+    return_: Return,
+    tracking: Mapping[str, str] | None,
+) -> list[tuple[RmaRow, RmaRequest]]:
+    """The RMAs to make, one per parcel: those that were planned and not made, else new ones,
+    each with a PO of its own."""
     existing = returns.rmas_of(session, [row.id]).get(row.id, [])
-    unmade = next((r for r in existing if r.ticket_id is None), None)
-    attempt = unmade.parcel if unmade else len(existing) + 1
-    po = unmade.customer_po if unmade else rules.customer_po(return_, ctx.rules, attempt)
-    request = rules.rma_request(return_, ctx.rules, po, ctx.now())
-    rma = unmade or RmaRow(
-        brand=ctx.brand, return_pk=row.id, parcel=attempt, customer_po=po, created_at=ctx.now()
-    )
-    rma.warehouse = request.warehouse
-    rma.items = [dump_item(i) for i in request.items]
-    rma.tracking_numbers = list(request.tracking_numbers)
-    session.add(rma)
+    current = [r for r in existing if r.ticket_status != TicketStatus.CANCELLED]
+    parcels = rules.parcels(return_, ctx.rules, tracking)
+    if not current:
+        numbers = range(len(existing) + 1, len(existing) + 1 + len(parcels))
+        current = [
+            RmaRow(
+                brand=ctx.brand,
+                return_pk=row.id,
+                parcel=number,
+                customer_po=rules.customer_po(return_, ctx.rules, number),
+                created_at=ctx.now(),
+            )
+            for number in numbers
+        ]
+    planned: list[tuple[RmaRow, RmaRequest]] = []
+    for rma, parcel in _paired(current, parcels, return_):
+        request = rules.rma_request(return_, ctx.rules, rma.customer_po, ctx.now(), parcel)
+        rma.warehouse = request.warehouse
+        rma.items = [dump_item(i) for i in request.items]
+        rma.tracking_numbers = list(request.tracking_numbers)
+        session.add(rma)
+        planned.append((rma, request))
     session.flush()
-    return rma, request
+    return planned
+
+
+def _paired(
+    rmas: Sequence[RmaRow], parcels: Sequence[rules.Parcel], return_: Return
+) -> list[tuple[RmaRow, rules.Parcel]]:
+    """Each RMA that is not made yet with its parcel. Where the labels have been changed in
+    between, so that they no longer fit, the first RMA announces all units that are left."""
+    if len(rmas) == len(parcels):
+        return [(r, p) for r, p in zip(rmas, parcels, strict=True) if r.ticket_id is None]
+    unmade = [r for r in rmas if r.ticket_id is None][:1]
+    made = {n for r in rmas if r.ticket_id for n in r.tracking_numbers}
+    left = [p for p in parcels if not made.intersection(p.tracking_numbers)] or list(parcels)
+    together = rules.Parcel(
+        tuple(x for p in left for x in p.lines),
+        tuple(n for p in left for n in p.tracking_numbers),
+    )
+    return [(r, together) for r in unmade]
 
 
 def _send(ctx: BrandContext, request: RmaRequest) -> str | WarehouseError:
@@ -225,7 +340,9 @@ def _refused(ctx: BrandContext, session: Session, effect: EffectRow, error: Ware
     )
 
 
-def _made(ctx: BrandContext, session: Session, effect: EffectRow, ticket_id: str, how: str) -> None:
+def _made(
+    ctx: BrandContext, session: Session, effect: EffectRow, ticket_id: str, how: str
+) -> RmaRow:
     """The RMA exists: note its ticket, and go where Loop's state leads by now."""
     now = ctx.now()
     row = session.get_one(ReturnRow, effect.return_pk)
@@ -237,10 +354,12 @@ def _made(ctx: BrandContext, session: Session, effect: EffectRow, ticket_id: str
     rma.ticket_id, rma.confirmed_at = ticket_id, now
     effects.finish(session, effect, now, EffectState.DONE, how)
     row.announced_at = row.announced_at or now
-    if row.stage == Stage.SEEN:
+    unmade = any(r.ticket_id is None for r in returns.rmas_of(session, [row.id])[row.id])
+    if row.stage == Stage.SEEN and not unmade:
         enter(row, Stage.ANNOUNCED, now)
     session.flush()
     apply_move(ctx, session, row, follow_loop(standing_of(session, row), LoopState(row.loop_state)))
+    return rma
 
 
 # -- lost answers -----------------------------------------------------------------------------
@@ -304,19 +423,12 @@ def _looked(
         resolution="REX11 answers the look-up again",
     )
     if tickets:
-        _made(ctx, session, effect, tickets[0], f"found by its PO {po}: ticket {tickets[0]}")
+        rma = _made(ctx, session, effect, tickets[0], f"found by its PO {po}: ticket {tickets[0]}")
+        rma.to_read = True  # its status may have changed before it was known
         result.found += 1
         if len(tickets) > 1:
-            attention.raise_item(
-                session,
-                ctx.now(),
-                brand=ctx.brand,
-                kind="two_tickets",
-                reason=f"REX11 has {len(tickets)} tickets with PO {po}: {', '.join(tickets)}; "
-                f"we follow {tickets[0]}, ask Bergen to cancel the others",
-                row=session.get_one(ReturnRow, effect.return_pk),
-                blocking=False,
-            )
+            row = session.get_one(ReturnRow, effect.return_pk)
+            adopt.two_tickets(ctx, session, row, po, tickets[0], tickets[1:])
         return
     since = effect.doubt_since or ctx.now()
     effect.state, effect.doubt_since = EffectState.DOUBT, since

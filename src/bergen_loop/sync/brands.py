@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 
+import httpx2
+
 from bergen_loop.bergen.rex11 import Rex11Config, Rex11Warehouse
+from bergen_loop.bergen.rex11.call import CallRecord as Rex11Record
 from bergen_loop.bergen.rex11.close import CloseStrategy, ConfirmFinished, FileDrop, HttpCall
 from bergen_loop.bergen.rex11.config import Retries as Rex11Retries
 from bergen_loop.bergen.rex11.config import Timeouts as Rex11Timeouts
@@ -13,17 +17,23 @@ from bergen_loop.config import BrandSettings, ConfigError, Problem
 from bergen_loop.domain.criteria import PRESETS, Criteria, CriteriaError, load_criteria, preset
 from bergen_loop.ledger.database import Ledger
 from bergen_loop.loop.client import LoopClient
-from bergen_loop.loop.limiter import limiter_for
+from bergen_loop.loop.limiter import RateLimiter, limiter_for
+from bergen_loop.loop.transport import CallRecord as LoopRecord
 from bergen_loop.loop.transport import Retries as LoopRetries
 from bergen_loop.loop.transport import Timeouts as LoopTimeouts
+from bergen_loop.sync.breaker import Breaker, Breakers
+from bergen_loop.sync.budget import shared_limiter
 from bergen_loop.sync.context import BrandContext
+from bergen_loop.sync.guard import GuardedLimiter, GuardedTransport, GuardedWarehouse, told
 
 
 def connect(brand: str, settings: BrandSettings, ledger: Ledger, folder: Path) -> BrandContext:
     """A brand's context. `folder` is where relative paths of its settings start.
     Raises ConfigError for settings or criteria that cannot be used."""
+    breakers = Breakers()
     try:
-        loop, warehouse = loop_client(brand, settings), rex11_warehouse(brand, settings)
+        loop = _guarded_loop(brand, settings, ledger, breakers.loop)
+        warehouse = _guarded_warehouse(brand, settings, breakers.rex11)
     except ValueError as error:
         problem = Problem(
             "(configuration)", 1, 1, f"brands.{brand}", str(error), "correct this setting"
@@ -36,21 +46,43 @@ def connect(brand: str, settings: BrandSettings, ledger: Ledger, folder: Path) -
         loop=loop,
         warehouse=warehouse,
         criteria=criteria(brand, settings, folder),
+        breakers=breakers,
     )
 
 
-def loop_client(
-    brand: str, settings: BrandSettings, retries: LoopRetries | None = None
+def _guarded_loop(
+    brand: str, settings: BrandSettings, ledger: Ledger, breaker: Breaker
 ) -> LoopClient:
-    """The brand's Loop client, sharing the limiter of everything that uses its key.
-    ValueError, without the key, for one that cannot be a key."""
+    key = settings.loop.api_key.get_secret_value()
+    limiter = shared_limiter(ledger, key, settings.loop.calls_per_minute)
+    guarded = GuardedLimiter(brand, limiter, breaker)
+    return loop_client(brand, settings, limiter=guarded, on_call=guarded.told)
+
+
+def _guarded_warehouse(brand: str, settings: BrandSettings, breaker: Breaker) -> GuardedWarehouse:
+    transport = GuardedTransport(settings.rex11.endpoint, breaker)
+    inner = rex11_warehouse(brand, settings, transport=transport, on_call=told(breaker))
+    return GuardedWarehouse(brand, inner, breaker)
+
+
+def loop_client(
+    brand: str,
+    settings: BrandSettings,
+    retries: LoopRetries | None = None,
+    *,
+    limiter: RateLimiter | None = None,
+    on_call: Callable[[LoopRecord], None] | None = None,
+) -> LoopClient:
+    """The brand's Loop client; by default it shares the limiter of everything in this process
+    that uses its key. ValueError, without the key, for one that cannot be a key."""
     key = settings.loop.api_key.get_secret_value()
     return LoopClient(
         brand=brand,
         api_key=key,
         base_url=settings.loop.base_url,
         version=settings.loop.version,
-        limiter=limiter_for(key, settings.loop.calls_per_minute),
+        limiter=limiter or limiter_for(key, settings.loop.calls_per_minute),
+        on_call=on_call,
         timeouts=LoopTimeouts(read=settings.loop.timeout.total_seconds()),
         retries=retries,
         time_format=settings.loop.date_format,
@@ -58,7 +90,12 @@ def loop_client(
 
 
 def rex11_warehouse(
-    brand: str, settings: BrandSettings, retries: Rex11Retries | None = None
+    brand: str,
+    settings: BrandSettings,
+    retries: Rex11Retries | None = None,
+    *,
+    transport: httpx2.BaseTransport | None = None,
+    on_call: Callable[[Rex11Record], None] | None = None,
 ) -> Rex11Warehouse:
     """The brand's REX11 account. ValueError for one that cannot be right."""
     rex11 = settings.rex11
@@ -71,7 +108,13 @@ def rex11_warehouse(
         timeouts=Rex11Timeouts(read=rex11.timeout.total_seconds()),
         retries=retries or Rex11Retries(),
     )
-    return Rex11Warehouse(brand, config, close_strategy=_close_strategy(settings))
+    return Rex11Warehouse(
+        brand,
+        config,
+        close_strategy=_close_strategy(settings),
+        transport=transport,
+        on_call=on_call,
+    )
 
 
 def _close_strategy(settings: BrandSettings) -> CloseStrategy:

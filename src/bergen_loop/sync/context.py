@@ -23,6 +23,7 @@ from bergen_loop.ledger.codec import digest
 from bergen_loop.ledger.database import Ledger
 from bergen_loop.ledger.tables import ReturnRow
 from bergen_loop.loop.client import LoopClient
+from bergen_loop.sync.breaker import Breakers
 
 A = TypeVar("A")
 B = TypeVar("B")
@@ -63,13 +64,19 @@ class BrandContext:
     warehouse: WarehousePort
     criteria: Criteria
     counts: Counts = field(default_factory=Counts)
+    breakers: Breakers = field(default_factory=Breakers)
     now: Callable[[], datetime] = utc_now
     mode: str | None = None
     """The mode of this tick, as the ledger or else the configuration has it."""
     epoch: int | None = None
     """The fence of the lock this tick holds."""
+    restored_at: datetime | None = None
+    """When the ledger was put back from a backup, if it was."""
     boundary: Callable[[str], None] = lambda _name: None
     """Called at every point where a crash must be survivable; tests put one there."""
+
+    def __post_init__(self) -> None:
+        self.breakers.use_clock(lambda: self.now())  # whatever clock it is given later
 
     @property
     def rules(self) -> AnnounceRules:

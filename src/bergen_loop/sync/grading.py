@@ -31,6 +31,7 @@ from bergen_loop.loop.errors import (
 )
 from bergen_loop.loop.requests import AssessItem, Condition, GradeItem
 from bergen_loop.sync.context import BrandContext
+from bergen_loop.sync.facts import comparison_of
 
 KINDS = ("grade", "assess")
 PER_CALL = 30
@@ -96,8 +97,6 @@ def _work(ctx: BrandContext, session: Session, return_pk: int) -> _Work | None:
     decision = returns.latest_decision(session, return_pk)
     if row.stage != Stage.SETTLING or row.held or decision is None or not decision.receipt_ids:
         return None
-    from bergen_loop.sync.settle import comparison_of  # settle calls this module
-
     units = graded_units(comparison_of(ctx, session, row))
     if decision.outcome == Outcome.REMOVE_LINES:
         units = tuple(u for u in units if u.line_item_id not in decision.line_item_ids)

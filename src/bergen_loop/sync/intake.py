@@ -32,6 +32,8 @@ from bergen_loop.sync import confirm
 from bergen_loop.sync.context import BrandContext
 
 CURSOR = "loop.updated_at"
+FIRST_PULL = "loop.first_pull"
+"""When this ledger first looked at the brand's returns."""
 PASSES: tuple[str | None, ...] = (None, "cancelled", "review")
 """Without a state Loop lists open, closed and expired returns only."""
 STEP = timedelta(days=30)
@@ -61,6 +63,8 @@ def pull(ctx: BrandContext) -> Pulled:
     started = ctx.now()
     with ctx.ledger.read() as session:
         cursor = returns.cursor(session, ctx.brand, CURSOR)
+    if cursor is None:
+        _note_first(ctx, started)
     since = (cursor - ctx.settings.loop.overlap) if cursor else started - ctx.settings.loop.backfill
     while since < started:
         until = min(since + STEP, started)
@@ -76,6 +80,13 @@ def pull(ctx: BrandContext) -> Pulled:
                 returns.brand_row(session, ctx.brand).last_pull_at = started
         since = until
     return result
+
+
+def _note_first(ctx: BrandContext, started: datetime) -> None:
+    """From when on returns are seen as they come: older ones may have been announced before."""
+    with ctx.ledger.write() as session:
+        if returns.cursor(session, ctx.brand, FIRST_PULL) is None:
+            returns.set_cursor(session, ctx.brand, FIRST_PULL, started)
 
 
 def _tell_gaps(ctx: BrandContext, session: Session, gaps: list[str], *, patient: bool) -> None:
@@ -163,7 +174,7 @@ def store(ctx: BrandContext, parsed: Sequence[ParsedReturn], result: Pulled) -> 
         for return_ in changed:
             row = rows.get(return_.id)
             if row is None:
-                row = _add(ctx, session, return_, dumped[return_.id], hashes[return_.id])
+                row = add(ctx, session, return_, dumped[return_.id], hashes[return_.id])
             else:
                 update(
                     ctx,
@@ -228,9 +239,10 @@ def _standing(
     )
 
 
-def _add(
+def add(
     ctx: BrandContext, session: Session, return_: Return, content: dict[str, object], hash_: str
 ) -> ReturnRow:
+    """A return that the ledger does not know yet."""
     now = ctx.now()
     row = ReturnRow(
         brand=ctx.brand,

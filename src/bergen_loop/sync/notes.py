@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
+from bergen_loop.domain.decision import NOTE_LIMIT
 from bergen_loop.ledger import attention, effects, returns
 from bergen_loop.ledger.effects import EffectState
 from bergen_loop.ledger.tables import EffectRow, ReturnRow
@@ -27,7 +28,12 @@ def plan(ctx: BrandContext, session: Session, flag: EffectRow, row: ReturnRow) -
     decision = returns.latest_decision(session, row.id)
     if decision is None or not decision.note:
         return
-    key = f"note:{row.return_id}:{decision.id}"
+    intend(ctx, session, row, f"{decision.id}", decision.note)
+
+
+def intend(ctx: BrandContext, session: Session, row: ReturnRow, name: str, content: str) -> None:
+    """Intend a note; one of the same `name` is made once per return."""
+    key = f"note:{row.return_id}:{name}"
     if effects.find(session, ctx.brand, key) is None:
         effects.intend(
             session,
@@ -35,7 +41,7 @@ def plan(ctx: BrandContext, session: Session, flag: EffectRow, row: ReturnRow) -
             brand=ctx.brand,
             key=key,
             kind=KIND,
-            payload={"return_id": row.return_id, "content": decision.note},
+            payload={"return_id": row.return_id, "content": content[:NOTE_LIMIT]},
             return_pk=row.id,
         )
 

@@ -3,6 +3,7 @@ counts matter is read once."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -21,7 +22,9 @@ from bergen_loop.domain.rma import TicketChange, TicketStatus
 from bergen_loop.ledger import attention, journal, returns
 from bergen_loop.ledger.codec import digest, dump_receipt
 from bergen_loop.ledger.tables import ReturnRow, RmaRow
+from bergen_loop.sync import adopt, notes
 from bergen_loop.sync.context import BrandContext
+from bergen_loop.sync.facts import comparison_of, in_words
 from bergen_loop.sync.intake import enter
 
 CURSOR = "rex11.statuses"
@@ -42,8 +45,22 @@ def run(ctx: BrandContext) -> Received:
     """See which tickets changed, and read the receipts among them."""
     result = Received()
     _see_changes(ctx, result)
+    _look_again_at_waiting(ctx)
     _read_tickets(ctx, result)
     return result
+
+
+def _look_again_at_waiting(ctx: BrandContext) -> None:
+    """A wait for missing units is over: units may have been found and added to the ticket, so it
+    is read once more before that is decided."""
+    with ctx.ledger.read() as session:
+        rows = returns.due(session, ctx.brand, [Stage.WAITING], ctx.now(), PER_TICK)
+    if not rows:
+        return
+    with ctx.ledger.write() as session:
+        for rmas in returns.rmas_of(session, [row.id for row in rows]).values():
+            for rma in rmas:
+                rma.to_read = rma.to_read or rma.read_status is not None
 
 
 def _see_changes(ctx: BrandContext, result: Received) -> None:
@@ -118,6 +135,17 @@ def _read_tickets(ctx: BrandContext, result: Received) -> None:
                 .limit(PER_TICK)
             )
         )
+    _read_and_take(ctx, due, result)
+
+
+def reread(ctx: BrandContext, rmas: Sequence[RmaRow]) -> Received:
+    """Read tickets whatever is known of them: what the list of changes missed shows."""
+    result = Received()
+    _read_and_take(ctx, rmas, result)
+    return result
+
+
+def _read_and_take(ctx: BrandContext, due: Sequence[RmaRow], result: Received) -> None:
     for batch in ctx.batches(due):
         answers = ctx.in_parallel(lambda rma: _read(ctx, rma), batch)
         with ctx.ledger.write() as session:
@@ -147,11 +175,12 @@ def _take(
     if isinstance(answer, WarehouseError):
         _unread(ctx, session, rma, row, answer, result)
         return
+    if rma.ticket_status != answer.status_name:
+        status = TicketChange(answer.ticket_id, answer.status, answer.status_name)
+        _changed(ctx, session, rma, status, result)
     rma.to_read, rma.read_status = False, answer.status_name
-    rma.ticket_status, rma.status_seen_at = answer.status_name, ctx.now()
-    if row.stage == Stage.CLOSING and not row.held:
-        row.due_at = ctx.now()
-    if not _counted(answer):
+    rma.status_seen_at = ctx.now()
+    if not adopt.final(answer):
         return
     content = dump_receipt(answer)
     stored = returns.add_receipt(session, rma, answer, digest(content), ctx.now())
@@ -172,12 +201,6 @@ def _take(
     _arrived(ctx, session, row, answer, result)
 
 
-def _counted(receipt: Receipt) -> bool:
-    """Whether the counts are final. A ticket that was read for another reason, such as a resync,
-    may be a Draft still; one in a status we do not know is taken, for what judges it to say so."""
-    return receipt.status in (None, TicketStatus.ADDED_TO_INVENTORY)
-
-
 def _arrived(
     ctx: BrandContext, session: Session, row: ReturnRow, receipt: Receipt, result: Received
 ) -> None:
@@ -185,15 +208,20 @@ def _arrived(
     row.received_at = row.received_at or now
     if row.stage in (Stage.SEEN, Stage.ANNOUNCED, Stage.RECEIVED, Stage.WAITING):
         enter(row, Stage.RECEIVED, now)
-    elif row.stage in (Stage.CANCELLED, Stage.EXPIRED, Stage.FLAGGED):
-        reason = (
-            f"a further receipt came after the flag (ticket {receipt.ticket_id}); "
-            "look at it in Loop together with the flag"
-            if row.stage == Stage.FLAGGED
-            else f"ticket {receipt.ticket_id} was received, but Loop shows the return {row.stage}"
-        )
+    elif row.stage == Stage.FLAGGED:
+        # A person decides in Loop: that is where the news has to go.
+        words = in_words(comparison_of(ctx, session, row))
+        news = f"Warehouse update after the flag (ticket {receipt.ticket_id}): now {words}."
+        notes.intend(ctx, session, row, digest(dump_receipt(receipt))[:12], news)
+    elif row.stage in (Stage.CANCELLED, Stage.EXPIRED):
         attention.raise_item(
-            session, now, brand=ctx.brand, kind="unexpected_receipt", reason=reason, row=row
+            session,
+            now,
+            brand=ctx.brand,
+            kind="unexpected_receipt",
+            reason=f"ticket {receipt.ticket_id} was received, but Loop shows the return "
+            f"{row.stage}",
+            row=row,
         )
         result.attention += 1
 

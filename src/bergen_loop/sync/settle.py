@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from sqlalchemy.orm import Session
 
 from bergen_loop.domain.announce import physical_lines
-from bergen_loop.domain.comparison import Comparison, compare
+from bergen_loop.domain.comparison import compare
 from bergen_loop.domain.criteria import decide
 from bergen_loop.domain.decision import Case, Decision, Outcome
 from bergen_loop.domain.lifecycle import Stage
@@ -108,13 +108,6 @@ def _decide(ctx: BrandContext, session: Session, row: ReturnRow, result: Settled
     _keep(ctx, session, row, decision, receipt_ids)
     result.decided += 1
     _enter_decided(ctx, session, row, decision, result)
-
-
-def comparison_of(ctx: BrandContext, session: Session, row: ReturnRow) -> Comparison:
-    """Expected against received, as the ledger has both."""
-    rmas = returns.rmas_of(session, [row.id]).get(row.id, [])
-    receipts = [receipt for _, receipt in returns.receipts_with_rows(session, rmas)]
-    return compare(physical_lines(load_return(row.content), ctx.rules), receipts)
 
 
 def judge(ctx: BrandContext, session: Session, row: ReturnRow) -> tuple[Decision, list[int]]:

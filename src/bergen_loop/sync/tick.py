@@ -16,7 +16,8 @@ from bergen_loop.bergen.errors import WarehouseError, WarehouseUnauthorized
 from bergen_loop.ledger import attention, journal, modes, returns
 from bergen_loop.ledger.locks import LockLost, brand_lock
 from bergen_loop.loop.errors import LoopError, LoopUnauthorized
-from bergen_loop.sync import announce, close, intake, receive, settle
+from bergen_loop.sync import announce, close, intake, receive, restored, settle
+from bergen_loop.sync.breaker import LOOP, REX11
 from bergen_loop.sync.context import BrandContext
 
 log = structlog.get_logger()
@@ -39,6 +40,9 @@ STEPS: dict[str, Callable[[BrandContext], dict[str, Any]]] = {
 }
 """The flows by name, in the order of a tick."""
 
+NEEDS = {"intake": LOOP, "announce": REX11, "receive": REX11, "settle": LOOP}
+"""The system without which a step can do nothing."""
+
 
 def begin(ctx: BrandContext) -> None:
     """Note that a sync starts, and in which mode."""
@@ -48,6 +52,8 @@ def begin(ctx: BrandContext) -> None:
         row.nudged_at = None
         row.config_version = ctx.settings.version()
         ctx.mode = modes.take_effect(session, ctx.now(), row, ctx.settings.mode)
+        ctx.breakers.load(session, ctx.brand)
+        restored.prepare(ctx, row)
 
 
 def names(ctx: BrandContext) -> list[str]:
@@ -58,6 +64,9 @@ def names(ctx: BrandContext) -> list[str]:
 def step(ctx: BrandContext, name: str) -> dict[str, Any]:
     """Run one flow. Its failure is counted and told, not raised: `{"error": "..."}`."""
     bound = log.bind(brand=ctx.brand, step=name)
+    if why := _not_now(ctx, name):
+        bound.info("step left out", why=why)
+        return {"error": why}
     try:
         result = STEPS[name](ctx)
     except (LoopError, WarehouseError) as error:
@@ -75,6 +84,12 @@ def step(ctx: BrandContext, name: str) -> dict[str, Any]:
     return result
 
 
+def _not_now(ctx: BrandContext, name: str) -> str | None:
+    system = NEEDS.get(name)
+    suspended = ctx.breakers.of(system).suspended() if system else None
+    return suspended or (restored.hold(ctx) if name == "settle" else None)
+
+
 def end(ctx: BrandContext, results: dict[str, dict[str, Any]]) -> None:
     """Note how the sync went; what was wrong with a step is resolved when it works again."""
     errors = [f"{name}: {r['error']}" for name, r in results.items() if "error" in r]
@@ -83,8 +98,11 @@ def end(ctx: BrandContext, results: dict[str, dict[str, Any]]) -> None:
         row.last_sync_finished_at = ctx.now()
         row.last_sync_ok = not errors
         row.last_sync_error = "; ".join(errors) or None
+        if not errors:
+            row.last_good_sync_at = row.last_sync_finished_at
         row.next_due_at = ctx.now() + ctx.settings.poll
         journal.count(session, ctx.brand, ctx.counts.take())
+        ctx.breakers.save(session, ctx.now(), ctx.brand)
         for name, result in results.items():
             _mind(ctx, session, name, result.get("error"))
 

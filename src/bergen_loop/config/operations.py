@@ -1,0 +1,94 @@
+"""Alerts, metrics, and events for a brand's own systems."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from datetime import timedelta
+from typing import Annotated, Literal, Self
+from urllib.parse import urlsplit
+
+from pydantic import Field, SecretStr, field_validator, model_validator
+
+from bergen_loop.config.fields import Duration, Model, Secret
+
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+
+EventType = Literal[
+    "return.submitted",
+    "return.seen",
+    "return.announced",
+    "return.received",
+    "return.processed",
+    "return.flagged",
+    "return.rma_closed",
+    "return.complete",
+    "return.attention",
+]
+
+
+class AlertSettings(Model):
+    """When people are called, and where. How long each cause has to last is set here; the cure
+    of each is in the operations guide."""
+
+    urls: list[Secret] = Field(default_factory=list[Secret])
+    """Apprise addresses (mail, Slack, Teams, PagerDuty, ...); they hold passwords, so each names
+    a secret. None: alerts are only logged and kept."""
+    guide: str = "docs/operations.md"
+    """Where your people read the operations guide; an alert links to its section there."""
+    attention_older: Duration = timedelta(hours=4)
+    sync_stalled: Duration = timedelta(minutes=15)
+    """No sync without error for so long (for a brand polled more rarely: three polls)."""
+    budget_share: Annotated[float, Field(gt=0, le=1)] = 0.9
+    """Share of Loop's calls a minute in use ..."""
+    budget_for: Duration = timedelta(minutes=10)
+    """... for so long."""
+    events_failing: Duration = timedelta(hours=1)
+    """A brand's own endpoint has taken no event for so long."""
+    flag_rate: bool = True
+    """Whether an unusual share of flagged returns is told."""
+
+
+class EventSettings(Model):
+    """Where a brand is told of its returns' moments (Standard Webhooks)."""
+
+    url: str
+    secret: Secret
+    """`whsec_` and base64 of 24 to 64 random bytes; the receiver checks signatures with it."""
+    moments: list[EventType] | None = None
+    """Only these; left out: all."""
+    allow_loopback: bool = False
+    """Only for trying it out: take plain http on this machine."""
+    timeout: Duration = timedelta(seconds=10)
+
+    @field_validator("secret")
+    @classmethod
+    def _key(cls, value: SecretStr) -> SecretStr:
+        text = value.get_secret_value().removeprefix("whsec_")
+        try:
+            key = base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
+        except (binascii.Error, ValueError):
+            raise ValueError("must be base64, with or without whsec_ before it") from None
+        if not 24 <= len(key) <= 64:
+            raise ValueError("must be base64 of 24 to 64 bytes: openssl rand -base64 32")
+        return value
+
+    @model_validator(mode="after")
+    def _safe(self) -> Self:
+        try:
+            parts = urlsplit(self.url)
+            host, _ = parts.hostname, parts.port
+        except ValueError:
+            raise ValueError("url is no web address") from None
+        loopback = self.allow_loopback and host in LOOPBACK
+        if not host or parts.username or not (parts.scheme == "https" or loopback):
+            raise ValueError("url must be a full https:// address without a user name")
+        return self
+
+
+class MetricsSettings(Model):
+    """Who may read /metrics."""
+
+    token: Secret | None = None
+    """Prometheus sends it as `Authorization: Bearer ...`. Without one, /metrics answers this
+    machine only."""

@@ -1,0 +1,116 @@
+"""One return in several parcels, receipts that grow, and parcels that come late."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from bergen_loop.domain.lifecycle import Stage
+from bergen_loop.loop.client import LoopClient
+from bergen_loop.loop.models import AsnRow
+from bergen_loop.sync.context import BrandContext
+from conftest import Look
+from support import worlds
+from support.worlds import World
+
+
+@pytest.fixture
+def two_labels(world: World, ctx: BrandContext, monkeypatch: pytest.MonkeyPatch) -> BrandContext:
+    """The brand's returns travel with a label per unit, as its ASN report says."""
+    announce = ctx.settings.announce.model_copy(update={"multi_parcel": True})
+    ctx.settings = ctx.settings.model_copy(update={"announce": announce})
+
+    def report(_self: LoopClient, *_days: object) -> list[AsnRow]:
+        with world.sandbox.lock:
+            lines = [
+                (r.id, line.id)
+                for r in world.sandbox.brand("northpine").returns.values()
+                for line in r.lines
+            ]
+        return [
+            AsnRow(raw={}, return_id=str(r), line_item_id=str(x), tracking_number=f"1Z{x}")
+            for r, x in lines
+        ]
+
+    monkeypatch.setattr(LoopClient, "asn_report", report)
+    return ctx
+
+
+def test_each_label_gets_an_rma_and_both_parcels_are_judged_together(
+    world: World, two_labels: BrandContext, look: Look
+) -> None:
+    return_id = world.new_return("northpine", units=2, late_label=False)
+    worlds.run(world, two_labels, ticks=2)
+    tickets = sorted(world.tickets(return_id), key=lambda t: t.po)
+    assert [t.po for t in tickets] == [f"LR-{return_id}", f"LR-{return_id}-2"]
+    assert [sum(i.expected for i in t.items) for t in tickets] == [1, 1]
+    assert len({n for t in tickets for n in t.tracking_numbers}) == 2
+    receive_one(world, tickets[0])
+    worlds.run(world, two_labels, ticks=2)
+    assert look.stage(return_id) is Stage.WAITING, "the second parcel is on its way"
+    receive_one(world, tickets[1])
+    worlds.run(world, two_labels, ticks=3)
+    assert look.stage(return_id) is Stage.COMPLETE
+    assert world.effects(return_id)["money_moved"] == 1
+    assert all(rma.closed_at for rma in look.view(return_id).rmas)
+
+
+def test_a_second_parcel_that_does_not_come_is_flagged_and_noted_when_it_comes_late(
+    world: World, two_labels: BrandContext, look: Look
+) -> None:
+    return_id = world.new_return("northpine", units=2, late_label=False)
+    worlds.run(world, two_labels, ticks=2)
+    first, second = sorted(world.tickets(return_id), key=lambda t: t.po)
+    receive_one(world, first)
+    worlds.run(world, two_labels, ticks=2)
+    world.advance(8 * 86400)
+    worlds.run(world, two_labels, ticks=2)
+    assert look.stage(return_id) is Stage.FLAGGED
+    receive_one(world, second)
+    worlds.run(world, two_labels, ticks=3)
+    assert look.stage(return_id) is Stage.FLAGGED, "after a flag it is never processed by us"
+    notes = [str(n) for n in world.effects(return_id)["notes"]]
+    assert len(notes) == 2
+    assert "now 2 of 2 units counted" in notes[1]
+    assert world.effects(return_id)["money_moved"] == 0
+    assert look.attention(return_id) == []
+
+
+def test_a_parcel_whose_ticket_was_lost_does_not_make_the_other_one_twice(
+    world: World, two_labels: BrandContext, look: Look
+) -> None:
+    return_id = world.new_return("northpine", units=2, late_label=False)
+    world.fault("rex11", "reset_mid_body", operation="ReceivingTicketAdd", nth=1)
+    world.fault("rex11", "status_502", operation="ReceivingTicketAdd", nth=2)
+    worlds.run(world, two_labels, ticks=8)
+    assert look.stage(return_id) is Stage.ANNOUNCED
+    assert len(world.tickets(return_id)) == 2
+    assert sorted(r.parcel for r in look.view(return_id).rmas) == [1, 2]
+
+
+def test_units_found_later_are_seen_before_a_missing_one_is_flagged(
+    world: World, ctx: BrandContext, look: Look
+) -> None:
+    return_id = world.new_return("northpine", units=2, late_label=False)
+    worlds.run(world, ctx, ticks=2)
+    world.receive(return_id, "short")
+    worlds.run(world, ctx, ticks=2)
+    assert look.stage(return_id) is Stage.WAITING
+    (ticket,) = world.tickets(return_id)
+    with world.sandbox.lock:
+        for item in ticket.items:
+            item.actual = str(item.expected)
+    world.advance(7 * 86400)
+    worlds.run(world, ctx, ticks=4)
+    assert look.stage(return_id) is Stage.COMPLETE
+    effects = world.effects(return_id)
+    assert (effects["money_moved"], effects["flags"]) == (1, 0)
+    assert len(look.view(return_id).receipts) == 2
+
+
+def receive_one(world: World, ticket: Any) -> None:
+    from bergen_loop.sandbox import parcels
+
+    with world.sandbox.lock:
+        parcels.receive(world.sandbox, ticket, "complete")
