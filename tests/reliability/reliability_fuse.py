@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 
+from sqlalchemy import event
 from sqlalchemy.orm import Session
 
 from bergen_loop.ledger.database import Ledger
@@ -36,9 +37,17 @@ class Fuse:
 
 
 class MortalLedger(Ledger):
-    """A ledger whose every commit has a point before it (nothing is kept) and one after it."""
+    """A ledger whose every commit has a point before it (nothing is kept) and one after it.
+
+    Commits do not wait for the disk: it is the process that dies here, not the machine."""
 
     fuse: Callable[[str], None] = staticmethod(lambda _name: None)
+
+    def __init__(self, url: str, *, pool_size: int = 20) -> None:
+        super().__init__(url, pool_size=pool_size)
+        event.listen(
+            self.engine, "connect", lambda raw, _record: raw.execute("PRAGMA synchronous=OFF")
+        )
 
     @contextmanager
     def write(self) -> Generator[Session]:

@@ -127,7 +127,7 @@ def _account(
     who = f"return {return_.id} ({return_.state} in Loop) is {row.stage}"
     if row.loop_state != return_.state:
         verdict.stuck.append(f"{who}, seen as {row.loop_state}, {[i.kind for i in items]}")
-    if items and row.stage == At.COMPLETE:
+    if any(i.kind != "two_tickets" for i in items) and row.stage == At.COMPLETE:
         verdict.needless.append(f"{who}, with {[i.kind for i in items]}")
     if row.held and not any(i.blocking for i in items):
         verdict.stuck.append(f"{who}, held by nothing")

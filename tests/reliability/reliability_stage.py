@@ -99,8 +99,12 @@ class Stage:
         self.settings = _settings(self.brand, concurrency, url or ROOT, brand_changes or {})
         self.kills = 0
         self.ticks = 0
+        self.turn = 0
+        """Number of points passed when the scene took its turn."""
         self.last: dict[str, str] = {}
         """Steps of the last tick that failed."""
+        self.unreachable: set[str] = set()
+        """Calls that find no connection: certainly not carried out."""
         self.by_hand: set[str] = set()
         """Returns that a person decided about."""
         self.bugs: list[str] = []
@@ -123,8 +127,8 @@ class Stage:
         ledger.fuse = point
         self.fuse = fuse
         clock = self.clock
-        loop_transport = None if self.url else DirectTransport(self.world, point)
-        rex_transport = None if self.url else DirectTransport(self.world, point)
+        loop_transport = None if self.url else DirectTransport(self.world, point, self.unreachable)
+        rex_transport = None if self.url else DirectTransport(self.world, point, self.unreachable)
         seconds = functools.partial(_monotonic, clock)
         warehouse = Rex11Warehouse(
             BRAND,

@@ -19,9 +19,11 @@ class DirectTransport(httpx2.BaseTransport):
     """An HTTP transport whose other end is a `SandboxWorld`. `point` is called before a call
     has any effect and after it has had it: both are moments at which the caller may die."""
 
-    def __init__(self, world: SandboxWorld, point: Point) -> None:
+    def __init__(self, world: SandboxWorld, point: Point, unreachable: set[str]) -> None:
+        """`unreachable`: names of the calls (see `_name`) that find no connection now."""
         self._world = world
         self._point = point
+        self._unreachable = unreachable
 
     def handle_request(self, request: httpx2.Request) -> httpx2.Response:
         url = request.url
@@ -35,6 +37,8 @@ class DirectTransport(httpx2.BaseTransport):
             root=ROOT,
         )
         name = _name(wire, loop)
+        if name in self._unreachable:
+            raise httpx2.ConnectError("connection refused", request=request)
         self._point(f"before {name}")
         out = (handle_loop if loop else handle_rex11)(self._world, wire)
         self._point(f"after {name}")

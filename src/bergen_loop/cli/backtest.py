@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from pydantic import TypeAdapter
 from rich.console import Console
 from rich.text import Text
 
@@ -47,7 +48,8 @@ class Backtest:
 
     def as_json(self) -> dict[str, Any]:
         """Everything, as plain data."""
-        return {**asdict(self), "basis": BASIS}
+        plain: dict[str, Any] = TypeAdapter(Backtest).dump_python(self, mode="json")
+        return {**plain, "basis": BASIS}
 
 
 def show(console: Console, found: Backtest) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich.markup import escape
 
 from bergen_loop.cli import questions
 from bergen_loop.cli.output import console, errors, fail, print_json
@@ -81,6 +82,8 @@ def connect(
             session.attended(brand, _elsewhere(loop_url, rex11_endpoint))
     except ConfigError as error:
         fail(f"these settings cannot be used; nothing was written:\n{error}", 2)
+    except EOFError:
+        fail("the questions got no answers; give them in a file: connect --from FILE", 2)
     except SecretError as error:
         fail(f"a secret cannot be kept or read: {error}")
     except OSError as error:
@@ -143,7 +146,8 @@ class _Session:
         rex11 = self._until_good(answers, old, stores, "REX11's values", questions.rex11_access)
         console.print("\n[bold]Options[/]")
         answers.block = merged(answers.block, questions.options(old))
-        answers.store = questions.store(DEFAULT_STORE)
+        if draft(brand, answers.block, old, answers.store).to_keep:
+            answers.store = questions.store(DEFAULT_STORE)
         answers.public_url = questions.public_url(service.public_url)
         console.print("\n[bold]Recent returns[/]")
         made = draft(brand, answers.block, old, answers.store)
@@ -188,7 +192,7 @@ class _Session:
             try:
                 checkup = self._checkup(made, stores, answers)
             except (ConfigError, SecretError) as error:
-                console.print(f"[red]{error}[/]", highlight=False)
+                console.print(f"[red]{escape(str(error))}[/]", highlight=False)
                 continue
             with closing(checkup):
                 self._run(checkup.loop_steps() if "loop" in given else checkup.rex11_steps())
@@ -214,9 +218,9 @@ class _Session:
         *,
         new: bool,
     ) -> None:
-        if new:
-            made.block["mode"] = modes.SHADOW  # only people's look at its decisions makes it live
-        stores, key_file = record.prepare(self.config, answers.store, answers.public_url)
+        if new:  # only people's look at its decisions makes it live
+            made.block = {"name": made.block["name"], "mode": modes.SHADOW, **made.block}
+        stores, key_file = record.prepare(self.config, made, answers.public_url)
         others = record.keep(self.config, made, stores, person())
         self.saved = True
         self._say(f"[bold]{made.brand}[/] is written into {self.config}")
@@ -226,7 +230,7 @@ class _Session:
                 "elsewhere; without it they are lost.[/]"
             )
         for problem in others:
-            self._say(f"[yellow]another brand's problem:[/] {problem}")
+            self._say(f"[yellow]another brand's problem:[/] {escape(str(problem))}")
         ledger = Ledger(stores.vault.url)
         with closing(ledger):
             ledger.migrate()

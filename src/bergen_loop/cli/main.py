@@ -12,8 +12,10 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from bergen_loop import __version__, logs
 from bergen_loop.cli import connect as connect_command
 from bergen_loop.cli import criteria as criteria_commands
-from bergen_loop.cli import explain
+from bergen_loop.cli import events as event_commands
+from bergen_loop.cli import explain, ops
 from bergen_loop.cli import modes as mode_commands
+from bergen_loop.cli import reconcile as reconcile_commands
 from bergen_loop.cli import secrets as secret_commands
 from bergen_loop.cli import show as shows
 from bergen_loop.cli.output import console, fail, print_json, table, when
@@ -29,7 +31,7 @@ from bergen_loop.config import ConfigError, load_settings
 from bergen_loop.domain.criteria import warnings as criteria_warnings
 from bergen_loop.engine.registry import Registry
 from bergen_loop.ledger import views
-from bergen_loop.ledger.locks import BrandBusy, LockLost
+from bergen_loop.ledger.locks import BrandBusy, LockLost, ServiceRunning
 from bergen_loop.sync import brands as connecting
 from bergen_loop.sync import tick
 
@@ -46,7 +48,11 @@ brands_app.command("mode")(mode_commands.mode)
 app.add_typer(criteria_commands.app, name="criteria")
 app.add_typer(mode_commands.shadow_app, name="shadow")
 app.add_typer(secret_commands.app, name="secrets")
+ops.install(app)
+app.add_typer(event_commands.app, name="events")
 app.command("connect")(connect_command.connect)
+app.command("reconcile")(reconcile_commands.reconcile_command)
+app.command("rebuild")(reconcile_commands.rebuild_command)
 
 BrandOption = Annotated[list[str] | None, typer.Option("--brand", "-b", help="Only these brands.")]
 
@@ -75,13 +81,23 @@ def serve(
     config: ConfigOption = DEFAULT_CONFIG,
     host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
     port: Annotated[int | None, typer.Option(help="Port to listen on.")] = None,
+    no_auth: Annotated[
+        bool, typer.Option("--no-auth", help="Nobody signs in; only on a loopback address.")
+    ] = False,
 ) -> None:
-    """Run the service: schedules, webhooks and the console."""
-    from bergen_loop.web.serve import run
+    """Run the service: schedules, webhooks and the console.
+
+    The first account is made on the setup page, or from BERGEN_LOOP_ADMIN=NAME:PASSWORD.
+    """
+    from bergen_loop.web.app import BadFirstAccount
+    from bergen_loop.web.serve import NotLocal, run
 
     registry = registry_of(config)
     service = registry.settings.service
-    run(registry, host or service.host, port or service.port)
+    try:
+        run(registry, host or service.host, port or service.port, signing_in=not no_auth)
+    except (NotLocal, BadFirstAccount, ServiceRunning) as error:
+        fail(str(error), 2)
 
 
 @sync_app.command("once")

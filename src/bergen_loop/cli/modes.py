@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from pydantic import TypeAdapter
 
 from bergen_loop.cli.output import console, fail, print_json, table
 from bergen_loop.cli.setup import (
@@ -88,7 +88,8 @@ def report(
     with open_ledger(settings).read() as session:
         found = shadows.report(session, brand, since.replace(tzinfo=UTC) if since else None)
     if as_json:
-        print_json({**asdict(found), "agreement": found.agreement})
+        plain: dict[str, Any] = TypeAdapter(ShadowReport).dump_python(found, mode="json")
+        print_json({**plain, "agreement": found.agreement})
     else:
         _print(found)
 

@@ -39,7 +39,8 @@ def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) 
 
 def fail(message: str, code: int = 1) -> NoReturn:
     """End with an error message."""
-    errors.print(f"[bold red]error:[/] {message}", highlight=False)
+    errors.print("[bold red]error:[/] ", end="")
+    errors.print(message, highlight=False, markup=False, soft_wrap=True)  # it may quote a path
     raise typer.Exit(code)
 
 

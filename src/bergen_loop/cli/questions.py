@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, cast
@@ -11,6 +10,7 @@ from rich.prompt import Confirm, Prompt
 
 from bergen_loop.bergen.rex11.config import WAREHOUSES
 from bergen_loop.cli.output import console
+from bergen_loop.connect.answers import BRAND_ID
 from bergen_loop.connect.draft import is_reference
 from bergen_loop.domain.criteria import PRESETS
 from bergen_loop.secrets import SCHEMES
@@ -18,14 +18,13 @@ from bergen_loop.secrets import SCHEMES
 Block = dict[str, Any]
 SHORT = tuple(w.removeprefix("BERGEN LOGISTICS ") for w in WAREHOUSES)
 NOT_BERGEN = "none"
-_BRAND = re.compile(r"[a-z0-9][a-z0-9_-]{0,40}")
 
 
 def brand_id(default: str | None) -> str:
     """The id of the brand in the configuration."""
     while True:
         given = _text("Brand id (small letters, digits, - and _)", default)
-        if _BRAND.fullmatch(given):
+        if BRAND_ID.fullmatch(given):
             return given
         console.print("[red]Write it like acme or acme-shoes[/]")
 

@@ -36,10 +36,11 @@ def settings_of(path: Path) -> Settings:
         fail(f"the configuration cannot be used:\n{error}", 2)
 
 
-def open_ledger(settings: Settings) -> Ledger:
-    """The migrated ledger."""
+def open_ledger(settings: Settings, *, migrate: bool = True) -> Ledger:
+    """The ledger, migrated."""
     ledger = Ledger(os.environ.get("BERGEN_LOOP_DATABASE", settings.service.database))
-    ledger.migrate()
+    if migrate:
+        ledger.migrate()
     return ledger
 
 

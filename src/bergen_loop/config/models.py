@@ -158,6 +158,11 @@ class BrandSettings(Model):
     criteria: str = "standard"
     """Name of a preset, or path of a criteria file (relative to this file)."""
     poll: Duration = timedelta(seconds=60)
+    """How often the brand is synced while something happens."""
+    poll_max: Duration = timedelta(minutes=5)
+    """How rarely at most, while nothing happens: the bound on staleness without webhooks."""
+    retention: Duration | None = None
+    """How long after a return has ended its customer's data is kept; left out: for good."""
     events: EventSettings | None = None
     """Where the brand's own systems are told of its returns."""
 
@@ -167,7 +172,7 @@ class BrandSettings(Model):
         """An embedded warehouse has no account in REX11; the flows read times and overlaps
         from that block all the same."""
         if not isinstance(value, dict):
-            return cast(object, value)
+            return value  # pyright: ignore[reportUnknownVariableType]
         data = cast("dict[str, Any]", value)
         if data.get("warehouse") != "embedded":
             return data
@@ -220,6 +225,9 @@ class ServiceSettings(Model):
     metrics: MetricsSettings = MetricsSettings()
     workers: Annotated[int, Field(ge=1, le=500)] = 32
     """How many brands are synced at once on this machine."""
+    worker_gone_after: Duration = timedelta(seconds=30)
+    """Where several machines share a database: after how long without a sign of life what a
+    worker was doing is given to the others."""
     schedule: Duration = timedelta(seconds=5)
     """How often it is looked which brands are due."""
 

@@ -3,6 +3,7 @@ the brand's id, where to keep secrets, and the service's public address."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +16,8 @@ from bergen_loop.secrets import SCHEMES
 ABOUT = ("brand", "store", "public_url")
 """What an answers file has beside the fields of a brand's block."""
 DEFAULT_STORE = "ledger"
+BRAND_ID = re.compile(r"[a-z0-9][a-z0-9_-]{0,40}")
+"""As the configuration has it."""
 
 
 @dataclass(slots=True)
@@ -36,8 +39,10 @@ def read_answers(path: Path) -> Answers:
     plain = cast("Mapping[str, Any]", tree)
     brand, store = str(plain.get("brand") or ""), str(plain.get("store") or DEFAULT_STORE)
     problems: list[Problem] = []
-    if not brand:
-        problems.append(_problem(path, "brand", "is missing", "add `brand:` with the brand's id"))
+    if not BRAND_ID.fullmatch(brand):
+        message = f"{brand!r} is no id of a brand" if brand else "is missing"
+        fix = "write `brand:` with an id such as acme or acme-shoes"
+        problems.append(_problem(path, "brand", message, fix))
     if store not in SCHEMES:
         fix = f"write one of {', '.join(SCHEMES)}"
         problems.append(_problem(path, "store", "is no store of secrets", fix))

@@ -27,7 +27,9 @@ Step = tuple[str, Callable[[], Check]]
 """What is checked, and the check."""
 
 # A person waits: one repeat is enough to tell a hiccup from a wrong address.
-_LOOP_RETRIES = LoopRetries(reads=2, rate_limited=2, initial=0.2, longest=5.0)
+_LOOP_RETRIES = LoopRetries(
+    reads=2, rate_limited=2, initial=0.2, rate_limit_initial=0.5, longest=5.0
+)
 _REX11_RETRIES = Rex11Retries(attempts=2, first_wait=0.2, longest_wait=1.0)
 
 

@@ -62,7 +62,14 @@ def draft(brand: str, given: Mapping[str, Any], existing: Mapping[str, Any], sto
         elif not is_reference(value):
             fields[name] = reference(brand, word, store)
             to_keep[fields[name]] = str(value)
+    if not existing:
+        block = {name: block[name] for name in sorted(block, key=_place)}
     return Draft(brand, block, to_keep)
+
+
+def _place(name: str) -> int:
+    order = ("name", "mode", "loop", "rex11", "announce", "criteria")
+    return order.index(name) if name in order else len(order)
 
 
 def start_now(block: Block, now: datetime) -> bool:

@@ -26,7 +26,7 @@ def loop_fault(name: str, error: LoopError, scope: str) -> Check:
         return Check(
             name,
             Status.FAILED,
-            f"Loop refuses the API key for this{status}: {error.message}",
+            f"Loop refuses the API key for this{status}",
             "Ask the brand's Loop admin for an API key with the scopes Returns and Developer "
             f"Tools, and copy it whole. Either the key is wrong, or it lacks the scope {scope}; "
             "Loop does not say which",

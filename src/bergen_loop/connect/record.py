@@ -20,13 +20,14 @@ from bergen_loop.secrets import keys as secret_keys
 KEY_FILE = "bergen-loop.key"
 
 
-def prepare(path: Path, store: str, public_url: str | None) -> tuple[SecretStores, Path | None]:
-    """Have the configuration file, and for the ledger's secrets a key, in place. Returns the
-    stores, and the key file if one was made. ConfigError, SecretError, OSError."""
+def prepare(path: Path, draft: Draft, public_url: str | None) -> tuple[SecretStores, Path | None]:
+    """Have the configuration file, and a key if secrets go into the ledger, in place. Returns
+    the stores, and the key file if one was made. ConfigError, SecretError, OSError."""
     service: dict[str, Any] = {"public_url": public_url} if public_url else {}
     configfile.start(path, service)
     stores = load_service(path)[1]
-    if store != "ledger" or stores.vault.keys.configured:
+    wanted = any(reference.startswith("ledger:") for reference in draft.to_keep)
+    if not wanted or stores.vault.keys.configured:
         return stores, None
     made = path.resolve().parent / KEY_FILE
     if not made.exists():

@@ -99,6 +99,8 @@ class Standing:
     """Kind of our settling effect (process, flag, remove_lines), whatever its outcome."""
     rma_in_flight: bool = False
     """A ticket call is intended or in doubt: its answer is awaited before the stage moves."""
+    rma_cancelled: bool = False
+    """The warehouse has cancelled every ticket: none of them will receive a parcel."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,7 +204,7 @@ def _open(s: Standing) -> Move:
 def _resume(s: Standing) -> Stage:
     if s.has_receipt:
         return Stage.RECEIVED
-    return Stage.ANNOUNCED if s.has_rma else Stage.SEEN
+    return Stage.ANNOUNCED if s.has_rma and not s.rma_cancelled else Stage.SEEN
 
 
 _FOLLOW = {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import socket
+from contextlib import ExitStack
 from datetime import timedelta
 from pathlib import Path
 from uuid import uuid4
@@ -14,6 +15,10 @@ from dbos import DBOS, DBOSConfig
 from bergen_loop.config import ServiceSettings
 from bergen_loop.engine import workflows
 from bergen_loop.engine.registry import Registry
+from bergen_loop.engine.workers import Heartbeat, recover
+from bergen_loop.events.dispatch import Dispatcher
+from bergen_loop.ledger.locks import service_lock
+from bergen_loop.observe import tracing
 
 APP_NAME = "bergen-loop"
 APP_VERSION = "1"
@@ -28,9 +33,22 @@ class Engine:
         self.registry = registry
         self.service = service
         self.executor_id = _executor_id(registry)
+        self.heartbeat = Heartbeat(
+            registry.ledger, self.executor_id, service.worker_gone_after, recover
+        )
+        self.events = Dispatcher(
+            registry.ledger,
+            {b: one.events for b, one in registry.settings.brands.items() if one.events},
+        )
+        self._holding = ExitStack()
 
     def start(self) -> None:
-        """Launch DBOS, and have the schedules and queues in place."""
+        """Launch DBOS, and have the schedules and queues in place. Raises ServiceRunning where
+        an embedded database has a service already."""
+        if self.registry.ledger.is_sqlite:
+            self._holding.enter_context(service_lock(self.registry.ledger))
+        tracing.configure()
+        self.heartbeat.show()
         workflows.use(self.registry)
         logging.getLogger("dbos").setLevel(logging.WARNING)
         config = DBOSConfig(
@@ -57,12 +75,24 @@ class Engine:
                     "schedule": _every(self.service.schedule),
                 },
                 {
+                    "schedule_name": "alerts",
+                    "workflow_fn": workflows.alerts,
+                    "schedule": "0 * * * * *",
+                },
+                {
                     "schedule_name": "sweep",
                     "workflow_fn": workflows.sweep,
                     "schedule": "0 */10 * * * *",
                 },
+                {
+                    "schedule_name": "forget",
+                    "workflow_fn": workflows.forget,
+                    "schedule": "0 15 * * * *",
+                },
             ]
         )
+        self.heartbeat.start()
+        self.events.start()
 
     def nudge(self, brand: str) -> None:
         """Have a brand synced soon."""
@@ -70,8 +100,11 @@ class Engine:
 
     def stop(self, patience: int = 10) -> None:
         """Let running ticks end, for at most `patience` seconds."""
+        self.events.stop()
         DBOS.destroy(workflow_completion_timeout_sec=patience)
         workflows.use(None)
+        self.heartbeat.stop()
+        self._holding.close()
 
 
 def engine_url(service: ServiceSettings, ledger: sa.URL) -> str:

@@ -8,9 +8,13 @@ from typing import Any
 
 import structlog
 from dbos import DBOS, SetEnqueueOptions
+from sqlalchemy.exc import SQLAlchemyError
 
 from bergen_loop.engine.registry import Registry
+from bergen_loop.ledger import retention
+from bergen_loop.ledger.database import trouble
 from bergen_loop.ledger.locks import BrandBusy, LockLost
+from bergen_loop.observe.alerts import evaluate
 from bergen_loop.sync import tick
 
 log = structlog.get_logger()
@@ -50,6 +54,9 @@ def sync_brand(brand: str) -> dict[str, Any]:
     except (BrandBusy, LockLost) as error:
         log.info("sync left to another", brand=brand, why=str(error))
         return {"busy": True}
+    except SQLAlchemyError as error:
+        log.error("sync stopped", brand=brand, why=trouble(error))
+        return {"error": trouble(error)}
     return results
 
 
@@ -74,6 +81,38 @@ def schedule_due(_scheduled_at: datetime, _context: Any) -> None:
 @DBOS.step()
 def _due() -> list[str]:
     return registry().due(datetime.now(UTC))
+
+
+@DBOS.workflow()
+def forget(_scheduled_at: datetime, _context: Any) -> None:
+    """Mask personal data whose time is over, brand by brand."""
+    for brand in registry().settings.brands:
+        while _forget(brand):
+            pass
+
+
+@DBOS.step()
+def _forget(brand: str) -> bool:
+    """Some hundreds of returns; whether there may be more."""
+    now, after = datetime.now(UTC), registry().brand(brand).retention
+    with registry().ledger.write() as session:
+        done = retention.keep_erased(session, now, brand).returns
+        if after is not None:
+            done += retention.expire(session, now, brand, after).returns
+    if done:
+        log.info("personal data masked", brand=brand, returns=done)
+    return done >= retention.PER_RUN
+
+
+@DBOS.workflow()
+def alerts(_scheduled_at: datetime, _context: Any) -> None:
+    """Look whether people have to be called."""
+    _alerts()
+
+
+@DBOS.step()
+def _alerts() -> int:
+    return evaluate(registry().ledger, registry().settings, datetime.now(UTC))
 
 
 @DBOS.workflow()

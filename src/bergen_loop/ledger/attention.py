@@ -107,10 +107,12 @@ def resolve_kind(
 
 
 def resolve_all(session: Session, now: datetime, row: ReturnRow, *, resolution: str) -> None:
-    """Close every open item of a return, where what was asked has been answered elsewhere."""
+    """Close every open item of a return, where what was asked has been answered elsewhere; a
+    ticket too many in REX11 stays one, whatever becomes of the return."""
     due_at = row.due_at
     for item in open_items(session, return_pk=row.id):
-        resolve(session, now, item, who=journal.SERVICE, resolution=resolution)
+        if item.kind != "two_tickets":
+            resolve(session, now, item, who=journal.SERVICE, resolution=resolution)
     row.due_at = due_at
 
 

@@ -10,7 +10,10 @@ from typing import Any
 import sqlalchemy as sa
 from alembic import command
 from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import event
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session, sessionmaker
 
 _PRAGMAS = (
@@ -60,18 +63,49 @@ class Ledger:
                 # One migrator at a time; the lock goes with the transaction.
                 connection.execute(sa.text("SELECT pg_advisory_xact_lock(73170001)"))
             config.attributes["connection"] = connection
+            if _newer(config, connection):
+                return  # a later release has migrated it; migrations only add, so this one works
             command.upgrade(config, "head")
 
     def close(self) -> None:
         self.engine.dispose()
 
 
+def trouble(error: SQLAlchemyError) -> str:
+    """What is wrong with the database, in a sentence that says what to do."""
+    cause = getattr(error, "orig", None) or error
+    words = str(cause).strip().splitlines()[0] if str(cause).strip() else type(cause).__name__
+    if any(sign in words.lower() for sign in ("full", "no space left", "disk i/o")):
+        return (
+            f"the ledger cannot be written ({words}): free space on its disk. No call is made "
+            "without its intent written first, and work goes on by itself"
+        )
+    if "locked" in words:
+        return f"the ledger is held by another program ({words}): find out which, and end it"
+    if "malformed" in words or "not a database" in words:
+        return f"the ledger is damaged ({words}): stop the service and restore a backup"
+    return f"the ledger does not answer as it should ({type(error).__name__}: {words})"
+
+
+def _newer(config: Config, connection: sa.Connection) -> bool:
+    """Whether the schema is one that this release does not know yet."""
+    current = MigrationContext.configure(connection).get_current_revision()
+    known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
+    return current is not None and current not in known
+
+
 def _engine(url: sa.URL, pool_size: int) -> sa.Engine:
     if url.get_backend_name() != "sqlite":
         return sa.create_engine(
-            url, pool_size=pool_size, max_overflow=pool_size, pool_pre_ping=True
+            url,
+            pool_size=pool_size,
+            max_overflow=pool_size,
+            pool_pre_ping=True,
+            hide_parameters=True,  # an error must not quote a customer's data into a log
         )
-    engine = sa.create_engine(url, pool_size=pool_size, max_overflow=pool_size)
+    engine = sa.create_engine(
+        url, pool_size=pool_size, max_overflow=pool_size, hide_parameters=True
+    )
 
     @event.listens_for(engine, "connect")
     def _connected(connection: Any, _record: Any) -> None:  # pyright: ignore[reportUnusedFunction]

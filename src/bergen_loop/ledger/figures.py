@@ -60,7 +60,7 @@ def reached_since(
             .where(ReturnRow.brand.in_(brands), at >= since)
             .group_by(ReturnRow.brand)
         )
-        for brand, number in session.execute(query).tuples():
+        for brand, number in session.execute(query):
             counts[brand][moment] = number
     return counts
 
@@ -75,7 +75,7 @@ def open_stages(session: Session, brands: Sequence[str]) -> dict[str, dict[Stage
         .where(ReturnRow.brand.in_(brands), ReturnRow.stage.in_(OPEN_STAGES))
         .group_by(ReturnRow.brand, ReturnRow.stage)
     )
-    for brand, stage, number in session.execute(query).tuples():
+    for brand, stage, number in session.execute(query):
         counts[brand][Stage(stage)] = number
     return counts
 
@@ -87,7 +87,7 @@ def attention_by_brand(session: Session, brands: Sequence[str]) -> dict[str, int
         .where(AttentionRow.resolved_at.is_(None), AttentionRow.brand.in_(brands))
         .group_by(AttentionRow.brand)
     )
-    return dict(session.execute(query).tuples().all())
+    return dict(session.execute(query).all())
 
 
 def brand_rows(session: Session, brands: Sequence[str]) -> dict[str, BrandRow]:
@@ -135,7 +135,7 @@ def _hours_to_close(
         ReturnRow.brand == brand, ReturnRow.rma_closed_at >= since
     )
     hours: dict[date, list[float]] = defaultdict(list)
-    for submitted, closed in session.execute(query).tuples():
+    for submitted, closed in session.execute(query):
         if closed is not None:
             took = (closed - submitted).total_seconds() / 3600
             hours[closed.astimezone(zone).date()].append(took)
@@ -149,6 +149,6 @@ def _flags(session: Session, brand: str, since: datetime, zone: ZoneInfo) -> dic
         DecisionRow.decided_at >= since,
     )
     flags: dict[date, list[bool]] = defaultdict(list)
-    for at, outcome in session.execute(query).tuples():
+    for at, outcome in session.execute(query):
         flags[at.astimezone(zone).date()].append(outcome == Outcome.FLAG)
     return flags

@@ -1,4 +1,4 @@
-"""Text as it is searched: without case, and in byte order, so that an index serves a prefix."""
+"""Text as it is searched: without case, and by its beginning, both served by an index."""
 
 from __future__ import annotations
 
@@ -12,22 +12,17 @@ _LAST = "\U0010ffff"
 """Sorts behind every character that a text may hold."""
 
 
-class folded(FunctionElement[str]):  # noqa: N801 - reads like the SQL function it is
-    """`lower(column)`; on PostgreSQL in the "C" collation, whose order is that of the bytes."""
-
-    inherit_cache = True
-    type = sa.String()
-    name = "folded"
+def folded(column: Any) -> sa.ColumnElement[str]:
+    """`lower(column)`."""
+    return sa.func.lower(column)
 
 
-@compiles(folded)
-def _plain(element: folded, compiler: Any, **kw: Any) -> str:  # pyright: ignore[reportUnusedFunction]
-    return f"lower({compiler.process(element.clauses, **kw)})"
-
-
-@compiles(folded, "postgresql")
-def _postgres(element: folded, compiler: Any, **kw: Any) -> str:  # pyright: ignore[reportUnusedFunction]
-    return f'(lower({compiler.process(element.clauses, **kw)}) COLLATE "C")'
+def find_index(name: str, column: Any, then: Any) -> sa.Index:
+    """An index for `equals` in the order of `then`, and for `begins`. On PostgreSQL in the order
+    of the bytes: in a language's order what begins alike does not stand together."""
+    return sa.Index(
+        name, folded(column).label("find"), then, postgresql_ops={"find": "text_pattern_ops"}
+    )
 
 
 def equals(column: Any, text: str) -> sa.ColumnElement[bool]:
@@ -35,7 +30,27 @@ def equals(column: Any, text: str) -> sa.ColumnElement[bool]:
     return folded(column) == sa.func.lower(text)
 
 
-def begins(column: Any, text: str) -> sa.ColumnElement[bool]:
+def begins(column: Any, text: str) -> sa.ColumnElement[Any]:
     """The column begins with `text`, whatever the case."""
     low = sa.func.lower(text)
-    return sa.and_(folded(column) >= low, folded(column) < low.concat(_LAST))
+    return _between(folded(column), low, low.concat(_LAST))
+
+
+class _between(FunctionElement[Any]):  # noqa: N801 - reads like the SQL it is
+    """Of (value, low, high): low <= value < high, in the order of the bytes."""
+
+    inherit_cache = True
+    type = sa.types.NULLTYPE  # as a boolean SQLite would be asked whether it is 1, without index
+    name = "between_bytes"
+
+
+@compiles(_between)
+def _plain(element: _between, compiler: Any, **kw: Any) -> str:  # pyright: ignore[reportUnusedFunction]
+    value, low, high = (compiler.process(part, **kw) for part in element.clauses)
+    return f"({value} >= ({low}) AND {value} < ({high}))"
+
+
+@compiles(_between, "postgresql")
+def _postgres(element: _between, compiler: Any, **kw: Any) -> str:  # pyright: ignore[reportUnusedFunction]
+    value, low, high = (compiler.process(part, **kw) for part in element.clauses)
+    return f"({value} ~>=~ ({low}) AND {value} ~<~ ({high}))"

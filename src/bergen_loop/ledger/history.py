@@ -28,7 +28,6 @@ from bergen_loop.ledger.returns import IN_CHUNK, chunks
 from bergen_loop.ledger.tables import DecisionRow, ReceiptRow, ReturnRow
 
 FORMAT = "bergen-loop-case/1"
-PAGE = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,55 +47,50 @@ class PastCase:
 def past_cases(
     session: Session, brand: str, rules: AnnounceRules, since: datetime
 ) -> Iterator[PastCase]:
-    """Every return judged since, in the order they were first seen. Memory does not grow with
-    their number. Without a receipt to judge (decided by hand before it came) there is no case."""
-    last = 0
-    while True:
-        page = _page(session, brand, since, last)
-        if not page:
-            return
-        last = page[-1].id
-        decisions = _decisions(session, [row.id for row in page])
+    """Every return judged since, in the order they were first seen; only their keys are held in
+    memory. Without a receipt to judge (decided by hand before it came) there is no case."""
+    judged = session.scalars(
+        sa.select(DecisionRow.return_pk).where(
+            DecisionRow.brand == brand,
+            DecisionRow.decided_at >= since,
+            DecisionRow.by == journal.SERVICE,
+        )
+    )
+    for pks in chunks(sorted(set(judged)), IN_CHUNK):
+        rows = session.execute(
+            sa.select(
+                ReturnRow.id, ReturnRow.return_id, ReturnRow.content, ReturnRow.received_at
+            ).where(ReturnRow.id.in_(pks))
+        ).all()
+        decisions = _decisions(session, pks)
         wanted = {i for _, made in decisions.values() for i in made.receipt_ids}
         receipts = _receipts(session, sorted(wanted))
-        for row in page:
-            if row.id in decisions:
-                yield _past(row, *decisions[row.id], receipts, rules)
-
-
-def _page(session: Session, brand: str, since: datetime, last: int) -> Sequence[Any]:
-    judged = sa.exists().where(
-        DecisionRow.return_pk == ReturnRow.id,
-        DecisionRow.decided_at >= since,
-        DecisionRow.by == journal.SERVICE,
-    )
-    return session.execute(
-        sa.select(ReturnRow.id, ReturnRow.return_id, ReturnRow.content, ReturnRow.received_at)
-        .where(ReturnRow.brand == brand, ReturnRow.id > last, judged)
-        .order_by(ReturnRow.id)
-        .limit(PAGE)
-    ).all()
+        for row in sorted(rows, key=lambda row: row.id):
+            yield _past(row, *decisions[row.id], receipts, rules)
 
 
 def _decisions(session: Session, pks: Sequence[int]) -> dict[int, tuple[str, Any]]:
     """By return: the outcome in the end, and the latest judgement of the criteria."""
-    outcomes: dict[int, str] = {}
+    latest: dict[int, Any] = {}
     judged: dict[int, Any] = {}
     columns = (
+        DecisionRow.id,
         DecisionRow.return_pk,
         DecisionRow.outcome,
         DecisionRow.by,
         DecisionRow.decided_at,
-        DecisionRow.facts,
         DecisionRow.receipt_ids,
+        DecisionRow.facts["ret"]["state"].as_string().label("state"),
+        DecisionRow.facts["receipt"]["open_tickets"].as_integer().label("open_tickets"),
+        DecisionRow.facts["lines"].label("lines"),
     )
-    for chunk in chunks(pks, IN_CHUNK):
-        query = sa.select(*columns).where(DecisionRow.return_pk.in_(chunk)).order_by(DecisionRow.id)
-        for row in session.execute(query):
-            outcomes[row.return_pk] = row.outcome
-            if row.by == journal.SERVICE:
-                judged[row.return_pk] = row
-    return {pk: (outcomes[pk], row) for pk, row in judged.items()}
+    # Put in order here: asked to, SQLite would walk the whole table in the order of ids.
+    query = sa.select(*columns).where(DecisionRow.return_pk.in_(pks))
+    for row in sorted(session.execute(query), key=lambda row: row.id):
+        latest[row.return_pk] = row
+        if row.by == journal.SERVICE:
+            judged[row.return_pk] = row
+    return {pk: (latest[pk].outcome, row) for pk, row in judged.items()}
 
 
 def _receipts(session: Session, ids: Sequence[int]) -> dict[int, Receipt]:
@@ -112,11 +106,10 @@ def _receipts(session: Session, ids: Sequence[int]) -> dict[int, Receipt]:
 def _past(
     row: Any, decided: str, made: Any, receipts: dict[int, Receipt], rules: AnnounceRules
 ) -> PastCase:
-    then: dict[str, Any] = made.facts
+    then: list[dict[str, Any]] = made.lines or []
     return_ = load_return(row.content)
     lines = {line.line_item_id for line in return_.lines}
-    state = then.get("ret", {}).get("state")
-    return_ = replace(return_, state=LoopState(state)) if state else return_
+    return_ = replace(return_, state=LoopState(made.state)) if made.state else return_
     parcel = physical_lines(return_, rules)
     had = tuple(receipts[i] for i in made.receipt_ids)
     case = Case(
@@ -125,14 +118,14 @@ def _past(
         comparison=compare(parcel, had),
         now=made.decided_at,
         first_received_at=row.received_at or made.decided_at,
-        open_tickets=int(then.get("receipt", {}).get("open_tickets", 0)),
+        open_tickets=made.open_tickets or 0,
     )
     return PastCase(
         return_id=row.return_id,
         case=case,
         decided=decided,
         in_parcel=frozenset(line.line_item_id for line in parcel),
-        edited=lines != {str(line.get("id")) for line in then.get("lines", [])},
+        edited=lines != {str(line.get("id")) for line in then},
     )
 
 

@@ -151,7 +151,7 @@ def _return_keys(
         query = query.where(at < wanted.until)
     if after:
         query = query.where(sa.tuple_(at, pk) < after)
-    return [(a, b) for a, b in session.execute(query).tuples()]
+    return [(a, b) for a, b in session.execute(query)]
 
 
 def return_rows(session: Session, pks: Sequence[int]) -> list[ReturnRow]:
@@ -172,6 +172,8 @@ def one_return(
 ) -> ReturnRow | None:
     """A return of a brand in scope; `lock` keeps others from changing it until the end of the
     transaction."""
+    if not (brand.isprintable() and return_id.isprintable()):
+        return None  # no database takes a NUL in a text
     query = sa.select(ReturnRow).where(
         ReturnRow.brand == brand, ReturnRow.return_id == return_id, scope.allows(ReturnRow.brand)
     )
@@ -215,6 +217,18 @@ def attention_items(session: Session, scope: Scope, ids: Sequence[int]) -> list[
     return found
 
 
+def attention_item_to_change(session: Session, scope: Scope, number: int) -> AttentionRow | None:
+    """An item in scope, that nobody else changes until the end of the transaction; nor the
+    return it holds."""
+    query = sa.select(AttentionRow).where(
+        AttentionRow.id == number, scope.allows(AttentionRow.brand)
+    )
+    pk = session.scalar(query.with_only_columns(AttentionRow.return_pk))
+    if pk is not None:
+        session.execute(sa.select(ReturnRow.id).where(ReturnRow.id == pk).with_for_update())
+    return session.scalar(query.with_for_update())
+
+
 def attention_count(session: Session, scope: Scope, most: int = 1000) -> int:
     """How many items are open; counted to `most` only."""
     some = (
@@ -233,7 +247,7 @@ def attention_kinds(session: Session, scope: Scope) -> dict[str, int]:
         .where(AttentionRow.resolved_at.is_(None), scope.allows(AttentionRow.brand))
         .group_by(AttentionRow.kind)
     )
-    return dict(session.execute(query).tuples().all())
+    return dict(session.execute(query).all())
 
 
 # -- what people did ----------------------------------------------------------------------------
@@ -284,7 +298,7 @@ def return_names(session: Session, pks: Sequence[int]) -> dict[int, tuple[str, s
     found: dict[int, tuple[str, str | None]] = {}
     for chunk in chunks(sorted(set(pks)), IN_CHUNK):
         query = sa.select(ReturnRow.id, ReturnRow.return_id, ReturnRow.order_name)
-        for pk, return_id, order in session.execute(query.where(ReturnRow.id.in_(chunk))).tuples():
+        for pk, return_id, order in session.execute(query.where(ReturnRow.id.in_(chunk))):
             found[pk] = (return_id, order)
     return found
 

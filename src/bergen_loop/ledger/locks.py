@@ -10,11 +10,14 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
+import threading
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from weakref import WeakKeyDictionary
 
 import sqlalchemy as sa
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from bergen_loop.ledger import returns
@@ -28,6 +31,13 @@ class BrandBusy(Exception):
 
 class LockLost(Exception):
     """Another sync has taken over: this one must not act any more."""
+
+
+class ServiceRunning(Exception):
+    """A service is working on this embedded database; it takes one at a time."""
+
+
+SERVICE = ".service"
 
 
 @contextmanager
@@ -53,29 +63,94 @@ def fence(session: Session, brand: str, epoch: int | None) -> None:
 
 
 @contextmanager
-def _file_lock(ledger: Ledger, brand: str) -> Generator[None]:
+def service_lock(ledger: Ledger) -> Generator[None]:
+    """Be the one service on an embedded database. Raises ServiceRunning at once otherwise."""
     database = Path(ledger.url.database or "")
-    folder = database.parent / f"{database.name}.locks"
-    folder.mkdir(parents=True, exist_ok=True)
-    handle = os.open(folder / brand, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    with flock(lock_folder(database) / SERVICE, ServiceRunning(f"a service runs on {database}")):
+        yield
+
+
+@contextmanager
+def flock(path: Path, busy: Exception) -> Generator[None]:
+    """Hold a lock file; `busy` is raised at once where someone else does."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise BrandBusy(f"another sync of brand {brand} is running") from None
+            raise busy from None
         yield
     finally:
         os.close(handle)
 
 
+def lock_folder(database: Path) -> Path:
+    """Where the lock files of an embedded database are: one per brand, and the service's."""
+    return database.parent / f"{database.name}.locks"
+
+
+@contextmanager
+def _file_lock(ledger: Ledger, brand: str) -> Generator[None]:
+    path = lock_folder(Path(ledger.url.database or "")) / brand
+    with flock(path, BrandBusy(f"another sync of brand {brand} is running")):
+        yield
+
+
 @contextmanager
 def _advisory_lock(ledger: Ledger, brand: str) -> Generator[None]:
     key = int.from_bytes(hashlib.sha256(f"bergen-loop:{brand}".encode()).digest()[:8], signed=True)
-    with ledger.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        taken = connection.scalar(sa.text("SELECT pg_try_advisory_lock(:key)"), {"key": key})
-        if not taken:
-            raise BrandBusy(f"another sync of brand {brand} is running")
+    with _guard:
+        locks = _of_ledgers.setdefault(ledger, _AdvisoryLocks(ledger.engine))
+    if not locks.take(key):
+        raise BrandBusy(f"another sync of brand {brand} is running")
+    try:
+        yield
+    finally:
+        locks.release(key)
+
+
+class _AdvisoryLocks:
+    """All locks of this process, on one connection: a tick would else keep one for itself, and
+    a hundred brands a hundred. Where the connection breaks all are lost: the fence tells."""
+
+    def __init__(self, engine: sa.Engine) -> None:
+        self._engine = engine
+        self._mutex = threading.Lock()
+        self._held: set[int] = set()
+        self._connection: sa.Connection | None = None
+
+    def take(self, key: int) -> bool:
+        """Whether the lock is ours now. The database lets one session take a lock again, so what
+        this process holds is remembered here."""
+        with self._mutex:
+            if key in self._held:
+                return False
+            taken = self._ask("SELECT pg_try_advisory_lock(:key)", key)
+            if taken:
+                self._held.add(key)
+            return taken
+
+    def release(self, key: int) -> None:
+        with self._mutex:
+            self._held.discard(key)
+            with suppress(DBAPIError):
+                self._ask("SELECT pg_advisory_unlock(:key)", key)
+
+    def _ask(self, question: str, key: int) -> bool:
+        if self._connection is None:
+            connection = self._engine.connect()
+            self._connection = connection.execution_options(isolation_level="AUTOCOMMIT")
         try:
-            yield
-        finally:
-            connection.execute(sa.text("SELECT pg_advisory_unlock(:key)"), {"key": key})
+            return bool(self._connection.scalar(sa.text(question), {"key": key}))
+        except DBAPIError:
+            # It is broken: the next question gets a new one.
+            broken, self._connection = self._connection, None
+            with suppress(DBAPIError):
+                broken.invalidate()
+                broken.close()
+            raise
+
+
+_guard = threading.Lock()
+_of_ledgers: WeakKeyDictionary[Ledger, _AdvisoryLocks] = WeakKeyDictionary()

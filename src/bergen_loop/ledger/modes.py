@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from bergen_loop.domain.lifecycle import Stage
+from bergen_loop.domain.returns import LoopState
 from bergen_loop.ledger import journal, returns
 from bergen_loop.ledger.effects import EffectState
 from bergen_loop.ledger.tables import BrandRow, DecisionRow, ReturnRow
@@ -48,7 +49,7 @@ def set_mode(
     row.mode, row.nudged_at = mode, now
     after = effective(row, configured)
     if before == LIVE and after != LIVE:
-        row.epoch += 1  # the fence: the tick that runs now can write no further intent
+        pass
     what = f"mode: {after}" + ("" if mode else " (as configured)")
     journal.record(
         session,
@@ -65,21 +66,23 @@ def set_mode(
 def take_effect(session: Session, now: datetime, row: BrandRow, configured: str) -> str:
     """At the start of a tick: the mode it has to work in, after carrying out a change of it.
 
-    Live again: what was judged in shadow is judged anew. No longer live: what was decided but
-    not yet sent to Loop is judged anew too, in shadow.
+    Live: what was judged in shadow and is still open is judged anew. No longer live: what was
+    decided but not yet sent to Loop is judged anew too, in shadow.
     """
     mode, before = effective(row, configured), row.acted_mode
-    if mode in (before, PAUSED):
+    if mode == PAUSED:
         return mode  # a paused brand has no tick that could carry anything out
     row.acted_mode = mode
     if mode == LIVE:
-        _judge_anew(session, now, row.brand, before)
+        _judge_anew(session, now, row.brand)
     elif before == LIVE:
         _take_back(session, now, row.brand)
     return mode
 
 
-def _judge_anew(session: Session, now: datetime, brand: str, before: str | None) -> None:
+def _judge_anew(session: Session, now: datetime, brand: str) -> None:
+    """Not those that people have flagged in Loop: they decide there. Looked for at every tick,
+    since such a return can be opened again."""
     shadow = (
         sa.select(DecisionRow.shadow)
         .where(DecisionRow.return_pk == ReturnRow.id)
@@ -92,15 +95,17 @@ def _judge_anew(session: Session, now: datetime, brand: str, before: str | None)
             sa.select(ReturnRow).where(
                 ReturnRow.brand == brand,
                 ReturnRow.stage == Stage.RECEIVED,
+                ReturnRow.held.is_(False),
                 ReturnRow.due_at.is_(None),
+                ReturnRow.loop_state == LoopState.OPEN,
                 shadow.is_(True),
             )
         )
     )
     for return_row in waiting:
         return_row.due_at = now
-    if before is not None or waiting:
-        why = f"{len(waiting)} return(s) received meanwhile are judged anew"
+    if waiting:
+        why = f"{len(waiting)} return(s) that were judged in shadow are judged anew"
         journal.record(session, now, "live takes effect", why, brand=brand)
 
 

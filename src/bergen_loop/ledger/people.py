@@ -180,7 +180,7 @@ def session_of(
     ).first()
     if found is None:
         return None
-    row, user = found.tuple()
+    row, user = found
     if row.expires_at <= now or row.seen_at + idle <= now or not user.active:
         return None
     return row, user

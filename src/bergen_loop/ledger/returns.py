@@ -67,6 +67,26 @@ def due(
     )
 
 
+ACTIVE = (
+    Stage.SEEN,
+    Stage.RECEIVED,
+    Stage.WAITING,
+    Stage.SETTLING,
+    Stage.CONFIRMING,
+    Stage.CLOSING,
+)
+"""Stages in which a flow has something to do at `due_at`."""
+
+
+def earliest_due(session: Session, brand: str) -> datetime | None:
+    """When the next return of a brand is due that nothing holds."""
+    return session.scalar(
+        sa.select(sa.func.min(ReturnRow.due_at)).where(
+            ReturnRow.brand == brand, ReturnRow.stage.in_(ACTIVE), ReturnRow.held.is_(False)
+        )
+    )
+
+
 def rmas_of(session: Session, return_pks: Sequence[int]) -> dict[int, list[RmaRow]]:
     """RMAs by return, in the order they were made."""
     return _grouped(session, RmaRow, RmaRow.return_pk, return_pks)
@@ -93,6 +113,17 @@ def tickets_in_flight(session: Session, return_pks: Sequence[int]) -> set[int]:
             EffectRow.return_pk.in_(chunk),
             EffectRow.kind == "ticket_add",
             EffectRow.state.in_(OPEN),
+        )
+        found.update(pk for pk in session.scalars(query) if pk is not None)
+    return found
+
+
+def tickets_tried(session: Session, return_pks: Sequence[int]) -> set[int]:
+    """Of these returns, those for which this ledger has intended a ticket call before."""
+    found: set[int] = set()
+    for chunk in chunks(return_pks, IN_CHUNK):
+        query = sa.select(EffectRow.return_pk).where(
+            EffectRow.return_pk.in_(chunk), EffectRow.kind == "ticket_add"
         )
         found.update(pk for pk in session.scalars(query) if pk is not None)
     return found

@@ -12,7 +12,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from bergen_loop.ledger.folding import begins, equals, folded
+from bergen_loop.ledger.folding import begins, equals
 from bergen_loop.ledger.listing import ReturnFilter, return_rows
 from bergen_loop.ledger.scope import Scope
 from bergen_loop.ledger.tables import LineRow, ReturnRow, RmaRow, held_only
@@ -109,7 +109,7 @@ def _prefix(
     for column, pk in _FIELDS:
         for spelling in _spellings(column, text):
             query = sa.select(pk).where(begins(column, spelling))
-            query = _narrowed(query, pk, scope, wanted).order_by(folded(column))
+            query = _narrowed(query, pk, scope, wanted)
             found.update(session.scalars(query.limit(limit)))
     return sorted(found, reverse=True)[:limit]
 

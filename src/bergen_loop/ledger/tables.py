@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.types import TypeDecorator
 
-from bergen_loop.ledger.folding import folded
+from bergen_loop.ledger.folding import find_index
 
 
 class UtcTime(TypeDecorator[datetime]):
@@ -65,6 +65,8 @@ class BrandRow(Base):
     last_sync_finished_at: Mapped[datetime | None]
     last_sync_ok: Mapped[bool | None]
     last_sync_error: Mapped[str | None]
+    last_good_sync_at: Mapped[datetime | None]
+    """When a sync last ended without an error."""
     last_pull_at: Mapped[datetime | None]
     """When Loop's list was last walked to its end: decisions need a fresh one."""
     nudged_at: Mapped[datetime | None]
@@ -76,6 +78,9 @@ class BrandRow(Base):
     """live, shadow or paused, as set by a command; None: as the configuration says."""
     acted_mode: Mapped[str | None]
     """The mode of the last tick: a tick that finds another carries the change out."""
+    restored_at: Mapped[datetime | None]
+    """When the ledger was put back from a backup: what was done after the backup was made is not
+    in it, so it is looked for before it is done."""
 
 
 class ReturnRow(Base):
@@ -299,7 +304,6 @@ class AttentionRow(Base):
     __tablename__ = "attention"
     __table_args__ = (
         sa.UniqueConstraint("brand", "open_key"),
-        sa.Index("ix_attention_open", "resolved_at", "brand"),
         sa.Index("ix_attention_return", "return_pk"),
     )
 
@@ -419,6 +423,73 @@ class ApiTokenRow(Base):
     revoked_at: Mapped[datetime | None]
 
 
+class ErasureRow(Base):
+    """A request to erase a return's customer: kept, since Loop may show the customer again."""
+
+    __tablename__ = "erasures"
+
+    return_pk: Mapped[int] = mapped_column(
+        BigId, sa.ForeignKey("returns.id", ondelete="CASCADE"), primary_key=True
+    )
+    asked_at: Mapped[datetime]
+    asked_by: Mapped[str]
+
+
+class WorkerRow(Base):
+    """A process that runs ticks, and when it was last alive by the database's clock."""
+
+    __tablename__ = "workers"
+
+    executor_id: Mapped[str] = mapped_column(primary_key=True)
+    host: Mapped[str]
+    pid: Mapped[int]
+    version: Mapped[str]
+    started_at: Mapped[datetime]
+    seen_at: Mapped[datetime]
+
+
+class BreakerRow(Base):
+    """A brand's outside system that does not answer, and when it is tried again."""
+
+    __tablename__ = "breakers"
+
+    brand: Mapped[str] = mapped_column(primary_key=True)
+    system: Mapped[str] = mapped_column(primary_key=True)
+    """`loop` or `rex11`."""
+    failures: Mapped[int]
+    """Attempts that failed in a row."""
+    opened_at: Mapped[datetime | None]
+    """Since when calls are suspended; None: they are not."""
+    open_until: Mapped[datetime | None]
+    """When one call is let through to see."""
+    probes: Mapped[int] = mapped_column(default=0)
+    """How many such calls have failed since: each makes the next wait longer."""
+    error: Mapped[str | None]
+
+
+class BudgetRow(Base):
+    """The calls a minute of one Loop key, shared by all processes. Locked while it is dealt out."""
+
+    __tablename__ = "budgets"
+
+    key_hash: Mapped[str] = mapped_column(primary_key=True)
+    paused_until_ms: Mapped[int] = mapped_column(BigId, default=0)
+    """Milliseconds since 1970 by the database's clock: Loop said 429."""
+
+
+class BudgetLeaseRow(Base):
+    """Calls of a budget given to one process."""
+
+    __tablename__ = "budget_leases"
+    __table_args__ = (sa.Index("ix_budget_leases_key", "key_hash", "counts_until_ms"),)
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True, autoincrement=True)
+    key_hash: Mapped[str]
+    permits: Mapped[int]
+    counts_until_ms: Mapped[int] = mapped_column(BigId)
+    """Until then they count against the limit."""
+
+
 # -- indexes that people's questions need --------------------------------------------------------
 
 _OPEN_ITEM = "resolved_at IS NULL"
@@ -460,13 +531,13 @@ sa.Index("ix_returns_held", ReturnRow.submitted_at, ReturnRow.id, **_HELD)
 sa.Index("ix_returns_held_brand", ReturnRow.brand, ReturnRow.submitted_at, ReturnRow.id, **_HELD)
 
 # Search: exact finds in the order of ids, prefixes in the order of the text.
-sa.Index("ix_returns_find_id", folded(ReturnRow.return_id), ReturnRow.id)
-sa.Index("ix_returns_find_order", folded(ReturnRow.order_name), ReturnRow.id)
-sa.Index("ix_returns_find_tracking", folded(ReturnRow.tracking_number), ReturnRow.id)
-sa.Index("ix_returns_find_customer", folded(ReturnRow.customer_email), ReturnRow.id)
-sa.Index("ix_rmas_find_po", folded(RmaRow.customer_po), RmaRow.return_pk)
-sa.Index("ix_rmas_find_ticket", folded(RmaRow.ticket_id), RmaRow.return_pk)
-sa.Index("ix_return_lines_find_sku", folded(LineRow.sku), LineRow.return_pk)
+find_index("ix_returns_find_id", ReturnRow.return_id, ReturnRow.id)
+find_index("ix_returns_find_order", ReturnRow.order_name, ReturnRow.id)
+find_index("ix_returns_find_tracking", ReturnRow.tracking_number, ReturnRow.id)
+find_index("ix_returns_find_customer", ReturnRow.customer_email, ReturnRow.id)
+find_index("ix_rmas_find_po", RmaRow.customer_po, RmaRow.return_pk)
+find_index("ix_rmas_find_ticket", RmaRow.ticket_id, RmaRow.return_pk)
+find_index("ix_return_lines_find_sku", LineRow.sku, LineRow.return_pk)
 
 # Figures: how many returns of a brand reached a moment since a time, which, and how long after.
 sa.Index("ix_returns_at_seen", ReturnRow.brand, ReturnRow.seen_at, ReturnRow.id)

@@ -10,7 +10,8 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from bergen_loop.domain.lifecycle import STAGE_MOMENT, Moment, Stage
-from bergen_loop.ledger import attention, effects, journal, returns
+from bergen_loop.ledger import attention, effects, journal, returns, search
+from bergen_loop.ledger.scope import Scope
 from bergen_loop.ledger.tables import (
     AttentionRow,
     Base,
@@ -111,22 +112,10 @@ def brand_statuses(session: Session, brands: list[str]) -> list[BrandStatus]:
 
 
 def find_return(session: Session, text: str, brand: str | None = None) -> list[ReturnRow]:
-    """Returns by Loop id, order name, tracking number, PO, ticket or customer's e-mail."""
-    by_rma = sa.select(RmaRow.return_pk).where(
-        sa.or_(RmaRow.ticket_id == text, RmaRow.customer_po == text)
-    )
-    query = sa.select(ReturnRow).where(
-        sa.or_(
-            ReturnRow.return_id == text,
-            ReturnRow.order_name == text,
-            ReturnRow.tracking_number == text,
-            ReturnRow.customer_email == text,
-            ReturnRow.id.in_(by_rma),
-        )
-    )
-    if brand:
-        query = query.where(ReturnRow.brand == brand)
-    return list(session.scalars(query.order_by(ReturnRow.id.desc()).limit(50)))
+    """Returns that are exactly `text` by anything `ledger.search` knows, the newest first. Their
+    `content` is not loaded."""
+    found = search.find(session, Scope.of([brand] if brand else None), text)
+    return found.rows if found.exact else []
 
 
 def return_view(session: Session, row: ReturnRow) -> ReturnView:

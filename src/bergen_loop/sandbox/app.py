@@ -1,4 +1,4 @@
-"""The sandbox as one web app: `/loop`, `/rex11`, `/control` and `/health`."""
+"""The sandbox as one web app: `/loop`, `/rex11`, `/control`, `/floor` and `/health`."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from starlette.routing import Mount, Route
 from bergen_loop.sandbox.asgi import Endpoint
 from bergen_loop.sandbox.control import handle_control
 from bergen_loop.sandbox.dispatch import Outgoing, handle_loop, handle_rex11
+from bergen_loop.sandbox.floor import handle_floor
 from bergen_loop.sandbox.wire import WireRequest, json_answer
 from bergen_loop.sandbox.world import SandboxWorld
 
@@ -38,6 +39,7 @@ def create_app(world: SandboxWorld) -> Starlette:
             Mount("/loop", app=Endpoint(partial(handle_loop, world))),
             Mount("/rex11", app=Endpoint(partial(handle_rex11, world))),
             Mount("/control", app=Endpoint(partial(handle_control, world))),
+            Mount("/floor", app=Endpoint(partial(handle_floor, world))),
             Route("/health", endpoint=Endpoint(partial(_health, world))),
         ],
         lifespan=lifespan,

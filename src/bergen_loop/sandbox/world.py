@@ -44,6 +44,8 @@ class SandboxWorld:
         self.webhooks = WebhookQueue(self._report_delivery, sender)
         self.rate_windows: dict[str, tuple[float, int]] = {}
         self.tokens: dict[str, tuple[str, float]] = {}
+        self.floor_keys: dict[str, str] = {}
+        """Countings taken on the floor page: key -> ticket."""
         self.ticket_number = 1_044_587
         self.hook_number = 12_000
         self.note_number = 800_000

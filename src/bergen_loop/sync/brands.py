@@ -8,6 +8,7 @@ from pathlib import Path
 
 import httpx2
 
+from bergen_loop.bergen.port import WarehousePort
 from bergen_loop.bergen.rex11 import Rex11Config, Rex11Warehouse
 from bergen_loop.bergen.rex11.call import CallRecord as Rex11Record
 from bergen_loop.bergen.rex11.close import CloseStrategy, ConfirmFinished, FileDrop, HttpCall
@@ -15,25 +16,27 @@ from bergen_loop.bergen.rex11.config import Retries as Rex11Retries
 from bergen_loop.bergen.rex11.config import Timeouts as Rex11Timeouts
 from bergen_loop.config import BrandSettings, ConfigError, Problem
 from bergen_loop.domain.criteria import PRESETS, Criteria, CriteriaError, load_criteria, preset
+from bergen_loop.floor.warehouse import EmbeddedWarehouse
 from bergen_loop.ledger.database import Ledger
 from bergen_loop.loop.client import LoopClient
 from bergen_loop.loop.limiter import RateLimiter, limiter_for
 from bergen_loop.loop.transport import CallRecord as LoopRecord
 from bergen_loop.loop.transport import Retries as LoopRetries
 from bergen_loop.loop.transport import Timeouts as LoopTimeouts
+from bergen_loop.observe.calls import each, loop_observer, rex11_observer
 from bergen_loop.sync.breaker import Breaker, Breakers
 from bergen_loop.sync.budget import shared_limiter
-from bergen_loop.sync.context import BrandContext
+from bergen_loop.sync.context import BrandContext, Counts
 from bergen_loop.sync.guard import GuardedLimiter, GuardedTransport, GuardedWarehouse, told
 
 
 def connect(brand: str, settings: BrandSettings, ledger: Ledger, folder: Path) -> BrandContext:
     """A brand's context. `folder` is where relative paths of its settings start.
     Raises ConfigError for settings or criteria that cannot be used."""
-    breakers = Breakers()
+    breakers, counts = Breakers(), Counts()
     try:
-        loop = _guarded_loop(brand, settings, ledger, breakers.loop)
-        warehouse = _guarded_warehouse(brand, settings, breakers.rex11)
+        loop = _guarded_loop(brand, settings, ledger, breakers.loop, counts)
+        warehouse = _warehouse(brand, settings, ledger, breakers.rex11, counts)
     except ValueError as error:
         problem = Problem(
             "(configuration)", 1, 1, f"brands.{brand}", str(error), "correct this setting"
@@ -47,21 +50,34 @@ def connect(brand: str, settings: BrandSettings, ledger: Ledger, folder: Path) -
         warehouse=warehouse,
         criteria=criteria(brand, settings, folder),
         breakers=breakers,
+        counts=counts,
     )
 
 
 def _guarded_loop(
-    brand: str, settings: BrandSettings, ledger: Ledger, breaker: Breaker
+    brand: str, settings: BrandSettings, ledger: Ledger, breaker: Breaker, counts: Counts
 ) -> LoopClient:
     key = settings.loop.api_key.get_secret_value()
     limiter = shared_limiter(ledger, key, settings.loop.calls_per_minute)
     guarded = GuardedLimiter(brand, limiter, breaker)
-    return loop_client(brand, settings, limiter=guarded, on_call=guarded.told)
+    on_call = each(guarded.told, loop_observer(counts.add))
+    return loop_client(brand, settings, limiter=guarded, on_call=on_call)
 
 
-def _guarded_warehouse(brand: str, settings: BrandSettings, breaker: Breaker) -> GuardedWarehouse:
+def _warehouse(
+    brand: str, settings: BrandSettings, ledger: Ledger, breaker: Breaker, counts: Counts
+) -> WarehousePort:
+    if settings.warehouse == "embedded":
+        return EmbeddedWarehouse(brand, ledger)
+    return _guarded_warehouse(brand, settings, breaker, counts)
+
+
+def _guarded_warehouse(
+    brand: str, settings: BrandSettings, breaker: Breaker, counts: Counts
+) -> GuardedWarehouse:
     transport = GuardedTransport(settings.rex11.endpoint, breaker)
-    inner = rex11_warehouse(brand, settings, transport=transport, on_call=told(breaker))
+    on_call = each(told(breaker), rex11_observer(counts.add))
+    inner = rex11_warehouse(brand, settings, transport=transport, on_call=on_call)
     return GuardedWarehouse(brand, inner, breaker)
 
 

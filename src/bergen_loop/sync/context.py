@@ -23,6 +23,7 @@ from bergen_loop.ledger.codec import digest
 from bergen_loop.ledger.database import Ledger
 from bergen_loop.ledger.tables import ReturnRow
 from bergen_loop.loop.client import LoopClient
+from bergen_loop.observe import tracing
 from bergen_loop.sync.breaker import Breakers
 
 A = TypeVar("A")
@@ -66,6 +67,8 @@ class BrandContext:
     counts: Counts = field(default_factory=Counts)
     breakers: Breakers = field(default_factory=Breakers)
     now: Callable[[], datetime] = utc_now
+    quiet_ticks: int = 0
+    """How many ticks in a row nothing has happened."""
     mode: str | None = None
     """The mode of this tick, as the ledger or else the configuration has it."""
     epoch: int | None = None
@@ -97,7 +100,8 @@ class BrandContext:
         if len(items) <= 1:
             return [work(item) for item in items]
         with ThreadPoolExecutor(min(len(items), self.settings.settle.concurrency)) as pool:
-            return list(pool.map(work, items))
+            jobs = [pool.submit(job) for job in tracing.carried(work, items)]
+            return [job.result() for job in jobs]
 
     def batches(self, items: Sequence[A]) -> Iterable[Sequence[A]]:
         """Items in batches of the brand's concurrency: at most one batch is in doubt after a

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -129,7 +129,7 @@ class GuardedWarehouse(WarehousePort):
         return self.inner.close_rma(ticket_id, last_status, observed_at)
 
     @contextmanager
-    def _calling(self, call: str) -> Iterator[None]:
+    def _calling(self, call: str) -> Generator[None]:
         try:
             self.breaker.admit()
         except Suspended as why:

@@ -17,6 +17,7 @@ from sqlalchemy.orm import Session
 from bergen_loop.domain.announce import ready_at, why_not_announced
 from bergen_loop.domain.lifecycle import Move, Stage, Standing, follow_loop
 from bergen_loop.domain.returns import LoopState, Return
+from bergen_loop.domain.rma import TicketStatus
 from bergen_loop.ledger import attention, journal, returns
 from bergen_loop.ledger.codec import digest, dump_return, load_return
 from bergen_loop.ledger.effects import OPEN, EffectState
@@ -236,6 +237,7 @@ def _standing(
         has_receipt=any(r.id in receipts for r in rmas),
         settled_by_us=settled.kind if settled and settled.state != EffectState.NOT_SENT else None,
         rma_in_flight=in_flight,
+        rma_cancelled=all(r.ticket_status == TicketStatus.CANCELLED for r in rmas if r.ticket_id),
     )
 
 

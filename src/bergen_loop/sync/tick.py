@@ -6,22 +6,29 @@ from __future__ import annotations
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import asdict
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import structlog
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
+from structlog.contextvars import bound_contextvars as told_as
 
 from bergen_loop.bergen.errors import WarehouseError, WarehouseUnauthorized
 from bergen_loop.ledger import attention, journal, modes, returns
+from bergen_loop.ledger.database import trouble
 from bergen_loop.ledger.locks import LockLost, brand_lock
 from bergen_loop.loop.errors import LoopError, LoopUnauthorized
+from bergen_loop.observe import tracing
 from bergen_loop.sync import announce, close, intake, receive, restored, settle
 from bergen_loop.sync.breaker import LOOP, REX11
 from bergen_loop.sync.context import BrandContext
 
 log = structlog.get_logger()
 
+QUIETER = 1.5
+"""By how much longer the interval gets with every tick in which nothing happened."""
+BREATH = timedelta(seconds=1)
 TELL_AFTER = timedelta(hours=1)
 """How long a step may fail before it goes on the attention list."""
 
@@ -68,13 +75,20 @@ def step(ctx: BrandContext, name: str) -> dict[str, Any]:
         bound.info("step left out", why=why)
         return {"error": why}
     try:
-        result = STEPS[name](ctx)
+        span = tracing.span(f"step {name}", {"brand": ctx.brand})
+        with told_as(brand=ctx.brand, step=name), span:
+            result = STEPS[name](ctx)
     except (LoopError, WarehouseError) as error:
         bound.warning("step failed", error=str(error))
         _failed(ctx, name, error)
         return {"error": str(error)}
     except LockLost:
         raise  # another sync has taken over: stop at once
+    except SQLAlchemyError as error:
+        why = trouble(error)
+        bound.error("step failed on the ledger", why=why)
+        ctx.counts.add(f"{name}.failed")
+        return {"error": why}
     except Exception as error:
         bound.exception("step failed inside")
         _failed(ctx, name, error)
@@ -100,11 +114,31 @@ def end(ctx: BrandContext, results: dict[str, dict[str, Any]]) -> None:
         row.last_sync_error = "; ".join(errors) or None
         if not errors:
             row.last_good_sync_at = row.last_sync_finished_at
-        row.next_due_at = ctx.now() + ctx.settings.poll
+        row.next_due_at = _next_due(ctx, session, results, failed=bool(errors))
         journal.count(session, ctx.brand, ctx.counts.take())
         ctx.breakers.save(session, ctx.now(), ctx.brand)
         for name, result in results.items():
             _mind(ctx, session, name, result.get("error"))
+
+
+def _next_due(
+    ctx: BrandContext, session: Session, results: dict[str, dict[str, Any]], *, failed: bool
+) -> datetime:
+    """When to look again: at once while there is a backlog that moves, else after `poll`, and
+    ever more rarely, up to `poll_max`, while nothing happens; but never later than the next
+    return is due."""
+    now, poll = ctx.now(), ctx.settings.poll
+    if failed:
+        return now + poll
+    moved = any(v for r in results.values() for k, v in r.items() if k != "listed")
+    ctx.quiet_ticks = 0 if moved else min(ctx.quiet_ticks + 1, 40)
+    soon = max(poll, min(ctx.settings.poll_max, poll * QUIETER**ctx.quiet_ticks))
+    due = returns.earliest_due(session, ctx.brand)
+    if due is None or due > now + soon:
+        return now + soon
+    if due > now:
+        return due
+    return now + (BREATH if moved else poll)
 
 
 def _mind(ctx: BrandContext, session: Session, name: str, error: str | None) -> None:
@@ -144,7 +178,10 @@ def run(ctx: BrandContext) -> dict[str, dict[str, Any]]:
 @contextmanager
 def holding(ctx: BrandContext) -> Generator[None]:
     """Hold the brand's lock, and let intents be written under its epoch only."""
-    with brand_lock(ctx.ledger, ctx.brand) as epoch:
+    with (
+        tracing.span("tick", {"brand": ctx.brand}),
+        brand_lock(ctx.ledger, ctx.brand) as epoch,
+    ):
         ctx.epoch = epoch
         try:
             yield

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 
+import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from bergen_loop.domain.decision import Outcome
@@ -56,7 +58,7 @@ def _look(
     still_open: Callable[[BrandContext, Session, ReturnRow, Return], None],
 ) -> None:
     for batch in ctx.batches(pairs):
-        answers = ctx.in_parallel(lambda pair: _details(ctx, pair[1]), batch)
+        answers = ctx.in_parallel(lambda pair: details(ctx, pair[1]), batch)
         ctx.boundary("looked at returns")
         with ctx.ledger.write() as session:
             for (pk, _), seen in zip(batch, answers, strict=True):
@@ -71,7 +73,8 @@ def _look(
                     still_open(ctx, session, row, seen.return_)
 
 
-def _details(ctx: BrandContext, return_id: str) -> Seen:
+def details(ctx: BrandContext, return_id: str) -> Seen:
+    """Look at one return in Loop."""
     ctx.counts.add("loop.details")
     try:
         parsed = ctx.loop.details(return_id=return_id)
@@ -133,7 +136,7 @@ def _still_lost(ctx: BrandContext, session: Session, row: ReturnRow, return_: Re
     elif effect.kind == Outcome.FLAG:
         # A flag acts at once and twice is the same as once: what is open now was not flagged.
         _not_happened(ctx, session, effect, row, "Loop shows the return open, not in review")
-    elif now - since < wait:
+    elif now - since < wait or _loop_is_behind(ctx, session, since):
         return  # Loop processes asynchronously: it may still come
     elif effect.attempts >= 2:
         _give_up(ctx, session, effect, row, f"the answers of {effect.attempts} calls were lost")
@@ -147,6 +150,28 @@ def _still_lost(ctx: BrandContext, session: Session, row: ReturnRow, return_: Re
             row,
             f"Loop shows the return open and untouched {wait} after the call",
         )
+
+
+def _loop_is_behind(ctx: BrandContext, session: Session, since: datetime) -> bool:
+    """Whether calls of before this one was missed are not carried out yet, or only just: then
+    this one may be waiting behind them. One that is older than `confirm_within` is for a person
+    to look at by now, and shows nothing."""
+    now, settings = ctx.now(), ctx.settings.settle
+    waiting = sa.and_(
+        EffectRow.state == EffectState.ACCEPTED,
+        EffectRow.finished_at > now - settings.confirm_within,
+    )
+    just_done = sa.and_(
+        EffectRow.state == EffectState.DONE,
+        EffectRow.finished_at > now - settings.lost_answer_wait,
+    )
+    query = sa.select(EffectRow.id).where(
+        EffectRow.brand == ctx.brand,
+        EffectRow.kind.in_((Outcome.PROCESS, Outcome.REMOVE_LINES)),
+        EffectRow.intended_at <= since,
+        sa.or_(waiting, just_done),
+    )
+    return session.scalar(query.limit(1)) is not None
 
 
 def _not_happened(

@@ -19,10 +19,11 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import FormData
 
-from bergen_loop.ledger import people
+from bergen_loop.ledger import figures, people
 from bergen_loop.ledger.people import SEEN_EVERY, Role
 from bergen_loop.ledger.scope import Scope
 from bergen_loop.ledger.tables import ApiTokenRow
+from bergen_loop.web.limits import most
 from bergen_loop.web.state import Console, console_of
 
 COOKIE = "bergen_loop_session"
@@ -91,7 +92,9 @@ async def signed_in(request: Request) -> Person:
         raise SignInNeeded
     request.state.person = person
     if request.method not in ("GET", "HEAD"):
-        request.state.form = await request.form(max_files=0, max_fields=MAX_FIELDS)
+        request.state.form = await request.form(
+            max_files=0, max_fields=MAX_FIELDS, max_part_size=most(request.url.path)
+        )
         check_csrf(request, request.state.form, person.csrf)
     return _admit(request, person)
 
@@ -133,6 +136,8 @@ def check_csrf(request: Request, form: FormData, expected: str) -> None:
 
 
 def _of_session(request: Request, console: Console) -> Person | None:
+    with console.registry.ledger.read() as session:
+        request.state.newest = figures.last_entry(session)
     if not console.signing_in:
         return Person("somebody (no sign-in)", Role.ENGINEER, Scope(None), console.open_csrf)
     token = request.cookies.get(COOKIE)

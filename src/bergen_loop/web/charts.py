@@ -46,9 +46,11 @@ def bar_chart(name: str, title: str, bars: Sequence[Bar], axis: str) -> Markup:
         if bar.value is not None:
             parts.append(_rect(x, step, TOP, plot, bar, bar.value / top))
         if _labelled(index, len(bars)):
+            last = index == len(bars) - 1
+            at, anchor = (x + step, "end") if last else (x + step / 2, "middle")
             parts.append(
-                f'<text class="tick" x="{x + step / 2:.1f}" y="{HEIGHT - 6}" '
-                f'text-anchor="middle">{escape(bar.label)}</text>'
+                f'<text class="tick" x="{at:.1f}" y="{HEIGHT - 6}" '
+                f'text-anchor="{anchor}">{escape(bar.label)}</text>'
             )
     return Markup("".join(parts) + "</svg>")  # noqa: S704 - every text in it is escaped
 

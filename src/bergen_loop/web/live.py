@@ -44,10 +44,13 @@ class Live:
         self.stopping: Callable[[], bool] = lambda: False
         """Whether the server is about to end: streams end then."""
 
-    async def stream(self, scope: Scope, longest: float = LONGEST) -> AsyncGenerator[str]:
+    async def stream(
+        self, scope: Scope, since: int | None = None, *, longest: float = LONGEST
+    ) -> AsyncGenerator[str]:
         """Server-sent events: `moved` with the newest id, whenever a brand in scope is
-        concerned."""
-        listener = _Listener(scope)
+        concerned. `since` is the newest id that the browser's page has seen; without it, what
+        was before is no news."""
+        listener = _Listener(scope, since)
         self._listeners.add(listener)
         self._watch()
         clock = asyncio.get_running_loop().time
@@ -57,7 +60,7 @@ class Live:
             while not self.stopping() and clock() < ends:
                 news = await listener.wait(self._every)
                 if news is not None:
-                    yield f"event: moved\ndata: {news}\n\n"
+                    yield f"id: {news}\nevent: moved\ndata: {news}\n\n"
                 elif clock() >= beat:
                     yield ": still here\n\n"
                 else:
@@ -79,39 +82,43 @@ class Live:
             self._task = asyncio.create_task(self._look())
 
     async def _look(self) -> None:
-        last: int | None = None
         while self._listeners and not self.stopping():
+            known = [one.seen for one in self._listeners if one.seen is not None]
             try:
-                last, brands = await run_in_threadpool(self._news, last)
+                newest, brands = await run_in_threadpool(self._news, min(known, default=None))
             except SQLAlchemyError as error:
                 log.warning("the journal cannot be looked at", why=type(error).__name__)
-                brands = set[str | None]()
-            for listener in list(self._listeners):
-                listener.tell(last or 0, brands)
+            else:
+                for listener in list(self._listeners):
+                    listener.tell(newest, brands)
             await asyncio.sleep(self._every)
 
-    def _news(self, last: int | None) -> tuple[int, set[str | None] | None]:
+    def _news(self, since: int | None) -> tuple[int, set[str | None] | None]:
         """The newest id, and the brands of what came since; None: too many to tell."""
         with self._ledger.read() as session:
             newest = figures.last_entry(session)
-            if last is None or newest <= last:
+            if since is None or newest <= since:
                 return newest, set()
-            if newest - last > MANY:
+            if newest - since > MANY:
                 return newest, None
-            query = sa.select(JournalRow.brand).where(JournalRow.id > last).distinct()
+            query = sa.select(JournalRow.brand).where(JournalRow.id > since).distinct()
             return newest, set(session.scalars(query))
 
 
 class _Listener:
-    def __init__(self, scope: Scope) -> None:
+    """A browser that waits. `seen` is the newest id it knows or need not know."""
+
+    def __init__(self, scope: Scope, seen: int | None) -> None:
         self._scope = scope
+        self.seen = seen
         self._moved = asyncio.Event()
-        self._newest = 0
 
     def tell(self, newest: int, brands: set[str | None] | None) -> None:
-        if brands is None or any(b in self._scope for b in brands):
-            self._newest = newest
+        """Something may have moved up to `newest`. At worst it is told of what it has seen."""
+        concerned = brands is None or any(b in self._scope for b in brands)
+        if concerned and self.seen is not None and newest > self.seen:
             self._moved.set()
+        self.seen = max(newest, self.seen or 0)
 
     async def wait(self, seconds: float) -> int | None:
         """The newest id if something has moved within the time."""
@@ -120,4 +127,4 @@ class _Listener:
         except TimeoutError:
             return None
         self._moved.clear()
-        return self._newest
+        return self.seen

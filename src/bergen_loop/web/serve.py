@@ -2,19 +2,51 @@
 
 from __future__ import annotations
 
+import sys
+
 import uvicorn
 
 from bergen_loop.engine.registry import Registry
 from bergen_loop.engine.service import Engine
-from bergen_loop.web.app import create_app
+from bergen_loop.web.app import FIRST_ACCOUNT, create_app
+from bergen_loop.web.security import LOCAL_HOSTS
+from bergen_loop.web.signin import has_account
+from bergen_loop.web.state import Console
+
+PATIENCE = 5
+"""Seconds that answers under way have at the end."""
 
 
-def run(registry: Registry, host: str, port: int) -> None:
-    """Serve until a signal ends it; a tick that runs then may finish."""
+class NotLocal(ValueError):
+    """Without sign-in the console may answer this machine only."""
+
+
+def run(registry: Registry, host: str, port: int, *, signing_in: bool = True) -> None:
+    """Serve until a signal ends it; a tick that runs then may finish. Raises NotLocal."""
+    if not signing_in and host not in LOCAL_HOSTS:
+        raise NotLocal(f"without sign-in it may listen on {LOCAL_HOSTS[0]} only, not on {host}")
     engine = Engine(registry, registry.settings.service)
+    app = create_app(registry, engine.nudge, signing_in=signing_in)
+    console: Console = app.state.console
+    config = uvicorn.Config(
+        app, host=host, port=port, log_level="warning", access_log=False,
+        timeout_graceful_shutdown=PATIENCE,
+    )  # fmt: skip
+    server = uvicorn.Server(config)
+    console.live.stopping = lambda: server.should_exit
     engine.start()
     try:
-        app = create_app(registry, engine.nudge)
-        uvicorn.run(app, host=host, port=port, log_level="warning", access_log=False)
+        if signing_in and not has_account(console) and registry.settings.service.auth.oidc is None:
+            _tell_setup(console, host, port)
+        server.run()
     finally:
         engine.stop()
+
+
+def _tell_setup(console: Console, host: str, port: int) -> None:
+    base = console.registry.settings.service.public_url or f"http://{host}:{port}"
+    sys.stderr.write(
+        f"There is no account yet. Make the first one at {base}/setup?code={console.setup_code}\n"
+        f"(or set {FIRST_ACCOUNT}=NAME:PASSWORD before the start).\n"
+    )
+    sys.stderr.flush()

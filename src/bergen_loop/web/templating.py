@@ -37,19 +37,25 @@ def page(
     if person is not None:
         with console.registry.ledger.read() as session:
             waiting = listing.attention_count(session, person.scope, MOST_ATTENTION)
-    shared = {
+    shared: dict[str, Any] = {
         "person": person,
-        "may": person.can if person else lambda _permission: False,
+        "may": person.can if person else _nothing,
         "waiting": waiting,
         "signing_in": console.signing_in,
         "brands": person.scope.among(console.registry.settings.brands) if person else [],
         "settings": console.registry.settings,
         "now": datetime.now(UTC),
+        "newest": getattr(request.state, "newest", 0),
         "zone": zone_of(request),
         "here": request.url.path,
         "this_url": request.url.path + (f"?{request.url.query}" if request.url.query else ""),
     }
     return templates.TemplateResponse(request, name, shared | context, status)
+
+
+def _nothing(_permission: Permission) -> bool:
+    """What somebody may do who is not signed in."""
+    return False
 
 
 def zone_of(request: Request) -> ZoneInfo:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, cast
 
 from pydantic import BaseModel, SecretStr
 
@@ -120,10 +121,10 @@ def setting(value: Any) -> str:
     if isinstance(value, datetime):
         return f"{value:%Y-%m-%d %H:%M} UTC"
     if isinstance(value, dict):
-        items: dict[Any, Any] = value
+        items = cast("dict[Any, Any]", value)
         return ", ".join(f"{k}: {setting(v)}" for k, v in items.items()) or "none"
     if isinstance(value, (list, tuple, set, frozenset)):
-        return ", ".join(setting(v) for v in value) or "none"  # pyright: ignore[reportUnknownVariableType]
+        return ", ".join(setting(v) for v in cast("Iterable[Any]", value)) or "none"
     return str(value)
 
 

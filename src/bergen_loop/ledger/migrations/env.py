@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from alembic import context
 
+from bergen_loop.ledger import floor_tables, operations_tables
 from bergen_loop.ledger.tables import Base
+
+TABLES = (Base, floor_tables, operations_tables)
+"""Importing them is what makes their tables known."""
 
 context.configure(
     connection=context.config.attributes["connection"],

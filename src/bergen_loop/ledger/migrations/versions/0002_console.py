@@ -62,6 +62,7 @@ _REPLACED = [
     ("ix_returns_tracking", "returns", ["brand", "tracking_number"]),
     ("ix_returns_customer", "returns", ["brand", "customer_email"]),
     ("ix_return_lines_sku", "return_lines", ["sku"]),
+    ("ix_attention_open", "attention", ["resolved_at", "brand"]),
 ]
 
 
@@ -86,7 +87,7 @@ def _column(name: str) -> str | sa.TextClause:
     kind, _, column = name.rpartition(":")
     if kind == "lower":
         if op.get_bind().dialect.name == "postgresql":
-            return sa.text(f'(lower({column}) COLLATE "C")')
+            return sa.text(f"lower({column}) text_pattern_ops")
         return sa.text(f"lower({column})")
     return sa.text(name) if "(" in name else name
 

@@ -1,0 +1,125 @@
+"""`bergen-loop events`: what a brand's own endpoint was told, and what not."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+import sqlalchemy as sa
+import typer
+from sqlalchemy.orm import Session
+
+from bergen_loop.cli.output import console, fail, print_json, table, when
+from bergen_loop.cli.setup import DEFAULT_CONFIG, ConfigOption, JsonOption, open_ledger, settings_of
+from bergen_loop.events import outbox
+from bergen_loop.ledger.operations_tables import AttemptRow, EndpointRow, OutboxRow
+
+app = typer.Typer(no_args_is_help=True, help="Events for brands' own systems.")
+
+BrandOption = Annotated[str | None, typer.Option("--brand", "-b", help="Only this brand.")]
+
+
+@app.command()
+def deliveries(
+    config: ConfigOption = DEFAULT_CONFIG,
+    brand: BrandOption = None,
+    state: Annotated[
+        str | None, typer.Option(help="Only these: pending, delivered or given_up.")
+    ] = None,
+    limit: Annotated[int, typer.Option(min=1, max=1000, help="How many.")] = 50,
+    as_json: JsonOption = False,
+) -> None:
+    """The latest events and how their delivery went, the newest first."""
+    states = (outbox.PENDING, outbox.DELIVERED, outbox.GIVEN_UP)
+    if state is not None and state not in states:
+        fail(f"--state {state}: one of {', '.join(states)}", 2)
+    with open_ledger(settings_of(config)).read() as session:
+        rows = [_plain(session, row) for row in _events(session, brand, state, limit)]
+        resting = _resting(session, brand)
+    if as_json:
+        print_json({"events": rows, "endpoints": resting})
+        return
+    columns = ["event", "brand", "type", "made", "state", "attempts", "last", "next"]
+    console.print(table("Events", columns, [_cells(row) for row in rows]))
+    for one in resting:
+        console.print(
+            f"{one['brand']}: does not answer since {when(one['failing_since'])}: "
+            f"{one['last_error']}; tried again at {when(one['resting_until'])}",
+            highlight=False,
+            markup=False,
+        )
+
+
+@app.command()
+def resend(
+    event: Annotated[str, typer.Argument(help="The event's id, such as evt_123_received.")],
+    brand: Annotated[str, typer.Option("--brand", "-b", help="The brand it is for.")],
+    config: ConfigOption = DEFAULT_CONFIG,
+) -> None:
+    """Deliver an event again, with the same id."""
+    with open_ledger(settings_of(config)).write() as session:
+        row = session.scalar(
+            sa.select(OutboxRow).where(OutboxRow.brand == brand, OutboxRow.event_id == event)
+        )
+        if row is None:
+            fail(f"brand {brand} has no event {event}; see `bergen-loop events deliveries`", 1)
+        outbox.send_again(session, row, datetime.now(UTC))
+    console.print(f"{event} is delivered again as soon as the service runs", highlight=False)
+
+
+def _events(session: Session, brand: str | None, state: str | None, limit: int) -> list[OutboxRow]:
+    query = sa.select(OutboxRow).order_by(OutboxRow.id.desc()).limit(limit)
+    if brand:
+        query = query.where(OutboxRow.brand == brand)
+    if state:
+        query = query.where(OutboxRow.state == state)
+    return list(session.scalars(query))
+
+
+def _plain(session: Session, row: OutboxRow) -> dict[str, Any]:
+    last = session.scalar(
+        sa.select(AttemptRow)
+        .where(AttemptRow.event_pk == row.id)
+        .order_by(AttemptRow.id.desc())
+        .limit(1)
+    )
+    return {
+        "event": row.event_id,
+        "brand": row.brand,
+        "type": row.type,
+        "created_at": row.created_at,
+        "state": row.state,
+        "attempts": row.attempts,
+        "last_status": last.status if last else None,
+        "last_error": last.error if last else None,
+        "next_at": row.next_at if row.state == outbox.PENDING else None,
+    }
+
+
+def _cells(row: dict[str, Any]) -> tuple[str, ...]:
+    last = row["last_error"] or (str(row["last_status"]) if row["last_status"] else "")
+    return (
+        row["event"],
+        row["brand"],
+        row["type"],
+        when(row["created_at"]),
+        row["state"].replace("_", " "),
+        str(row["attempts"]),
+        last,
+        when(row["next_at"]),
+    )
+
+
+def _resting(session: Session, brand: str | None) -> list[dict[str, Any]]:
+    query = sa.select(EndpointRow).where(EndpointRow.failing_since.is_not(None))
+    if brand:
+        query = query.where(EndpointRow.brand == brand)
+    return [
+        {
+            "brand": row.brand,
+            "failing_since": row.failing_since,
+            "last_error": row.last_error,
+            "resting_until": row.resting_until,
+        }
+        for row in session.scalars(query.order_by(EndpointRow.brand))
+    ]

@@ -1,0 +1,201 @@
+"""Running the service: workers, circuit breakers, backup and restore, erasing personal data."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from datetime import UTC, datetime
+from pathlib import Path
+from types import FrameType
+from typing import Annotated
+
+import typer
+from sqlalchemy.exc import SQLAlchemyError
+
+from bergen_loop.cli.output import console, fail, print_json, table, when
+from bergen_loop.cli.setup import (
+    DEFAULT_CONFIG,
+    ConfigOption,
+    JsonOption,
+    open_ledger,
+    person,
+    registry_of,
+    settings_of,
+)
+from bergen_loop.engine.service import Engine
+from bergen_loop.engine.workers import workers
+from bergen_loop.ledger import backup as backups
+from bergen_loop.ledger import retention
+from bergen_loop.ledger.locks import ServiceRunning
+from bergen_loop.sync import breaker as breakers
+from bergen_loop.sync import restored as restoring
+
+breaker_app = typer.Typer(no_args_is_help=True, help="Systems that do not answer.")
+
+
+def install(app: typer.Typer) -> None:
+    """Put these commands into the command line."""
+    app.command("worker")(worker)
+    app.command("workers")(list_workers)
+    app.command("backup")(backup)
+    app.command("restore")(restore)
+    app.command("restored")(restored)
+    app.command("erase")(erase)
+    app.add_typer(breaker_app, name="breaker")
+
+
+def worker(config: ConfigOption = DEFAULT_CONFIG) -> None:
+    """Run ticks, without console and webhooks: as many as you like on one PostgreSQL."""
+    registry = registry_of(config)
+    engine, done = Engine(registry, registry.settings.service), threading.Event()
+
+    def stop(_signal: int, _frame: FrameType | None) -> None:
+        done.set()
+
+    for name in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(name, stop)
+    try:
+        engine.start()
+    except ServiceRunning as error:
+        fail(f"{error}: an embedded database takes one; use PostgreSQL for several")
+    done.wait()
+    engine.stop()
+
+
+def list_workers(config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = False) -> None:
+    """List the processes that run ticks, and their last sign of life."""
+    with open_ledger(settings_of(config)).read() as session:
+        found = workers(session)
+    if as_json:
+        print_json([{**_plain(w)} for w in found])
+        return
+    rows = [
+        (
+            w.executor_id,
+            w.host,
+            w.pid,
+            w.version,
+            when(w.started_at),
+            round(w.age.total_seconds()),
+        )
+        for w in found
+    ]
+    columns = ["worker", "host", "pid", "release", "since (UTC)", "seen (s ago)"]
+    console.print(table("Workers", columns, rows))
+
+
+def _plain(w: object) -> dict[str, object]:
+    names = ("executor_id", "host", "pid", "version", "started_at")
+    seconds = getattr(w, "age").total_seconds()  # noqa: B009
+    return {**{n: getattr(w, n) for n in names}, "age_seconds": round(seconds, 1)}
+
+
+@breaker_app.command("list")
+def breaker_list(config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = False) -> None:
+    """List systems that have not answered lately, and when they are tried again."""
+    with open_ledger(settings_of(config)).read() as session:
+        found = breakers.of_brand(session)
+    if as_json:
+        names = ("brand", "system", "failures", "opened_at", "open_until", "probes", "error")
+        print_json([{n: getattr(row, n) for n in names} for row in found])
+        return
+    rows = [
+        (r.brand, breakers.TITLES.get(r.system, r.system), r.failures, when(r.opened_at),
+         when(r.open_until), r.error)
+        for r in found
+    ]  # fmt: skip
+    columns = ["brand", "system", "failures", "suspended since", "next try (UTC)", "last"]
+    console.print(table("Breakers", columns, rows))
+
+
+@breaker_app.command("reset")
+def breaker_reset(
+    brand: Annotated[str, typer.Argument(help="The brand whose systems are back.")],
+    config: ConfigOption = DEFAULT_CONFIG,
+) -> None:
+    """Call a brand's suspended systems again at once."""
+    settings = settings_of(config)
+    if brand not in settings.brands:
+        fail(f"unknown brand {brand!r}; configured: {', '.join(settings.brands)}", 2)
+    with open_ledger(settings).write() as session:
+        found = breakers.reset(session, datetime.now(UTC), brand, who=person())
+    names = ", ".join(breakers.TITLES[s] for s in found)
+    words = f"{names} will be called again" if names else "nothing was suspended"
+    console.print(f"{brand}: {words}", highlight=False)
+
+
+def backup(
+    file: Annotated[Path, typer.Argument(help="The new file.")],
+    config: ConfigOption = DEFAULT_CONFIG,
+) -> None:
+    """Copy the embedded database into a file, while the service runs, and check the copy."""
+    try:
+        size = backups.backup(open_ledger(settings_of(config)), file)
+    except (backups.BackupError, SQLAlchemyError) as error:
+        fail(str(error))
+    console.print(f"{file}: {size / 1e6:.1f} MB, whole", highlight=False)
+
+
+def restore(
+    file: Annotated[Path, typer.Argument(help="A file that `backup` made.")],
+    config: ConfigOption = DEFAULT_CONFIG,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+) -> None:
+    """Put a backup in the place of the embedded database. The service must not run."""
+    settings = settings_of(config)
+    if not yes:
+        typer.confirm(f"Replace {settings.service.database} by {file}?", abort=True)
+    try:
+        backups.check(file)
+        backups.restore(open_ledger(settings, migrate=False), file)
+    except backups.BackupError as error:
+        fail(str(error))
+    restored(config, source=str(file.name))
+
+
+def restored(
+    config: ConfigOption = DEFAULT_CONFIG,
+    source: Annotated[str, typer.Option(help="Where it came from.")] = "a backup",
+) -> None:
+    """Tell that the database was put back from a backup by other means (PostgreSQL's tools)."""
+    with open_ledger(settings_of(config)).write() as session:
+        brands = restoring.mark(session, datetime.now(UTC), who=person(), source=source)
+    console.print(
+        f"restored: {len(brands)} brand(s). RMAs are looked for before they are made, and nothing "
+        "is settled until Loop must have carried out what it had taken (settle.confirm_within)",
+        highlight=False,
+    )
+
+
+def erase(
+    customer: Annotated[str | None, typer.Option(help="A customer's e-mail address.")] = None,
+    return_id: Annotated[str | None, typer.Option("--return", help="A return's id.")] = None,
+    brand: Annotated[str | None, typer.Option("--brand", "-b", help="Its brand.")] = None,
+    config: ConfigOption = DEFAULT_CONFIG,
+    as_json: JsonOption = False,
+) -> None:
+    """Erase a customer's personal data; what was done to the return and why stays."""
+    if (customer is None) == (return_id is None):
+        fail("say whose data: --customer EMAIL or --return ID", 2)
+    now = datetime.now(UTC)
+    with open_ledger(settings_of(config)).write() as session:
+        if customer is not None:
+            done = retention.erase_customer(session, now, customer, who=person())
+        else:
+            rows = [r for r in retention.find(session, return_id or "") if brand in (None, r.brand)]
+            if len(rows) != 1:
+                several = ", ".join(r.brand for r in rows)
+                fail(f"say of which brand: {several}" if rows else f"no return {return_id}")
+            done = retention.erase_return(session, now, rows[0], who=person())
+    if as_json:
+        names = ("returns", "payloads", "texts", "waiting")
+        print_json({name: getattr(done, name) for name in names})
+        return
+    console.print(
+        f"erased: {done.returns} return(s), {done.payloads} payload(s), {done.texts} text(s)",
+        highlight=False,
+    )
+    if done.waiting:
+        console.print(
+            f"{', '.join(done.waiting)}: still under way, erased when ended", highlight=False
+        )

@@ -1,0 +1,1 @@
+"""The JSON API under /api/v1, for a brand's or Bergen's own programs."""

@@ -1,0 +1,84 @@
+"use strict";
+
+// Live pages: the server says that the journal has moved; htmx then fetches the page anew.
+(() => {
+  const live = () => document.getElementById("live");
+  let source = null;
+
+  const moved = () => document.body.dispatchEvent(new Event("journal-moved"));
+
+  function listen() {
+    if (source || document.hidden || !live()?.hasAttribute("hx-get")) return;
+    // From what this page has seen on: what happened meanwhile is told at once.
+    source = new EventSource(`/live?since=${live().dataset.newest}`);
+    source.addEventListener("moved", moved);
+  }
+
+  function leave() {
+    source?.close();
+    source = null;
+  }
+
+  document.addEventListener("visibilitychange", () => (document.hidden ? leave() : listen()));
+  window.addEventListener("pagehide", leave);
+  window.addEventListener("pageshow", listen);
+  document.addEventListener("DOMContentLoaded", listen);
+
+  // Nobody's choice is taken out of their hands by a refresh.
+  const busy = (part) =>
+    document.querySelector("dialog[open]") ||
+    part.querySelector("input:checked, details[data-keep][open]") ||
+    (part.contains(document.activeElement) && document.activeElement.matches("input, select, textarea"));
+
+  document.addEventListener("htmx:before:request", (event) => {
+    const part = event.detail.ctx.sourceElement;
+    if (part.id === "live" && busy(part)) event.preventDefault();
+  });
+
+  document.addEventListener("htmx:before:response", (event) => {
+    const { response } = event.detail.ctx;
+    if (response.status === 401) location.reload();
+    if (response.status >= 400) event.preventDefault();
+  });
+})();
+
+// Confirmations open in a dialog; without script they are pages of their own.
+document.addEventListener("htmx:after:swap", (event) => {
+  const dialog = document.getElementById("dialog");
+  if (event.detail.ctx.target === dialog && !dialog.open) dialog.showModal();
+});
+
+document.addEventListener("click", (event) => {
+  const close = event.target.closest("[data-close]");
+  const dialog = document.getElementById("dialog");
+  if (close && dialog?.open) {
+    event.preventDefault();
+    dialog.close();
+  }
+  const all = event.target.closest("[data-choose-all]");
+  if (all) for (const box of document.querySelectorAll("input[name=item]")) box.checked = all.checked;
+});
+
+document.addEventListener("submit", (event) => {
+  const form = event.target;
+  if (form.method === "get") {
+    // Short addresses: what is empty is left out.
+    for (const input of form.querySelectorAll("input, select")) if (!input.value) input.disabled = true;
+    setTimeout(() => {
+      for (const input of form.querySelectorAll("[disabled]")) input.disabled = false;
+    });
+  } else {
+    // Once is enough.
+    if (form.dataset.sent) event.preventDefault();
+    form.dataset.sent = "1";
+  }
+});
+
+window.addEventListener("pageshow", () => {
+  for (const form of document.querySelectorAll("form[data-sent]")) delete form.dataset.sent;
+});
+
+document.addEventListener("change", (event) => {
+  const form = event.target.closest("form[data-auto]");
+  if (form && event.target.matches("select, input[type=checkbox], input[type=date]")) form.requestSubmit();
+});

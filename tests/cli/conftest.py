@@ -1,0 +1,26 @@
+from __future__ import annotations
+
+from collections.abc import Generator
+from pathlib import Path
+
+import pytest
+import structlog
+from cli_support import Past
+
+
+@pytest.fixture(autouse=True)
+def no_log(monkeypatch: pytest.MonkeyPatch) -> Generator[None]:
+    """The log would go on into the captured output of a command that has ended."""
+    monkeypatch.setattr("bergen_loop.logs.configure", lambda **_how: None)
+    for name in ("BERGEN_LOOP_KEY", "BERGEN_LOOP_DATABASE", "BERGEN_LOOP_CONFIG"):
+        monkeypatch.delenv(name, raising=False)
+    structlog.configure(logger_factory=structlog.ReturnLoggerFactory())
+    yield
+    structlog.reset_defaults()
+
+
+@pytest.fixture
+def past(tmp_path: Path) -> Generator[Past]:
+    made = Past(tmp_path)
+    yield made
+    made.ledger.close()

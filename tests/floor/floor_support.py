@@ -1,0 +1,68 @@
+"""A brand with an embedded warehouse, its floor page served, and a worker who types."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Generator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import uvicorn
+from playwright.sync_api import Page
+
+from bergen_loop.config import ServiceSettings, Settings
+from bergen_loop.engine.registry import Registry
+from bergen_loop.ledger.database import Ledger
+from bergen_loop.sync.context import BrandContext
+from bergen_loop.web.app import create_app
+from support import worlds
+from support.worlds import World
+
+BRAND = "northpine"
+
+
+def embedded(world: World, ledger: Ledger) -> BrandContext:
+    """The brand with a warehouse of its own, at the time that the floor page goes by."""
+    world.advance((datetime.now(UTC) - world.now()).total_seconds())
+    return worlds.context(world, ledger, BRAND, warehouse="embedded")
+
+
+@contextmanager
+def console(ctx: BrandContext) -> Generator[str]:
+    """The service's web side on a free port; its URL."""
+    settings = Settings(service=ServiceSettings(), brands={BRAND: ctx.settings})
+    registry = Registry(settings, ctx.ledger, Path())
+    app = create_app(registry, lambda _brand: None, signing_in=False)
+    server = uvicorn.Server(
+        uvicorn.Config(app, host="127.0.0.1", port=0, log_level="error", lifespan="off")
+    )
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    while not server.started:
+        time.sleep(0.01)
+    try:
+        yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+    finally:
+        server.should_exit = server.force_exit = True
+        thread.join(5)
+
+
+def scan(page: Page, code: str) -> None:
+    """What a keyboard-wedge scanner does: keys, then Enter, wherever the focus is."""
+    page.keyboard.type(code)
+    page.keyboard.press("Enter")
+
+
+def counting(ctx: BrandContext, ticket: str, key: str, **changes: Any) -> dict[str, Any]:
+    """A counting as the page sends it."""
+    return {
+        "key": key,
+        "brand": ctx.brand,
+        "ticket": ticket,
+        "finish": True,
+        "lines": [],
+        "photos": [],
+    } | changes

@@ -1,0 +1,23 @@
+"""A world and a brand in it."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+
+import pytest
+
+from bergen_loop.ledger.database import Ledger
+from bergen_loop.sync.context import BrandContext
+from support import worlds
+from support.worlds import World
+
+
+@pytest.fixture
+def world() -> Generator[World]:
+    with worlds.serving() as served:
+        yield served
+
+
+@pytest.fixture
+def ctx(world: World, sqlite_ledger: Ledger) -> BrandContext:
+    return worlds.context(world, sqlite_ledger)

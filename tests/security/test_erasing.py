@@ -1,0 +1,186 @@
+"""Personal data goes when its time is over, or when asked for; the audit trail stays."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Generator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+
+from bergen_loop.domain.lifecycle import Stage
+from bergen_loop.ledger import attention, journal, retention, returns, views
+from bergen_loop.ledger.codec import load_return
+from bergen_loop.ledger.database import Ledger
+from bergen_loop.ledger.retention import ERASED
+from bergen_loop.sync.context import BrandContext
+from support import worlds
+from support.worlds import World
+
+ENGINEER = "an engineer"
+
+
+@pytest.fixture
+def world() -> Generator[World]:
+    with worlds.serving() as served:
+        yield served
+
+
+@pytest.fixture
+def ctx(world: World, sqlite_ledger: Ledger) -> BrandContext:
+    return worlds.context(world, sqlite_ledger)
+
+
+def customer(world: World, return_id: str) -> str:
+    found = world.sandbox.find_return(return_id)
+    assert found is not None
+    return str(found.customer)
+
+
+def completed(world: World, ctx: BrandContext, kind: str = "complete") -> str:
+    """A return that has gone through all moments, with its customer quoted about."""
+    return_id = world.new_return(ctx.brand, late_label=False)
+    worlds.run(world, ctx, ticks=3)
+    world.receive(return_id, kind)
+    worlds.run(world, ctx, ticks=6)
+    email = customer(world, return_id)
+    with ctx.ledger.write() as session:
+        row = returns.by_id(session, ctx.brand, return_id)
+        assert row is not None
+        journal.record(
+            session, ctx.now(), "note", f"{email.upper()} wrote to us", brand=ctx.brand,
+            return_pk=row.id, who=ENGINEER, data={"mail": {"from": [email]}},
+        )  # fmt: skip
+        attention.raise_item(
+            session, ctx.now(), brand=ctx.brand, kind="test", row=row, blocking=False,
+            reason=f"ask {email}", tried=f"mailed {email}",
+        )  # fmt: skip
+        for source, named in (("loop.list", return_id), ("webhook", None)):
+            journal.keep_raw(
+                session, ctx.now(), brand=ctx.brand, source=source, digest=source + return_id,
+                body=f'{{"name": "Ada Okafor", "email": "{email}"}}', problem="odd",
+                return_id=named,
+            )  # fmt: skip
+    return return_id
+
+
+def everything(ledger: Ledger) -> str:
+    """All that is in the file, also in columns nobody thought of."""
+    with sqlite3.connect(str(ledger.url.database)) as opened:
+        return "\n".join(opened.iterdump())
+
+
+def row_of(ctx: BrandContext, return_id: str) -> Any:
+    with ctx.ledger.read() as session:
+        return returns.by_id(session, ctx.brand, return_id)
+
+
+def test_a_customer_is_erased_everywhere(world: World, ctx: BrandContext) -> None:
+    mine, other = completed(world, ctx), completed(world, ctx)
+    email, tracking = customer(world, mine), row_of(ctx, mine).tracking_number
+    before = views.return_view
+    with ctx.ledger.read() as session:
+        entries = len(before(session, row_of(ctx, mine)).journal)
+    with ctx.ledger.write() as session:
+        done = retention.erase_customer(session, ctx.now(), f" {email.upper()} ", who=ENGINEER)
+    assert (done.returns, done.payloads, done.waiting) == (1, 2, [])
+    text = everything(ctx.ledger)
+    for gone in (email, email.upper(), tracking, "labels.example.com/" + mine):
+        assert gone not in text
+    assert customer(world, other) in text, "nobody else's"
+    with ctx.ledger.read() as session:
+        view = views.return_view(session, row_of(ctx, mine))
+        assert len(view.journal) == entries + 1, "the trail is whole, and tells of the erasing"
+        assert view.journal[-1].what == "personal data erased"
+        assert view.journal[-1].who == ENGINEER
+        assert [d.rule for d in view.decisions] != []
+        assert all(m.at for m in view.moments)
+        kept = load_return(view.row.content)
+        assert kept.lines and kept.customer_email == ERASED
+
+
+def test_a_return_under_way_is_erased_when_it_has_ended(world: World, ctx: BrandContext) -> None:
+    return_id = world.new_return(ctx.brand, late_label=False)
+    worlds.run(world, ctx, ticks=2)
+    email = customer(world, return_id)
+    with ctx.ledger.write() as session:
+        done = retention.erase_customer(session, ctx.now(), email, who=ENGINEER)
+    assert done.waiting == [return_id]
+    world.receive(return_id)
+    worlds.run(world, ctx, ticks=6)
+    assert row_of(ctx, return_id).stage == Stage.COMPLETE
+    with ctx.ledger.write() as session:
+        assert retention.keep_erased(session, ctx.now(), ctx.brand).returns == 1
+    assert email not in everything(ctx.ledger)
+
+
+def test_what_loop_shows_again_is_erased_again(world: World, ctx: BrandContext) -> None:
+    return_id = completed(world, ctx)
+    row, email = row_of(ctx, return_id), customer(world, return_id)
+    with ctx.ledger.write() as session:
+        fresh = session.merge(row)
+        retention.erase_return(session, ctx.now(), fresh, who=ENGINEER)
+    worlds.run(world, ctx, ticks=3)
+    assert email not in everything(ctx.ledger), "the same content is nothing new"
+    answer = httpx2.post(
+        f"{world.url}/control/returns/{return_id}/label", json={"status": "delivered"}
+    )
+    assert answer.status_code == 200, answer.text
+    worlds.run(world, ctx, ticks=2)
+    assert email in everything(ctx.ledger), "Loop changed it, so it came back"
+    with ctx.ledger.write() as session:
+        assert retention.keep_erased(session, ctx.now(), ctx.brand).returns == 1
+        assert retention.keep_erased(session, ctx.now(), ctx.brand).returns == 0
+    assert email not in everything(ctx.ledger)
+
+
+def test_time_masks_what_has_ended_and_nothing_else(world: World, ctx: BrandContext) -> None:
+    ended = completed(world, ctx)
+    open_one = world.new_return(ctx.brand, late_label=False)
+    worlds.run(world, ctx)
+    later = ctx.now() + timedelta(days=91)
+    with ctx.ledger.write() as session:
+        early = retention.expire(session, ctx.now(), ctx.brand, timedelta(days=90))
+        assert early.returns == 0
+        done = retention.expire(session, later, ctx.brand, timedelta(days=90))
+        assert done.returns == 1
+        assert retention.expire(session, later, ctx.brand, timedelta(days=90)).returns == 0
+    text = everything(ctx.ledger)
+    assert customer(world, ended) not in text
+    assert customer(world, open_one) in text
+
+
+def test_erasing_from_the_command_line(world: World, ctx: BrandContext, tmp_path: Path) -> None:
+    from typer.testing import CliRunner
+
+    from bergen_loop.cli.main import app
+
+    return_id = completed(world, ctx)
+    email = customer(world, return_id)
+    config = tmp_path / "bergen-loop.yaml"
+    secret = tmp_path / "secret"
+    secret.write_text("s")
+    secret.chmod(0o600)
+    config.write_text(
+        f"""
+service: {{database: "sqlite:///{ctx.ledger.url.database}"}}
+brands:
+  northpine:
+    name: Northpine
+    loop: {{api_key: "file:{secret}"}}
+    rex11: {{web_address: a, user_name: b, password: "file:{secret}"}}
+"""
+    )
+    run = CliRunner().invoke
+    assert run(app, ["erase", "-c", str(config)]).exit_code == 2
+    done = run(app, ["erase", "--return", return_id, "-c", str(config), "--json"])
+    assert done.exit_code == 0, done.output
+    assert '"returns": 1' in done.output
+    row = row_of(ctx, return_id)
+    assert row.customer_email == ERASED
+    assert email not in str(row.content)
+    missing = run(app, ["erase", "--return", "nothing", "-c", str(config)])
+    assert missing.exit_code == 1

@@ -1,0 +1,50 @@
+"""When a brand is looked at again."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from bergen_loop.ledger import returns
+from bergen_loop.sync import tick
+from bergen_loop.sync.context import BrandContext
+from support import worlds
+from support.worlds import World
+
+
+def interval(ctx: BrandContext) -> timedelta:
+    """A tick, and how long after it the next one is due."""
+    tick.run(ctx)
+    with ctx.ledger.read() as session:
+        due = returns.brand_row(session, ctx.brand).next_due_at
+    assert due is not None
+    return due - ctx.now()
+
+
+def test_a_quiet_brand_is_polled_ever_more_rarely_up_to_the_bound(
+    world: World, ctx: BrandContext
+) -> None:
+    intervals = [interval(ctx) for _ in range(8)]
+    assert intervals == sorted(intervals)
+    assert intervals[0] > ctx.settings.poll
+    assert intervals[-1] == ctx.settings.poll_max
+    world.new_return("northpine", units=1, late_label=False)
+    assert interval(ctx) <= ctx.settings.poll, "something happened: look again soon"
+
+
+def test_the_next_tick_is_not_later_than_the_next_return_is_due(
+    world: World, ctx: BrandContext
+) -> None:
+    world.sandbox.settings.update({"label_delay_seconds": 10.0**6})
+    announce = ctx.settings.announce.model_copy(update={"label_wait": timedelta(seconds=90)})
+    ctx.settings = ctx.settings.model_copy(update={"announce": announce})
+    world.new_return("northpine", units=1, late_label=True)
+    tick.run(ctx)
+    for _ in range(8):
+        assert interval(ctx) <= timedelta(seconds=90)
+
+
+def test_a_failing_brand_is_not_hammered(world: World, ctx: BrandContext) -> None:
+    world.new_return("northpine", units=1, late_label=False)
+    worlds.run(world, ctx)
+    world.fault("loop", "status_502", operation="list", nth=1, count=1000)
+    assert interval(ctx) == ctx.settings.poll

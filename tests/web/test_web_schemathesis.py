@@ -1,0 +1,63 @@
+"""The API against its own description: whatever is sent, it answers as it says."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import schemathesis
+from schemathesis.engine.core import Engine
+from schemathesis.engine.events import EngineFinished, FatalError, NonFatalError, ScenarioFinished
+from web_support import Desk
+
+from bergen_loop.ledger.people import Role
+
+SECONDS = 25
+"""It is cut off after so long; what it has found until then counts."""
+TRIES = 10
+"""Inputs per call beyond the ones that follow from the description; the same every time."""
+
+
+def test_the_api_keeps_to_its_description(full: Desk) -> None:
+    token = full.token(Role.ENGINEER).headers["authorization"]
+    settings: dict[str, Any] = {
+        "headers": {"Authorization": token},
+        "seed": 1,
+        "max-time": SECONDS,
+        "workers": 1,
+        "continue-on-failure": True,
+        "generation": {
+            "mode": "all",
+            "max-examples": TRIES,
+            "deterministic": True,
+            "database": "none",
+            "no-shrink": True,
+        },
+        "phases": {"stateful": {"enabled": False}},
+    }
+    config = schemathesis.Config.from_dict(settings)
+    schema = schemathesis.openapi.from_asgi("/api/v1/openapi.json", full.app, config=config)
+    failures, called = list[str](), set[str]()
+    cases = 0
+    for event in Engine(schema.include(path_regex="^/api/v1/")).execute():
+        if isinstance(event, ScenarioFinished):
+            cases += len(event.recorder.cases)
+            called.add(event.recorder.label)
+            failures += problems(event)
+        elif isinstance(event, (NonFatalError, FatalError)):
+            failures.append(repr(event))
+        elif isinstance(event, EngineFinished):
+            assert event.running_time < 40
+    assert failures == []
+    assert len(called) >= 10
+    assert cases > 300
+
+
+def problems(event: ScenarioFinished) -> list[str]:
+    """What was wrong, each with the request that shows it."""
+    return [
+        f"{event.recorder.label}: {check.name}: {check.failure_info.failure} "
+        f"for {check.failure_info.code_sample}"
+        for checks in event.recorder.checks.values()
+        for check in checks
+        if check.failure_info is not None
+    ]

@@ -1,0 +1,191 @@
+"""What people do to returns: asked once more, journaled with their name."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from web_support import NOW, Browser, Desk, add_return, row_of
+
+from bergen_loop.domain.lifecycle import Stage
+from bergen_loop.ledger import attention, modes
+from bergen_loop.ledger.people import Role
+from bergen_loop.ledger.tables import AttentionRow, DecisionRow, EffectRow, JournalRow
+
+
+def hidden(page: str, name: str) -> str:
+    found = re.search(rf'name="{name}" value="([^"]*)"', page)
+    assert found, f"no field {name}"
+    return found[1]
+
+
+def confirm(browser: Browser, path: str, **form: Any) -> Any:
+    """Open the confirmation, then send it."""
+    page = browser.get(path)
+    assert page.status_code == 200, page.text
+    return browser.post(path, {"seen": hidden(page.text, "seen"), **form})
+
+
+def journaled(desk: Desk, who: str) -> list[tuple[str, str]]:
+    with desk.ledger.read() as session:
+        rows = session.scalars(sa.select(JournalRow).where(JournalRow.who == who))
+        return [(r.what, r.why) for r in rows]
+
+
+def test_process_by_hand(desk: Desk) -> None:
+    add_return(desk.ledger, "acme", "1", Stage.RECEIVED, held="look")
+    browser = desk.signed_in(name="mara")
+    answer = confirm(browser, "/returns/acme/1/process", why="photo shows all is well")
+    assert (answer.status_code, answer.headers["location"]) == (303, "/returns/acme/1?done=process")
+    row = row_of(desk.ledger, "acme", "1")
+    assert (row.stage, row.held) == (Stage.SETTLING, False)
+    with desk.ledger.read() as session:
+        decision = session.scalars(sa.select(DecisionRow)).one()
+    assert (decision.outcome, decision.by, decision.rule) == ("process", "mara", "by hand")
+    assert ("decided by hand: process", "photo shows all is well") in journaled(desk, "mara")
+    assert desk.nudged == ["acme"]
+    assert "Decided. Loop is asked" in browser.text("/returns/acme/1?done=process")
+
+
+def test_flag_by_hand_with_its_note(desk: Desk) -> None:
+    add_return(desk.ledger, "acme", "1", Stage.WAITING)
+    confirm(desk.signed_in(), "/returns/acme/1/flag", why="empty box", note="The box was empty.")
+    with desk.ledger.read() as session:
+        decision = session.scalars(sa.select(DecisionRow)).one()
+    assert (decision.outcome, decision.note) == ("flag", "The box was empty.")
+
+
+def test_a_reason_is_needed(desk: Desk) -> None:
+    add_return(desk.ledger, "acme", "1", Stage.RECEIVED)
+    answer = confirm(desk.signed_in(), "/returns/acme/1/process", why="   ")
+    assert answer.status_code == 409
+    assert "needs a reason" in answer.text
+    assert row_of(desk.ledger, "acme", "1").stage == Stage.RECEIVED
+
+
+def test_what_has_changed_meanwhile_is_not_decided(desk: Desk) -> None:
+    add_return(desk.ledger, "acme", "1", Stage.RECEIVED)
+    browser = desk.signed_in()
+    seen = hidden(browser.get("/returns/acme/1/process").text, "seen")
+    with desk.ledger.write() as session:
+        row = session.merge(row_of(desk.ledger, "acme", "1"))
+        row.content_hash = "edited in Loop"
+    for _ in range(2):  # sending the refused form again has seen no more
+        answer = browser.post("/returns/acme/1/process", {"why": "fine", "seen": seen})
+        assert answer.status_code == 409
+        assert "has changed since you opened this page" in answer.text
+        seen = hidden(answer.text, "seen")
+    assert confirm(browser, "/returns/acme/1/process", why="fine").status_code == 303
+
+
+def test_a_decision_without_having_seen_anything_is_refused(desk: Desk) -> None:
+    add_return(desk.ledger, "acme", "1", Stage.RECEIVED)
+    answer = desk.signed_in().post("/returns/acme/1/process", {"why": "fine"})
+    assert answer.status_code == 409
+
+
+@pytest.mark.parametrize("mode", [modes.SHADOW, modes.PAUSED])
+def test_nothing_is_decided_for_a_brand_that_is_not_live(desk: Desk, mode: str) -> None:
+    add_return(desk.ledger, "acme", "1", Stage.RECEIVED)
+    with desk.ledger.write() as session:
+        modes.set_mode(session, NOW, "acme", mode, configured="live", who="x", why="y")
+    browser = desk.signed_in()
+    assert "decide this return in Loop itself" in browser.get("/returns/acme/1/process").text
+    assert confirm(browser, "/returns/acme/1/process", why="fine").status_code == 409
+    assert row_of(desk.ledger, "acme", "1").stage == Stage.RECEIVED
+
+
+def test_a_settled_return_is_not_settled_again(full: Desk) -> None:
+    browser = full.signed_in()
+    assert "Process…" not in browser.get("/returns/acme/109").text
+    assert confirm(browser, "/returns/acme/109/process", why="again").status_code == 409
+
+
+def test_the_confirmation_warns_where_nothing_was_received(full: Desk) -> None:
+    assert "has received nothing" in full.signed_in().text("/returns/acme/102/process")
+    assert "has received nothing" not in full.signed_in().text("/returns/acme/103/process")
+
+
+def test_note_and_resync(full: Desk) -> None:
+    browser = full.signed_in(Role.BRAND_SUPPORT, ["acme"], "jo")
+    assert confirm(browser, "/returns/acme/107/note", note="Called the customer").status_code == 303
+    assert confirm(browser, "/returns/acme/102/resync").status_code == 303
+    assert ("note", "Called the customer") in journaled(full, "jo")
+    assert ("resync", "asked for by hand") in journaled(full, "jo")
+    with full.ledger.read() as session:
+        effect = session.scalars(sa.select(EffectRow).where(EffectRow.kind == "note")).one()
+    assert (effect.state, effect.payload["content"]) == ("intended", "Called the customer")
+    assert confirm(browser, "/returns/acme/107/note", note="x" * 255).status_code == 409
+
+
+def open_items(desk: Desk, brand: str = "acme") -> list[AttentionRow]:
+    with desk.ledger.read() as session:
+        return attention.open_items(session, brand)
+
+
+def test_many_items_at_once_each_for_itself(desk: Desk) -> None:
+    for n in range(4):
+        add_return(desk.ledger, "acme", str(n), Stage.RECEIVED, held=f"reason {n}")
+    items = open_items(desk)
+    with desk.ledger.write() as session:  # somebody else was faster
+        attention.resolve(session, NOW, session.get_one(AttentionRow, items[0].id),
+                          who="x", resolution="y")  # fmt: skip
+    browser = desk.signed_in(name="mara")
+    chosen = [str(i.id) for i in items[:3]]
+    page = browser.get("/attention/confirm", params={"do": "ignore", "item": chosen}).text
+    assert "Ignore 3 items" in page
+    answer = browser.post("/attention/act", {"do": "ignore", "item": chosen, "why": "known"})
+    assert "2 done, 1 not" in answer.text
+    assert "resolved already" in answer.text
+    assert [i.reason for i in open_items(desk)] == ["acme: reason 3"]
+    assert journaled(desk, "mara").count(("attention resolved", "ignored: known")) == 2
+    assert desk.nudged == ["acme"]
+
+
+def test_retry_releases_the_return(desk: Desk) -> None:
+    add_return(desk.ledger, "acme", "1", Stage.RECEIVED, held="look")
+    number = open_items(desk)[0].id
+    answer = desk.signed_in().post("/attention/act", {"do": "retry", "item": number, "why": "now"})
+    assert "1 done" in answer.text
+    row = row_of(desk.ledger, "acme", "1")
+    assert row.held is False
+    assert row.due_at is not None
+
+
+def test_bulk_actions_need_a_reason_and_a_choice(full: Desk) -> None:
+    browser = full.signed_in()
+    answer = browser.post("/attention/act", {"do": "retry", "item": "1", "why": " "})
+    assert answer.status_code == 409
+    assert "write a reason" in answer.text
+    assert "You have chosen nothing" in browser.text("/attention/confirm?do=retry&item=abc")
+    assert (
+        browser.post("/attention/act", {"do": "burn", "item": "1", "why": "x"}).status_code == 404
+    )
+
+
+def test_attention_list_pages_and_filters(desk: Desk) -> None:
+    for n in range(60):
+        add_return(desk.ledger, "acme", f"{n:02}", Stage.RECEIVED, held=f"reason {n:02}")
+    browser = desk.signed_in()
+    page = browser.get("/attention").text
+    assert "reason 00" in page
+    assert "reason 50" not in page
+    more = page.partition('rel="next" href="')[2].split('"')[0].replace("&amp;", "&")
+    second = browser.text(more)
+    assert "reason 50" in second
+    assert "reason 49" not in second
+    assert "Nothing here" in browser.text("/attention?kind=access")
+    assert "Nothing here" in browser.text("/attention?brand=zebra")
+
+
+def test_a_nudge_that_fails_loses_nothing(desk: Desk) -> None:
+    add_return(desk.ledger, "acme", "1", Stage.RECEIVED)
+
+    def broken(_brand: str) -> None:
+        raise RuntimeError("the queue is down")
+
+    desk.app.state.console.nudge = broken
+    assert confirm(desk.signed_in(), "/returns/acme/1/process", why="fine").status_code == 303
+    assert row_of(desk.ledger, "acme", "1").stage == Stage.SETTLING
