@@ -19,6 +19,16 @@ check: .venv/installed ## style, types, layers
 	$(BIN)/pyright
 	$(BIN)/lint-imports --no-logo
 
+bench: .venv/installed ## measure, and write docs/benchmarks.md
+	scripts/system-deps.sh
+	$(BIN)/python -m bench $(BENCH)
+
+soak: .venv/installed ## a time-boxed search for lost or doubled returns; seeds are printed
+	$(BIN)/python tools/soak --minutes $(or $(MINUTES),10)
+
+audit: .venv/installed ## known weaknesses of what is installed (asks the advisory service)
+	$(BIN)/pip-audit --requirement requirements.lock --no-deps --disable-pip
+
 lock: .venv/installed ## pin what pyproject.toml asks for
 	$(BIN)/pip install -q uv
 	$(BIN)/uv pip compile pyproject.toml --extra dev --universal --upgrade --no-header \

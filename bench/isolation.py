@@ -35,10 +35,10 @@ BAD = {
     "poison": "answers about its tickets are cut off after they took effect",
     "flood": "400 returns at once",
 }
-PER_SECOND = 1.5
+PER_SECOND = 1.0
 """New returns, over all brands that are well."""
 SETTLING_IN = 15.0
-POLL = 20
+POLL = 30
 
 
 def serve_sandbox(port: int, brands: int) -> None:
@@ -157,7 +157,9 @@ brands:
             made[str(answer["returns"][0]["id"])] = (brand, at)
             number += 1
             time.sleep(max(0.0, started + number / PER_SECOND - time.monotonic()))
-        time.sleep(POLL + 10)
+        until = time.monotonic() + 3 * POLL
+        while time.monotonic() < until and {f"LR-{i}" for i in made} - set(self.tickets()):
+            time.sleep(1)
         return made
 
     def tickets(self) -> dict[str, float]:

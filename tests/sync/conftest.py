@@ -6,12 +6,10 @@ from collections.abc import Generator
 
 import pytest
 
-from bergen_loop.domain.lifecycle import Stage
-from bergen_loop.ledger import attention, journal, returns, views
 from bergen_loop.ledger.database import Ledger
-from bergen_loop.ledger.tables import ReturnRow
 from bergen_loop.sync.context import BrandContext
 from support import worlds
+from support.look import Look
 from support.worlds import World
 
 
@@ -24,41 +22,6 @@ def world() -> Generator[World]:
 @pytest.fixture
 def ctx(world: World, sqlite_ledger: Ledger) -> BrandContext:
     return worlds.context(world, sqlite_ledger)
-
-
-class Look:
-    """Looks into a brand's ledger."""
-
-    def __init__(self, ctx: BrandContext) -> None:
-        self._ctx = ctx
-
-    def row(self, return_id: str) -> ReturnRow:
-        with self._ctx.ledger.read() as session:
-            row = returns.by_id(session, self._ctx.brand, return_id)
-            assert row is not None, f"return {return_id} is not in the ledger"
-            return row
-
-    def stage(self, return_id: str) -> Stage:
-        return Stage(self.row(return_id).stage)
-
-    def view(self, return_id: str) -> views.ReturnView:
-        with self._ctx.ledger.read() as session:
-            row = returns.by_id(session, self._ctx.brand, return_id)
-            assert row is not None
-            return views.return_view(session, row)
-
-    def attention(self, return_id: str) -> list[tuple[str, str]]:
-        with self._ctx.ledger.read() as session:
-            row = returns.by_id(session, self._ctx.brand, return_id)
-            assert row is not None
-            items = attention.open_items(session, return_pk=row.id)
-            return [(item.kind, item.reason) for item in items]
-
-    def journal(self, return_id: str) -> list[str]:
-        with self._ctx.ledger.read() as session:
-            row = returns.by_id(session, self._ctx.brand, return_id)
-            assert row is not None
-            return [f"{e.what}: {e.why}" for e in journal.entries(session, row.id)]
 
 
 @pytest.fixture

@@ -7,8 +7,8 @@ from bergen_loop.ledger import attention
 from bergen_loop.sync import actions, tick
 from bergen_loop.sync.context import BrandContext
 from bergen_loop.sync.intake import take_webhooks
-from conftest import Look
 from support import worlds
+from support.look import Look
 from support.worlds import World
 
 MINUTE = 60.0

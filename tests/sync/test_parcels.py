@@ -10,8 +10,8 @@ from bergen_loop.domain.lifecycle import Stage
 from bergen_loop.loop.client import LoopClient
 from bergen_loop.loop.models import AsnRow
 from bergen_loop.sync.context import BrandContext
-from conftest import Look
 from support import worlds
+from support.look import Look
 from support.worlds import World
 
 

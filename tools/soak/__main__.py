@@ -10,116 +10,20 @@ from __future__ import annotations
 import argparse
 import json
 import multiprocessing
-import shutil
 import sys
-import tempfile
 import time
-import traceback
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
 from itertools import count
-from pathlib import Path
 from typing import Any
 
-HARNESS = Path(__file__).resolve().parents[2] / "tests" / "reliability"
-Job = tuple[str, str, int]
-"""Kind, scene (of `everywhere`), and seed or point."""
-
-
-@dataclass(slots=True)
-class Result:
-    """One run. Lists are empty where all is well."""
-
-    job: Job
-    doubled: list[str] = field(default_factory=list[str])
-    lost: list[str] = field(default_factory=list[str])
-    stuck: list[str] = field(default_factory=list[str])
-    unfounded: list[str] = field(default_factory=list[str])
-    needless: list[str] = field(default_factory=list[str])
-    second_calls: list[str] = field(default_factory=list[str])
-    ticks: int = 0
-    kills: int = 0
-    calls: int = 0
-    faults: dict[str, int] = field(default_factory=dict[str, int])
-    seconds: float = 0.0
-
-    @property
-    def failed(self) -> list[str]:
-        return [*self.doubled, *self.lost, *self.stuck, *self.unfounded, *self.needless]
-
-
-def run(job: Job) -> Result:
-    """One job in this process; a crash of the harness itself counts as stuck."""
-    folder = Path(tempfile.mkdtemp(prefix="bergen-loop-soak-", dir=_memory()))
-    started = time.monotonic()
-    try:
-        result = {"random": _random, "everywhere": _everywhere, "process": _process}[job[0]](
-            job, folder
-        )
-    except Exception:
-        result = Result(job, stuck=[traceback.format_exc(limit=-6)])
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-    result.seconds = time.monotonic() - started
-    return result
-
-
-def _memory() -> str | None:
-    """A folder in memory where there is one: it is processes that die here, not machines."""
-    return "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108
-
-
-def _random(job: Job, folder: Path) -> Result:
-    from reliability_driver import Driver
-
-    done = Driver(folder, job[2]).play()
-    return Result(
-        job, **asdict(done.verdict), ticks=done.ticks, kills=done.kills, calls=done.calls,
-        faults=dict(done.faults),
-    )  # fmt: skip
-
-
-def _everywhere(job: Job, folder: Path) -> Result:
-    from reliability_scenes import kill_at
-
-    _, wrong = kill_at(folder, job[1], job[2])
-    return Result(job, stuck=wrong, kills=1)
-
-
-def _process(job: Job, folder: Path) -> Result:
-    from reliability_process import BOUNDARIES, play
-
-    names = [BOUNDARIES[(job[2] + n) % len(BOUNDARIES)] for n in range(3)]
-    site = play(folder, job[2], [f"{name}:{1 + job[2] % 3}" for name in names], kills=4)
-    try:
-        stuck = site.until_rest()
-        return Result(job, doubled=site.doubled(), stuck=stuck, kills=site.kills)
-    finally:
-        site.close()
-
-
-def _everywhere_jobs() -> Iterator[Job]:
-    from reliability_scenes import ENDS, points
-
-    for scene in ENDS:
-        folder = Path(tempfile.mkdtemp(prefix="bergen-loop-soak-", dir=_memory()))
-        passed, _ = points(folder, scene)
-        shutil.rmtree(folder, ignore_errors=True)
-        yield from (("everywhere", scene, n) for n in range(1, len(passed) + 1))
+from soak_runs import Job, Result, everywhere_jobs, prepare, run
 
 
 def _jobs(kind: str, seed: int) -> Iterator[Job]:
     if kind == "everywhere":
-        return _everywhere_jobs()
+        return everywhere_jobs()
     return ((kind, "", n) for n in count(seed))
-
-
-def _prepare() -> None:
-    sys.path.insert(0, str(HARNESS))
-    import structlog
-
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(50))
 
 
 def main() -> int:
@@ -131,12 +35,12 @@ def main() -> int:
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--json", action="store_true")
     given = parser.parse_args()
-    _prepare()
+    prepare()
     until = time.monotonic() + given.minutes * 60
     totals, failures = Counter[str](), list[Result]()
     faults = Counter[str]()
     jobs = _until(until, _jobs(given.kind, given.seed))
-    with multiprocessing.get_context("spawn").Pool(given.workers, _prepare) as pool:
+    with multiprocessing.get_context("spawn").Pool(given.workers, prepare) as pool:
         for result in pool.imap_unordered(run, jobs):
             _count(totals, faults, result)
             if result.failed:

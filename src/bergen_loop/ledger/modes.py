@@ -49,7 +49,7 @@ def set_mode(
     row.mode, row.nudged_at = mode, now
     after = effective(row, configured)
     if before == LIVE and after != LIVE:
-        pass
+        row.epoch += 1  # the fence: the tick that runs now can write no further intent
     what = f"mode: {after}" + ("" if mode else " (as configured)")
     journal.record(
         session,

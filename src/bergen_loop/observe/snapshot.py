@@ -4,7 +4,7 @@ What has ended is never counted again. Returns at work are in a partial index of
 that wait for a parcel or a person are counted within an index, without reading them; everything
 that only grows (moments reached, decisions, calls) is a counter that is kept as it happens. So
 the cost goes with what is open: at 1,000,000 returns of which 50,000 are open one snapshot takes
-some 20 ms on SQLite, and it is made at most every ten seconds, however often it is asked for.
+some 50 ms on SQLite, and it is made at most every ten seconds, however often it is asked for.
 """
 
 from __future__ import annotations

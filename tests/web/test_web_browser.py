@@ -1,0 +1,184 @@
+"""In a real browser: the way people work, at desktop and phone width, and how accessible it is.
+
+Needs Chromium (`apt-get install chromium`, or BERGEN_LOOP_CHROMIUM); without it these fail.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import threading
+import time
+from collections.abc import Generator
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+import uvicorn
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser as Chromium
+from playwright.sync_api import Page, expect, sync_playwright
+from web_support import Desk, add_return, row_of
+
+from bergen_loop.domain.lifecycle import Stage
+from bergen_loop.ledger import journal
+from bergen_loop.ledger.people import Role
+from bergen_loop.web.access import COOKIE
+
+pytestmark = pytest.mark.browser
+
+WIDTHS = {"desktop": (1280, 900), "phone": (390, 844)}
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Generator[Chromium]:
+    path = os.environ.get("BERGEN_LOOP_CHROMIUM") or shutil.which("chromium")
+    assert path, "Chromium is not installed: apt-get install chromium, or set BERGEN_LOOP_CHROMIUM"
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def served(full: Desk) -> Generator[tuple[Desk, str]]:
+    """The console on a socket."""
+    config = uvicorn.Config(full.app, host="127.0.0.1", port=0, log_level="error")
+    server = uvicorn.Server(config)
+    full.app.state.console.live.stopping = lambda: server.should_exit
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    while not server.started:
+        time.sleep(0.01)
+    port = server.servers[0].sockets[0].getsockname()[1]
+    yield full, f"http://127.0.0.1:{port}"
+    server.should_exit = True
+    thread.join(10)
+
+
+@pytest.fixture(params=list(WIDTHS))
+def page(
+    request: pytest.FixtureRequest, chromium: Chromium, served: tuple[Desk, str]
+) -> Generator[Page]:
+    """A page in which an engineer is signed in. A message on its console fails the test."""
+    desk, url = served
+    width, height = WIDTHS[request.param]
+    context = chromium.new_context(viewport={"width": width, "height": height}, base_url=url)
+    person = desk.signed_in(Role.ENGINEER, name="mara")
+    context.add_cookies([{"name": COOKIE, "value": person.http.cookies[COOKIE], "url": url}])
+    opened = context.new_page()
+    said: list[str] = []
+    opened.on("console", lambda m: said.append(m.text) if m.type in ("error", "warning") else None)
+    opened.on("pageerror", lambda e: said.append(str(e)))
+    opened.set_default_timeout(10_000)
+    yield opened
+    context.close()
+    assert said == []
+
+
+def accessible(page: Page) -> None:
+    """No serious finding of axe, and nothing sticks out sideways."""
+    found: list[dict[str, Any]] = Axe().run(page).response["violations"]
+    bad = [
+        (v["id"], v["nodes"][0]["html"]) for v in found if v["impact"] in ("serious", "critical")
+    ]
+    assert bad == [], page.url
+    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth"), page.url
+
+
+def test_a_journey_from_the_list_to_a_decision(page: Page, served: tuple[Desk, str]) -> None:
+    desk, _ = served
+    page.goto("/returns")
+    page.get_by_role("combobox", name="Brand").select_option("acme")
+    page.wait_for_url("**/returns?brand=acme")
+    page.get_by_role("searchbox").fill("acme103")
+    page.get_by_role("searchbox").press("Enter")
+    page.get_by_role("link", name="#ACME103").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Order #ACME103")
+    page.get_by_role("link", name="Process…").click()
+    dialog = page.get_by_role("dialog")
+    expect(dialog.get_by_role("heading")).to_have_text("Process this return by hand")
+    accessible(page)
+    dialog.get_by_role("link", name="Cancel").click()
+    expect(dialog).to_be_hidden()
+    page.get_by_role("link", name="Process…").click()
+    dialog.get_by_label("Reason, for the journal").fill("The photo shows that all is well")
+    dialog.get_by_role("button", name="Process it").click()
+    expect(page.get_by_role("status").first).to_contain_text("Loop is asked")
+    expect(page.get_by_text("The photo shows that all is well").first).to_be_visible()
+    assert row_of(desk.ledger, "acme", "103").stage == Stage.SETTLING
+
+
+def test_many_items_at_once(page: Page) -> None:
+    page.goto("/attention?brand=acme")
+    page.get_by_label("choose all shown").check()
+    page.get_by_role("button", name="Ignore…").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Take off the list")
+    accessible(page)
+    page.get_by_label("Reason, for the journal").fill("All known")
+    page.get_by_role("button", name="Ignore 2 items").click()
+    expect(page.get_by_role("status")).to_have_text("2 done.")
+    accessible(page)
+
+
+def test_pages_follow_what_happens(page: Page, served: tuple[Desk, str]) -> None:
+    desk, _ = served
+    page.goto("/returns?brand=acme")
+    expect(page.get_by_role("link", name="#ACMEnew")).to_have_count(0)
+    add_return(desk.ledger, "acme", "new", at=datetime.now(UTC))
+    expect(page.get_by_role("link", name="#ACMEnew")).to_be_visible(timeout=10_000)
+
+
+def test_a_refresh_does_not_undo_a_choice(page: Page, served: tuple[Desk, str]) -> None:
+    desk, _ = served
+    page.goto("/attention?brand=acme")
+    box = page.get_by_role("checkbox", name="Choose: decide by hand")
+    box.check()
+    with page.expect_response("**/live*"):
+        page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+        page.reload()
+    box.check()
+    with desk.ledger.write() as session:
+        journal.record(session, datetime.now(UTC), "moved", "", brand="acme")
+    page.wait_for_timeout(3500)
+    expect(box).to_be_checked()
+
+
+def test_every_page_is_accessible(page: Page) -> None:
+    for path in (
+        "/", "/?brand=acme", "/returns", "/returns?q=nothing", "/returns?reached=4&brand=acme",
+        "/returns/acme/100", "/returns/acme/103", "/returns/acme/107", "/returns/acme/109",
+        "/returns/acme/103/flag", "/attention", "/brands/acme", "/audit", "/people", "/tokens",
+        "/account",
+    ):  # fmt: skip
+        page.goto(path)
+        accessible(page)
+
+
+def test_pages_outside_are_accessible(chromium: Chromium, served: tuple[Desk, str]) -> None:
+    desk, url = served
+    page = chromium.new_page(base_url=url)
+    page.goto("/setup")
+    expect(page.get_by_role("heading", level=1)).to_have_text("The first account")
+    accessible(page)
+    desk.signed_in(Role.READ_ONLY)  # now there is an account
+    page.goto("/")
+    expect(page.get_by_role("heading", level=1)).to_have_text("Sign in")
+    accessible(page)
+    page.goto("/nothing")
+    page.close()
+
+
+def test_it_works_without_script(chromium: Chromium, served: tuple[Desk, str]) -> None:
+    desk, url = served
+    context = chromium.new_context(java_script_enabled=False, base_url=url)
+    person = desk.signed_in(Role.OPERATOR)
+    context.add_cookies([{"name": COOKIE, "value": person.http.cookies[COOKIE], "url": url}])
+    page = context.new_page()
+    page.goto("/returns/acme/103")
+    page.get_by_role("link", name="Flag…").click()
+    page.get_by_label("Reason, for the journal").fill("Empty box")
+    page.get_by_role("button", name="Flag it").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Order #ACME103")
+    context.close()
+    assert row_of(desk.ledger, "acme", "103").stage == Stage.SETTLING

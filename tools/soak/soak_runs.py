@@ -1,0 +1,107 @@
+"""One run of each kind, as the workers do them."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import tempfile
+import time
+import traceback
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+HARNESS = Path(__file__).resolve().parents[2] / "tests" / "reliability"
+Job = tuple[str, str, int]
+"""Kind, scene (of `everywhere`), and seed or point."""
+
+
+@dataclass(slots=True)
+class Result:
+    """One run. Lists are empty where all is well."""
+
+    job: Job
+    doubled: list[str] = field(default_factory=list[str])
+    lost: list[str] = field(default_factory=list[str])
+    stuck: list[str] = field(default_factory=list[str])
+    unfounded: list[str] = field(default_factory=list[str])
+    needless: list[str] = field(default_factory=list[str])
+    second_calls: list[str] = field(default_factory=list[str])
+    ticks: int = 0
+    kills: int = 0
+    calls: int = 0
+    faults: dict[str, int] = field(default_factory=dict[str, int])
+    seconds: float = 0.0
+
+    @property
+    def failed(self) -> list[str]:
+        return [*self.doubled, *self.lost, *self.stuck, *self.unfounded, *self.needless]
+
+
+def run(job: Job) -> Result:
+    """One job in this process; a crash of the harness itself counts as stuck."""
+    folder = Path(tempfile.mkdtemp(prefix="bergen-loop-soak-", dir=memory()))
+    started = time.monotonic()
+    try:
+        result = {"random": _random, "everywhere": _everywhere, "process": _process}[job[0]](
+            job, folder
+        )
+    except Exception:
+        result = Result(job, stuck=[traceback.format_exc(limit=-6)])
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    result.seconds = time.monotonic() - started
+    return result
+
+
+def memory() -> str | None:
+    """A folder in memory where there is one: it is processes that die here, not machines."""
+    return "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108
+
+
+def _random(job: Job, folder: Path) -> Result:
+    from reliability_driver import Driver
+
+    done = Driver(folder, job[2]).play()
+    return Result(
+        job, **asdict(done.verdict), ticks=done.ticks, kills=done.kills, calls=done.calls,
+        faults=dict(done.faults),
+    )  # fmt: skip
+
+
+def _everywhere(job: Job, folder: Path) -> Result:
+    from reliability_scenes import kill_at
+
+    _, wrong = kill_at(folder, job[1], job[2])
+    return Result(job, stuck=wrong, kills=1)
+
+
+def _process(job: Job, folder: Path) -> Result:
+    from reliability_process import BOUNDARIES, play
+
+    names = [BOUNDARIES[(job[2] + n) % len(BOUNDARIES)] for n in range(3)]
+    site = play(folder, job[2], [f"{name}:{1 + job[2] % 3}" for name in names], kills=4)
+    try:
+        stuck = site.until_rest()
+        return Result(job, doubled=site.doubled(), stuck=stuck, kills=site.kills)
+    finally:
+        site.close()
+
+
+def everywhere_jobs() -> Iterator[Job]:
+    """All points of all scenes."""
+    from reliability_scenes import ENDS, points
+
+    for scene in ENDS:
+        folder = Path(tempfile.mkdtemp(prefix="bergen-loop-soak-", dir=memory()))
+        passed, _ = points(folder, scene)
+        shutil.rmtree(folder, ignore_errors=True)
+        yield from (("everywhere", scene, n) for n in range(1, len(passed) + 1))
+
+
+def prepare() -> None:
+    """Once per process: where the harness is, and no logs."""
+    sys.path.insert(0, str(HARNESS))
+    import structlog
+
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(50))
