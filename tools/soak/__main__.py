@@ -14,7 +14,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
-from itertools import count
+from itertools import count, takewhile
 from typing import Any
 
 from soak_runs import Job, Result, everywhere_jobs, prepare, run
@@ -52,7 +52,7 @@ def main() -> int:
 
 def _until(until: float, jobs: Iterator[Job]) -> Iterator[Job]:
     """Jobs while there is time. The pool asks ahead, so they are given out a few at a time."""
-    return (job for job in _paced(jobs) if time.monotonic() < until)
+    return takewhile(lambda _job: time.monotonic() < until, _paced(jobs))
 
 
 _ahead = multiprocessing.BoundedSemaphore(8)
