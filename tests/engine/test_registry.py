@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from bergen_loop.config import ConfigError, ServiceSettings, Settings
+from bergen_loop.config import ConfigError, ServiceSettings, Settings, load_usable
 from bergen_loop.engine import service
 from bergen_loop.engine.registry import Registry
-from bergen_loop.ledger import returns
+from bergen_loop.ledger import attention, returns
 from bergen_loop.ledger.database import Ledger
 from support import worlds
 
@@ -68,3 +68,34 @@ def test_the_engine_keeps_its_tables_beside_the_ledger() -> None:
     assert embedded == "sqlite:////srv/bergen-engine.db"
     url = "postgresql+psycopg://u:p@db/bergen"
     assert service.engine_url(settings, sa.make_url(url)) == url
+
+
+def test_a_brand_that_cannot_be_used_is_left_out_and_told_of(
+    sqlite_ledger: Ledger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def block(name: str) -> str:
+        return f"""\
+  {name}:
+    name: {name}
+    loop: {{api_key: env:{name.upper()}_KEY}}
+    rex11: {{web_address: a, user_name: b, password: env:{name.upper()}_KEY}}
+"""
+
+    path = tmp_path / "brands.yaml"
+    path.write_text("brands:\n" + block("good") + block("bad"))
+    monkeypatch.setenv("GOOD_KEY", "a-key-of-some-length")
+    settings, broken = load_usable(path)
+    assert list(settings.brands) == ["good"]
+    assert list(broken) == ["bad"]
+    registry = Registry(settings, sqlite_ledger, tmp_path)
+    registry.leave_out_broken(broken)
+    with sqlite_ledger.read() as session:
+        (item,) = attention.open_items(session)
+    assert item.brand == "bad"
+    assert "BAD_KEY is not set" in item.reason
+    monkeypatch.setenv("BAD_KEY", "another-key-of-some-length")
+    settings, broken = load_usable(path)
+    registry = Registry(settings, sqlite_ledger, tmp_path)
+    assert registry.leave_out_broken(broken) == {}
+    with sqlite_ledger.read() as session:
+        assert attention.open_items(session) == []

@@ -19,8 +19,10 @@ NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 
 
 @pytest.fixture
-def config(tmp_path: Path) -> Path:
+def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A brand, one event that was delivered, and one that its endpoint did not take."""
+    # Other tests would find the log where this command's output was.
+    monkeypatch.setattr("bergen_loop.logs.configure", lambda **_how: None)
     path = tmp_path / "c.yaml"
     database = f"sqlite:///{tmp_path}/ledger.db"
     secret = tmp_path / "key"

@@ -359,6 +359,20 @@ def test_a_clock_of_loops_that_goes_back_does_not_hide_a_closing(stages: Stages)
     _well(stage)
 
 
+def test_a_clock_of_loops_that_goes_back_does_not_hide_a_state(stages: Stages) -> None:
+    stage = stages(loop_skew_seconds=240.0)
+    return_ = stage.new_return(units=1)
+    for after in (5.0, 300.0):
+        stage.tick(after=after)
+    stage.control(f"returns/{return_.id}/flag")
+    stage.tick(after=5.0)
+    stage.control("settings", loop_skew_seconds=-240.0)
+    stage.control(f"returns/{return_.id}/expire")
+    stage.tick(after=5.0)
+    assert _row(stage, return_).stage == At.EXPIRED
+    _well(stage)
+
+
 def test_after_our_flag_a_retry_explains_why_it_is_not_possible(stages: Stages) -> None:
     stage = stages()
     return_ = _received(stage, "damaged")
@@ -388,7 +402,7 @@ def test_a_ticket_found_late_has_its_status_read(stages: Stages) -> None:
     _well(stage)
 
 
-@pytest.mark.parametrize("seed", [4, 20, 55, 62, 1115])
+@pytest.mark.parametrize("seed", [4, 20, 55, 62, 1115, 20027])
 def test_seeds_that_once_failed(seed: int, tmp_path: Path) -> None:
     run = Driver(tmp_path, seed).play()
     assert run.verdict.problems == []

@@ -25,6 +25,7 @@ from bergen_loop.cli.setup import (
     JsonOption,
     open_ledger,
     registry_of,
+    service_registry_of,
     settings_of,
 )
 from bergen_loop.config import ConfigError, load_settings
@@ -92,7 +93,7 @@ def serve(
     from bergen_loop.web.app import BadFirstAccount
     from bergen_loop.web.serve import NotLocal, run
 
-    registry = registry_of(config)
+    registry = service_registry_of(config)
     service = registry.settings.service
     try:
         run(registry, host or service.host, port or service.port, signing_in=not no_auth)

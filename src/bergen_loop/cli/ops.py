@@ -19,7 +19,7 @@ from bergen_loop.cli.setup import (
     JsonOption,
     open_ledger,
     person,
-    registry_of,
+    service_registry_of,
     settings_of,
 )
 from bergen_loop.engine.service import Engine
@@ -46,7 +46,7 @@ def install(app: typer.Typer) -> None:
 
 def worker(config: ConfigOption = DEFAULT_CONFIG) -> None:
     """Run ticks, without console and webhooks: as many as you like on one PostgreSQL."""
-    registry = registry_of(config)
+    registry = service_registry_of(config)
     engine, done = Engine(registry, registry.settings.service), threading.Event()
 
     def stop(_signal: int, _frame: FrameType | None) -> None:

@@ -9,8 +9,8 @@ from typing import Annotated
 
 import typer
 
-from bergen_loop.cli.output import fail
-from bergen_loop.config import ConfigError, Settings, load_settings
+from bergen_loop.cli.output import errors, fail
+from bergen_loop.config import ConfigError, Settings, load_settings, load_usable
 from bergen_loop.engine.registry import Registry
 from bergen_loop.ledger.database import Ledger
 
@@ -52,6 +52,19 @@ def registry_of(path: Path) -> Registry:
         registry.connect_all()
     except ConfigError as error:
         fail(f"the configuration cannot be used:\n{error}", 2)
+    return registry
+
+
+def service_registry_of(path: Path) -> Registry:
+    """As `registry_of`, for a service: brands that cannot be used are told of and left out."""
+    try:
+        settings, broken = load_usable(path)
+    except ConfigError as error:
+        fail(f"the configuration cannot be used:\n{error}", 2)
+    registry = Registry(settings, open_ledger(settings), path.resolve().parent)
+    for brand, problems in registry.leave_out_broken(broken).items():
+        for problem in problems:
+            errors.print(f"[bold yellow]brand {brand} is left out:[/]", problem, highlight=False)
     return registry
 
 

@@ -6,7 +6,7 @@ are never written into the file: it names where they are (see `bergen_loop.secre
 
 from bergen_loop.config.errors import ConfigError, Problem
 from bergen_loop.config.models import BrandSettings, ServiceSettings, Settings
-from bergen_loop.config.source import load_service, load_settings, parse_settings
+from bergen_loop.config.source import load_service, load_settings, load_usable, parse_settings
 
 __all__ = [
     "BrandSettings",
@@ -16,5 +16,6 @@ __all__ = [
     "Settings",
     "load_service",
     "load_settings",
+    "load_usable",
     "parse_settings",
 ]

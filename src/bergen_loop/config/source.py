@@ -36,6 +36,28 @@ def parse_settings(text: str, source: str, folder: Path = Path()) -> Settings:
         raise _config_error(source, tree, error) from None
 
 
+def load_usable(path: Path) -> tuple[Settings, dict[str, list[Problem]]]:
+    """The settings without the brands that cannot be used, and what is wrong with those: one
+    brand's mistake must not stop the others (I6). Raises ConfigError for anything else."""
+    try:
+        return load_settings(path), {}
+    except ConfigError as error:
+        broken: dict[str, list[Problem]] = {}
+        for problem in error.problems:
+            names = problem.field.split(".")
+            if names[0] != "brands" or len(names) < 3:
+                raise
+            broken.setdefault(names[1], []).append(problem)
+    tree = _parse_yaml(_read(path), str(path))
+    for brand in broken:
+        del tree["brands"][brand]
+    stores = _stores(tree, path.resolve().parent)
+    try:
+        return Settings.model_validate(_plain(tree), context={"stores": stores}), broken
+    except ValidationError as error:
+        raise _config_error(str(path), tree, error) from None
+
+
 def load_service(path: Path) -> tuple[ServiceSettings, SecretStores]:
     """The service's block alone, and its stores of secrets: for commands that must work before
     the brands' secrets are there. Raises ConfigError."""

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import threading
-from datetime import datetime
+from collections.abc import Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 
 import sqlalchemy as sa
 
-from bergen_loop.config import BrandSettings, Settings
-from bergen_loop.ledger import modes
+from bergen_loop.config import BrandSettings, ConfigError, Problem, Settings
+from bergen_loop.ledger import attention, modes
 from bergen_loop.ledger.database import Ledger
 from bergen_loop.ledger.tables import BrandRow
 from bergen_loop.sync import brands
@@ -42,6 +43,43 @@ class Registry:
                     brand, self.settings.brands[brand], self.ledger, self._folder
                 )
             return self._contexts[brand]
+
+    def leave_out_broken(self, known: Mapping[str, list[Problem]]) -> dict[str, list[Problem]]:
+        """Connect every brand; leave out those that cannot be, and put them on the attention
+        list. `known` are brands that the configuration's check has left out already."""
+        broken = dict(known)
+        for brand in list(self.settings.brands):
+            try:
+                self.context(brand)
+            except ConfigError as error:
+                broken[brand] = error.problems
+        usable = {b: s for b, s in self.settings.brands.items() if b not in broken}
+        self.settings = self.settings.model_copy(update={"brands": usable})
+        self._tell(broken)
+        return broken
+
+    def _tell(self, broken: Mapping[str, list[Problem]]) -> None:
+        now = datetime.now(UTC)
+        with self.ledger.write() as session:
+            for brand, problems in broken.items():
+                words = "; ".join(f"{p.field}: {p.message} ({p.fix})" for p in problems)
+                attention.raise_item(
+                    session,
+                    now,
+                    brand=brand,
+                    kind="configuration",
+                    subject="settings",
+                    reason=f"this brand is left out, its settings cannot be used: {words}",
+                )
+            for brand in self.settings.brands:
+                attention.resolve_kind(
+                    session,
+                    now,
+                    brand=brand,
+                    kind="configuration",
+                    subject="settings",
+                    resolution="its settings can be used",
+                )
 
     def connect_all(self) -> None:
         """Connect every brand now, so that a mistake shows at start. ConfigError."""

@@ -27,7 +27,13 @@ from bergen_loop.observe.calls import each, loop_observer, rex11_observer
 from bergen_loop.sync.breaker import Breaker, Breakers
 from bergen_loop.sync.budget import shared_limiter
 from bergen_loop.sync.context import BrandContext, Counts
-from bergen_loop.sync.guard import GuardedLimiter, GuardedTransport, GuardedWarehouse, told
+from bergen_loop.sync.guard import (
+    GuardedLimiter,
+    GuardedTransport,
+    GuardedWarehouse,
+    connection,
+    told,
+)
 
 
 def connect(brand: str, settings: BrandSettings, ledger: Ledger, folder: Path) -> BrandContext:
@@ -61,7 +67,8 @@ def _guarded_loop(
     limiter = shared_limiter(ledger, key, settings.loop.calls_per_minute)
     guarded = GuardedLimiter(brand, limiter, breaker)
     on_call = each(guarded.told, loop_observer(counts.add))
-    return loop_client(brand, settings, limiter=guarded, on_call=on_call)
+    transport = connection(settings.loop.base_url)
+    return loop_client(brand, settings, limiter=guarded, on_call=on_call, transport=transport)
 
 
 def _warehouse(
@@ -88,6 +95,7 @@ def loop_client(
     *,
     limiter: RateLimiter | None = None,
     on_call: Callable[[LoopRecord], None] | None = None,
+    transport: httpx2.BaseTransport | None = None,
 ) -> LoopClient:
     """The brand's Loop client; by default it shares the limiter of everything in this process
     that uses its key. ValueError, without the key, for one that cannot be a key."""
@@ -99,6 +107,7 @@ def loop_client(
         version=settings.loop.version,
         limiter=limiter or limiter_for(key, settings.loop.calls_per_minute),
         on_call=on_call,
+        transport=transport,
         timeouts=LoopTimeouts(read=settings.loop.timeout.total_seconds()),
         retries=retries,
         time_format=settings.loop.date_format,

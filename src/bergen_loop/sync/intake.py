@@ -56,6 +56,9 @@ class Pulled:
     unreadable: int = 0
     gaps: list[str] = field(default_factory=list[str])
     """Windows that could not be walked to their end, and why."""
+    backwards: list[str] = field(default_factory=list[str])
+    """Returns listed in another state than the ledger's, but with an older time: a page behind
+    the times, or a clock of Loop's that was put back. Looking at the return itself tells."""
 
 
 def pull(ctx: BrandContext) -> Pulled:
@@ -177,6 +180,8 @@ def store(ctx: BrandContext, parsed: Sequence[ParsedReturn], result: Pulled) -> 
             if row is None:
                 row = add(ctx, session, return_, dumped[return_.id], hashes[return_.id])
             else:
+                if _backwards(row, return_):
+                    result.backwards.append(return_.id)
                 update(
                     ctx,
                     session,
@@ -199,6 +204,10 @@ def store(ctx: BrandContext, parsed: Sequence[ParsedReturn], result: Pulled) -> 
             _keep_unreadable(ctx, session, item)
     result.changed += len(changed)
     result.unreadable += len(bad)
+
+
+def _backwards(row: ReturnRow, return_: Return) -> bool:
+    return return_.updated_at < row.loop_updated_at and return_.state != row.loop_state
 
 
 def _standings(session: Session, rows: Sequence[ReturnRow]) -> dict[int, Standing]:

@@ -20,7 +20,7 @@ from bergen_loop.ledger.database import trouble
 from bergen_loop.ledger.locks import LockLost, brand_lock
 from bergen_loop.loop.errors import LoopError, LoopUnauthorized
 from bergen_loop.observe import tracing
-from bergen_loop.sync import announce, close, intake, receive, restored, settle
+from bergen_loop.sync import announce, close, intake, receive, restored, settle, verify
 from bergen_loop.sync.breaker import LOOP, REX11
 from bergen_loop.sync.context import BrandContext
 
@@ -34,7 +34,9 @@ TELL_AFTER = timedelta(hours=1)
 
 
 def _pull(ctx: BrandContext) -> dict[str, Any]:
-    result = asdict(intake.pull(ctx))
+    pulled = intake.pull(ctx)
+    verify.look_at(ctx, pulled.backwards)
+    result = asdict(pulled)
     return result | {"webhooks": intake.take_webhooks(ctx)}
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -50,6 +50,14 @@ def unconfirmed(ctx: BrandContext) -> None:
     with ctx.ledger.read() as session:
         rows = returns.due(session, ctx.brand, [Stage.CONFIRMING], ctx.now(), PER_TICK)
     _look(ctx, [(row.id, row.return_id) for row in rows], _still_unconfirmed)
+
+
+def look_at(ctx: BrandContext, return_ids: Sequence[str]) -> None:
+    """Take in what the details of these returns show; a few at a time."""
+    with ctx.ledger.read() as session:
+        rows = returns.by_ids(session, ctx.brand, list(dict.fromkeys(return_ids))[:PER_TICK])
+    pairs = [(row.id, row.return_id) for row in rows.values()]
+    _look(ctx, pairs, lambda _ctx, _session, _row, _return: None)
 
 
 def _look(

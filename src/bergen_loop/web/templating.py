@@ -15,6 +15,7 @@ from fastapi.templating import Jinja2Templates
 from markupsafe import Markup
 
 from bergen_loop import __version__
+from bergen_loop.config import Settings
 from bergen_loop.domain.lifecycle import Moment, Stage
 from bergen_loop.ledger import listing, views
 from bergen_loop.web import words
@@ -44,6 +45,7 @@ def page(
         "signing_in": console.signing_in,
         "brands": person.scope.among(console.registry.settings.brands) if person else [],
         "settings": console.registry.settings,
+        "floor": person is not None and _counts_here(console.registry.settings, person),
         "now": datetime.now(UTC),
         "newest": getattr(request.state, "newest", 0),
         "zone": zone_of(request),
@@ -51,6 +53,12 @@ def page(
         "this_url": request.url.path + (f"?{request.url.query}" if request.url.query else ""),
     }
     return templates.TemplateResponse(request, name, shared | context, status)
+
+
+def _counts_here(settings: Settings, person: Person) -> bool:
+    """Whether parcels of a brand of theirs are counted on this service's own floor page."""
+    own = (b for b, s in settings.brands.items() if s.warehouse == "embedded")
+    return any(brand in person.scope for brand in own)
 
 
 def _nothing(_permission: Permission) -> bool:

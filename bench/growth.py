@@ -1,0 +1,116 @@
+"""What an idle tick costs with more and more open returns.
+
+python -m bench.growth [--sizes 1000 100000 1000000]
+"""
+
+from __future__ import annotations
+
+import argparse
+import resource
+import time
+from datetime import timedelta
+
+import sqlalchemy as sa
+
+from bench.report import Section, median, section
+from bench.rig import BRAND, Rig, rig
+from bergen_loop.ledger.tables import ReturnRow, RmaRow
+from bergen_loop.sync import tick
+
+RUNS = 7
+CHUNK = 5000
+
+
+def main() -> Section:
+    """Measure, print, and return the section for docs/benchmarks.md."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--sizes", type=int, nargs="+", default=[1000, 100_000, 1_000_000])
+    options, _ = parser.parse_known_args()
+    rows: list[tuple[object, ...]] = []
+    first = 0.0
+    with rig(0) as r:
+        held = 0
+        for size in options.sizes:
+            _fill(r, held, size)
+            held = size
+            calls, seconds = _idle(r)
+            first = first or seconds
+            memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+            rows.append(
+                (f"{size:,}", calls, f"{seconds * 1000:.0f}", f"{seconds / first:.2f}", memory)
+            )
+    return section(
+        "Growth",
+        "python -m bench.growth",
+        [
+            "One idle tick of a brand (embedded ledger) while so many of its returns are open, "
+            f"each with its RMA: calls, median time of {RUNS} ticks, and that time against the "
+            "smallest size. The memory is the process's peak, filling the ledger included."
+        ],
+        ["open returns", "calls", "milliseconds", "ratio", "peak MiB"],
+        rows,
+    )
+
+
+def _fill(r: Rig, held: int, size: int) -> None:
+    now = r.ctx.now()
+    for start in range(held, size, CHUNK):
+        numbers = range(start, min(size, start + CHUNK))
+        with r.ledger.write() as session:
+            session.execute(
+                sa.insert(ReturnRow),
+                [
+                    {
+                        "id": n + 1,
+                        "brand": BRAND,
+                        "return_id": f"9{n:08d}",
+                        "stage": "announced",
+                        "held": False,
+                        "loop_state": "open",
+                        "order_name": f"#{n}",
+                        "customer_email": f"c{n}@example.com",
+                        "tracking_number": f"1Z{n:012d}",
+                        "content": {"id": f"9{n:08d}", "note": "x" * 200},
+                        "content_hash": f"{n:064d}",
+                        "loop_updated_at": now - timedelta(days=20),
+                        "submitted_at": now - timedelta(days=20),
+                        "seen_at": now - timedelta(days=20),
+                        "announced_at": now - timedelta(days=20),
+                    }
+                    for n in numbers
+                ],
+            )
+            session.execute(
+                sa.insert(RmaRow),
+                [
+                    {
+                        "brand": BRAND,
+                        "return_pk": n + 1,
+                        "parcel": 1,
+                        "customer_po": f"LR-9{n:08d}",
+                        "ticket_id": f"WHX{n:08d}",
+                        "warehouse": "BERGEN LOGISTICS NJ",
+                        "items": [],
+                        "tracking_numbers": [],
+                        "to_read": False,
+                        "ticket_status": "Draft",
+                        "created_at": now - timedelta(days=20),
+                    }
+                    for n in numbers
+                ],
+            )
+
+
+def _idle(r: Rig) -> tuple[int, float]:
+    tick.run(r.ctx)
+    before = sum(r.calls().values())
+    times: list[float] = []
+    for _ in range(RUNS):
+        started = time.perf_counter()
+        tick.run(r.ctx)
+        times.append(time.perf_counter() - started)
+    return (sum(r.calls().values()) - before) // RUNS, median(times)
+
+
+if __name__ == "__main__":
+    main()
