@@ -6,7 +6,7 @@ import logging
 import re
 import sys
 from collections.abc import MutableMapping
-from typing import Any
+from typing import Any, TextIO, cast
 
 import structlog
 from structlog.typing import Processor
@@ -23,6 +23,16 @@ def mask(_logger: object, _name: str, event: MutableMapping[str, Any]) -> Mutabl
         elif isinstance(value, str):
             event[key] = _EMAIL.sub("***@***", value)
     return event
+
+
+class _StandardError:
+    """Whatever `sys.stderr` is at the time of each line: tests and tools put others there."""
+
+    def write(self, text: str) -> int:
+        return sys.stderr.write(text)
+
+    def flush(self) -> None:
+        sys.stderr.flush()
 
 
 def configure(*, json: bool, level: str = "INFO") -> None:
@@ -42,6 +52,6 @@ def configure(*, json: bool, level: str = "INFO") -> None:
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level]),
-        logger_factory=structlog.PrintLoggerFactory(file=sys.stderr),
+        logger_factory=structlog.PrintLoggerFactory(file=cast("TextIO", _StandardError())),
         cache_logger_on_first_use=True,
     )

@@ -60,7 +60,8 @@ class Site:
         settings = ("processing_min_seconds=0.2", "processing_max_seconds=1.5",
                     "import_seconds=0.5", "hang_seconds=0.2")  # fmt: skip
         command = [sys.executable, "-m", "bergen_loop.sandbox", "--port", str(port),
-                   "--seed", str(seed), "--returns", str(returns), "--log-level", "critical"]  # fmt: skip
+                   "--seed", str(seed), "--returns", str(returns),
+                   "--log-level", "critical"]  # fmt: skip
         for one in settings:
             command += ["--set", one]
         self.sandbox = subprocess.Popen(command, stdout=subprocess.DEVNULL)
