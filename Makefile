@@ -29,6 +29,10 @@ soak: .venv/installed ## a time-boxed search for lost or doubled returns; seeds 
 audit: .venv/installed ## known weaknesses of what is installed (asks the advisory service)
 	$(BIN)/pip-audit --requirement requirements.lock --no-deps --disable-pip
 
+screenshots: .venv/installed ## docs/images, from the running product
+	scripts/system-deps.sh
+	$(BIN)/python scripts/screenshots.py
+
 lock: .venv/installed ## pin what pyproject.toml asks for
 	$(BIN)/pip install -q uv
 	$(BIN)/uv pip compile pyproject.toml --extra dev --universal --upgrade --no-header \

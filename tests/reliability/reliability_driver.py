@@ -15,10 +15,13 @@ from reliability_fuse import Fuse
 from reliability_judge import Verdict, judge
 from reliability_stage import BRAND, Stage
 
+from bergen_loop.bergen.errors import WarehouseError
 from bergen_loop.ledger import attention
 from bergen_loop.ledger.tables import ReturnRow
+from bergen_loop.loop.errors import LoopError
 from bergen_loop.sandbox.model import LoopReturn
-from bergen_loop.sync import actions, subscriptions
+from bergen_loop.sync import actions, rebuild, reconcile, subscriptions
+from bergen_loop.sync.context import BrandContext
 
 KINDS = ("complete", "short", "damaged", "extra", "wrong", "garbled", "never")
 TRANSPORT = ("timeout_before", "timeout_after", "reset_before", "reset_mid_body", "status_429",
@@ -35,6 +38,8 @@ QUIRKS = {
     "repeat_cursor": ("list",),
     "lost_cursor": ("list",),
 }
+WIDER = 30_000
+"""From this seed on, lives also hold reconciles, and at times a ledger that is lost and rebuilt."""
 WEBHOOK = ("webhook_duplicated", "webhook_out_of_order", "webhook_lost", "webhook_forged")
 
 
@@ -85,6 +90,8 @@ class Driver:
         self.merchant = rng.random() < 0.7
         self.mortal = rng.choice((0.0, 0.2, 0.5))
         self.faulty = rng.choice((0.0, 0.5, 1.0))
+        self.wider = seed >= WIDER
+        self.loses = self.wider and rng.random() < 0.3
 
     def play(self) -> Run:
         stage = self.stage
@@ -117,6 +124,8 @@ class Driver:
             (0.15, self._skew),
             (1.0 * self.people, self._person),
         ]
+        if self.wider:
+            moves += [(0.6, self._reconcile), (0.25 * self.loses, self._lose)]
         move = self.rng.choices([m for _, m in moves], [w for w, _ in moves])[0]
         what = move()
         self.story.append(f"{self.stage.clock.now():%d %H:%M:%S} {move.__name__[1:]} {what or ''}")
@@ -126,6 +135,27 @@ class Driver:
         fuse = Fuse(lambda n, _name: n == at)
         self.stage.tick(fuse, after=self.rng.choice((5, 20, 60, 61, 130, 400, 1000, 3700)))
         return f"killed {fuse.blown!r}" if fuse.blown else str(self.stage.last or "")
+
+    def _reconcile(self) -> str:
+        at = self.rng.randint(1, 120) if self.rng.random() < self.mortal else 0
+        return self._work(reconcile.run, Fuse(lambda n, _name: n == at))
+
+    def _lose(self) -> str:
+        """The ledger is lost; whoever rebuilds it tries until it works."""
+        self.stage.fresh_ledger()
+        said = "never worked"
+        for _ in range(6):
+            at = self.rng.randint(1, 200) if self.rng.random() < self.mortal else 0
+            said = self._work(rebuild.run, Fuse(lambda n, _name, at=at: n == at))
+            if said == "done":
+                break
+        return said
+
+    def _work(self, work: Callable[[BrandContext], object], fuse: Fuse) -> str:
+        try:
+            return "done" if self.stage.act(work, fuse) else f"killed {fuse.blown!r}"
+        except (LoopError, WarehouseError) as error:
+            return str(error)
 
     def _new(self) -> str:
         if self.stage.brand.made >= 14:
@@ -192,6 +222,8 @@ class Driver:
 
     def _state(self) -> str:
         action = self.rng.choice(("cancel", "expire", "reopen", "close", "flag"))
+        if self.loses and action == "reopen":
+            return "-"  # a flag whose note was not written yet is nowhere but in the ledger
         states = ("cancelled", "expired", "review") if action == "reopen" else ("open", "review")
         r = self._any(*states)
         if r is None or r.processing:

@@ -41,7 +41,8 @@ def judge(stage: Stage) -> Verdict:
     """The verdict on a stage at rest."""
     verdict = Verdict()
     _doubles(stage, verdict)
-    _founded(stage, verdict)
+    if not stage.lost_ledgers:  # what was settled before has no receipt in a new ledger
+        _founded(stage, verdict)
     verdict.stuck += stage.bugs
     verdict.stuck += [f"step {name} fails: {error}" for name, error in stage.last.items()]
     with stage.ctx.ledger.read() as session:

@@ -99,6 +99,7 @@ class Stage:
         self.settings = _settings(self.brand, concurrency, url or ROOT, brand_changes or {})
         self.kills = 0
         self.ticks = 0
+        self.lost_ledgers = 0
         self.turn = 0
         """Number of points passed when the scene took its turn."""
         self.last: dict[str, str] = {}
@@ -211,6 +212,7 @@ class Stage:
 
     def fresh_ledger(self) -> None:
         """Lose the ledger."""
+        self.lost_ledgers += 1
         self.close()
         for old in self.folder.glob("ledger.db*"):
             if old.is_dir():

@@ -167,7 +167,11 @@ def questions() -> dict[str, Question]:
         for text in ("4001", "acme.4001@customers.example", "400", "tee"):
             asked[f"search {who} {text}"] = lambda s, a=(scope, text): search.find(s, *a)
         asked[f"search {who} older"] = lambda s, a=scope: search.find(s, a, "400", before=10**6)
-        asked[f"search {who} filtered"] = lambda s, a=scope: search.find(s, a, "tee", FILTERS[6])
+        for n, wanted in enumerate(FILTERS):
+            for text in ("4001", "acme-tee-s", "400", "acme-tee"):
+                asked[f"search {who} {text} filtered {n}"] = lambda s, a=(scope, text, wanted): (
+                    search.find(s, *a)
+                )
         for kind in (None, "access"):
             asked[f"attention {who} {kind}"] = lambda s, a=(scope, kind): listing.attention(
                 s, a[0], kind=a[1], after=5
@@ -250,6 +254,8 @@ def plan_problem(ledger: Ledger, plan: str, label: str) -> str:
         scanned = [t for t in scanned if t in Base.metadata.tables and t not in SMALL]
         if scanned:
             return f"reads {scanned} through"
+        if label.startswith("search") and "_find_" not in plan and not found_rows(plan):
+            return "searches by another index than the one for it"
         # What IN finds by primary key is small and may be sorted.
         by_key = "USING INTEGER PRIMARY KEY" in plan
         return "sorts" if ordered and "TEMP B-TREE FOR ORDER BY" in plan and not by_key else ""
@@ -261,7 +267,15 @@ def plan_problem(ledger: Ledger, plan: str, label: str) -> str:
     ]
     if scanned:
         return f"reads {scanned} through"
+    indexes = [n["Index Name"] for n in nodes if "Index Name" in n]
+    if label.startswith("search") and not any("_find_" in i or i == "pk_returns" for i in indexes):
+        return "searches by another index than the one for it"
     return "sorts" if ordered and any(n["Node Type"] == "Sort" for n in nodes) else ""
+
+
+def found_rows(plan: str) -> bool:
+    """The plan of fetching the rows of what was found, by their primary key."""
+    return plan == "SEARCH returns USING INTEGER PRIMARY KEY (rowid=?)"
 
 
 def walk(node: dict[str, Any]) -> Any:

@@ -75,7 +75,10 @@ class Demo:
             {},
         )
         self._service = Process(
-            ["bergen_loop", "--log-json", "serve", "--config", str(folder / "bergen-loop.yaml")],
+            [
+                *("bergen_loop", "--log-json", "serve", "--no-auth"),
+                *("--config", str(folder / "bergen-loop.yaml")),
+            ],
             folder / "service.log",
             {},
         )

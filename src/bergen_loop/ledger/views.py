@@ -158,7 +158,7 @@ def _moments(view: ReturnView) -> list[MomentView]:
     evidence = "; ".join(r.close_evidence for r in view.rmas if r.close_evidence)
     texts: dict[Moment, tuple[datetime | None, str]] = {
         Moment.SUBMITTED: (row.submitted_at, f"order {row.order_name or '?'}"),
-        Moment.SEEN: (row.seen_at, f"in Loop: {row.loop_state}"),
+        Moment.SEEN: (row.seen_at, f"in Loop now: {row.loop_state}"),
         Moment.ANNOUNCED: (row.announced_at, tickets or _no_rma(row)),
         Moment.RECEIVED: (row.received_at, _receipts(view)),
         Moment.DECIDED: (
