@@ -104,6 +104,7 @@ brands:
     name: {slug}
     mode: live
     poll: {POLL}s
+    poll_max: {POLL}s
     loop:
       api_key: file:{folder}/{slug}-key
       webhook_secret: file:{folder}/{slug}-hook

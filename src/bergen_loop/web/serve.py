@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import signal
 import sys
+from types import FrameType
 
 import uvicorn
 
@@ -34,13 +36,21 @@ def run(registry: Registry, host: str, port: int, *, signing_in: bool = True) ->
     )  # fmt: skip
     server = uvicorn.Server(config)
     console.live.stopping = lambda: server.should_exit
+    # The server hands the signal that ended it back: it must not end us before the engine.
+    signal.signal(signal.SIGTERM, _end)
     engine.start()
     try:
         if signing_in and not has_account(console) and registry.settings.service.auth.oidc is None:
             _tell_setup(console, host, port)
         server.run()
+    except KeyboardInterrupt:
+        return
     finally:
         engine.stop()
+
+
+def _end(_signal: int, _frame: FrameType | None) -> None:
+    raise SystemExit(0)
 
 
 def _tell_setup(console: Console, host: str, port: int) -> None:
