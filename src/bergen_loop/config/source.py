@@ -63,7 +63,9 @@ def load_service(path: Path) -> tuple[ServiceSettings, SecretStores]:
     the brands' secrets are there. Raises ConfigError."""
     tree = _parse_yaml(_read(path), str(path))
     try:
-        block = _ServiceOnly.model_validate({"service": _plain(tree.get("service") or {})})
+        # Its sign-in secret may be the very one that is to be set.
+        service = {k: v for k, v in _plain(tree.get("service") or {}).items() if k != "auth"}
+        block = _ServiceOnly.model_validate({"service": service})
     except ValidationError as error:
         raise _config_error(str(path), tree, error) from None
     return block.service, _stores(tree, path.resolve().parent)

@@ -49,22 +49,28 @@ def by_id(session: Session, brand: str, return_id: str) -> ReturnRow | None:
 
 
 def due(
-    session: Session, brand: str, stages: Sequence[Stage], now: datetime, limit: int
+    session: Session,
+    brand: str,
+    stages: Sequence[Stage],
+    now: datetime,
+    limit: int,
+    *,
+    lock: bool = False,
 ) -> list[ReturnRow]:
-    """Returns in these stages whose time has come and which nothing holds, oldest first."""
-    return list(
-        session.scalars(
-            sa.select(ReturnRow)
-            .where(
-                ReturnRow.brand == brand,
-                ReturnRow.stage.in_(stages),
-                ReturnRow.held.is_(False),
-                ReturnRow.due_at <= now,
-            )
-            .order_by(ReturnRow.due_at, ReturnRow.id)
-            .limit(limit)
+    """Returns in these stages whose time has come and which nothing holds, oldest first.
+    `lock` holds them still until the transaction ends: a person may be deciding about one."""
+    query = (
+        sa.select(ReturnRow)
+        .where(
+            ReturnRow.brand == brand,
+            ReturnRow.stage.in_(stages),
+            ReturnRow.held.is_(False),
+            ReturnRow.due_at <= now,
         )
+        .order_by(ReturnRow.due_at, ReturnRow.id)
+        .limit(limit)
     )
+    return list(session.scalars(query.with_for_update() if lock else query))
 
 
 ACTIVE = (

@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 from bergen_loop.domain.decision import NOTE_LIMIT, Outcome
 from bergen_loop.domain.lifecycle import Stage
 from bergen_loop.domain.rma import TicketStatus
-from bergen_loop.ledger import attention, effects, journal, returns
+from bergen_loop.ledger import attention, effects, journal, modes, returns
 from bergen_loop.ledger.codec import digest
 from bergen_loop.ledger.effects import EffectState
 from bergen_loop.ledger.tables import AttentionRow, DecisionRow, ReturnRow
@@ -24,12 +24,19 @@ class NotPossible(Exception):
     """The action does not fit where the return stands; the message says why, for a person."""
 
 
+def _hold_still(session: Session, row: ReturnRow) -> None:
+    """Lock the return and see it as it is now: a tick may be deciding at this very moment."""
+    session.flush()
+    session.refresh(row, with_for_update=True)
+
+
 def retry(session: Session, now: datetime, item: AttentionRow, *, who: str, why: str) -> None:
     """Let the flows try again what led to this item. Raises NotPossible."""
     if item.resolved_at:
         raise NotPossible("this item has been resolved already")
     row = session.get(ReturnRow, item.return_pk) if item.return_pk else None
     if row is not None:
+        _hold_still(session, row)
         _prepare_retry(session, now, item, row, who)
     attention.resolve(session, now, item, who=who, resolution=f"retry: {why}")
 
@@ -92,6 +99,11 @@ def decide(
         raise NotPossible("by hand a return can be processed or flagged")
     if not why.strip():
         raise NotPossible("a decision by hand needs a reason")
+    _hold_still(session, row)
+    brand = returns.brand_row(session, row.brand)
+    mode = brand.mode or brand.acted_mode
+    if mode not in (None, modes.LIVE):
+        raise NotPossible(f"the brand is {mode}: nothing is acted on; decide it in Loop")
     if row.loop_state != "open":
         raise NotPossible(f"Loop shows the return {row.loop_state}, not open")
     if row.stage not in (Stage.RECEIVED, Stage.WAITING, Stage.ANNOUNCED):
@@ -149,6 +161,7 @@ def ignore(session: Session, now: datetime, item: AttentionRow, *, who: str, why
 
 def resync(session: Session, now: datetime, row: ReturnRow, *, who: str) -> None:
     """Have the tickets read again and the return looked at, at the next tick."""
+    _hold_still(session, row)
     for rma in returns.rmas_of(session, [row.id]).get(row.id, []):
         rma.to_read = rma.ticket_id is not None
     if row.stage in (Stage.SEEN, Stage.RECEIVED, Stage.WAITING, Stage.CONFIRMING, Stage.CLOSING):

@@ -211,7 +211,7 @@ def _intend(
     trackings: Mapping[str, Mapping[str, str]],
 ) -> list[tuple[int, RmaRequest]]:
     """The RMAs' rows and intents, from the return as it is now; none if it is no longer due."""
-    row = session.get_one(ReturnRow, return_pk)
+    row = session.get_one(ReturnRow, return_pk, with_for_update=True)
     if row.stage != Stage.SEEN or row.held:
         return []
     row.due_at = None  # until an answer says otherwise

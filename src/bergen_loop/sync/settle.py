@@ -81,7 +81,7 @@ def _decide_due(ctx: BrandContext, result: Settled) -> set[int]:
     while True:
         with ctx.ledger.write() as session:
             rows = returns.due(
-                session, ctx.brand, [Stage.RECEIVED, Stage.WAITING], ctx.now(), PER_TICK
+                session, ctx.brand, [Stage.RECEIVED, Stage.WAITING], ctx.now(), PER_TICK, lock=True
             )
             for row in rows:
                 _decide(ctx, session, row, result)
@@ -217,7 +217,7 @@ def _intend(
     ctx: BrandContext, session: Session, return_pk: int, decided: set[int]
 ) -> EffectRow | None:
     """The intent of a decision; None where the return has moved on meanwhile."""
-    row = session.get_one(ReturnRow, return_pk)
+    row = session.get_one(ReturnRow, return_pk, with_for_update=True)
     decision = returns.latest_decision(session, return_pk)
     if row.stage != Stage.SETTLING or row.held or decision is None or decision.shadow:
         return None
