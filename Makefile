@@ -26,8 +26,8 @@ bench: .venv/installed ## measure, and write docs/benchmarks.md
 soak: .venv/installed ## a time-boxed search for lost or doubled returns; seeds are printed
 	$(BIN)/python tools/soak --minutes $(or $(MINUTES),10)
 
-audit: .venv/installed ## known weaknesses of what is installed (asks the advisory service)
-	$(BIN)/pip-audit --requirement requirements.lock --no-deps --disable-pip
+audit: .venv/installed ## known weaknesses of what is installed (asks an advisory service)
+	$(BIN)/python scripts/audit.py
 
 screenshots: .venv/installed ## docs/images, from the running product
 	scripts/system-deps.sh

@@ -10,29 +10,29 @@ import pytest
 from reliability_scenes import ENDS, kill_at, points
 
 SCENES = list(ENDS)
-SHARE = 60
+SHARE = 150
 """Of the many points around commits and reads every so many-th is taken, others in each scene;
 `tools/soak` takes all of them."""
 CHANGING = ("POST process", "POST flag", "POST note", "POST remove", "ReceivingTicketAdd",
             "StyleMasterProductAdd")  # fmt: skip
 
 
-def effects(passed: list[str]) -> list[int]:
+def effects(passed: list[str], after: int = 0) -> list[int]:
     """Numbers of the points at the named boundaries and around calls that change something: of
-    each name the first and the last."""
-    numbers: dict[str, list[int]] = {}
+    each name the first past point `after`."""
+    numbers: dict[str, int] = {}
     for n, name in enumerate(passed, 1):
         when, _, call = name.partition(" ")
-        if when not in ("before", "after") or call in CHANGING:
-            numbers.setdefault(name, []).append(n)
-    return sorted({n for of in numbers.values() for n in (of[0], of[-1])})
+        if n > after and (when not in ("before", "after") or call in CHANGING):
+            numbers.setdefault(name, n)
+    return sorted(numbers.values())
 
 
 @pytest.mark.parametrize("scene", SCENES)
 def test_killed_at_every_effect_boundary(scene: str, folders: Callable[[], Path]) -> None:
     passed, turn = points(folders(), scene)
     whole = scene in ("complete", "unknown product")
-    numbers = [n for n in effects(passed) if whole or n > turn]
+    numbers = effects(passed, 0 if whole else turn)
     assert numbers
     for number in numbers:
         where, wrong = kill_at(folders(), scene, number)
@@ -44,7 +44,7 @@ def test_killed_at_every_effect_boundary(scene: str, folders: Callable[[], Path]
 def test_killed_around_commits_and_reads(scene: str, folders: Callable[[], Path]) -> None:
     passed, _ = points(folders(), scene)
     others = sorted({*range(1, len(passed) + 1)} - {*effects(passed)})
-    for number in others[SCENES.index(scene) * 5 :: SHARE]:
+    for number in others[SCENES.index(scene) * (SHARE // len(SCENES)) :: SHARE]:
         where, wrong = kill_at(folders(), scene, number)
         assert where == passed[number - 1]
         assert not wrong, f"killed at point {number} ({where}): {wrong}"

@@ -15,21 +15,19 @@ from rich.text import Text
 from bergen_loop.cli.output import table
 from bergen_loop.domain.criteria import BacktestReport, Day
 from bergen_loop.domain.decision import Outcome
+from bergen_loop.ledger.history import BASIS
+from bergen_loop.web.charts import COLOURS, outcome_chart
 
-COLOURS = {
-    Outcome.PROCESS: ("green", "#2e7d4f"),
-    Outcome.FLAG: ("red", "#b3402e"),
-    Outcome.WAIT: ("yellow", "#c9962b"),
-    Outcome.REMOVE_LINES: ("cyan", "#2f7f9e"),
-    Outcome.ATTENTION: ("magenta", "#7b4a9e"),
+STYLES = {
+    Outcome.PROCESS: "green",
+    Outcome.FLAG: "red",
+    Outcome.WAIT: "yellow",
+    Outcome.REMOVE_LINES: "cyan",
+    Outcome.ATTENTION: "magenta",
 }
-"""Of each outcome: in a terminal, in a page."""
+"""Of each outcome in a terminal."""
 WIDTH = 40
 DAYS_SHOWN = 21
-BASIS = (
-    "Each return is judged as it was at its latest decision: at that time, on the receipts it had "
-    "then, as open as Loop showed it then. The rest of the return is as it is now."
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,19 +79,15 @@ def _edited(found: Backtest) -> str:
     return f" The units of {found.edited} have been edited since." if found.edited else ""
 
 
-def _before(report: BacktestReport) -> dict[str, int]:
-    return {was: sum(counts.values()) for was, counts in report.matrix.items()}
-
-
 def _chart(report: BacktestReport) -> Text:
-    before = _before(report)
+    before = report.before
     most = max([*report.by_outcome.values(), *before.values()])
     text = Text("\nOutcomes, really and with these criteria\n", style="bold")
     for outcome in Outcome:
         was, now = before.get(outcome, 0), report.by_outcome.get(outcome, 0)
         if not was and not now:
             continue
-        style = COLOURS[outcome][0]
+        style = STYLES[outcome]
         text.append(f"{outcome.value.replace('_', ' '):>13} ", style="not bold")
         text.append(f"{_bar(was, most)} {was}\n", style=f"not bold dim {style}")
         text.append(" " * 14)
@@ -119,7 +113,7 @@ def _days(days: tuple[Day, ...]) -> Text:
         text.append(f"{day.day:%Y-%m-%d} ", style="not bold")
         for outcome in Outcome:
             width = round(day.outcomes.get(outcome, 0) / most * WIDTH)
-            text.append("█" * width, style=f"not bold {COLOURS[outcome][0]}")
+            text.append("█" * width, style=f"not bold {STYLES[outcome]}")
         changed = f", {day.changed} changed" if day.changed else ""
         text.append(f" {sum(day.outcomes.values())}{changed}\n", style="not bold")
     return text
@@ -149,33 +143,10 @@ def write_page(path: Path, found: Backtest) -> None:
         found=found,
         report=found.report,
         basis=BASIS,
-        before=_before(found.report),
+        before=found.report.before,
         outcomes=list(Outcome),
-        colours={str(o): colour for o, (_, colour) in COLOURS.items()},
-        chart=_svg(found.report.days),
+        colours=COLOURS,
+        chart=outcome_chart("days", found.report.days),
         made=datetime.now(UTC),
     )
     path.write_text(page, encoding="utf-8")
-
-
-def _svg(days: tuple[Day, ...]) -> str:
-    """Stacked columns, one a day, oldest left; a title on each part for the mouse."""
-    height, step = 180, max(4, min(24, 900 // max(1, len(days))))
-    most = max((sum(d.outcomes.values()) for d in days), default=1)
-    parts: list[str] = []
-    for index, day in enumerate(days):
-        y = float(height)
-        for outcome in Outcome:
-            count = day.outcomes.get(outcome, 0)
-            tall = count / most * (height - 10)
-            y -= tall
-            if count:
-                place = f'x="{index * step}" y="{y:.1f}" width="{step - 1}" height="{tall:.1f}"'
-                title = f"<title>{day.day}: {count} {outcome.value}</title>"
-                parts.append(f'<rect {place} fill="{COLOURS[outcome][1]}">{title}</rect>')
-    width = max(step * len(days), 1)
-    label = f"Returns a day by outcome, at most {most}"
-    return (
-        f'<svg viewBox="0 0 {width} {height}" role="img" aria-label="{label}" '
-        f'preserveAspectRatio="none">{"".join(parts)}</svg>'
-    )

@@ -30,10 +30,8 @@ from bergen_loop.domain.criteria import (
     load_criteria,
     preset,
     preset_text,
-    replay,
     warnings,
 )
-from bergen_loop.domain.decision import Case
 from bergen_loop.ledger import history
 from bergen_loop.ledger.history import PastCase
 
@@ -96,7 +94,7 @@ def check(
     criteria = criteria_of(which, as_json=as_json)
     found = [w for w in warnings(criteria) if everything or not w.informational]
     if as_json:
-        rows = [{"kind": w.kind, "rule": w.rule, "message": explain.warning(w)} for w in found]
+        rows = [{"kind": w.kind, "rule": w.rule, "message": w.sentence} for w in found]
         print_json({"version": criteria.version, "problems": [], "warnings": rows})
         return
     console.print(f"{which}: {len(criteria.rules)} rules, no mistakes", highlight=False)
@@ -104,7 +102,7 @@ def check(
         style = "dim" if warning.informational else "yellow"
         kind = "hint" if warning.informational else "warning"
         console.print(f"[{style}]{kind}:[/] ", end="")
-        console.print(explain.warning(warning), highlight=False, markup=False)
+        console.print(warning.sentence, highlight=False, markup=False)
 
 
 @app.command("test")
@@ -214,23 +212,21 @@ def _run(
     *,
     quiet: bool,
 ) -> backtest.Backtest:
-    started, edited = time.monotonic(), 0
+    started, number = time.monotonic(), 0
     columns = (SpinnerColumn(), TextColumn("{task.completed} returns tried"), TimeElapsedColumn())
     with Progress(*columns, console=errors, transient=True, disable=quiet) as progress:
         task = progress.add_task("trying", total=None)
 
-        def fed() -> Iterator[tuple[str, Case, str | None]]:
-            nonlocal edited
-            for number, past in enumerate(cases, start=1):
-                edited += past.edited
-                if target:
-                    target.write(history.export_line(past) + "\n")
-                if number % 500 == 0:
-                    progress.update(task, completed=number)
-                yield past.return_id, past.case, past.decided
+        def seen(past: PastCase) -> None:
+            nonlocal number
+            number += 1
+            if target:
+                target.write(history.export_line(past) + "\n")
+            if number % 500 == 0:
+                progress.update(task, completed=number)
 
         try:
-            report = replay(criteria, fed())
+            report, edited = history.try_on(criteria, cases, seen)
         except ValueError as error:
             fail(str(error))
         except OSError as error:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import timedelta
 
-from bergen_loop.domain.criteria import Criteria, CriteriaWarning
+from bergen_loop.domain.criteria import Criteria
 from bergen_loop.domain.criteria.model import (
     Action,
     Attention,
@@ -68,12 +68,6 @@ def span(value: timedelta) -> str:
             count = seconds // size
             return f"{count} {name}" + ("" if count == 1 else "s")
     return f"{seconds} seconds"
-
-
-def warning(found: CriteriaWarning) -> str:
-    """A warning as a sentence, with its example."""
-    text = found.message[:1].upper() + found.message[1:].rstrip(".") + "."
-    return f"{text} For example: {found.example}." if found.example else text
 
 
 def _even_if(allow: frozenset[Irregularity]) -> str:

@@ -13,8 +13,8 @@ from bergen_loop import __version__, logs
 from bergen_loop.cli import connect as connect_command
 from bergen_loop.cli import criteria as criteria_commands
 from bergen_loop.cli import events as event_commands
-from bergen_loop.cli import explain, ops
 from bergen_loop.cli import modes as mode_commands
+from bergen_loop.cli import ops
 from bergen_loop.cli import reconcile as reconcile_commands
 from bergen_loop.cli import secrets as secret_commands
 from bergen_loop.cli import show as shows
@@ -230,7 +230,7 @@ def brands_check(
     try:
         settings = load_settings(file)
         notes = [
-            (brand, explain.warning(w))
+            (brand, w.sentence)
             for brand, one in settings.brands.items()
             for w in criteria_warnings(connecting.criteria(brand, one, file.resolve().parent))
             if everything or not w.informational

@@ -26,12 +26,6 @@ from bergen_loop.ledger.tables import BrandRow
 shadow_app = typer.Typer(no_args_is_help=True, help="Shadow mode: what would have been done.")
 
 AS_CONFIGURED = "configured"
-_MEANING = {
-    modes.LIVE: "decisions are acted on in Loop from the next sync on; what was received "
-    "meanwhile is judged anew",
-    modes.SHADOW: "RMAs are made and receipts judged, but nothing is done in Loop",
-    modes.PAUSED: "nothing is done for this brand until it is set live or shadow again",
-}
 
 
 def mode(
@@ -70,7 +64,7 @@ def mode(
     if as_json:
         print_json({"brand": brand, "mode": now, "before": before, "configured": configured})
         return
-    console.print(f"[bold]{brand}[/] is {now}: {_MEANING[now]}", highlight=False)
+    console.print(f"[bold]{brand}[/] is {now}: {modes.MEANING[now]}", highlight=False)
 
 
 @shadow_app.command("report")
@@ -100,10 +94,7 @@ def _print(found: ShadowReport) -> None:
         f"[bold]{found.brand}[/]: {found.total} return(s) judged in shadow; {share}",
         highlight=False,
     )
-    console.print(
-        "[dim]Loop shows how a return ended, not who did it or by which way: closed is taken for "
-        "processed by hand, review for flagged by hand.[/]"
-    )
+    console.print(f"[dim]{shadows.BASIS}[/]")
     rows = [
         (decided, done, n)
         for decided, counts in sorted(found.matrix.items())

@@ -8,7 +8,7 @@ changed since, the case says so.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -19,7 +19,8 @@ from sqlalchemy.orm import Session
 
 from bergen_loop.domain.announce import AnnounceRules, physical_lines
 from bergen_loop.domain.comparison import compare
-from bergen_loop.domain.decision import Case
+from bergen_loop.domain.criteria import BacktestReport, Criteria, replay
+from bergen_loop.domain.decision import Case, Outcome
 from bergen_loop.domain.receipt import Receipt
 from bergen_loop.domain.returns import Label, LoopState, Return
 from bergen_loop.ledger import journal
@@ -28,6 +29,11 @@ from bergen_loop.ledger.returns import IN_CHUNK, chunks
 from bergen_loop.ledger.tables import DecisionRow, ReceiptRow, ReturnRow
 
 FORMAT = "bergen-loop-case/1"
+BASIS = (
+    "Each return is judged as it was at its latest decision: at that time, on the receipts it had "
+    "then, as open as Loop showed it then. The rest of the return is as it is now."
+)
+"""What a case is, for people."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,28 +50,65 @@ class PastCase:
     """Its units are not those of the time of the decision."""
 
 
+def try_on(
+    criteria: Criteria,
+    cases: Iterable[PastCase],
+    seen: Callable[[PastCase], None] = lambda _past: None,
+) -> tuple[BacktestReport, int]:
+    """What the criteria would have decided, and of how many cases the units have been edited
+    since. `seen` is told of each case before it is judged."""
+    edited = 0
+
+    def fed() -> Iterator[tuple[str, Case, str | None]]:
+        nonlocal edited
+        for past in cases:
+            edited += past.edited
+            seen(past)
+            yield past.return_id, past.case, past.decided
+
+    report = replay(criteria, fed())
+    return report, edited
+
+
 def past_cases(
     session: Session, brand: str, rules: AnnounceRules, since: datetime
 ) -> Iterator[PastCase]:
     """Every return judged since, in the order they were first seen; only their keys are held in
     memory. Without a receipt to judge (decided by hand before it came) there is no case."""
-    judged = session.scalars(
-        sa.select(DecisionRow.return_pk).where(
-            DecisionRow.brand == brand,
-            DecisionRow.decided_at >= since,
-            DecisionRow.by == journal.SERVICE,
-        )
+    judged = session.scalars(_judged(DecisionRow.return_pk, brand, since))
+    yield from cases_of(session, sorted(set(judged)), rules)
+
+
+def newest_judged(session: Session, brand: str, since: datetime, limit: int) -> list[int]:
+    """The row ids of the returns judged since, the latest judged first, at most `limit`."""
+    last = sa.func.max(DecisionRow.id)
+    query = _judged(DecisionRow.return_pk, brand, since).group_by(DecisionRow.return_pk)
+    return list(session.scalars(query.order_by(last.desc()).limit(limit)))
+
+
+def _judged(column: Any, brand: str, since: datetime) -> Any:
+    return sa.select(column).where(
+        DecisionRow.brand == brand,
+        # Every outcome there is: with it the index of decisions by day serves the question.
+        DecisionRow.outcome.in_([outcome.value for outcome in Outcome]),
+        DecisionRow.decided_at >= since,
+        DecisionRow.by == journal.SERVICE,
     )
-    for pks in chunks(sorted(set(judged)), IN_CHUNK):
+
+
+def cases_of(session: Session, wanted: Sequence[int], rules: AnnounceRules) -> Iterator[PastCase]:
+    """The cases of these returns (row ids, each judged by the service), in the order given."""
+    for pks in chunks(wanted, IN_CHUNK):
         rows = session.execute(
             sa.select(
                 ReturnRow.id, ReturnRow.return_id, ReturnRow.content, ReturnRow.received_at
             ).where(ReturnRow.id.in_(pks))
         ).all()
         decisions = _decisions(session, pks)
-        wanted = {i for _, made in decisions.values() for i in made.receipt_ids}
-        receipts = _receipts(session, sorted(wanted))
-        for row in sorted(rows, key=lambda row: row.id):
+        had = {i for _, made in decisions.values() for i in made.receipt_ids}
+        receipts = _receipts(session, sorted(had))
+        place = {pk: n for n, pk in enumerate(pks)}
+        for row in sorted(rows, key=lambda row: place[row.id]):
             yield _past(row, *decisions[row.id], receipts, rules)
 
 

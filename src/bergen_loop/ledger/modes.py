@@ -18,6 +18,13 @@ from bergen_loop.ledger.tables import BrandRow, DecisionRow, ReturnRow
 
 LIVE, SHADOW, PAUSED = "live", "shadow", "paused"
 MODES = (LIVE, SHADOW, PAUSED)
+MEANING = {
+    LIVE: "decisions are acted on in Loop from the next sync on; what was received meanwhile is "
+    "judged anew",
+    SHADOW: "RMAs are made and receipts judged, but nothing is done in Loop",
+    PAUSED: "nothing is done for this brand until it is set live or shadow again",
+}
+"""What each mode leads to, for people."""
 
 
 def effective(row: BrandRow | None, configured: str) -> str:
@@ -80,9 +87,14 @@ def take_effect(session: Session, now: datetime, row: BrandRow, configured: str)
     return mode
 
 
-def _judge_anew(session: Session, now: datetime, brand: str) -> None:
-    """Not those that people have flagged in Loop: they decide there. Looked for at every tick,
-    since such a return can be opened again."""
+def judged_in_shadow(session: Session, brand: str) -> int:
+    """How many returns wait for the brand to go live: received, open, judged in shadow only."""
+    waiting = _waiting_for_live(brand).subquery()
+    return session.scalar(sa.select(sa.func.count()).select_from(waiting)) or 0
+
+
+def _waiting_for_live(brand: str) -> sa.Select[tuple[ReturnRow]]:
+    """Not those that people have flagged in Loop: they decide there."""
     shadow = (
         sa.select(DecisionRow.shadow)
         .where(DecisionRow.return_pk == ReturnRow.id)
@@ -90,18 +102,19 @@ def _judge_anew(session: Session, now: datetime, brand: str) -> None:
         .limit(1)
         .scalar_subquery()
     )
-    waiting = list(
-        session.scalars(
-            sa.select(ReturnRow).where(
-                ReturnRow.brand == brand,
-                ReturnRow.stage == Stage.RECEIVED,
-                ReturnRow.held.is_(False),
-                ReturnRow.due_at.is_(None),
-                ReturnRow.loop_state == LoopState.OPEN,
-                shadow.is_(True),
-            )
-        )
+    return sa.select(ReturnRow).where(
+        ReturnRow.brand == brand,
+        ReturnRow.stage == Stage.RECEIVED,
+        ReturnRow.held.is_(False),
+        ReturnRow.due_at.is_(None),
+        ReturnRow.loop_state == LoopState.OPEN,
+        shadow.is_(True),
     )
+
+
+def _judge_anew(session: Session, now: datetime, brand: str) -> None:
+    """Looked for at every tick, since a return that people have flagged can be opened again."""
+    waiting = list(session.scalars(_waiting_for_live(brand)))
     for return_row in waiting:
         return_row.due_at = now
     if waiting:

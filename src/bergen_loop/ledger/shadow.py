@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, date, datetime, tzinfo
 from enum import StrEnum
 from typing import Any
 
@@ -20,6 +20,10 @@ from bergen_loop.domain.returns import LoopState
 from bergen_loop.ledger.tables import DecisionRow, EffectRow, ReturnRow
 
 MAX_LISTED = 200
+BASIS = (
+    "Loop shows how a return ended, not who did it or by which way: closed is taken for "
+    "processed by hand, review for flagged by hand."
+)
 
 
 class Verdict(StrEnum):
@@ -58,25 +62,38 @@ class ShadowReport:
     """[decided in shadow][done by people] -> returns."""
     disagreements: list[Compared] = field(default_factory=list[Compared])
     """The newest `MAX_LISTED` of them; `verdicts` counts all."""
+    days: dict[date, Counter[str]] = field(default_factory=dict[date, Counter[str]])
+    """Verdicts by the day of the shadow decision, the oldest first."""
 
     @property
     def agreement(self) -> float | None:
         """Of the returns that can be compared, the share decided alike (0 to 1)."""
-        same, other = self.verdicts[Verdict.AGREE], self.verdicts[Verdict.DISAGREE]
-        return same / (same + other) if same + other else None
+        return agreement(self.verdicts)
 
 
-def report(session: Session, brand: str, since: datetime | None = None) -> ShadowReport:
+def agreement(verdicts: Counter[str]) -> float | None:
+    """Of the returns that can be compared, the share decided alike; None for none."""
+    same, other = verdicts[Verdict.AGREE], verdicts[Verdict.DISAGREE]
+    return same / (same + other) if same + other else None
+
+
+def report(
+    session: Session, brand: str, since: datetime | None = None, zone: tzinfo = UTC
+) -> ShadowReport:
     """Compare the latest shadow decision of every return (decided since) with what Loop shows.
-    Returns that this service or a person through it has settled since are left out."""
+    Returns that this service or a person through it has settled since are left out. `zone` is
+    where a day begins."""
     result = ShadowReport(brand, since)
     for row in session.execute(_query(brand, since)).yield_per(1000):
         one = _compared(row)
         result.total += 1
         result.verdicts[one.verdict] += 1
         result.matrix.setdefault(one.decided, Counter())[one.done] += 1
+        day = row.decided_at.astimezone(zone).date()
+        result.days.setdefault(day, Counter())[one.verdict] += 1
         if one.verdict is Verdict.DISAGREE and len(result.disagreements) < MAX_LISTED:
             result.disagreements.append(one)
+    result.days = dict(sorted(result.days.items()))
     return result
 
 
@@ -90,10 +107,14 @@ def _query(brand: str, since: datetime | None) -> Any:
         )
         .group_by(DecisionRow.return_pk)
     )
+    if since:
+        # Every outcome there is: with it the index of decisions by day serves the question.
+        every = DecisionRow.outcome.in_([outcome.value for outcome in Outcome])
+        latest = latest.where(every, DecisionRow.decided_at >= since)
     settled = sa.exists().where(
         EffectRow.return_pk == ReturnRow.id, EffectRow.key == "settle:" + ReturnRow.return_id
     )
-    query = (
+    return (
         sa.select(
             ReturnRow.return_id,
             ReturnRow.order_name,
@@ -101,12 +122,12 @@ def _query(brand: str, since: datetime | None) -> Any:
             DecisionRow.outcome,
             DecisionRow.rule,
             DecisionRow.reason,
+            DecisionRow.decided_at,
         )
         .join(ReturnRow, ReturnRow.id == DecisionRow.return_pk)
         .where(DecisionRow.id.in_(latest), ~settled)
         .order_by(DecisionRow.id.desc())
     )
-    return query.where(DecisionRow.decided_at >= since) if since else query
 
 
 _DONE = {

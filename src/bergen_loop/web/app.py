@@ -28,11 +28,14 @@ from bergen_loop.web import (
     health,
     lists,
     metrics,
+    mode,
     oidc,
     overview,
     passwords,
     returns,
+    shadow,
     signin,
+    trying,
     webhooks,
 )
 from bergen_loop.web.access import signed_in, token_holder
@@ -102,7 +105,10 @@ def _routes(app: FastAPI) -> None:
         app.include_router(router)
     for router in (signin.router, oidc.router):
         app.include_router(router, include_in_schema=False)
-    pages = (overview, lists, attention, audit, brand, accounts, events, floor, returns, acting)
+    pages = (
+        overview, lists, attention, audit, brand, mode, shadow, trying, accounts, events, floor,
+        returns, acting,
+    )  # fmt: skip
     for module in pages:
         app.include_router(
             module.router, include_in_schema=False, dependencies=[Depends(signed_in)]

@@ -7,9 +7,20 @@ from dataclasses import dataclass
 
 from markupsafe import Markup, escape
 
+from bergen_loop.domain.criteria import Day
+from bergen_loop.domain.decision import Outcome
+
 WIDTH, HEIGHT = 640, 170
 LEFT, RIGHT, TOP, BOTTOM = 46, 6, 12, 24
 SPARK_WIDTH, SPARK_HEIGHT = 120, 26
+COLOURS: dict[str, str] = {
+    Outcome.PROCESS: "#2e7d4f",
+    Outcome.FLAG: "#b3402e",
+    Outcome.WAIT: "#c9962b",
+    Outcome.REMOVE_LINES: "#2f7f9e",
+    Outcome.ATTENTION: "#7b4a9e",
+}
+"""Of each outcome."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,26 +44,54 @@ def bar_chart(name: str, title: str, bars: Sequence[Bar], axis: str) -> Markup:
         f'<title id="{escape(name)}-t">{escape(title)}</title>',
         f'<desc id="{escape(name)}-d">{escape(summary(bars))}</desc>',
     ]
-    for share in (0.0, 0.5, 1.0):
-        y = TOP + plot * (1 - share)
-        label = axis.format(_short(top * share))
-        parts.append(
-            f'<line class="grid" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>'
-            f'<text class="tick" x="{LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">'
-            f"{escape(label)}</text>"
-        )
+    parts += _grid(top, axis)
     for index, bar in enumerate(bars):
         x = LEFT + index * step
         if bar.value is not None:
             parts.append(_rect(x, step, TOP, plot, bar, bar.value / top))
-        if _labelled(index, len(bars)):
-            last = index == len(bars) - 1
-            at, anchor = (x + step, "end") if last else (x + step / 2, "middle")
-            parts.append(
-                f'<text class="tick" x="{at:.1f}" y="{HEIGHT - 6}" '
-                f'text-anchor="{anchor}">{escape(bar.label)}</text>'
-            )
+        parts += _foot(index, len(bars), bar.label)
     return Markup("".join(parts) + "</svg>")  # noqa: S704 - every text in it is escaped
+
+
+def outcome_chart(name: str, days: Sequence[Day]) -> Markup:
+    """A column a day, made of its outcomes. `name` is unique on the page."""
+    top = nice(max((float(sum(d.outcomes.values())) for d in days), default=0.0))
+    step = (WIDTH - LEFT - RIGHT) / max(1, len(days))
+    parts = [
+        f'<svg class="chart" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" '
+        f'aria-labelledby="{escape(name)}-t {escape(name)}-d">',
+        f'<title id="{escape(name)}-t">Returns a day by outcome</title>',
+        f'<desc id="{escape(name)}-d">{escape(_days_in_words(days))}</desc>',
+        *_grid(top, "{}"),
+    ]
+    for index, day in enumerate(days):
+        parts += _column(day, LEFT + index * step, step, top)
+        parts += _foot(index, len(days), f"{day.day:%b} {day.day.day}")
+    return Markup("".join(parts) + "</svg>")  # noqa: S704 - every text in it is escaped
+
+
+def _column(day: Day, x: float, step: float, top: float) -> list[str]:
+    parts: list[str] = []
+    y, width = float(HEIGHT - BOTTOM), max(1.0, step * 0.72)
+    for outcome in Outcome:
+        count = day.outcomes.get(outcome, 0)
+        tall = count / top * (HEIGHT - TOP - BOTTOM)
+        y -= tall
+        if count:
+            parts.append(
+                f'<rect fill="{COLOURS[outcome]}" x="{x + (step - width) / 2:.1f}" y="{y:.1f}" '
+                f'width="{width:.1f}" height="{tall:.1f}">'
+                f"<title>{day.day}: {count} {outcome.value.replace('_', ' ')}</title></rect>"
+            )
+    return parts
+
+
+def _days_in_words(days: Sequence[Day]) -> str:
+    if not days:
+        return "nothing in these days"
+    most = max(days, key=lambda d: sum(d.outcomes.values()))
+    counted = sum(most.outcomes.values())
+    return f"{days[0].day} to {days[-1].day}; at most {counted} on {most.day}"
 
 
 def spark(title: str, bars: Sequence[Bar]) -> Markup:
@@ -92,6 +131,32 @@ def nice(value: float) -> float:
     while size / 10 >= value:
         size /= 10
     return next(f * size / 10 for f in (1, 2, 5, 10) if f * size / 10 >= value)
+
+
+def _grid(top: float, axis: str) -> list[str]:
+    parts: list[str] = []
+    for share in (0.0, 0.5, 1.0):
+        y = TOP + (HEIGHT - TOP - BOTTOM) * (1 - share)
+        label = axis.format(_short(top * share))
+        parts.append(
+            f'<line class="grid" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>'
+            f'<text class="tick" x="{LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">'
+            f"{escape(label)}</text>"
+        )
+    return parts
+
+
+def _foot(index: int, count: int, label: str) -> list[str]:
+    """The day under its bar, where there is room for it."""
+    if not _labelled(index, count):
+        return []
+    step = (WIDTH - LEFT - RIGHT) / max(1, count)
+    x, last = LEFT + index * step, index == count - 1
+    at, anchor = (x + step, "end") if last else (x + step / 2, "middle")
+    return [
+        f'<text class="tick" x="{at:.1f}" y="{HEIGHT - 6}" '
+        f'text-anchor="{anchor}">{escape(label)}</text>'
+    ]
 
 
 def _rect(x: float, step: float, top: float, plot: float, bar: Bar, share: float) -> str:

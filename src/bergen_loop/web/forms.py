@@ -84,7 +84,8 @@ def _moment(text: str | None) -> Moment | None:
     return _one(Moment, text)
 
 
-def _day(text: str | None) -> date | None:
+def day_of(text: str | None) -> date | None:
+    """A day from a URL or form; None for none, or for what is none."""
     try:
         return date.fromisoformat(text) if text else None
     except ValueError:
@@ -92,10 +93,10 @@ def _day(text: str | None) -> date | None:
 
 
 def _start(text: str | None, zone: ZoneInfo) -> datetime | None:
-    day = _day(text)
+    day = day_of(text)
     return day_start(day, zone) if day else None
 
 
 def _end(text: str | None, zone: ZoneInfo) -> datetime | None:
-    day = _day(text)
+    day = day_of(text)
     return day_end(day, zone) if day else None

@@ -53,6 +53,11 @@ class BacktestReport:
     days: tuple[Day, ...]
     """In the order of time; days without a receipt are left out."""
 
+    @property
+    def before(self) -> dict[str, int]:
+        """How many returns really had which outcome."""
+        return {was: sum(counts.values()) for was, counts in self.matrix.items()}
+
 
 @dataclass(slots=True)
 class _Tally:

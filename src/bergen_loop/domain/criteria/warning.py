@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -55,6 +55,12 @@ class CriteriaWarning:
         """True for what may well be meant."""
         return self.kind in (WarningKind.OVERLAP, WarningKind.NEVER_TRUE)
 
+    @property
+    def sentence(self) -> str:
+        """The warning as a sentence, with its example."""
+        text = self.message[:1].upper() + self.message[1:].rstrip(".") + "."
+        return f"{text} For example: {self.example}." if self.example else text
+
 
 @dataclass(slots=True)
 class _Seen:
@@ -68,10 +74,14 @@ class _Seen:
     processes: bool = False
 
 
-def warnings(criteria: Criteria) -> list[CriteriaWarning]:
-    """Search the receipt space (some thousand cases, about a second); deterministic."""
+def warnings(
+    criteria: Criteria, each: Callable[[], None] = lambda: None
+) -> list[CriteriaWarning]:  # fmt: skip
+    """Search the receipt space (some thousand cases, about a second); deterministic. `each` is
+    called before every case: what it raises ends the search."""
     seen = _Seen()
     for case in receipt_space(criteria):
+        each()
         _try_rules(criteria, case, seen)
         _try_decision(criteria, case, seen)
     return [w for found in (_serious(criteria, seen), _hints(criteria, seen)) for w in found]
