@@ -13,7 +13,7 @@ from bench.report import Section
 from bench.rig import machine
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "benchmarks.md"
-ALL = ("calls", "rate", "growth", "isolation")
+ALL = ("calls", "rate", "growth", "pages", "isolation")
 HEAD = """\
 # Benchmarks
 

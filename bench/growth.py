@@ -31,7 +31,7 @@ def main() -> Section:
     with rig(0) as r:
         held = 0
         for size in options.sizes:
-            _fill(r, held, size)
+            fill(r, held, size)
             held = size
             calls, seconds = _idle(r)
             first = first or seconds
@@ -52,7 +52,7 @@ def main() -> Section:
     )
 
 
-def _fill(r: Rig, held: int, size: int) -> None:
+def fill(r: Rig, held: int, size: int) -> None:
     now = r.ctx.now()
     for start in range(held, size, CHUNK):
         numbers = range(start, min(size, start + CHUNK))

@@ -13,8 +13,10 @@ from reliability_stage import Stage
 from bergen_loop.ledger import returns
 from bergen_loop.sandbox.model import LoopReturn
 
-BRIEF = (5.0, 30.0, 180.0, 960.0, 30.0, 3700.0, 3700.0, 60.0, 30.0)
-LONGER = (960.0, 960.0, 60.0, 30.0)
+BRIEF = (5.0, 180.0, 960.0, 30.0, 3700.0, 60.0, 30.0)
+MOST = 9
+"""Syncs until the ticket must be there."""
+LONGER = (3700.0, 60.0, 960.0, 960.0, 60.0, 30.0)
 """More rest for what is decided only after its wait."""
 
 ENDS = {
@@ -47,6 +49,8 @@ def play(folder: Path, scene: str, fuse: Fuse) -> Stage:
             stage.brand.rex_products.pop(line.product.upc, None)
     for after in (5.0, 65.0, 130.0):
         stage.tick(fuse, after=after)
+    while not stage.tickets() and stage.ticks < MOST:
+        stage.tick(fuse, after=130.0)
     stage.turn = len(fuse.passed)
     _turn(stage, return_, scene)
     for _ in range(3):

@@ -13,6 +13,8 @@ SCENES = list(ENDS)
 SHARE = 150
 """Of the many points around commits and reads every so many-th is taken, others in each scene;
 `tools/soak` takes all of them."""
+WHOLE = ("complete", "unknown product")
+"""Scenes that are also killed while the RMA is made; that is the same in the others."""
 CHANGING = ("POST process", "POST flag", "POST note", "POST remove", "ReceivingTicketAdd",
             "StyleMasterProductAdd")  # fmt: skip
 
@@ -29,22 +31,14 @@ def effects(passed: list[str], after: int = 0) -> list[int]:
 
 
 @pytest.mark.parametrize("scene", SCENES)
-def test_killed_at_every_effect_boundary(scene: str, folders: Callable[[], Path]) -> None:
+def test_killed_anywhere(scene: str, folders: Callable[[], Path]) -> None:
+    """At every effect boundary, and at a share of the others."""
     passed, turn = points(folders(), scene)
-    whole = scene in ("complete", "unknown product")
-    numbers = effects(passed, 0 if whole else turn)
-    assert numbers
-    for number in numbers:
-        where, wrong = kill_at(folders(), scene, number)
-        assert where == passed[number - 1]
-        assert not wrong, f"killed at point {number} ({where}): {wrong}"
-
-
-@pytest.mark.parametrize("scene", SCENES)
-def test_killed_around_commits_and_reads(scene: str, folders: Callable[[], Path]) -> None:
-    passed, _ = points(folders(), scene)
+    numbers = effects(passed, 0 if scene in WHOLE else turn)
     others = sorted({*range(1, len(passed) + 1)} - {*effects(passed)})
-    for number in others[SCENES.index(scene) * (SHARE // len(SCENES)) :: SHARE]:
+    first = SCENES.index(scene) * (SHARE // len(SCENES))
+    assert numbers
+    for number in (*numbers, *others[first::SHARE]):
         where, wrong = kill_at(folders(), scene, number)
         assert where == passed[number - 1]
         assert not wrong, f"killed at point {number} ({where}): {wrong}"

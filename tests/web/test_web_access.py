@@ -25,6 +25,7 @@ PUBLIC = {
 VALUES = {
     "return_id": "107",
     "action": "note",
+    "to": "shadow",
     "number": "1",
     "item_id": "1",
     "photo_id": "1",
@@ -185,6 +186,9 @@ def test_a_form_from_another_site_is_refused_even_with_its_token(full: Desk) -> 
 
 NEEDS = {
     "/returns/{brand}/{return_id}/{action}": None,  # by action, see below
+    "/brands/{brand}/mode/{to}": Permission.ACT,
+    "/brands/{brand}/shadow": Permission.VIEW,
+    "/brands/{brand}/criteria/try": Permission.VIEW,
     "/attention/confirm": Permission.ACT,
     "/attention/act": Permission.ACT,
     "/audit": Permission.AUDIT,

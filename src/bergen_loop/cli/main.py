@@ -54,6 +54,7 @@ app.add_typer(event_commands.app, name="events")
 app.command("connect")(connect_command.connect)
 app.command("reconcile")(reconcile_commands.reconcile_command)
 app.command("rebuild")(reconcile_commands.rebuild_command)
+app.command("replay")(reconcile_commands.replay_command)
 
 BrandOption = Annotated[list[str] | None, typer.Option("--brand", "-b", help="Only these brands.")]
 

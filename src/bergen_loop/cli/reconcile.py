@@ -1,4 +1,4 @@
-"""`bergen-loop reconcile` and `bergen-loop rebuild`."""
+"""`bergen-loop reconcile`, `rebuild` and `replay`."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ import typer
 from bergen_loop import logs
 from bergen_loop.bergen.errors import WarehouseError
 from bergen_loop.cli.output import console, fail, print_json, table
-from bergen_loop.cli.setup import DEFAULT_CONFIG, ConfigOption, JsonOption, registry_of
+from bergen_loop.cli.setup import DEFAULT_CONFIG, ConfigOption, JsonOption, person, registry_of
 from bergen_loop.engine.registry import Registry
 from bergen_loop.ledger.locks import BrandBusy, LockLost
 from bergen_loop.loop.errors import LoopError
-from bergen_loop.sync import drift, rebuild, reconcile
+from bergen_loop.sync import drift, rebuild, reconcile, replay
 from bergen_loop.sync.context import BrandContext
 
 BrandsOption = Annotated[list[str] | None, typer.Option("--brand", "-b", help="Only these brands.")]
@@ -47,6 +47,30 @@ def rebuild_command(
     """
     window = timedelta(days=days)
     _each(config, brand, lambda ctx: rebuild.run(ctx, window), as_json=as_json)
+
+
+def replay_command(
+    config: ConfigOption = DEFAULT_CONFIG,
+    brand: BrandsOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Try payloads again that could not be understood when they came."""
+    logs.configure(json=False, level="WARNING")
+    registry = registry_of(config)
+    done: dict[str, replay.Replayed] = {}
+    for name in _chosen(registry, brand):
+        try:
+            done[name] = replay.run(registry.context(name), who=person())
+        except (BrandBusy, LockLost) as error:
+            fail(f"{name}: {error}; try again in a moment")
+    if as_json:
+        print_json({name: {"read": r.read, "left": r.left} for name, r in done.items()})
+        return
+    rows = [(name, r.read, len(r.left)) for name, r in done.items()]
+    console.print(table("Replayed", ["brand", "read now", "still not understood"], rows))
+    for name, r in done.items():
+        for line in r.left:
+            console.print(f"{name}: {line}", highlight=False, markup=False)
 
 
 def _each(config: ConfigOption, wanted: list[str] | None, work: Work, *, as_json: bool) -> None:

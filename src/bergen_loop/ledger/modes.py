@@ -93,7 +93,7 @@ def judged_in_shadow(session: Session, brand: str) -> int:
     return session.scalar(sa.select(sa.func.count()).select_from(waiting)) or 0
 
 
-def _waiting_for_live(brand: str) -> sa.Select[tuple[ReturnRow]]:
+def _waiting_for_live(brand: str) -> sa.Select[ReturnRow]:
     """Not those that people have flagged in Loop: they decide there."""
     shadow = (
         sa.select(DecisionRow.shadow)

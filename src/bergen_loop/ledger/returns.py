@@ -228,6 +228,12 @@ def cursor(session: Session, brand: str, name: str) -> datetime | None:
     return row.value if row else None
 
 
+def cursors(session: Session, brand: str, names: Sequence[str]) -> dict[str, datetime]:
+    """Those of these that are set."""
+    query = sa.select(CursorRow).where(CursorRow.brand == brand, CursorRow.name.in_(names))
+    return {row.name: row.value for row in session.scalars(query)}
+
+
 def set_cursor(session: Session, brand: str, name: str, value: datetime) -> None:
     """Remember how far a recurring read has come."""
     session.merge(CursorRow(brand=brand, name=name, value=value))

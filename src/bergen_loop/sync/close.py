@@ -35,6 +35,8 @@ def run(ctx: BrandContext) -> Closed:
     with ctx.ledger.read() as session:
         rows = returns.due(session, ctx.brand, [Stage.CLOSING], ctx.now(), PER_TICK)
         rmas = returns.rmas_of(session, [row.id for row in rows])
+    if not rows:
+        return result
     todo = [rma for row in rows for rma in rmas.get(row.id, []) if not rma.closed_at]
     evidence = dict(
         zip(

@@ -116,6 +116,9 @@ def resolve_lost(ctx: BrandContext) -> None:
     Every intent of an earlier tick is put in doubt first, whether or not its return can be
     looked at now: `send_due` sends what is intended.
     """
+    with ctx.ledger.read() as session:
+        if not effects.in_doubt(session, ctx.brand, [KIND], 1):
+            return
     with ctx.ledger.write() as session:
         session.execute(
             sa.update(EffectRow)

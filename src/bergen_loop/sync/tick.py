@@ -119,8 +119,7 @@ def end(ctx: BrandContext, results: dict[str, dict[str, Any]]) -> None:
         row.next_due_at = _next_due(ctx, session, results, failed=bool(errors))
         journal.count(session, ctx.brand, ctx.counts.take())
         ctx.breakers.save(session, ctx.now(), ctx.brand)
-        for name, result in results.items():
-            _mind(ctx, session, name, result.get("error"))
+        _mind(ctx, session, {name: r.get("error") for name, r in results.items()})
 
 
 def _next_due(
@@ -143,28 +142,39 @@ def _next_due(
     return now + (BREATH if moved else poll)
 
 
-def _mind(ctx: BrandContext, session: Session, name: str, error: str | None) -> None:
+def _mind(ctx: BrandContext, session: Session, errors: dict[str, str | None]) -> None:
     """A step that keeps failing holds its brand's returns up, so a person has to know."""
-    now, mark = ctx.now(), f"failing.{name}"
-    since = returns.cursor(session, ctx.brand, mark)
-    if error is None:
-        if since is not None:
+    now = ctx.now()
+    failing = returns.cursors(session, ctx.brand, [f"failing.{name}" for name in errors])
+    for name, error in errors.items():
+        mark = f"failing.{name}"
+        since = failing.get(mark)
+        if error is None and since is not None:
             returns.drop_cursor(session, ctx.brand, mark)
-        for kind in ("access", "step_failing"):
-            attention.resolve_kind(
-                session, now, brand=ctx.brand, kind=kind, subject=name, resolution="it works again"
+            _works_again(ctx, session, name)
+        elif error is not None and since is None:
+            returns.set_cursor(session, ctx.brand, mark, now)
+        elif error is not None and since is not None and now - since >= TELL_AFTER:
+            attention.raise_item(
+                session,
+                now,
+                brand=ctx.brand,
+                kind="step_failing",
+                subject=name,
+                reason=f"the step {name} has failed since {since:%Y-%m-%d %H:%M} UTC: {error}",
+                tried="every sync tries it again",
             )
-    elif since is None:
-        returns.set_cursor(session, ctx.brand, mark, now)
-    elif now - since >= TELL_AFTER:
-        attention.raise_item(
+
+
+def _works_again(ctx: BrandContext, session: Session, name: str) -> None:
+    for kind in ("access", "step_failing"):
+        attention.resolve_kind(
             session,
-            now,
+            ctx.now(),
             brand=ctx.brand,
-            kind="step_failing",
+            kind=kind,
             subject=name,
-            reason=f"the step {name} has failed since {since:%Y-%m-%d %H:%M} UTC: {error}",
-            tried="every sync tries it again",
+            resolution="it works again",
         )
 
 
@@ -202,6 +212,8 @@ def _failed(ctx: BrandContext, name: str, error: Exception) -> None:
         else "ask Bergen for the brand's WebAddress, UserName and Password"
     )
     with ctx.ledger.write() as session:
+        if returns.cursor(session, ctx.brand, f"failing.{name}") is None:
+            returns.set_cursor(session, ctx.brand, f"failing.{name}", ctx.now())
         attention.raise_item(
             session,
             ctx.now(),

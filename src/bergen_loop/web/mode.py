@@ -41,11 +41,10 @@ class Choice:
 
 def choices(row: BrandRow | None, configured: str) -> list[Choice]:
     """Those that would change something."""
-    chosen = row.mode if row else None
-    found = [c for c in _every(configured) if (None if c.name == AS_CONFIGURED else c.name)]
+    *named, as_configured = _every(configured)
     now = modes.effective(row, configured)
-    found = [c for c in found if c.mode != now]
-    return found + ([_every(configured)[-1]] if chosen else [])
+    found = [choice for choice in named if choice.mode != now]
+    return [*found, as_configured] if row and row.mode else found
 
 
 def _every(configured: str) -> list[Choice]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from collections import Counter
+from collections.abc import Mapping
 from datetime import date, timedelta
 
 from fastapi import APIRouter, HTTPException, Request
@@ -54,7 +54,9 @@ def shadow_page(
         basis=shadow.BASIS,
         verdicts=[(v, VERDICTS[v], found.verdicts[v]) for v in Verdict],
         compared=found.verdicts[Verdict.AGREE] + found.verdicts[Verdict.DISAGREE],
-        chart=bar_chart("alike", "Decided alike, by day of the decision", _bars(found.days), "{} %"),
+        chart=bar_chart(
+            "alike", "Decided alike, by day of the decision", _bars(found.days), "{} %"
+        ),
         most=shadow.MAX_LISTED,
     )
 

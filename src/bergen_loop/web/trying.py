@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import date, timedelta
 
 from fastapi import APIRouter, HTTPException, Request
@@ -28,8 +28,7 @@ from bergen_loop.domain.decision import Outcome
 from bergen_loop.engine.registry import Registry
 from bergen_loop.ledger import history
 from bergen_loop.ledger.history import PastCase
-from bergen_loop.web.access import NOT_FOUND, Form, Viewer
-from bergen_loop.web.access import field as text_field
+from bergen_loop.web.access import NOT_FOUND, Form, Viewer, field
 from bergen_loop.web.charts import COLOURS, outcome_chart
 from bergen_loop.web.forms import day_of
 from bergen_loop.web.state import console_of
@@ -80,13 +79,14 @@ class Tried:
         return self.report.cases < self.judged
 
 
-@dataclass(frozen=True, slots=True)
 class Refused(Exception):
     """It was not tried: a problem of the form, or the mistakes of the criteria."""
 
-    status: int
-    problem: str = ""
-    mistakes: tuple[CriteriaProblem, ...] = field(default=())
+    def __init__(
+        self, status: int, problem: str = "", mistakes: tuple[CriteriaProblem, ...] = ()
+    ) -> None:
+        super().__init__(problem)
+        self.status, self.problem, self.mistakes = status, problem, mistakes
 
 
 @router.get("/brands/{brand}/criteria/try", response_class=HTMLResponse)
@@ -107,7 +107,7 @@ def try_page(request: Request, _person: Viewer, form: Form, brand: str) -> HTMLR
     pasted = form.get("text")
     # Not stripped: the lines of a mistake are counted from the first one.
     text = pasted.replace("\r\n", "\n") if isinstance(pasted, str) else ""
-    wanted = Wanted(text_field(form, "which"), text, text_field(form, "since"))
+    wanted = Wanted(field(form, "which"), text, field(form, "since"))
     if not _one_at_a_time.acquire(blocking=False):
         problem = "criteria are being tried by somebody else right now; try again in some seconds"
         return _page(request, brand, wanted, refused=Refused(503, problem))

@@ -1,0 +1,390 @@
+"""A brand's tools on its page: its mode, the shadow report, criteria tried on the past."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from test_web_working import confirm, hidden, journaled
+from web_support import NOW, Browser, Desk, add_return, plain, row_of
+
+from bergen_loop.domain.comparison import compare
+from bergen_loop.domain.criteria import decide, preset, preset_text
+from bergen_loop.domain.decision import Case
+from bergen_loop.domain.lifecycle import Stage
+from bergen_loop.domain.returns import LoopState
+from bergen_loop.ledger import modes
+from bergen_loop.ledger.codec import load_receipt, load_return
+from bergen_loop.ledger.people import Role
+from bergen_loop.ledger.tables import (
+    BrandRow,
+    DecisionRow,
+    JournalRow,
+    ReceiptRow,
+    ReturnRow,
+    RmaRow,
+)
+from bergen_loop.web import trying
+
+PAYS_ALL = """\
+name: pays-all
+rules:
+  - name: everything
+    when: "true"
+    then:
+      process: {allow: [damaged]}
+"""
+
+
+def judged(
+    desk: Desk,
+    number: str,
+    *,
+    brand: str = "acme",
+    damaged: int = 0,
+    now: LoopState = LoopState.OPEN,
+    at: datetime = NOW,
+    shadow: bool = True,
+) -> None:
+    """A received return, judged by `standard` while it was open; Loop shows `now` since."""
+    pk = add_return(desk.ledger, brand, number, Stage.RECEIVED, damaged=damaged)
+    with desk.ledger.write() as session:
+        row = session.get_one(ReturnRow, pk)
+        receipt = session.scalars(
+            sa.select(ReceiptRow).join(RmaRow).where(RmaRow.return_pk == pk)
+        ).one()
+        value, counted = load_return(row.content), (load_receipt(receipt.content),)
+        decision = decide(
+            preset("standard"), Case(value, counted, compare(value.lines, counted), at, at)
+        )
+        row.loop_state, row.due_at, row.received_at = now, None, at
+        session.add(
+            DecisionRow(
+                brand=brand, return_pk=pk, decided_at=at, outcome=decision.outcome,
+                rule=decision.rule, reason=decision.reason, note=decision.note, wait_until=None,
+                line_item_ids=[], criteria_version=decision.criteria_version, config_version="x",
+                facts=decision.facts, receipt_ids=[receipt.id], shadow=shadow,
+            )
+        )  # fmt: skip
+
+
+def set_mode(desk: Desk, mode: str | None) -> None:
+    with desk.ledger.write() as session:
+        modes.set_mode(session, NOW, "acme", mode, configured="live", who="x", why="y")
+
+
+def mode_of(desk: Desk, brand: str = "acme") -> str | None:
+    with desk.ledger.read() as session:
+        row = session.get(BrandRow, brand)
+        return row.mode if row else None
+
+
+def offered(browser: Browser) -> list[str]:
+    return re.findall(r'href="/brands/acme/mode/(\w+)"', browser.get("/brands/acme").text)
+
+
+# -- mode ---------------------------------------------------------------------------------------
+
+
+def test_the_page_shows_the_mode_and_what_can_be_set(desk: Desk) -> None:
+    browser = desk.signed_in()
+    text = browser.text("/brands/acme")
+    assert "Mode: live Decisions are acted on in Loop" in text
+    assert "As the configuration says." in text
+    assert offered(browser) == ["shadow", "paused"]
+    set_mode(desk, "paused")
+    text = browser.text("/brands/acme")
+    assert "Mode: paused Nothing is done for this brand" in text
+    assert "Set by hand; the configuration says live." in text
+    assert offered(browser) == ["live", "shadow", "configured"]
+    assert offered(desk.signed_in(Role.BRAND_SUPPORT)) == []
+
+
+def test_a_mode_is_set_with_a_reason_and_journaled_with_the_person(desk: Desk) -> None:
+    browser = desk.signed_in(Role.OPERATOR, ["acme"], "mara")
+    answer = confirm(browser, "/brands/acme/mode/shadow", why="the counts look wrong")
+    assert (answer.status_code, answer.headers["location"]) == (303, "/brands/acme?done=mode")
+    assert mode_of(desk) == "shadow"
+    assert mode_of(desk, "zebra") is None
+    assert journaled(desk, "mara")[-1] == ("mode: shadow", "the counts look wrong")
+    assert desk.nudged == ["acme"]
+    text = browser.text(answer.headers["location"])
+    assert "The mode is set: Acme Clothing is shadow." in text
+    assert "the counts look wrong" in text
+    answer = confirm(browser, "/brands/acme/mode/configured", why="all is well")
+    assert answer.status_code == 303
+    assert mode_of(desk) is None
+    assert journaled(desk, "mara")[-1] == ("mode: live (as configured)", "all is well")
+
+
+def test_a_paused_brand_is_not_asked_to_sync(desk: Desk) -> None:
+    assert confirm(desk.signed_in(), "/brands/acme/mode/paused", why="stocktake").status_code == 303
+    assert (mode_of(desk), desk.nudged) == ("paused", [])
+
+
+def test_leaving_live_stops_the_sync_that_is_acting(desk: Desk) -> None:
+    page = desk.signed_in().text("/brands/acme/mode/shadow")
+    assert "stopped before its next call" in page
+    confirm(desk.signed_in(), "/brands/acme/mode/shadow", why="stop")
+    with desk.ledger.read() as session:
+        assert session.get_one(BrandRow, "acme").epoch == 1
+
+
+def test_going_live_says_what_it_leads_to(desk: Desk) -> None:
+    set_mode(desk, "shadow")
+    judged(desk, "1")
+    judged(desk, "2", damaged=1)
+    judged(desk, "3", now=LoopState.CLOSED)  # people have settled it
+    judged(desk, "4", shadow=False)
+    judged(desk, "5", brand="zebra")
+    text = desk.signed_in().text("/brands/acme/mode/live")
+    assert "cannot be undone" in text
+    assert "2 returns judged in shadow and still open are judged anew" in text
+    assert confirm(desk.signed_in(), "/brands/acme/mode/live", why="two weeks").status_code == 303
+    assert mode_of(desk) == "live"
+    with desk.ledger.write() as session:
+        row = session.get_one(BrandRow, "acme")
+        modes.take_effect(session, NOW, row, "live")
+    due = [n for n in "12345" if row_of(desk.ledger, "zebra" if n == "5" else "acme", n).due_at]
+    assert due == ["1", "2"], "as many as were said"
+
+
+@pytest.mark.parametrize(
+    ("to", "form", "words"),
+    [
+        ("shadow", {"why": "  "}, "needs a reason"),
+        ("shadow", {"why": "x" * 501}, "501 characters, more than 500"),
+        ("live", {"why": "x"}, "the brand is live already"),
+        ("configured", {"why": "x"}, "the brand is live already"),
+        ("shadow", {"why": "x", "seen": "paused/paused"}, "changed since you opened this page"),
+        ("shadow", {"why": "x", "seen": ""}, "changed since you opened this page"),
+    ],
+)
+def test_a_mode_that_is_not_set(desk: Desk, to: str, form: dict[str, str], words: str) -> None:
+    browser = desk.signed_in()
+    answer = confirm(browser, f"/brands/acme/mode/{to}", **form)
+    assert answer.status_code == 409
+    assert words in plain(answer.text)
+    assert mode_of(desk) is None
+    with desk.ledger.read() as session:
+        assert not session.scalars(sa.select(JournalRow).where(JournalRow.what.like("mode%"))).all()
+    assert desk.nudged == []
+
+
+def test_a_refused_form_has_still_seen_no_more(desk: Desk) -> None:
+    browser = desk.signed_in()
+    seen = hidden(browser.get("/brands/acme/mode/shadow").text, "seen")
+    set_mode(desk, "paused")
+    for _ in range(2):
+        answer = browser.post("/brands/acme/mode/shadow", {"why": "x", "seen": seen})
+        assert answer.status_code == 409
+        seen = hidden(answer.text, "seen")
+    assert mode_of(desk) == "paused"
+
+
+def test_only_who_may_act_sets_a_mode(desk: Desk) -> None:
+    for role in (Role.READ_ONLY, Role.BRAND_SUPPORT):
+        browser = desk.signed_in(role)
+        assert browser.get("/brands/acme/mode/paused").status_code == 403
+        form = {"why": "x", "seen": "/live"}
+        assert browser.post("/brands/acme/mode/paused", form).status_code == 403
+    other = desk.signed_in(Role.ENGINEER, ["zebra"])
+    assert other.post("/brands/acme/mode/paused", {"why": "x", "seen": "/live"}).status_code == 404
+    assert mode_of(desk) is None
+    engineer = desk.signed_in(Role.ENGINEER)
+    assert engineer.get("/brands/acme/mode/fast").status_code == 404
+    assert engineer.get("/brands/nope/mode/paused").status_code == 404
+
+
+# -- shadow report ------------------------------------------------------------------------------
+
+
+def test_shadow_report(desk: Desk) -> None:
+    judged(desk, "1", now=LoopState.CLOSED)
+    judged(desk, "2", damaged=1, now=LoopState.REVIEW)
+    judged(desk, "3", damaged=1, now=LoopState.CLOSED, at=NOW - timedelta(days=2))
+    judged(desk, "4")
+    judged(desk, "5", now=LoopState.CANCELLED)
+    judged(desk, "6", brand="zebra", damaged=1, now=LoopState.CLOSED)
+    browser = desk.signed_in(Role.READ_ONLY, ["acme"])
+    page = browser.get("/brands/acme/shadow").text
+    text = plain(page)
+    assert "66.7 % alike: of 3 returns that can be compared, 2 were decided" in text
+    assert "5 returns judged in shadow" in text
+    assert "decided otherwise 1 people have not done anything yet 1 cannot be compared 1" in text
+    assert "flag processed by hand 1" in text
+    assert "We would have flagged it; it was processed by hand." in text
+    assert '<a href="/returns/acme/3">#ACME3</a>' in page
+    assert '<a href="/returns/acme/1">' not in page
+    assert page.count('<svg class="chart"') == 1
+    assert "newest 100 % (2 of 2)" in page
+    assert "lowest 0 % (0 of 1)" in page
+    assert "zebra" not in text.lower()
+
+
+def test_shadow_report_from_a_day_on(desk: Desk) -> None:
+    judged(desk, "1", now=LoopState.CLOSED, at=NOW - timedelta(days=40))
+    browser = desk.signed_in()
+    assert "No return has been judged in shadow since then" in browser.text("/brands/acme/shadow")
+    early = f"{NOW - timedelta(days=50):%Y-%m-%d}"
+    assert "100.0 % alike" in browser.text(f"/brands/acme/shadow?since={early}")
+    for nonsense in ("yesterday", "9999-99-99", ""):
+        text = browser.text(f"/brands/acme/shadow?since={nonsense}")
+        assert "No return has been judged in shadow since then" in text
+
+
+def test_shadow_report_with_nothing_to_compare(desk: Desk) -> None:
+    judged(desk, "1")
+    text = desk.signed_in().text("/brands/acme/shadow")
+    assert "Nothing to compare yet: people have not finished any of the 1 return " in text
+
+
+# -- criteria tried -----------------------------------------------------------------------------
+
+TRY = "/brands/acme/criteria/try"
+SINCE = f"{NOW - timedelta(days=5):%Y-%m-%d}"
+
+
+def tried(browser: Browser, which: str, text: str = "", since: str = SINCE) -> Any:
+    return browser.post(TRY, {"which": which, "text": text, "since": since})
+
+
+def test_the_form(desk: Desk) -> None:
+    browser = desk.signed_in(Role.READ_ONLY)
+    page = browser.get(TRY).text
+    assert f"now ({preset('standard').version})" in page
+    text = browser.get(f"{TRY}?start=strict").text
+    assert preset_text("strict").splitlines()[-1] in text.replace("&#34;", '"').replace(
+        "&#39;", "'"
+    )
+    assert '<option value="pasted" selected>' in text
+    assert browser.get(f"{TRY}?start=../../etc/passwd").status_code == 200
+
+
+def test_the_criteria_of_now_change_nothing(desk: Desk) -> None:
+    judged(desk, "1")
+    judged(desk, "2", damaged=1)
+    answer = tried(desk.signed_in(Role.READ_ONLY), "now")
+    assert answer.status_code == 200
+    text = plain(answer.text)
+    assert f"What {preset('standard').version} would have decided" in text
+    assert "0 of 2 returns would have been decided in another way." in text
+    assert "No serious warning." in text
+
+
+def test_pasted_criteria_are_tried_with_their_warnings_and_differences(desk: Desk) -> None:
+    judged(desk, "1")
+    judged(desk, "2", damaged=1)
+    judged(desk, "3", damaged=1, at=NOW - timedelta(days=9))
+    judged(desk, "4", brand="zebra", damaged=1)
+    page = tried(desk.signed_in(Role.READ_ONLY, ["acme"]), "pasted", PAYS_ALL).text
+    text = plain(page)
+    assert "What pays-all@" in text
+    assert "1 of 2 returns would have been decided in another way." in text
+    assert "pays irregular Rule &#39;everything&#39; processes a return although" in text
+    assert "flag process 1" in text
+    assert "process 1 2" in text, "outcome, really, with these"
+    assert "everything process 2" in text
+    assert '<a class="nowrap" href="/returns/acme/2">2</a>' in page
+    assert "flag → process It was flagged. Now:" in text
+    assert page.count('<svg class="chart"') == 1
+    assert "at most 2 on" in page
+    assert "when: &#34;true&#34;" in page, "what was pasted stays in the form"
+    with desk.ledger.read() as session:
+        assert len(session.scalars(sa.select(DecisionRow)).all()) == 4, "nothing is decided by it"
+
+
+def test_mistakes_are_shown_with_line_and_column(desk: Desk) -> None:
+    broken = "\r\n" + PAYS_ALL.replace('"true"', '"receipt.damagd > 0"').replace("\n", "\r\n")
+    answer = tried(desk.signed_in(), "pasted", broken)
+    assert answer.status_code == 422
+    text = plain(answer.text)
+    assert "1 mistake in the criteria." in text
+    assert "Line 5, column 20, rules[1].when :" in text
+    assert "receipt.damagd &gt; 0" in text
+    empty = tried(desk.signed_in(), "pasted", "")
+    assert empty.status_code == 422
+    assert "it is empty" in empty.text
+    long = tried(desk.signed_in(), "pasted", "# " + "x" * 66_000)
+    assert long.status_code == 422
+    assert "more than 65536 characters" in long.text
+
+
+@pytest.mark.parametrize(
+    ("which", "since", "words"),
+    [
+        ("burn", SINCE, "choose the criteria to try"),
+        ("now", "", "choose the day"),
+        ("now", "31.12.2026", "choose the day"),
+    ],
+)
+def test_a_form_that_cannot_be_tried(desk: Desk, which: str, since: str, words: str) -> None:
+    answer = tried(desk.signed_in(), which, since=since)
+    assert answer.status_code == 422
+    assert words in answer.text
+    assert tried(desk.signed_in(), "now").status_code == 200, "the next one may"
+
+
+def test_no_history(desk: Desk) -> None:
+    text = plain(tried(desk.signed_in(), "strict").text)
+    assert "No return of this brand has been judged since" in text
+
+
+def test_the_newest_are_tried_when_there_are_too_many(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for n in range(4):
+        judged(desk, str(n), damaged=1, at=NOW - timedelta(hours=4 - n))
+    monkeypatch.setattr(trying, "MOST", 2)
+    page = tried(desk.signed_in(), "pasted", PAYS_ALL).text
+    assert "Only the newest 2 of more than 2 were tried." in plain(page)
+    assert re.findall(r'href="/returns/acme/(\d)"', page) == ["3", "2"]
+    monkeypatch.setattr(trying, "MOST", 100)
+    monkeypatch.setattr(trying, "SECONDS", -1.0)
+    page = tried(desk.signed_in(), "pasted", PAYS_ALL).text
+    assert "Only the newest 1 of 4 were tried." in plain(page)
+    assert re.findall(r'href="/returns/acme/(\d)"', page) == ["3"]
+
+
+def test_a_search_for_warnings_that_takes_too_long_is_said(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trying, "WARNING_SECONDS", -1.0)
+    text = plain(tried(desk.signed_in(), "pasted", PAYS_ALL).text)
+    assert "The search for warnings took too long and was given up" in text
+    assert "No serious warning" not in text
+
+
+def test_one_at_a_time(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    browser, second = desk.signed_in(), desk.signed_in(name="other")
+    answers: list[Any] = []
+    real = trying.preset
+
+    def meanwhile(name: str) -> Any:
+        answers.append(tried(second, "now"))
+        return real(name)
+
+    monkeypatch.setattr(trying, "preset", meanwhile)
+    assert tried(browser, "strict").status_code == 200
+    assert answers[0].status_code == 503
+    assert "try again in some seconds" in answers[0].text
+    assert tried(second, "now").status_code == 200
+
+
+def test_other_brands_cannot_be_tried(desk: Desk) -> None:
+    other = desk.signed_in(Role.ENGINEER, ["zebra"])
+    assert tried(other, "now").status_code == 404
+    assert other.get(TRY).status_code == 404
+    assert desk.signed_in().post("/brands/nope/criteria/try", {}).status_code == 404
+
+
+def test_days_begin_where_the_console_is(desk: Desk) -> None:
+    """2026-03-08 begins at 05:00 UTC in New York."""
+    start = datetime(2026, 3, 8, 5, 0, tzinfo=UTC)
+    judged(desk, "1", at=start - timedelta(seconds=1))
+    judged(desk, "2", at=start)
+    assert "of 1 return would" in plain(tried(desk.signed_in(), "now", since="2026-03-08").text)
+    assert "of 2 returns would" in plain(tried(desk.signed_in(), "now", since="2026-03-07").text)
