@@ -92,7 +92,7 @@ def offered(browser: Browser) -> list[str]:
 def test_the_page_shows_the_mode_and_what_can_be_set(desk: Desk) -> None:
     browser = desk.signed_in()
     text = browser.text("/brands/acme")
-    assert "Mode: live Decisions are acted on in Loop" in text
+    assert "Mode: live What is decided is done in Loop." in text
     assert "As the configuration says." in text
     assert offered(browser) == ["shadow", "paused"]
     set_mode(desk, "paused")
@@ -273,6 +273,9 @@ def test_the_criteria_of_now_change_nothing(desk: Desk) -> None:
     assert f"What {preset('standard').version} would have decided" in text
     assert "0 of 2 returns would have been decided in another way." in text
     assert "No serious warning." in text
+    assert "was not tried" not in text
+    text = plain(tried(desk.signed_in(Role.READ_ONLY), "now", PAYS_ALL).text)
+    assert "The text in the form was not tried" in text
 
 
 def test_pasted_criteria_are_tried_with_their_warnings_and_differences(desk: Desk) -> None:

@@ -7,10 +7,10 @@ from fastapi.responses import HTMLResponse
 from pydantic import BaseModel
 
 from bergen_loop.config import BrandSettings
-from bergen_loop.ledger import figures, journal, listing, modes
+from bergen_loop.ledger import figures, journal, listing
 from bergen_loop.web import words
 from bergen_loop.web.access import NOT_FOUND, Viewer
-from bergen_loop.web.mode import choices
+from bergen_loop.web.mode import HOLDS, choices
 from bergen_loop.web.overview import glances
 from bergen_loop.web.state import console_of
 from bergen_loop.web.templating import day_start, page, today, zone_of
@@ -42,7 +42,7 @@ def brand_page(request: Request, person: Viewer, brand: str) -> HTMLResponse:
         request,
         "brand.html",
         glance=glance,
-        meaning=modes.MEANING[glance.mode],
+        meaning=HOLDS[glance.mode],
         set_by_hand=bool(glance.row and glance.row.mode),
         configured_mode=settings.mode,
         choices=choices(glance.row, settings.mode),

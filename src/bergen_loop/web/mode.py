@@ -21,6 +21,12 @@ from bergen_loop.web.templating import page
 from bergen_loop.web.working import TEXT_LIMIT
 
 AS_CONFIGURED = "configured"
+HOLDS = {
+    modes.LIVE: "What is decided is done in Loop.",
+    modes.SHADOW: "RMAs are made and receipts judged, but nothing is done in Loop.",
+    modes.PAUSED: "Nothing is done for this brand until it is set live or shadow again.",
+}
+"""What a mode means while it holds."""
 
 router = APIRouter()
 
