@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 from collections.abc import Generator
 
 import pytest
@@ -14,12 +16,12 @@ from support import worlds
 from support.worlds import World
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # ended with its module: its event loop would disturb others
 def browser() -> Generator[Browser]:
+    path = os.environ.get("BERGEN_LOOP_CHROMIUM") or shutil.which("chromium")
+    assert path, "Chromium is not installed: run scripts/system-deps.sh"
     with sync_playwright() as playwright:
-        opened = playwright.chromium.launch(
-            executable_path="/usr/bin/chromium", args=["--no-sandbox"]
-        )
+        opened = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
         yield opened
         opened.close()
 

@@ -212,6 +212,7 @@ class Stage:
 
     def fresh_ledger(self) -> None:
         """Lose the ledger."""
+        self.world.webhooks.flush()
         self.lost_ledgers += 1
         self.close()
         for old in self.folder.glob("ledger.db*"):
@@ -255,14 +256,18 @@ class Stage:
             self.control("parcels", **{"return": return_.id, "kind": kind})
 
     def _deliver(self, item: Delivery) -> str:
-        """A webhook reaches the service's real endpoint code."""
-        status, _ = webhooks._take(  # pyright: ignore[reportPrivateUsage]
-            _Brands(self.settings, self.ctx.ledger),  # type: ignore[arg-type]
-            lambda _brand: None,
-            BRAND,
-            item.body,
-            item.signature,
-        )
+        """A webhook reaches the service's real endpoint code, in a process of its own."""
+        ledger = Ledger(f"sqlite:///{self.path}")
+        try:
+            status, _ = webhooks._take(  # pyright: ignore[reportPrivateUsage]
+                _Brands(self.settings, ledger),  # type: ignore[arg-type]
+                lambda _brand: None,
+                BRAND,
+                item.body,
+                item.signature,
+            )
+        finally:
+            ledger.close()
         return str(status)
 
 
@@ -273,9 +278,9 @@ QUIET = (5.0, 30.0, 60.0, 90.0, 180.0, 960.0, 960.0, 30.0, 3700.0, 30.0, 3700.0,
 class _Brands:
     """What the webhook endpoint needs of a registry."""
 
-    def __init__(self, settings: BrandSettings, ledger: MortalLedger) -> None:
+    def __init__(self, settings: BrandSettings, ledger: Ledger) -> None:
         self._settings = settings
-        self.ledger = Ledger(str(ledger.url))
+        self.ledger = ledger
 
     def __contains__(self, brand: str) -> bool:
         return brand == BRAND

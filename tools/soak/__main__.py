@@ -46,6 +46,8 @@ def main() -> int:
             if result.failed:
                 failures.append(result)
                 print(f"FAILED {result.job}: {result.failed}", flush=True)  # noqa: T201
+            if totals["runs"] % 100 == 0:
+                print(f"... {dict(totals)}", file=sys.stderr, flush=True)  # noqa: T201
     _report(given, totals, faults, failures)
     return 1 if failures else 0
 

@@ -112,7 +112,14 @@ $("keyboard").addEventListener("click", () => {
   toField();
 });
 
+let turn = Promise.resolve();
+
+// A scanner is faster than the network: what is scanned while an RMA is looked up waits for it.
 function scanned(code) {
+  turn = turn.then(() => taken(code)).catch((error) => reportError(error));
+}
+
+function taken(code) {
   if (!current) return find(code);
   const line = current.lines.find(
     (one) => (one.upc && upcKey(one.upc) === upcKey(code)) || (one.sku && plain(one.sku) === plain(code)));

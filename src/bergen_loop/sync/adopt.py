@@ -25,10 +25,10 @@ from bergen_loop.ledger.codec import digest, dump_item, dump_receipt, load_retur
 from bergen_loop.ledger.effects import EffectState
 from bergen_loop.ledger.tables import ReturnRow, RmaRow
 from bergen_loop.sync.context import BrandContext
+from bergen_loop.sync.intake import AHEAD, enter
 from bergen_loop.sync.intake import FIRST_PULL as FIRST_PULL
-from bergen_loop.sync.intake import enter
 
-MARGIN = timedelta(hours=1)
+LATE = timedelta(hours=1)
 """Returns seen so long after they were submitted are looked up as well."""
 
 
@@ -61,8 +61,8 @@ def final(receipt: Receipt) -> bool:
 
 def may_have_past(row: ReturnRow, first_pull: datetime | None) -> bool:
     """Whether the return may have been announced before the ledger knew it."""
-    late = row.seen_at - row.submitted_at > MARGIN
-    return late or first_pull is None or row.submitted_at <= first_pull + MARGIN
+    late = row.seen_at - row.submitted_at > LATE
+    return late or first_pull is None or row.submitted_at <= first_pull + AHEAD
 
 
 def look_up(ctx: BrandContext, return_: Return) -> Past:
