@@ -25,7 +25,7 @@ page; each section names its own command.
 
 def main() -> None:
     """Each benchmark's section replaces its old one; the others stay."""
-    names = sys.argv[1:] or list(ALL)
+    names = [a for a in sys.argv[1:] if a in ALL] or list(ALL)
     sections = _known()
     for name in names:
         module = importlib.import_module(f"bench.{name}")

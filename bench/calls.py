@@ -41,6 +41,10 @@ def main() -> Section:
             f"until the parcel is there, a week later); measured on {options.naive} returns, its "
             "cost per return does not depend on their number. Loop calls of settled returns only "
             "come from process (1) and flag and note (2); the rest is lists.",
+            "Ticks follow each other without a pause here, and each lists the last ten minutes "
+            "again (`loop.overlap`); returns made within an hour of the first pull are looked up "
+            "in REX11 by their PO before their RMA is made. In steady operation neither happens "
+            "at this rate, so these figures are upper bounds.",
             f"All calls per return, naive against bergen-loop: **{ratio:.1f} to 1**.",
         ],
         [
