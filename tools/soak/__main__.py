@@ -22,7 +22,7 @@ from soak_runs import Job, Result, everywhere_jobs, prepare, run
 
 def _jobs(kind: str, seed: int) -> Iterator[Job]:
     if kind == "everywhere":
-        return everywhere_jobs()
+        return everywhere_jobs(seed)
     return ((kind, "", n) for n in count(seed))
 
 

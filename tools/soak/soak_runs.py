@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import shutil
 import sys
 import tempfile
@@ -88,15 +89,18 @@ def _process(job: Job, folder: Path) -> Result:
         site.close()
 
 
-def everywhere_jobs() -> Iterator[Job]:
-    """All points of all scenes."""
+def everywhere_jobs(seed: int) -> Iterator[Job]:
+    """All points of all scenes, in an order of the seed's."""
+    jobs: list[Job] = []
     from reliability_scenes import ENDS, points
 
     for scene in ENDS:
         folder = Path(tempfile.mkdtemp(prefix="bergen-loop-soak-", dir=memory()))
         passed, _ = points(folder, scene)
         shutil.rmtree(folder, ignore_errors=True)
-        yield from (("everywhere", scene, n) for n in range(1, len(passed) + 1))
+        jobs += [("everywhere", scene, n) for n in range(1, len(passed) + 1)]
+    random.Random(seed).shuffle(jobs)  # noqa: S311
+    return iter(jobs)
 
 
 def prepare() -> None:
