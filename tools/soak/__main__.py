@@ -15,6 +15,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from itertools import count, takewhile
+from threading import BoundedSemaphore
 from typing import Any
 
 from soak_runs import Job, Result, everywhere_jobs, prepare, run
@@ -39,9 +40,11 @@ def main() -> int:
     until = time.monotonic() + given.minutes * 60
     totals, failures = Counter[str](), list[Result]()
     faults = Counter[str]()
-    jobs = _until(until, _jobs(given.kind, given.seed))
+    ahead = BoundedSemaphore(given.workers + 1)
+    jobs = _until(until, _paced(_jobs(given.kind, given.seed), ahead))
     with multiprocessing.get_context("spawn").Pool(given.workers, prepare) as pool:
         for result in pool.imap_unordered(run, jobs):
+            ahead.release()
             _count(totals, faults, result)
             if result.failed:
                 failures.append(result)
@@ -53,21 +56,18 @@ def main() -> int:
 
 
 def _until(until: float, jobs: Iterator[Job]) -> Iterator[Job]:
-    """Jobs while there is time. The pool asks ahead, so they are given out a few at a time."""
-    return takewhile(lambda _job: time.monotonic() < until, _paced(jobs))
+    """Jobs while there is time."""
+    return takewhile(lambda _job: time.monotonic() < until, jobs)
 
 
-_ahead = multiprocessing.BoundedSemaphore(8)
-
-
-def _paced(jobs: Iterator[Job]) -> Iterator[Job]:
+def _paced(jobs: Iterator[Job], ahead: BoundedSemaphore) -> Iterator[Job]:
+    """The pool takes all it can get, so jobs are given out one more than there are workers."""
     for job in jobs:
-        _ahead.acquire()
+        ahead.acquire()
         yield job
 
 
 def _count(totals: Counter[str], faults: Counter[str], result: Result) -> None:
-    _ahead.release()
     faults.update(result.faults)
     for name in ("ticks", "kills", "calls"):
         totals[name] += getattr(result, name)
