@@ -15,6 +15,7 @@ from bergen_loop.ledger import attention, effects, journal, locks, returns
 from bergen_loop.ledger.database import Ledger
 from bergen_loop.ledger.effects import EffectState
 from bergen_loop.ledger.tables import Base, EffectRow, JournalRow, RawRow, ReturnRow, RmaRow
+from support.postgres import Cluster
 
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 
@@ -230,3 +231,32 @@ def test_many_threads_write_without_losing_anything(ledger: Ledger) -> None:
     with ledger.read() as session:
         assert journal.counters(session, "acme") == {"n": 120}
         assert session.scalar(sa.select(sa.func.count()).select_from(JournalRow)) == 120
+
+
+def test_a_change_of_the_schema_gives_way_to_a_worker_it_would_deadlock_with(
+    postgres: Cluster,
+) -> None:
+    ledger = Ledger(postgres.new_database())
+    ledger.migrate()
+    tried, tries = threading.Event(), 0
+
+    def change(connection: sa.Connection) -> None:
+        nonlocal tries
+        tries += 1
+        connection.execute(sa.text("ALTER TABLE returns ADD COLUMN of_tomorrow INTEGER"))
+        tried.set()
+        connection.execute(sa.text("ALTER TABLE brands ADD COLUMN of_tomorrow INTEGER"))
+
+    with ledger.read() as worker:
+        worker.execute(sa.text("SELECT 1 FROM brands"))  # held until the worker's commit
+        thread = threading.Thread(target=ledger.change_schema, args=(change,))
+        thread.start()
+        assert tried.wait(10)
+        worker.execute(sa.text("SELECT 1 FROM returns"))  # behind the change: a cycle
+    thread.join(30)
+    assert tries > 1
+    with ledger.read() as session:
+        session.execute(
+            sa.text("SELECT returns.of_tomorrow, brands.of_tomorrow FROM returns, brands")
+        )
+    ledger.close()

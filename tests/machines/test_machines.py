@@ -100,15 +100,18 @@ def test_a_worker_that_ends_in_order_leaves_nothing_behind(fleet: Fleet) -> None
     assert finish(fleet).violations == []
 
 
+def _of_tomorrow(connection: sa.Connection) -> None:
+    connection.execute(sa.text("ALTER TABLE returns ADD COLUMN of_tomorrow VARCHAR"))
+    connection.execute(sa.text("ALTER TABLE brands ADD COLUMN also INTEGER DEFAULT 0"))
+    connection.execute(sa.text("CREATE TABLE tomorrow (id INTEGER PRIMARY KEY)"))
+    connection.execute(sa.text("UPDATE alembic_version SET version_num = '9999'"))
+
+
 def test_a_later_release_migrates_while_this_one_works(fleet: Fleet) -> None:
     """Migrations only add: workers of the release before go on, and may even start anew."""
     fleet.start()
     wait_for("it works", lambda: fleet.ran())
-    with fleet.ledger.engine.begin() as connection:
-        connection.execute(sa.text("ALTER TABLE returns ADD COLUMN of_tomorrow VARCHAR"))
-        connection.execute(sa.text("ALTER TABLE brands ADD COLUMN also INTEGER DEFAULT 0"))
-        connection.execute(sa.text("CREATE TABLE tomorrow (id INTEGER PRIMARY KEY)"))
-        connection.execute(sa.text("UPDATE alembic_version SET version_num = '9999'"))
+    fleet.ledger.change_schema(_of_tomorrow)
     second = fleet.start()
     wait_for("this release starts on the newer schema", lambda: second in fleet.alive())
     found = finish(fleet)

@@ -159,6 +159,21 @@ def test_loop_closing_between_pull_and_process_is_seen_not_processed(
     assert world.effects(return_id)["money_moved"] == 0
 
 
+def test_what_looking_shows_of_an_unconfirmed_call_is_told_once(
+    world: World, ctx: BrandContext, look: Look
+) -> None:
+    return_id = received(world, ctx)
+    world.fault("loop", "process_never_ends", operation="process", nth=1)
+    worlds.run(world, ctx, ticks=3, seconds=MINUTE)
+    world.clock.advance(ctx.settings.settle.confirm_within.total_seconds())
+    with tick.holding(ctx):
+        tick.begin(ctx)
+        tick.step(ctx, "intake")
+        world.change(return_id, "flag")  # between the list and the look
+        tick.step(ctx, "settle")
+    assert [kind for kind, _ in look.attention(return_id)] == ["conflict"]
+
+
 def test_processing_that_never_ends_goes_to_a_person_after_a_time(
     world: World, ctx: BrandContext, look: Look
 ) -> None:

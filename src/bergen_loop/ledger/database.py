@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
+import tenacity
 from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
@@ -22,6 +23,12 @@ _PRAGMAS = (
     "foreign_keys=ON",
     "busy_timeout=30000",
 )
+
+_TRIES = 60
+_LOCK_TIMEOUT = "500ms"
+"""Less than PostgreSQL's deadlock_timeout, so that the change gives way, not a worker."""
+_LOCK_NOT_AVAILABLE, _DEADLOCK = "55P03", "40P01"
+"""PostgreSQL's codes."""
 
 
 class Ledger:
@@ -55,17 +62,32 @@ class Ledger:
             yield session
 
     def migrate(self) -> None:
-        """Bring the schema to the newest version. Safe to call from several processes."""
-        config = Config()
-        config.set_main_option("script_location", "bergen_loop:ledger/migrations")
-        with self.engine.execution_options(bergen_write=True).begin() as connection:
-            if not self.is_sqlite:
-                # One migrator at a time; the lock goes with the transaction.
+        """Bring the schema to the newest version. Safe to call from several processes, and while
+        others work on the same database."""
+        self.change_schema(_upgrade)
+
+    def change_schema(self, change: Callable[[sa.Connection], None]) -> None:
+        """Run `change` in one transaction, one process at a time.
+
+        On PostgreSQL workers go on meanwhile, each holding some of the tables: rather than queue
+        behind one and keep all others waiting, or deadlock with it, the change gives up soon
+        and is tried anew. Raises sqlalchemy.exc.OperationalError after `_TRIES`.
+        """
+        if self.is_sqlite:
+            with self.engine.execution_options(bergen_write=True).begin() as connection:
+                change(connection)
+            return
+        for attempt in tenacity.Retrying(
+            retry=tenacity.retry_if_exception(_in_each_others_way),
+            stop=tenacity.stop_after_attempt(_TRIES),
+            wait=tenacity.wait_random_exponential(0.1, max=2.0),
+            reraise=True,
+        ):
+            with attempt, self.engine.begin() as connection:
+                # One at a time; the lock goes with the transaction.
                 connection.execute(sa.text("SELECT pg_advisory_xact_lock(73170001)"))
-            config.attributes["connection"] = connection
-            if _newer(config, connection):
-                return  # a later release has migrated it; migrations only add, so this one works
-            command.upgrade(config, "head")
+                connection.execute(sa.text(f"SET LOCAL lock_timeout = '{_LOCK_TIMEOUT}'"))
+                change(connection)
 
     def close(self) -> None:
         self.engine.dispose()
@@ -85,6 +107,20 @@ def trouble(error: SQLAlchemyError) -> str:
     if "malformed" in words or "not a database" in words:
         return f"the ledger is damaged ({words}): stop the service and restore a backup"
     return f"the ledger does not answer as it should ({type(error).__name__}: {words})"
+
+
+def _upgrade(connection: sa.Connection) -> None:
+    config = Config()
+    config.set_main_option("script_location", "bergen_loop:ledger/migrations")
+    config.attributes["connection"] = connection
+    if _newer(config, connection):
+        return  # a later release has migrated it; migrations only add, so this one works
+    command.upgrade(config, "head")
+
+
+def _in_each_others_way(error: BaseException) -> bool:
+    code = getattr(getattr(error, "orig", None), "sqlstate", None)
+    return isinstance(error, SQLAlchemyError) and code in (_LOCK_NOT_AVAILABLE, _DEADLOCK)
 
 
 def _newer(config: Config, connection: sa.Connection) -> bool:

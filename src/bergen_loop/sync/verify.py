@@ -208,6 +208,8 @@ def _still_unconfirmed(
     ctx: BrandContext, session: Session, row: ReturnRow, return_: Return
 ) -> None:
     row.due_at = None
+    if row.held:
+        return  # what Loop shows has been told already, as a conflict
     attention.raise_item(
         session,
         ctx.now(),
