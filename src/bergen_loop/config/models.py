@@ -32,6 +32,9 @@ class LoopSettings(Model):
     timeout: Duration = timedelta(seconds=30)
     overlap: Duration = timedelta(minutes=10)
     """How far each pull reaches back over the one before."""
+    look_aside: Duration = timedelta(minutes=10)
+    """How often at least Loop's lists of cancelled returns and of those in review are read; they
+    are read as well before anything is settled, or announced after a wait."""
     backfill: Duration = timedelta(days=30)
     """How far the very first pull reaches back."""
     date_format: str = "%Y-%m-%dT%H:%M:%SZ"

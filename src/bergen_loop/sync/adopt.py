@@ -25,8 +25,9 @@ from bergen_loop.ledger.codec import digest, dump_item, dump_receipt, load_retur
 from bergen_loop.ledger.effects import EffectState
 from bergen_loop.ledger.tables import ReturnRow, RmaRow
 from bergen_loop.sync.context import BrandContext
-from bergen_loop.sync.intake import AHEAD, enter
-from bergen_loop.sync.intake import FIRST_PULL as FIRST_PULL
+from bergen_loop.sync.intake import enter
+from bergen_loop.sync.pull import AHEAD
+from bergen_loop.sync.pull import FIRST_PULL as FIRST_PULL
 
 LATE = timedelta(hours=1)
 """Returns seen so long after they were submitted are looked up as well."""

@@ -25,7 +25,7 @@ from bergen_loop.ledger.codec import dump_item, load_return
 from bergen_loop.ledger.effects import EffectState
 from bergen_loop.ledger.tables import EffectRow, ReturnRow, RmaRow
 from bergen_loop.loop.errors import LoopError
-from bergen_loop.sync import adopt, products
+from bergen_loop.sync import adopt, products, pull
 from bergen_loop.sync.context import BrandContext
 from bergen_loop.sync.intake import apply_move, enter, standing_of
 
@@ -47,14 +47,30 @@ def run(ctx: BrandContext) -> Announced:
     """Resolve lost ticket calls by looking, then make the RMAs that are due."""
     result = Announced()
     _resolve_lost(ctx, result)
-    with ctx.ledger.read() as session:
-        rows = returns.due(session, ctx.brand, [Stage.SEEN], ctx.now(), PER_TICK)
-    rows = _new_ones(ctx, rows, result)
+    rows = _new_ones(ctx, _due(ctx), result)
     ready = _with_known_products(ctx, rows, result)
     trackings = _trackings(ctx, ready)
     for batch in ctx.batches(ready):
         _create(ctx, batch, trackings, result)
     return result
+
+
+def _due(ctx: BrandContext) -> list[ReturnRow]:
+    """What is to be announced. Where something has waited for it, what was cancelled meanwhile
+    is seen first; where that cannot be seen, it waits on."""
+    rows = _due_now(ctx)
+    new = [row for row in rows if ctx.now() - row.seen_at < ctx.settings.poll]
+    if len(new) == len(rows):
+        return rows
+    try:
+        return _due_now(ctx) if pull.look_aside(ctx) else new
+    except LoopError:
+        return new
+
+
+def _due_now(ctx: BrandContext) -> list[ReturnRow]:
+    with ctx.ledger.read() as session:
+        return returns.due(session, ctx.brand, [Stage.SEEN], ctx.now(), PER_TICK)
 
 
 # -- what was announced before ----------------------------------------------------------------

@@ -69,6 +69,9 @@ class BrandContext:
     now: Callable[[], datetime] = utc_now
     quiet_ticks: int = 0
     """How many ticks in a row nothing has happened."""
+    backlog: bool = False
+    """This tick only goes on with what the one before left: both lists of changes have been
+    read within the last `poll`, and are not read again."""
     mode: str | None = None
     """The mode of this tick, as the ledger or else the configuration has it."""
     epoch: int | None = None

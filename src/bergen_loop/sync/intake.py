@@ -1,4 +1,4 @@
-"""Moments 1 and 2: learn of returns by walking Loop's list of what changed.
+"""Moments 1 and 2: take in what Loop's list shows (`pull` walks it).
 
 Webhooks only say "look now"; what a return is, is always read from Loop's API. So a webhook
 that is forged, lost, late or repeated can do no more than cost a pull.
@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
@@ -32,25 +32,12 @@ from bergen_loop.loop.models import ParsedReturn
 from bergen_loop.sync import confirm
 from bergen_loop.sync.context import BrandContext
 
-CURSOR = "loop.updated_at"
-FIRST_PULL = "loop.first_pull"
-"""When this ledger first looked at the brand's returns."""
-PASSES: tuple[str | None, ...] = (None, "cancelled", "review")
-"""Without a state Loop lists open, closed and expired returns only."""
-STEP = timedelta(days=30)
-"""A long backfill moves its cursor this often, so that it resumes where a crash left it."""
-SMALLEST = timedelta(minutes=1)
-PATIENCE = timedelta(hours=1)
-"""How long the cursor waits at a window that cannot be walked to its end. So long nothing counts
-as pulled, hence nothing is settled once the last whole pull is too old."""
-AHEAD = timedelta(minutes=5)
-"""`to` is set this far ahead, against a clock of ours that is behind Loop's."""
-
 
 @dataclass(slots=True)
 class Pulled:
     """What a pull brought."""
 
+    pages: int = 0
     listed: int = 0
     changed: int = 0
     unreadable: int = 0
@@ -59,100 +46,6 @@ class Pulled:
     backwards: list[str] = field(default_factory=list[str])
     """Returns listed in another state than the ledger's, but with an older time: a page behind
     the times, or a clock of Loop's that was put back. Looking at the return itself tells."""
-
-
-def pull(ctx: BrandContext) -> Pulled:
-    """Walk everything updated since the last pull, with an overlap, and take it in."""
-    result = Pulled()
-    started = ctx.now()
-    with ctx.ledger.read() as session:
-        cursor = returns.cursor(session, ctx.brand, CURSOR)
-    if cursor is None:
-        _note_first(ctx, started)
-    since = (cursor - ctx.settings.loop.overlap) if cursor else started - ctx.settings.loop.backfill
-    while since < started:
-        until = min(since + STEP, started)
-        last = until == started
-        _walk(ctx, since, until + AHEAD if last else until, result)
-        with ctx.ledger.write() as session:
-            patient = cursor is not None and started - cursor <= PATIENCE
-            _tell_gaps(ctx, session, result.gaps, patient=patient)
-            if result.gaps and patient:
-                break
-            returns.set_cursor(session, ctx.brand, CURSOR, until)
-            if last:
-                returns.brand_row(session, ctx.brand).last_pull_at = started
-        since = until
-    return result
-
-
-def _note_first(ctx: BrandContext, started: datetime) -> None:
-    """From when on returns are seen as they come: older ones may have been announced before."""
-    with ctx.ledger.write() as session:
-        if returns.cursor(session, ctx.brand, FIRST_PULL) is None:
-            returns.set_cursor(session, ctx.brand, FIRST_PULL, started)
-
-
-def _tell_gaps(ctx: BrandContext, session: Session, gaps: list[str], *, patient: bool) -> None:
-    now = ctx.now()
-    if patient and gaps:
-        attention.raise_item(
-            session,
-            now,
-            brand=ctx.brand,
-            kind="list_incomplete",
-            reason=f"Loop's list of returns cannot be walked to its end: updated {gaps[0]}",
-            tried="halved the window down to a minute; every sync walks it again",
-        )
-        return
-    attention.resolve_kind(
-        session,
-        now,
-        brand=ctx.brand,
-        kind="list_incomplete",
-        subject="",
-        resolution="the list is walked on",
-    )
-    for gap in gaps:
-        attention.raise_item(
-            session,
-            now,
-            brand=ctx.brand,
-            kind="list_gap",
-            subject=gap,
-            reason=f"Loop's list of returns could not be walked to its end: updated {gap}; "
-            "compare that minute with Loop by hand, or run `bergen-loop reconcile` later",
-            tried="halved the window down to a minute, again and again",
-        )
-
-
-def _walk(ctx: BrandContext, since: datetime, until: datetime, result: Pulled) -> None:
-    for state in PASSES:
-        _walk_state(ctx, since, until, state, result)
-
-
-def _walk_state(
-    ctx: BrandContext, since: datetime, until: datetime, state: str | None, result: Pulled
-) -> None:
-    """One pass. Where Loop's cursor ends a walk too early, the window is halved: nothing in
-    it may be lost."""
-    pages = ctx.loop.list_returns(
-        since, until, filter="updated_at", state=state, page_size=ctx.settings.loop.page_size
-    )
-    incomplete: str | None = None
-    for page in pages:
-        ctx.counts.add("loop.list.pages")
-        result.listed += len(page.returns)
-        store(ctx, page.returns, result)
-        incomplete = page.incomplete or incomplete
-    if incomplete is None:
-        return
-    if until - since > SMALLEST:
-        middle = since + (until - since) / 2
-        _walk_state(ctx, since, middle, state, result)
-        _walk_state(ctx, middle, until, state, result)
-        return
-    result.gaps.append(f"{since:%Y-%m-%d %H:%M:%S} to {until:%H:%M:%S} UTC ({incomplete})")
 
 
 def store(ctx: BrandContext, parsed: Sequence[ParsedReturn], result: Pulled) -> None:

@@ -19,7 +19,7 @@ from bergen_loop.domain.returns import Return
 from bergen_loop.ledger import returns
 from bergen_loop.ledger.codec import digest, dump_return, load_return
 from bergen_loop.loop.models import ParsedReturn
-from bergen_loop.sync import adopt, drift, intake, receive, tick
+from bergen_loop.sync import adopt, drift, intake, pull, receive, tick
 from bergen_loop.sync.context import BrandContext
 from bergen_loop.sync.drift import Done, Finding, Summary
 
@@ -39,7 +39,7 @@ def run(ctx: BrandContext, window: timedelta = WINDOW) -> Summary:
         for way in ("created_at", "updated_at"):
             pages = ctx.loop.walk_returns(
                 summary.since,
-                started + intake.AHEAD,
+                started + pull.AHEAD,
                 filter=way,
                 page_size=ctx.settings.loop.page_size,
             )
@@ -48,7 +48,8 @@ def run(ctx: BrandContext, window: timedelta = WINDOW) -> Summary:
                 if page.incomplete:
                     _tell_incomplete(ctx, summary, page.incomplete)
         with ctx.ledger.write() as session:
-            returns.set_cursor(session, ctx.brand, intake.CURSOR, started)
+            returns.set_cursor(session, ctx.brand, pull.CURSOR, started)
+            returns.set_cursor(session, ctx.brand, pull.ASIDE, started)
             returns.set_cursor(session, ctx.brand, receive.CURSOR, started)
         return drift.close(ctx, summary)
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 import sqlalchemy as sa
+import structlog
 from sqlalchemy.orm import Session
 
 from bergen_loop.bergen.errors import (
@@ -22,10 +23,13 @@ from bergen_loop.domain.rma import TicketChange, TicketStatus
 from bergen_loop.ledger import attention, journal, returns
 from bergen_loop.ledger.codec import digest, dump_receipt
 from bergen_loop.ledger.tables import ReturnRow, RmaRow
-from bergen_loop.sync import adopt, notes
+from bergen_loop.loop.errors import LoopError
+from bergen_loop.sync import adopt, notes, pull
 from bergen_loop.sync.context import BrandContext
 from bergen_loop.sync.facts import comparison_of, in_words
 from bergen_loop.sync.intake import enter
+
+log = structlog.get_logger()
 
 CURSOR = "rex11.statuses"
 AHEAD = timedelta(minutes=5)
@@ -44,7 +48,8 @@ class Received:
 def run(ctx: BrandContext) -> Received:
     """See which tickets changed, and read the receipts among them."""
     result = Received()
-    _see_changes(ctx, result)
+    if not ctx.backlog:
+        _see_changes(ctx, result)
     _look_again_at_waiting(ctx)
     _read_tickets(ctx, result)
     return result
@@ -77,11 +82,21 @@ def _see_changes(ctx: BrandContext, result: Received) -> None:
         for c in changes
         if c.ticket_id in known and known[c.ticket_id].ticket_status != c.status_name
     ]
+    if any(c.status is TicketStatus.CANCELLED for c in news):
+        _look_aside(ctx)
     with ctx.ledger.write() as session:
         rmas = returns.rmas_by_ticket(session, ctx.brand, [c.ticket_id for c in news])
         for change in news:
             _changed(ctx, session, rmas[change.ticket_id], change, result)
         returns.set_cursor(session, ctx.brand, CURSOR, started)
+
+
+def _look_aside(ctx: BrandContext) -> None:
+    """A cancelled ticket is usually that of a return cancelled in Loop: see that first."""
+    try:
+        pull.look_aside(ctx)
+    except LoopError as error:
+        log.warning("cancelled returns not seen", brand=ctx.brand, error=str(error))
 
 
 def _changed(

@@ -23,7 +23,7 @@ from bergen_loop.ledger import attention, effects, journal, returns
 from bergen_loop.ledger.codec import load_return
 from bergen_loop.ledger.tables import ReturnRow, RmaRow
 from bergen_loop.loop.models import ParsedReturn
-from bergen_loop.sync import adopt, drift, intake, receive, tick, verify
+from bergen_loop.sync import adopt, drift, intake, pull, receive, tick, verify
 from bergen_loop.sync.context import BrandContext
 from bergen_loop.sync.drift import Done, Finding, Summary
 
@@ -62,7 +62,7 @@ def _compare_returns(ctx: BrandContext, summary: Summary) -> set[str]:
     for way in ("created_at", "updated_at"):
         pages = ctx.loop.walk_returns(
             summary.since,
-            summary.until + intake.AHEAD,
+            summary.until + pull.AHEAD,
             filter=way,
             page_size=ctx.settings.loop.page_size,
         )

@@ -31,7 +31,7 @@ from bergen_loop.loop.errors import (
     LoopUnavailable,
     LoopUnreadable,
 )
-from bergen_loop.sync import grading, notes, verify
+from bergen_loop.sync import grading, notes, pull, verify
 from bergen_loop.sync.context import BrandContext
 from bergen_loop.sync.intake import enter
 
@@ -56,6 +56,8 @@ def run(ctx: BrandContext) -> Settled:
     notes.resolve_lost(ctx)
     if not _fresh(ctx):
         return result
+    if _anything_due(ctx) and not pull.look_aside(ctx):
+        return result
     decided = _decide_due(ctx, result)
     if ctx.live:
         grading.run(ctx)
@@ -70,6 +72,12 @@ def _fresh(ctx: BrandContext) -> bool:
     with ctx.ledger.read() as session:
         pulled = returns.brand_row(session, ctx.brand).last_pull_at
     return pulled is not None and ctx.now() - pulled <= ctx.settings.settle.fresh_within
+
+
+def _anything_due(ctx: BrandContext) -> bool:
+    stages = [Stage.RECEIVED, Stage.WAITING, Stage.SETTLING]
+    with ctx.ledger.read() as session:
+        return bool(returns.due(session, ctx.brand, stages, ctx.now(), 1))
 
 
 # -- deciding ---------------------------------------------------------------------------------

@@ -20,7 +20,7 @@ from bergen_loop.ledger.database import trouble
 from bergen_loop.ledger.locks import LockLost, brand_lock
 from bergen_loop.loop.errors import LoopError, LoopUnauthorized
 from bergen_loop.observe import tracing
-from bergen_loop.sync import announce, close, intake, receive, restored, settle, verify
+from bergen_loop.sync import announce, close, intake, pull, receive, restored, settle, verify
 from bergen_loop.sync.breaker import LOOP, REX11
 from bergen_loop.sync.context import BrandContext
 
@@ -29,12 +29,14 @@ log = structlog.get_logger()
 QUIETER = 1.5
 """By how much longer the interval gets with every tick in which nothing happened."""
 BREATH = timedelta(seconds=1)
+SEEN_AGAIN = ("listed", "pages")
+"""Counts of what a step looked at, whether or not there was anything new."""
 TELL_AFTER = timedelta(hours=1)
 """How long a step may fail before it goes on the attention list."""
 
 
 def _pull(ctx: BrandContext) -> dict[str, Any]:
-    pulled = intake.pull(ctx)
+    pulled = pull.pull(ctx)
     verify.look_at(ctx, pulled.backwards)
     result = asdict(pulled)
     return result | {"webhooks": intake.take_webhooks(ctx)}
@@ -57,8 +59,10 @@ def begin(ctx: BrandContext) -> None:
     """Note that a sync starts, and in which mode."""
     with ctx.ledger.write() as session:
         row = returns.brand_row(session, ctx.brand)
-        row.last_sync_started_at = ctx.now()
-        row.nudged_at = None
+        now = ctx.now()
+        listed = row.last_pull_at is not None and now - row.last_pull_at < ctx.settings.poll
+        ctx.backlog = ctx.backlog and listed and row.nudged_at is None
+        row.last_sync_started_at, row.nudged_at = now, None
         row.config_version = ctx.settings.version()
         ctx.mode = modes.take_effect(session, ctx.now(), row, ctx.settings.mode)
         ctx.breakers.load(session, ctx.brand)
@@ -129,9 +133,10 @@ def _next_due(
     ever more rarely, up to `poll_max`, while nothing happens; but never later than the next
     return is due."""
     now, poll = ctx.now(), ctx.settings.poll
+    ctx.backlog = False
     if failed:
         return now + poll
-    moved = any(v for r in results.values() for k, v in r.items() if k != "listed")
+    moved = any(v for r in results.values() for k, v in r.items() if k not in SEEN_AGAIN)
     ctx.quiet_ticks = 0 if moved else min(ctx.quiet_ticks + 1, 40)
     soon = max(poll, min(ctx.settings.poll_max, poll * QUIETER**ctx.quiet_ticks))
     due = returns.earliest_due(session, ctx.brand)
@@ -139,6 +144,7 @@ def _next_due(
         return now + soon
     if due > now:
         return due
+    ctx.backlog = moved
     return now + (BREATH if moved else poll)
 
 
