@@ -31,6 +31,8 @@ from bergen_loop.sync.context import BrandContext
 
 BRAND = "northpine"
 NO_LIMIT = 10**9
+PROCESSED = "processed"
+"""In the sandbox's log: not a call, but a processing that has come to its end."""
 
 
 @dataclass
@@ -50,7 +52,9 @@ class Rig:
             page = self.sandbox.get("/control/calls", after=after, limit=20000)["calls"]
             if not page:
                 return counts
-            counts.update((c["system"], c["operation"]) for c in page)
+            counts.update(
+                (c["system"], c["operation"]) for c in page if c["operation"] != PROCESSED
+            )
             after = page[-1]["seq"]
 
     def submit(self, number: int) -> None:

@@ -41,6 +41,7 @@ def test_a_brand_is_due_at_its_time_or_when_nudged(registry: Registry) -> None:
     with registry.ledger.write() as session:
         returns.brand_row(session, "two").nudged_at = NOW
     assert registry.due(NOW) == ["two"]
+    assert registry.due(NOW - timedelta(seconds=1)) == [], "a busy brand is nudged for later"
     assert registry.due(NOW + timedelta(seconds=60)) == ["two", "one"]
 
 

@@ -260,3 +260,28 @@ def test_a_change_of_the_schema_gives_way_to_a_worker_it_would_deadlock_with(
             sa.text("SELECT returns.of_tomorrow, brands.of_tomorrow FROM returns, brands")
         )
     ledger.close()
+
+
+def test_webhooks_sync_a_quiet_brand_at_once_and_a_busy_one_no_more_often_than_polling(
+    ledger: Ledger,
+) -> None:
+    apart = timedelta(minutes=1)
+
+    def nudged(now: datetime) -> bool:
+        with ledger.write() as session:
+            return returns.nudge(session, "acme", now, apart)
+
+    def sync(now: datetime) -> bool:
+        with ledger.write() as session:
+            return returns.take_nudge(session, returns.brand_row(session, "acme"), now)
+
+    assert nudged(NOW)
+    assert nudged(NOW), "not taken yet"
+    assert sync(NOW)
+    assert not sync(NOW), "one sync serves all webhooks before it"
+    assert not nudged(NOW + timedelta(seconds=10))
+    with ledger.read() as session:
+        assert returns.brand_row(session, "acme").nudged_at == NOW + apart
+    assert nudged(NOW + apart), "the time has come"
+    assert sync(NOW + apart)
+    assert nudged(NOW + 3 * apart)

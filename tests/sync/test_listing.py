@@ -19,15 +19,15 @@ def announced(world: World, ctx: BrandContext) -> str:
     return return_id
 
 
-def test_cancelled_returns_and_those_in_review_are_listed_every_ten_minutes(
+def test_cancelled_returns_and_those_in_review_are_listed_every_half_hour(
     world: World, ctx: BrandContext
 ) -> None:
     worlds.run(world, ctx)
     before = len(world.sandbox.calls)
-    worlds.run(world, ctx, ticks=20)
-    made = world.sandbox.calls.find(after=before, limit=100)
+    worlds.run(world, ctx, ticks=60)
+    made = world.sandbox.calls.find(after=before, limit=500)
     lists = [c for c in made if c.operation == "list"]
-    assert len(lists) == 20 + 2 * 2
+    assert len(lists) == 60 + 2 * 2
 
 
 def test_a_return_flagged_by_a_person_a_moment_before_is_not_processed(

@@ -31,7 +31,7 @@ def test_cancelled_after_its_rma_is_left_and_its_parcel_needs_a_person(
 ) -> None:
     return_id = announced(world, ctx)
     world.change(return_id, "cancel")
-    worlds.run(world, ctx, ticks=11)
+    worlds.run(world, ctx, ticks=31)
     assert look.stage(return_id) is Stage.CANCELLED
     assert any("no cancel call" in line for line in look.journal(return_id))
     world.receive(return_id)
@@ -49,7 +49,7 @@ def test_cancelled_after_receipt_is_a_conflict_for_a_person(
     world.receive(return_id, "short")
     worlds.run(world, ctx)
     world.change(return_id, "cancel")
-    worlds.run(world, ctx, ticks=11)
+    worlds.run(world, ctx, ticks=31)
     assert look.stage(return_id) is Stage.CANCELLED
     assert [kind for kind, _ in look.attention(return_id)] == ["conflict"]
 

@@ -32,7 +32,7 @@ class LoopSettings(Model):
     timeout: Duration = timedelta(seconds=30)
     overlap: Duration = timedelta(minutes=10)
     """How far each pull reaches back over the one before."""
-    look_aside: Duration = timedelta(minutes=10)
+    look_aside: Duration = timedelta(minutes=30)
     """How often at least Loop's lists of cancelled returns and of those in review are read; they
     are read as well before anything is settled, or announced after a wait."""
     backfill: Duration = timedelta(days=30)

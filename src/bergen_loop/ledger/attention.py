@@ -106,6 +106,18 @@ def resolve_kind(
         resolve(session, now, item, who=journal.SERVICE, resolution=resolution)
 
 
+def subjects(session: Session, brand: str, kind: str) -> set[str]:
+    """What the open items of a kind are about: ids of returns, or what they were raised with."""
+    keys = session.scalars(
+        sa.select(AttentionRow.open_key).where(
+            AttentionRow.brand == brand,
+            AttentionRow.kind == kind,
+            AttentionRow.resolved_at.is_(None),
+        )
+    )
+    return {key.removeprefix(f"{kind}:") for key in keys if key}
+
+
 def resolve_all(session: Session, now: datetime, row: ReturnRow, *, resolution: str) -> None:
     """Close every open item of a return, where what was asked has been answered elsewhere; a
     ticket too many in REX11 stays one, whatever becomes of the return."""

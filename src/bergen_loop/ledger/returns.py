@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
@@ -197,6 +197,11 @@ def add_receipt(
 def replace_lines(session: Session, return_pk: int, return_: Return) -> None:
     """Make the stored units those of `return_`."""
     session.execute(sa.delete(LineRow).where(LineRow.return_pk == return_pk))
+    add_lines(session, return_pk, return_)
+
+
+def add_lines(session: Session, return_pk: int, return_: Return) -> None:
+    """Store the units of a return that has none yet."""
     session.add_all(
         LineRow(
             return_pk=return_pk,
@@ -252,6 +257,30 @@ def brand_row(session: Session, brand: str) -> BrandRow:
         session.add(row)
         session.flush()
     return row
+
+
+NUDGED = "nudged"
+"""When a webhook last had the brand synced."""
+
+
+def nudge(session: Session, brand: str, now: datetime, apart: timedelta) -> bool:
+    """Have a brand synced because of a webhook: at once, or `apart` after the sync that a webhook
+    caused last, so that a busy brand's webhooks cost no more calls than polling would. Whether
+    it is to be at once."""
+    row, last = brand_row(session, brand), cursor(session, brand, NUDGED)
+    at = max(now, last + apart) if last else now
+    at = min(row.nudged_at or at, at)
+    row.nudged_at = at
+    return at <= now
+
+
+def take_nudge(session: Session, row: BrandRow, now: datetime) -> bool:
+    """A sync begins: whether one was asked for."""
+    nudged = row.nudged_at is not None and row.nudged_at <= now
+    if nudged:
+        set_cursor(session, row.brand, NUDGED, now)
+    row.nudged_at = None
+    return nudged
 
 
 def chunks(values: Sequence[T], size: int) -> Iterable[Sequence[T]]:

@@ -186,4 +186,4 @@ def criteria(brand: str, settings: BrandSettings, folder: Path) -> Criteria:
 
 def is_due(now: datetime, next_due_at: datetime | None, nudged_at: datetime | None) -> bool:
     """Whether a brand is to be synced now."""
-    return nudged_at is not None or next_due_at is None or next_due_at <= now
+    return next_due_at is None or min(next_due_at, nudged_at or next_due_at) <= now

@@ -10,11 +10,12 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from bergen_loop.domain.announce import ready_at, why_not_announced
+from bergen_loop.domain.announce import AnnounceRules, ready_at, why_not_announced
 from bergen_loop.domain.lifecycle import Move, Stage, Standing, follow_loop
 from bergen_loop.domain.returns import LoopState, Return
 from bergen_loop.domain.rma import TicketStatus
@@ -68,35 +69,34 @@ def store(ctx: BrandContext, parsed: Sequence[ParsedReturn], result: Pulled) -> 
         # Read again under the write lock: a person may have acted meanwhile.
         rows = returns.by_ids(session, ctx.brand, [r.id for r in changed])
         standings = _standings(session, list(rows.values()))
+        new = [r for r in changed if r.id not in rows]
+        add_all(ctx, session, new, dumped, hashes)
         for return_ in changed:
             row = rows.get(return_.id)
             if row is None:
-                row = add(ctx, session, return_, dumped[return_.id], hashes[return_.id])
-            else:
-                if _backwards(row, return_):
-                    result.backwards.append(return_.id)
-                update(
-                    ctx,
-                    session,
-                    row,
-                    return_,
-                    dumped[return_.id],
-                    hashes[return_.id],
-                    standings[row.id],
-                )
-            if return_.id not in doubtful:
-                attention.resolve_kind(
-                    session,
-                    ctx.now(),
-                    brand=ctx.brand,
-                    kind="unreadable",
-                    subject=return_.id,
-                    resolution="Loop's answer can be read again",
-                )
+                continue
+            if _backwards(row, return_):
+                result.backwards.append(return_.id)
+            standing = standings[row.id]
+            update(ctx, session, row, return_, dumped[return_.id], hashes[return_.id], standing)
+        _readable_again(ctx, session, [r.id for r in changed if r.id not in doubtful])
         for item in bad:
             _keep_unreadable(ctx, session, item)
     result.changed += len(changed)
     result.unreadable += len(bad)
+
+
+def _readable_again(ctx: BrandContext, session: Session, return_ids: Sequence[str]) -> None:
+    told = attention.subjects(session, ctx.brand, "unreadable")
+    for return_id in told.intersection(return_ids):
+        attention.resolve_kind(
+            session,
+            ctx.now(),
+            brand=ctx.brand,
+            kind="unreadable",
+            subject=return_id,
+            resolution="Loop's answer can be read again",
+        )
 
 
 def _backwards(row: ReturnRow, return_: Return) -> bool:
@@ -144,34 +144,58 @@ def _standing(
 
 
 def add(
-    ctx: BrandContext, session: Session, return_: Return, content: dict[str, object], hash_: str
+    ctx: BrandContext, session: Session, return_: Return, content: dict[str, Any], hash_: str
 ) -> ReturnRow:
     """A return that the ledger does not know yet."""
-    now = ctx.now()
-    row = ReturnRow(
-        brand=ctx.brand,
-        return_id=return_.id,
-        stage=Stage.SEEN,
-        held=False,
-        seen_at=now,
-        submitted_at=return_.created_at,
-    )
-    _fill(row, return_, content, hash_)
-    stage, why = _first_stage(ctx, return_)
-    row.stage = stage
-    session.add(row)
-    session.flush()
-    returns.replace_lines(session, row.id, return_)
-    if stage is Stage.SEEN:
-        row.due_at = max(now, ready_at(return_, ctx.rules))
-    if stage is Stage.COMPLETE:
-        row.completed_at = now
-    journal.record(session, now, "seen", why, brand=ctx.brand, return_pk=row.id)
+    [row] = add_all(ctx, session, [return_], {return_.id: content}, {return_.id: hash_})
     return row
 
 
-def _first_stage(ctx: BrandContext, return_: Return) -> tuple[Stage, str]:
-    skip = why_not_announced(return_, ctx.rules)
+def add_all(
+    ctx: BrandContext,
+    session: Session,
+    new: Sequence[Return],
+    contents: Mapping[str, dict[str, Any]],
+    hashes: Mapping[str, str],
+) -> list[ReturnRow]:
+    """Returns that the ledger does not know yet; a first pull brings very many."""
+    now, rules = ctx.now(), ctx.rules
+    rows: list[ReturnRow] = []
+    why: list[str] = []
+    for return_ in new:
+        row, reason = _new_row(ctx.brand, rules, return_, now)
+        _fill(row, return_, contents[return_.id], hashes[return_.id])
+        rows.append(row)
+        why.append(reason)
+    session.add_all(rows)
+    session.flush()
+    for row, return_, reason in zip(rows, new, why, strict=True):
+        returns.add_lines(session, row.id, return_)
+        journal.record(session, now, "seen", reason, brand=ctx.brand, return_pk=row.id)
+    session.flush()
+    return rows
+
+
+def _new_row(
+    brand: str, rules: AnnounceRules, return_: Return, now: datetime
+) -> tuple[ReturnRow, str]:
+    """Its row, and why it stands where it does."""
+    stage, why = _first_stage(rules, return_)
+    row = ReturnRow(
+        brand=brand,
+        return_id=return_.id,
+        stage=stage,
+        held=False,
+        seen_at=now,
+        submitted_at=return_.created_at,
+        due_at=max(now, ready_at(return_, rules)) if stage is Stage.SEEN else None,
+        completed_at=now if stage is Stage.COMPLETE else None,
+    )
+    return row, why
+
+
+def _first_stage(rules: AnnounceRules, return_: Return) -> tuple[Stage, str]:
+    skip = why_not_announced(return_, rules)
     if skip and not skip.no_parcel:
         return Stage.IGNORED, f"left alone: {skip.reason}"
     if return_.state is LoopState.CLOSED:
@@ -185,7 +209,7 @@ def _first_stage(ctx: BrandContext, return_: Return) -> tuple[Stage, str]:
     return Stage.SEEN, f"submitted in Loop at {return_.created_at:%Y-%m-%d %H:%M} UTC"
 
 
-def _fill(row: ReturnRow, return_: Return, content: dict[str, object], hash_: str) -> None:
+def _fill(row: ReturnRow, return_: Return, content: dict[str, Any], hash_: str) -> None:
     row.loop_state = return_.state
     row.order_name = return_.order_name
     row.customer_email = return_.customer_email
@@ -202,7 +226,7 @@ def update(
     session: Session,
     row: ReturnRow,
     return_: Return,
-    content: dict[str, object],
+    content: dict[str, Any],
     hash_: str,
     standing: Standing | None = None,
     *,

@@ -104,9 +104,10 @@ def _run(ctx: BrandContext, walk: _Walk, result: Pulled) -> None:
     started = ctx.now()
     with ctx.ledger.read() as session:
         cursor = returns.cursor(session, ctx.brand, walk.cursor)
+        begun = backfill.begun(session, ctx.brand, walk.cursor)
     since = (cursor - ctx.settings.loop.overlap) if cursor else started - ctx.settings.loop.backfill
     span = FIRST_WINDOW
-    if started - since > 2 * span:
+    if begun or started - since > 2 * span:
         with ctx.ledger.write() as session:
             backfill.begin(session, ctx.brand, walk.cursor, since, started)
     while since < started:

@@ -61,8 +61,9 @@ def begin(ctx: BrandContext) -> None:
         row = returns.brand_row(session, ctx.brand)
         now = ctx.now()
         listed = row.last_pull_at is not None and now - row.last_pull_at < ctx.settings.poll
-        ctx.backlog = ctx.backlog and listed and row.nudged_at is None
-        row.last_sync_started_at, row.nudged_at = now, None
+        nudged = returns.take_nudge(session, row, now)
+        ctx.backlog = ctx.backlog and listed and not nudged
+        row.last_sync_started_at = now
         row.config_version = ctx.settings.version()
         ctx.mode = modes.take_effect(session, ctx.now(), row, ctx.settings.mode)
         ctx.breakers.load(session, ctx.brand)

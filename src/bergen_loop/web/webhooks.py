@@ -80,8 +80,9 @@ def _take(
             },
         )
         journal.count(session, brand, {"webhooks.taken": 1})
-        returns.brand_row(session, brand).nudged_at = now
-    nudge(brand)
+        at_once = returns.nudge(session, brand, now, registry.brand(brand).poll)
+    if at_once:
+        nudge(brand)
     return 204, ""
 
 
