@@ -19,6 +19,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser as Chromium
 from playwright.sync_api import Page, expect, sync_playwright
 from test_web_brand_tools import PAYS_ALL, judged
+from test_web_history import pulling
 from web_support import Desk, add_return, row_of
 
 from bergen_loop.domain.lifecycle import Stage
@@ -158,6 +159,20 @@ def test_pages_follow_what_happens(page: Page, served: tuple[Desk, str]) -> None
     expect(page.get_by_role("link", name="#ACMEnew")).to_have_count(0)
     add_return(desk.ledger, "acme", "new", at=datetime.now(UTC))
     expect(page.get_by_role("link", name="#ACMEnew")).to_be_visible(timeout=10_000)
+
+
+def test_a_long_pull_is_followed(page: Page, served: tuple[Desk, str]) -> None:
+    desk, _ = served
+    pulling(desk.ledger)
+    for path in ("/", "/brands/acme", "/?brand=acme"):
+        page.goto(path)
+        bar = page.get_by_role("progressbar", name="Taking in history: 40 %")
+        expect(bar).to_be_visible()
+        accessible(page)
+    pulling(desk.ledger, days=27)
+    with desk.ledger.write() as session:
+        journal.record(session, datetime.now(UTC), "seen", "", brand="acme")
+    expect(page.get_by_role("progressbar", name="Taking in history: 90 %")).to_be_visible()
 
 
 def test_a_refresh_does_not_undo_a_choice(page: Page, served: tuple[Desk, str]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -14,7 +15,7 @@ from bergen_loop.cli import connect as connect_command
 from bergen_loop.cli import criteria as criteria_commands
 from bergen_loop.cli import events as event_commands
 from bergen_loop.cli import modes as mode_commands
-from bergen_loop.cli import ops
+from bergen_loop.cli import ops, watching
 from bergen_loop.cli import reconcile as reconcile_commands
 from bergen_loop.cli import secrets as secret_commands
 from bergen_loop.cli import show as shows
@@ -31,7 +32,9 @@ from bergen_loop.cli.setup import (
 from bergen_loop.config import ConfigError, load_settings
 from bergen_loop.domain.criteria import warnings as criteria_warnings
 from bergen_loop.engine.registry import Registry
-from bergen_loop.ledger import views
+from bergen_loop.ledger import backfill, views
+from bergen_loop.ledger.backfill import Backfill
+from bergen_loop.ledger.database import Ledger
 from bergen_loop.ledger.locks import BrandBusy, LockLost, ServiceRunning
 from bergen_loop.sync import brands as connecting
 from bergen_loop.sync import tick
@@ -142,7 +145,7 @@ def sync_run(
             if as_json:
                 print_json(results)
             else:
-                _print_status(registry)
+                shows.print_status(*_statuses(registry.ledger, list(registry.settings.brands)))
             if ticks and done >= ticks:
                 return
             time.sleep(every)
@@ -154,17 +157,23 @@ def sync_run(
 def status(config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = False) -> None:
     """Where all returns stand, by brand."""
     settings = settings_of(config)
-    ledger = open_ledger(settings)
-    with ledger.read() as session:
-        found = views.brand_statuses(session, list(settings.brands))
+    found, pulls = _statuses(open_ledger(settings), list(settings.brands))
     if as_json:
-        print_json([{**views_plain(s)} for s in found])
+        print_json([views_plain(s, pulls.get(s.brand)) for s in found])
         return
-    console.print(shows.status_table(found))
+    shows.print_status(found, pulls)
 
 
-def views_plain(status: views.BrandStatus) -> dict[str, object]:
-    """A brand's status as plain data."""
+def _statuses(
+    ledger: Ledger, brands: list[str]
+) -> tuple[list[views.BrandStatus], dict[str, Backfill]]:
+    with ledger.read() as session:
+        pulls = backfill.under_way(session, brands, datetime.now(UTC))
+        return views.brand_statuses(session, brands), pulls
+
+
+def views_plain(status: views.BrandStatus, pull: Backfill | None) -> dict[str, object]:
+    """A brand's status as plain data; `history` is null unless a long pull is under way."""
     return {
         "brand": status.brand,
         "returns": status.returns,
@@ -173,6 +182,7 @@ def views_plain(status: views.BrandStatus) -> dict[str, object]:
         "last_sync_at": status.last_sync_at,
         "last_sync_ok": status.last_sync_ok,
         "last_sync_error": status.last_sync_error,
+        "history": pull.as_json() if pull else None,
         "counters": status.counters,
     }
 
@@ -280,7 +290,11 @@ def _tick_all(
 ) -> dict[str, dict[str, dict[str, object]]]:
     results: dict[str, dict[str, dict[str, object]]] = {}
     columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=console, transient=True, disable=quiet) as progress:
+    quiet = quiet or not console.is_terminal
+    with (
+        Progress(*columns, console=console, transient=True, disable=quiet) as progress,
+        watching.history(progress, registry.ledger, names),
+    ):
         task = progress.add_task("syncing", total=len(names) * len(tick.STEPS))
         for name in names:
             ctx = registry.context(name)
@@ -303,13 +317,6 @@ def _words(done: dict[str, object]) -> str:
     if "error" in done:
         return str(done["error"])
     return ", ".join(f"{k} {v}" for k, v in done.items() if v) or "nothing to do"
-
-
-def _print_status(registry: Registry) -> None:
-    with registry.ledger.read() as session:
-        console.print(
-            shows.status_table(views.brand_statuses(session, list(registry.settings.brands)))
-        )
 
 
 def main() -> None:

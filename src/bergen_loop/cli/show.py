@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from rich.table import Table
 
 from bergen_loop.cli.output import console, table, when
 from bergen_loop.domain.lifecycle import Stage
+from bergen_loop.ledger.backfill import Backfill
 from bergen_loop.ledger.views import BrandStatus, ReturnView
+from bergen_loop.web import words
 
 
-def status_table(statuses: Sequence[BrandStatus]) -> Table:
+def print_status(statuses: Sequence[BrandStatus], pulls: Mapping[str, Backfill]) -> None:
+    """Brands by stage, and which of them are still taking in what Loop already has."""
+    console.print(_status_table(statuses))
+    for brand, pull in pulls.items():
+        console.print(f"{brand}: {words.history(pull)}", highlight=False, soft_wrap=True)
+
+
+def _status_table(statuses: Sequence[BrandStatus]) -> Table:
     """Brands by stage; stages nobody is in are left out."""
     used = [s for s in Stage if any(b.stages.get(s) for b in statuses)]
     rows = [

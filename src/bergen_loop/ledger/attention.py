@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 
 import sqlalchemy as sa
@@ -116,6 +117,14 @@ def subjects(session: Session, brand: str, kind: str) -> set[str]:
         )
     )
     return {key.removeprefix(f"{kind}:") for key in keys if key}
+
+
+def returns_with_items(session: Session, return_pks: Sequence[int]) -> set[int]:
+    """Of these returns, those with an open item."""
+    query = sa.select(AttentionRow.return_pk).where(
+        AttentionRow.return_pk.in_(return_pks), AttentionRow.resolved_at.is_(None)
+    )
+    return {pk for pk in session.scalars(query) if pk is not None}
 
 
 def resolve_all(session: Session, now: datetime, row: ReturnRow, *, resolution: str) -> None:

@@ -44,10 +44,14 @@ def intend(
     kind: str,
     payload: Mapping[str, Any],
     return_pk: int | None,
+    known: Mapping[str, EffectRow] | None = None,
 ) -> EffectRow:
     """Write the intent. The unique key refuses a second one, unless the first certainly was
-    not carried out. Raises AlreadyIntended."""
-    effect = find(session, brand, key)
+    not carried out. Raises AlreadyIntended.
+
+    `known`: the effects with such keys, where several are intended together; they are then
+    flushed by the caller."""
+    effect = find(session, brand, key) if known is None else known.get(key)
     if effect is None:
         effect = EffectRow(
             brand=brand,
@@ -64,7 +68,8 @@ def intend(
         _again(effect, now, kind, payload)
     else:
         raise AlreadyIntended(f"{key} of brand {brand} is {effect.state} as {effect.kind}")
-    session.flush()
+    if known is None:
+        session.flush()
     return effect
 
 
@@ -115,6 +120,18 @@ def find(session: Session, brand: str, key: str) -> EffectRow | None:
     return session.scalar(
         sa.select(EffectRow).where(EffectRow.brand == brand, EffectRow.key == key)
     )
+
+
+def find_all(session: Session, brand: str, keys: Sequence[str]) -> dict[str, EffectRow]:
+    """The effects of these keys."""
+    query = sa.select(EffectRow).where(EffectRow.brand == brand, EffectRow.key.in_(keys))
+    return {effect.key: effect for effect in session.scalars(query)}
+
+
+def by_pks(session: Session, pks: Sequence[int]) -> dict[int, EffectRow]:
+    """Effects by key of their row."""
+    query = sa.select(EffectRow).where(EffectRow.id.in_(pks))
+    return {effect.id: effect for effect in session.scalars(query)}
 
 
 def in_doubt(session: Session, brand: str, kinds: Sequence[str], limit: int) -> list[EffectRow]:

@@ -18,7 +18,6 @@ from bergen_loop.ledger.listing import MOMENT_TIME, OPEN_STAGES
 from bergen_loop.ledger.tables import (
     AttentionRow,
     BrandRow,
-    CursorRow,
     DecisionRow,
     JournalRow,
     ReturnRow,
@@ -94,12 +93,6 @@ def brand_rows(session: Session, brands: Sequence[str]) -> dict[str, BrandRow]:
     """What is remembered of these brands."""
     query = sa.select(BrandRow).where(BrandRow.brand.in_(brands))
     return {row.brand: row for row in session.scalars(query)}
-
-
-def cursors(session: Session, brand: str) -> dict[str, datetime]:
-    """How far the brand's recurring reads have come, by name."""
-    query = sa.select(CursorRow).where(CursorRow.brand == brand)
-    return {row.name: row.value for row in session.scalars(query)}
 
 
 def last_entry(session: Session) -> int:

@@ -48,6 +48,33 @@ def by_id(session: Session, brand: str, return_id: str) -> ReturnRow | None:
     return by_ids(session, brand, [return_id]).get(return_id)
 
 
+def by_pks(session: Session, pks: Sequence[int], *, lock: bool = False) -> dict[int, ReturnRow]:
+    """Returns by key. While they are held, `session.get` of one asks nothing. `lock` holds them
+    still until the transaction ends."""
+    found: dict[int, ReturnRow] = {}
+    for chunk in chunks(sorted(set(pks)), IN_CHUNK):
+        query = sa.select(ReturnRow).where(ReturnRow.id.in_(chunk)).order_by(ReturnRow.id)
+        if lock:
+            query = query.with_for_update().execution_options(populate_existing=True)
+        found.update((row.id, row) for row in session.scalars(query))
+    return found
+
+
+def rmas_by_pk(session: Session, pks: Sequence[int]) -> dict[int, RmaRow]:
+    """RMAs by key."""
+    found: dict[int, RmaRow] = {}
+    for chunk in chunks(pks, IN_CHUNK):
+        rows = session.scalars(sa.select(RmaRow).where(RmaRow.id.in_(chunk)))
+        found.update((row.id, row) for row in rows)
+    return found
+
+
+def to_read(session: Session, brand: str) -> bool:
+    """Whether tickets of a brand wait to be read."""
+    query = sa.select(RmaRow.id).where(RmaRow.brand == brand, RmaRow.to_read.is_(True))
+    return session.scalar(query.limit(1)) is not None
+
+
 def due(
     session: Session,
     brand: str,
@@ -175,17 +202,29 @@ def receipts_with_rows(
     return [(row, load_receipt(row.content)) for row in rows.values()]
 
 
+def receipts_known(session: Session, rma_pks: Sequence[int]) -> set[tuple[int, str]]:
+    """RMA and content of the receipts that are stored already."""
+    found: set[tuple[int, str]] = set()
+    for chunk in chunks(rma_pks, IN_CHUNK):
+        query = sa.select(ReceiptRow.rma_pk, ReceiptRow.content_hash)
+        rows = session.execute(query.where(ReceiptRow.rma_pk.in_(chunk)))
+        found.update((pk, content_hash) for pk, content_hash in rows)
+    return found
+
+
 def add_receipt(
-    session: Session, rma: RmaRow, receipt: Receipt, content_hash: str, now: datetime
+    session: Session,
+    rma: RmaRow,
+    receipt: Receipt,
+    content_hash: str,
+    now: datetime,
+    known: set[tuple[int, str]] | None = None,
 ) -> ReceiptRow | None:
-    """Store a receipt; None where the very same one is stored already."""
-    known = session.scalar(
-        sa.select(ReceiptRow.id).where(
-            ReceiptRow.rma_pk == rma.id, ReceiptRow.content_hash == content_hash
-        )
-    )
-    if known:
+    """Store a receipt; None where the very same one is stored already (one of `known`)."""
+    known = receipts_known(session, [rma.id]) if known is None else known
+    if (rma.id, content_hash) in known:
         return None
+    known.add((rma.id, content_hash))
     row = ReceiptRow(
         rma_pk=rma.id, read_at=now, content=dump_receipt(receipt), content_hash=content_hash
     )
@@ -225,6 +264,20 @@ def latest_decision(session: Session, return_pk: int) -> DecisionRow | None:
         .order_by(DecisionRow.id.desc())
         .limit(1)
     )
+
+
+def latest_decisions(session: Session, return_pks: Sequence[int]) -> dict[int, DecisionRow]:
+    """The newest decision about each return that has one."""
+    found: dict[int, DecisionRow] = {}
+    for chunk in chunks(return_pks, IN_CHUNK):
+        newest = (
+            sa.select(sa.func.max(DecisionRow.id))
+            .where(DecisionRow.return_pk.in_(chunk))
+            .group_by(DecisionRow.return_pk)
+        )
+        rows = session.scalars(sa.select(DecisionRow).where(DecisionRow.id.in_(newest)))
+        found.update((row.return_pk, row) for row in rows)
+    return found
 
 
 def cursor(session: Session, brand: str, name: str) -> datetime | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from sqlalchemy.orm import Session
@@ -17,7 +17,7 @@ from bergen_loop.bergen.errors import (
     WarehouseUnreadable,
 )
 from bergen_loop.domain import announce as rules
-from bergen_loop.domain.lifecycle import Stage, follow_loop
+from bergen_loop.domain.lifecycle import Stage
 from bergen_loop.domain.returns import LoopState, Return
 from bergen_loop.domain.rma import ProductImport, RmaRequest, TicketStatus
 from bergen_loop.ledger import attention, effects, returns
@@ -27,7 +27,7 @@ from bergen_loop.ledger.tables import EffectRow, ReturnRow, RmaRow
 from bergen_loop.loop.errors import LoopError
 from bergen_loop.sync import adopt, products, pull
 from bergen_loop.sync.context import BrandContext
-from bergen_loop.sync.intake import apply_move, enter, standing_of
+from bergen_loop.sync.intake import Known, enter, follow, known_of
 
 PER_TICK = 400
 """How many RMAs one tick makes at most, so that one brand's flood keeps its ticks short."""
@@ -210,46 +210,84 @@ def _create(
     result: Announced,
 ) -> None:
     with ctx.acting() as session:
-        work = [w for row in batch for w in _intend(ctx, session, row.id, trackings)]
+        work = _intend_all(ctx, session, [row.id for row in batch], trackings)
     ctx.boundary("ticket intended")
     outcomes = ctx.in_parallel(lambda w: _send(ctx, w[1]), work)
     ctx.boundary("ticket sent")
     with ctx.ledger.write() as session:
-        for (effect_id, _), outcome in zip(work, outcomes, strict=True):
-            _finish(ctx, session, effect_id, outcome, result)
+        made = _Made.load(session, [effect.id for effect, _ in work])
+        for (sent, _), outcome in zip(work, outcomes, strict=True):
+            _finish(ctx, session, made, made.effects[sent.id], outcome, result)
     ctx.boundary("ticket recorded")
 
 
-def _intend(
+def _intend_all(
     ctx: BrandContext,
     session: Session,
-    return_pk: int,
+    pks: Sequence[int],
     trackings: Mapping[str, Mapping[str, str]],
-) -> list[tuple[int, RmaRequest]]:
-    """The RMAs' rows and intents, from the return as it is now; none if it is no longer due."""
-    row = session.get_one(ReturnRow, return_pk, with_for_update=True)
+) -> list[tuple[EffectRow, RmaRequest]]:
+    """The RMAs' rows and intents, from the returns as they are now; none where one is no longer
+    due."""
+    rows = returns.by_pks(session, pks, lock=True)
+    existing = returns.rmas_of(session, pks)
+    planned = [
+        (rows[pk], rma, request)
+        for pk in pks
+        for rma, request in _plan(ctx, session, rows[pk], existing.get(pk, []), trackings)
+    ]
+    session.flush()
+    known = effects.find_all(session, ctx.brand, [_key(rma) for _, rma, _ in planned])
+    work = [
+        (effect, request)
+        for row, rma, request in planned
+        if (effect := _intend(ctx, session, row, rma, known))
+    ]
+    session.flush()
+    return work
+
+
+def _key(rma: RmaRow) -> str:
+    return f"ticket:{rma.customer_po}"
+
+
+def _plan(
+    ctx: BrandContext,
+    session: Session,
+    row: ReturnRow,
+    existing: Sequence[RmaRow],
+    trackings: Mapping[str, Mapping[str, str]],
+) -> list[tuple[RmaRow, RmaRequest]]:
     if row.stage != Stage.SEEN or row.held:
         return []
     row.due_at = None  # until an answer says otherwise
     if row.loop_state not in (LoopState.OPEN, LoopState.REVIEW):
         return []  # nothing will come; it is due again if Loop opens it again
     return_ = load_return(row.content)
-    work: list[tuple[int, RmaRequest]] = []
-    for rma, request in _rmas(ctx, session, row, return_, trackings.get(row.return_id)):
-        try:
-            effect = effects.intend(
-                session,
-                ctx.now(),
-                brand=ctx.brand,
-                key=f"ticket:{rma.customer_po}",
-                kind="ticket_add",
-                payload={"customer_po": rma.customer_po},
-                return_pk=row.id,
-            )
-        except effects.AlreadyIntended:
-            continue  # its answer is being looked for; `_looked` makes the return due again
-        work.append((effect.id, request))
-    return work
+    return _rmas(ctx, session, row, return_, existing, trackings.get(row.return_id))
+
+
+def _intend(
+    ctx: BrandContext,
+    session: Session,
+    row: ReturnRow,
+    rma: RmaRow,
+    known: Mapping[str, EffectRow],
+) -> EffectRow | None:
+    """None: its answer is being looked for; `_looked` makes the return due again."""
+    try:
+        return effects.intend(
+            session,
+            ctx.now(),
+            brand=ctx.brand,
+            key=_key(rma),
+            kind="ticket_add",
+            payload={"customer_po": rma.customer_po},
+            return_pk=row.id,
+            known=known,
+        )
+    except effects.AlreadyIntended:
+        return None
 
 
 def _rmas(
@@ -257,11 +295,11 @@ def _rmas(
     session: Session,
     row: ReturnRow,
     return_: Return,
+    existing: Sequence[RmaRow],
     tracking: Mapping[str, str] | None,
 ) -> list[tuple[RmaRow, RmaRequest]]:
     """The RMAs to make, one per parcel: those that were planned and not made, else new ones,
     each with a PO of its own."""
-    existing = returns.rmas_of(session, [row.id]).get(row.id, [])
     current = [r for r in existing if r.ticket_status != TicketStatus.CANCELLED]
     parcels = rules.parcels(return_, ctx.rules, tracking)
     if not current:
@@ -284,7 +322,6 @@ def _rmas(
         rma.tracking_numbers = list(request.tracking_numbers)
         session.add(rma)
         planned.append((rma, request))
-    session.flush()
     return planned
 
 
@@ -313,16 +350,41 @@ def _send(ctx: BrandContext, request: RmaRequest) -> str | WarehouseError:
         return error
 
 
+@dataclass(frozen=True, slots=True)
+class _Made:
+    """The effects of a batch, and what the ledger has of their returns, by key."""
+
+    effects: dict[int, EffectRow]
+    rows: dict[int, ReturnRow]
+    known: dict[int, Known]
+
+    @classmethod
+    def load(cls, session: Session, effect_pks: Sequence[int]) -> _Made:
+        """In a few questions, however many they are."""
+        found = effects.by_pks(session, effect_pks)
+        pks = [e.return_pk for e in found.values() if e.return_pk is not None]
+        rows = returns.by_pks(session, pks)
+        return cls(found, rows, known_of(session, list(rows.values())))
+
+    def row(self, effect: EffectRow) -> ReturnRow:
+        return self.rows[effect.return_pk or 0]
+
+    def rma(self, effect: EffectRow) -> RmaRow:
+        """The RMA that the effect makes."""
+        po = effect.payload["customer_po"]
+        return next(r for r in self.known[effect.return_pk or 0].rmas if r.customer_po == po)
+
+
 def _finish(
     ctx: BrandContext,
     session: Session,
-    effect_id: int,
+    batch: _Made,
+    effect: EffectRow,
     outcome: str | WarehouseError,
     result: Announced,
 ) -> None:
-    effect = session.get_one(EffectRow, effect_id)
     if isinstance(outcome, str):
-        _made(ctx, session, effect, outcome, f"REX11 made ticket {outcome}")
+        _made(ctx, session, batch, effect, outcome, f"REX11 made ticket {outcome}")
         result.created += 1
     elif isinstance(outcome, (WarehouseUnavailable, WarehouseUnauthorized)):
         effects.finish(session, effect, ctx.now(), EffectState.NOT_SENT, str(outcome))
@@ -357,24 +419,18 @@ def _refused(ctx: BrandContext, session: Session, effect: EffectRow, error: Ware
 
 
 def _made(
-    ctx: BrandContext, session: Session, effect: EffectRow, ticket_id: str, how: str
+    ctx: BrandContext, session: Session, batch: _Made, effect: EffectRow, ticket_id: str, how: str
 ) -> RmaRow:
     """The RMA exists: note its ticket, and go where Loop's state leads by now."""
-    now = ctx.now()
-    row = session.get_one(ReturnRow, effect.return_pk)
-    rma = next(
-        r
-        for r in returns.rmas_of(session, [row.id])[row.id]
-        if r.customer_po == effect.payload["customer_po"]
-    )
+    now, row, rma = ctx.now(), batch.row(effect), batch.rma(effect)
     rma.ticket_id, rma.confirmed_at = ticket_id, now
     effects.finish(session, effect, now, EffectState.DONE, how)
     row.announced_at = row.announced_at or now
-    unmade = any(r.ticket_id is None for r in returns.rmas_of(session, [row.id])[row.id])
+    unmade = any(r.ticket_id is None for r in batch.known[row.id].rmas)
     if row.stage == Stage.SEEN and not unmade:
         enter(row, Stage.ANNOUNCED, now)
-    session.flush()
-    apply_move(ctx, session, row, follow_loop(standing_of(session, row), LoopState(row.loop_state)))
+    flying = unmade and bool(returns.tickets_in_flight(session, [row.id]))
+    follow(ctx, session, row, replace(batch.known[row.id], in_flight=flying))
     return rma
 
 
@@ -389,11 +445,13 @@ def _resolve_lost(ctx: BrandContext, result: Announced) -> None:
         found = ctx.in_parallel(lambda e: _find(ctx, e), batch)
         ctx.boundary("ticket looked up")
         with ctx.ledger.write() as session:
-            for effect, tickets in zip(batch, found, strict=True):
+            made = _Made.load(session, [effect.id for effect in batch])
+            for lost_one, tickets in zip(batch, found, strict=True):
+                effect = made.effects[lost_one.id]
                 if isinstance(tickets, WarehouseError):
-                    _not_looked(ctx, session, effect.id, tickets, result)
+                    _not_looked(ctx, session, effect, tickets, result)
                 else:
-                    _looked(ctx, session, effect.id, tickets, result)
+                    _looked(ctx, session, made, effect, tickets, result)
 
 
 def _find(ctx: BrandContext, effect: EffectRow) -> list[str] | WarehouseError:
@@ -406,10 +464,9 @@ def _find(ctx: BrandContext, effect: EffectRow) -> list[str] | WarehouseError:
 
 
 def _not_looked(
-    ctx: BrandContext, session: Session, effect_id: int, error: WarehouseError, result: Announced
+    ctx: BrandContext, session: Session, effect: EffectRow, error: WarehouseError, result: Announced
 ) -> None:
     """Looking failed: again at the next tick, unless REX11 will not be asked for this PO."""
-    effect = session.get_one(EffectRow, effect_id)
     effect.state, effect.doubt_since = EffectState.DOUBT, effect.doubt_since or ctx.now()
     if not isinstance(error, WarehouseRejected):
         return
@@ -426,24 +483,29 @@ def _not_looked(
 
 
 def _looked(
-    ctx: BrandContext, session: Session, effect_id: int, tickets: list[str], result: Announced
+    ctx: BrandContext,
+    session: Session,
+    batch: _Made,
+    effect: EffectRow,
+    tickets: list[str],
+    result: Announced,
 ) -> None:
-    effect = session.get_one(EffectRow, effect_id)
+    row = batch.row(effect)
     po = effect.payload["customer_po"]
     attention.resolve_kind(
         session,
         ctx.now(),
         brand=ctx.brand,
         kind="ticket_lookup",
-        subject=session.get_one(ReturnRow, effect.return_pk).return_id,
+        subject=row.return_id,
         resolution="REX11 answers the look-up again",
     )
     if tickets:
-        rma = _made(ctx, session, effect, tickets[0], f"found by its PO {po}: ticket {tickets[0]}")
+        how = f"found by its PO {po}: ticket {tickets[0]}"
+        rma = _made(ctx, session, batch, effect, tickets[0], how)
         rma.to_read = True  # its status may have changed before it was known
         result.found += 1
         if len(tickets) > 1:
-            row = session.get_one(ReturnRow, effect.return_pk)
             adopt.two_tickets(ctx, session, row, po, tickets[0], tickets[1:])
         return
     since = effect.doubt_since or ctx.now()
@@ -457,13 +519,11 @@ def _looked(
         EffectState.NOT_SENT,
         f"no ticket with PO {po} in REX11, {ctx.settings.announce.lost_ticket_wait} later",
     )
-    row = session.get_one(ReturnRow, effect.return_pk)
     state = LoopState(row.loop_state)
     if state in (LoopState.OPEN, LoopState.REVIEW):
         row.due_at = ctx.now()
         return
     # The return went another way meanwhile: the RMA that was never made is not needed.
-    rma = next(r for r in returns.rmas_of(session, [row.id])[row.id] if r.customer_po == po)
-    session.delete(rma)
+    session.delete(batch.rma(effect))
     session.flush()
-    apply_move(ctx, session, row, follow_loop(standing_of(session, row), state))
+    follow(ctx, session, row, known_of(session, [row])[row.id])

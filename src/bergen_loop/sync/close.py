@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -16,6 +17,8 @@ from bergen_loop.sync.context import BrandContext
 from bergen_loop.sync.intake import enter
 
 PER_TICK = 1000
+PER_WRITE = 100
+"""Returns in one transaction, so that others' turn comes."""
 AGAIN = timedelta(minutes=5)
 """After how long a close that failed for a passing reason is tried again."""
 
@@ -46,9 +49,12 @@ def run(ctx: BrandContext) -> Closed:
         )
     )
     ctx.boundary("closed in Bergen")
-    with ctx.ledger.write() as session:
-        for row in rows:
-            _record(ctx, session, session.get_one(ReturnRow, row.id), evidence, result)
+    for batch in returns.chunks(rows, PER_WRITE):
+        with ctx.ledger.write() as session:
+            pks = [row.id for row in batch]
+            fresh, made = returns.by_pks(session, pks), returns.rmas_of(session, pks)
+            for pk in pks:
+                _record(ctx, session, fresh[pk], made.get(pk, []), evidence, result)
     return result
 
 
@@ -67,13 +73,13 @@ def _record(
     ctx: BrandContext,
     session: Session,
     row: ReturnRow,
+    rmas: Sequence[RmaRow],
     evidence: dict[int, CloseEvidence | WarehouseError],
     result: Closed,
 ) -> None:
     if row.stage != Stage.CLOSING:
         return
     now = ctx.now()
-    rmas = returns.rmas_of(session, [row.id]).get(row.id, [])
     failed: WarehouseError | None = None
     for rma in rmas:
         found = evidence.get(rma.id)

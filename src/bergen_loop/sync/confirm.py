@@ -6,18 +6,17 @@ from sqlalchemy.orm import Session
 
 from bergen_loop.domain.decision import Outcome
 from bergen_loop.domain.returns import LoopState
-from bergen_loop.ledger import effects, returns
+from bergen_loop.ledger import effects
 from bergen_loop.ledger.effects import EffectState
-from bergen_loop.ledger.tables import ReturnRow
+from bergen_loop.ledger.tables import EffectRow, ReturnRow
 from bergen_loop.sync import notes
 from bergen_loop.sync.context import BrandContext
 
 _UNCONFIRMED = (*effects.OPEN, EffectState.ACCEPTED)
 
 
-def by_state(ctx: BrandContext, session: Session, row: ReturnRow) -> None:
-    """Give the settling effect the outcome that Loop's state proves, if it has none yet."""
-    effect = returns.settlements_of(session, [row.id]).get(row.id)
+def by_state(ctx: BrandContext, session: Session, row: ReturnRow, effect: EffectRow | None) -> None:
+    """Give a return's settling effect the outcome that Loop's state proves, if it has none yet."""
     if effect is None or effect.state not in _UNCONFIRMED:
         return
     state, now = LoopState(row.loop_state), ctx.now()

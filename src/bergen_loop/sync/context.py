@@ -54,6 +54,18 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
+BATCH = 4
+"""Calls of each thread between two commits: more make a commit cheaper, and a crash leave more
+calls whose outcome has to be looked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Derived:
+    settings: BrandSettings
+    rules: AnnounceRules
+    version: str
+
+
 @dataclass(slots=True)
 class BrandContext:
     """A brand's settings, connections and memory."""
@@ -80,13 +92,27 @@ class BrandContext:
     """When the ledger was put back from a backup, if it was."""
     boundary: Callable[[str], None] = lambda _name: None
     """Called at every point where a crash must be survivable; tests put one there."""
+    _pool: ThreadPoolExecutor | None = None
+    _made: _Derived | None = None
 
     def __post_init__(self) -> None:
         self.breakers.use_clock(lambda: self.now())  # whatever clock it is given later
 
     @property
     def rules(self) -> AnnounceRules:
-        return self.settings.announce_rules()
+        return self._derived().rules
+
+    @property
+    def config_version(self) -> str:
+        """Content hash of the settings."""
+        return self._derived().version
+
+    def _derived(self) -> _Derived:
+        """What follows from the settings; made anew only where they have been replaced."""
+        if self._made is None or self._made.settings is not self.settings:
+            version = self.settings.version()
+            self._made = _Derived(self.settings, self.settings.announce_rules(), version)
+        return self._made
 
     @property
     def live(self) -> bool:
@@ -102,14 +128,27 @@ class BrandContext:
         """`work` on every item with the brand's bounded concurrency, results in order."""
         if len(items) <= 1:
             return [work(item) for item in items]
-        with ThreadPoolExecutor(min(len(items), self.settings.settle.concurrency)) as pool:
+        with self.threads() as pool:
             jobs = [pool.submit(job) for job in tracing.carried(work, items)]
             return [job.result() for job in jobs]
 
+    @contextmanager
+    def threads(self) -> Generator[ThreadPoolExecutor]:
+        """The brand's threads; those of a whole tick, where one holds them."""
+        if self._pool is not None:
+            yield self._pool
+            return
+        with ThreadPoolExecutor(self.settings.settle.concurrency) as pool:
+            self._pool = pool
+            try:
+                yield pool
+            finally:
+                self._pool = None
+
     def batches(self, items: Sequence[A]) -> Iterable[Sequence[A]]:
-        """Items in batches of the brand's concurrency: at most one batch is in doubt after a
-        crash."""
-        size = self.settings.settle.concurrency
+        """Items in batches of some times the brand's concurrency: at most one batch is in doubt
+        after a crash."""
+        size = BATCH * self.settings.settle.concurrency
         return (items[start : start + size] for start in range(0, len(items), size))
 
     @contextmanager

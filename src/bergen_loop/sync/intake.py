@@ -57,18 +57,18 @@ def store(ctx: BrandContext, parsed: Sequence[ParsedReturn], result: Pulled) -> 
     dumped = {i: dump_return(r) for i, r in good.items()}
     hashes = {i: digest(d) for i, d in dumped.items()}
     with ctx.ledger.read() as session:
-        known = returns.by_ids(session, ctx.brand, good)
+        stored = returns.by_ids(session, ctx.brand, good)
     changed = [
         load_return(dumped[i])  # as it can be stored, the text the ledger will give back
         for i in good
-        if i not in known or known[i].held or known[i].content_hash != hashes[i]
+        if i not in stored or stored[i].held or stored[i].content_hash != hashes[i]
     ]
     if not changed and not bad:
         return
     with ctx.ledger.write() as session:
         # Read again under the write lock: a person may have acted meanwhile.
         rows = returns.by_ids(session, ctx.brand, [r.id for r in changed])
-        standings = _standings(session, list(rows.values()))
+        known = known_of(session, list(rows.values()))
         new = [r for r in changed if r.id not in rows]
         add_all(ctx, session, new, dumped, hashes)
         for return_ in changed:
@@ -77,8 +77,8 @@ def store(ctx: BrandContext, parsed: Sequence[ParsedReturn], result: Pulled) -> 
                 continue
             if _backwards(row, return_):
                 result.backwards.append(return_.id)
-            standing = standings[row.id]
-            update(ctx, session, row, return_, dumped[return_.id], hashes[return_.id], standing)
+            content, hash_ = dumped[return_.id], hashes[return_.id]
+            update(ctx, session, row, return_, content, hash_, known[row.id])
         _readable_again(ctx, session, [r.id for r in changed if r.id not in doubtful])
         for item in bad:
             _keep_unreadable(ctx, session, item)
@@ -103,16 +103,29 @@ def _backwards(row: ReturnRow, return_: Return) -> bool:
     return return_.updated_at < row.loop_updated_at and return_.state != row.loop_state
 
 
-def _standings(session: Session, rows: Sequence[ReturnRow]) -> dict[int, Standing]:
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What the ledger has of a return beside its row."""
+
+    rmas: Sequence[RmaRow]
+    receipts: Mapping[int, ReceiptRow]
+    """By RMA."""
+    settlement: EffectRow | None
+    in_flight: bool
+    """Whether a ticket call has no outcome yet."""
+    has_items: bool
+    """Whether it is on the attention list."""
+
+
+def known_of(session: Session, rows: Sequence[ReturnRow]) -> dict[int, Known]:
+    """For many returns in a few questions, by key."""
     pks = [row.id for row in rows]
     rmas, settled = returns.rmas_of(session, pks), returns.settlements_of(session, pks)
     read = returns.latest_receipts(session, [r.id for of in rmas.values() for r in of])
     flying = returns.tickets_in_flight(session, [pk for pk, of in rmas.items() if _unmade(of)])
+    items = attention.returns_with_items(session, pks)
     return {
-        row.id: _standing(
-            row, rmas.get(row.id, []), settled.get(row.id), read, in_flight=row.id in flying
-        )
-        for row in rows
+        pk: Known(rmas.get(pk, []), read, settled.get(pk), pk in flying, pk in items) for pk in pks
     }
 
 
@@ -120,27 +133,24 @@ def _unmade(rmas: Sequence[RmaRow]) -> bool:
     return any(r.ticket_id is None for r in rmas)
 
 
-def standing_of(session: Session, row: ReturnRow) -> Standing:
-    """What the ledger knows of one return, for `follow_loop`."""
-    return _standings(session, [row])[row.id]
-
-
-def _standing(
-    row: ReturnRow,
-    rmas: Sequence[RmaRow],
-    settled: EffectRow | None,
-    receipts: Mapping[int, ReceiptRow],
-    *,
-    in_flight: bool,
-) -> Standing:
+def standing(row: ReturnRow, known: Known) -> Standing:
+    """What `follow_loop` goes by."""
+    rmas, settled = known.rmas, known.settlement
     return Standing(
         stage=Stage(row.stage),
         has_rma=any(r.ticket_id for r in rmas),
-        has_receipt=any(r.id in receipts for r in rmas),
+        has_receipt=any(r.id in known.receipts for r in rmas),
         settled_by_us=settled.kind if settled and settled.state != EffectState.NOT_SENT else None,
-        rma_in_flight=in_flight,
+        rma_in_flight=known.in_flight,
         rma_cancelled=all(r.ticket_status == TicketStatus.CANCELLED for r in rmas if r.ticket_id),
     )
+
+
+def follow(ctx: BrandContext, session: Session, row: ReturnRow, known: Known) -> None:
+    """Go where Loop's state leads."""
+    move = follow_loop(standing(row, known), LoopState(row.loop_state))
+    # Held: one was raised in this very transaction.
+    apply_move(ctx, session, row, move, has_items=known.has_items or row.held)
 
 
 def add(
@@ -228,7 +238,7 @@ def update(
     return_: Return,
     content: dict[str, Any],
     hash_: str,
-    standing: Standing | None = None,
+    known: Known | None = None,
     *,
     newest: bool = False,
 ) -> None:
@@ -236,15 +246,15 @@ def update(
     just been read by itself, so that it is newer even if Loop's clock has gone back."""
     if return_.updated_at < row.loop_updated_at and not newest:
         return  # an older picture from an earlier page: what we have is newer
-    standing = standing or standing_of(session, row)
+    known = known or known_of(session, [row])[row.id]
     before = load_return(row.content)
     _fill(row, return_, content, hash_)
     if before.lines_key() != return_.lines_key():
         _edited(ctx, session, row, before, return_)
     if before.label != return_.label:
         _label_moved(ctx, session, row, before, return_)
-    apply_move(ctx, session, row, follow_loop(standing, return_.state))
-    confirm.by_state(ctx, session, row)
+    follow(ctx, session, row, known)
+    confirm.by_state(ctx, session, row, known.settlement)
     if row.stage in (Stage.SEEN, Stage.NO_PARCEL):
         _reconsider(ctx, session, row, return_)
 
@@ -298,8 +308,11 @@ def _reconsider(ctx: BrandContext, session: Session, row: ReturnRow, return_: Re
         journal.record(session, ctx.now(), "reconsidered", why, brand=ctx.brand, return_pk=row.id)
 
 
-def apply_move(ctx: BrandContext, session: Session, row: ReturnRow, move: Move) -> None:
-    """Carry out what a state of Loop's leads to."""
+def apply_move(
+    ctx: BrandContext, session: Session, row: ReturnRow, move: Move, *, has_items: bool = True
+) -> None:
+    """Carry out what a state of Loop's leads to. `has_items` False: it is known that the return
+    is not on the attention list."""
     now = ctx.now()
     if move.stage is not None and move.stage != row.stage:
         journal.record(
@@ -312,7 +325,7 @@ def apply_move(ctx: BrandContext, session: Session, row: ReturnRow, move: Move) 
             data={"from": row.stage, "loop_state": row.loop_state},
         )
         enter(row, move.stage, now)
-        if move.stage in (Stage.CLOSING, Stage.COMPLETE, Stage.CANCELLED):
+        if has_items and move.stage in (Stage.CLOSING, Stage.COMPLETE, Stage.CANCELLED):
             attention.resolve_all(session, now, row, resolution=f"settled by itself: {move.why}")
     if move.attention:
         attention.raise_item(

@@ -48,22 +48,23 @@ def intend(ctx: BrandContext, session: Session, row: ReturnRow, name: str, conte
 
 def send_due(ctx: BrandContext) -> None:
     """Send notes that are intended, and those that certainly were not carried out."""
+    with ctx.ledger.read() as session:
+        if not _due(ctx, session, 1):
+            return
     with ctx.acting() as session:
-        due = list(
-            session.scalars(
-                sa.select(EffectRow)
-                .where(
-                    EffectRow.brand == ctx.brand,
-                    EffectRow.kind == KIND,
-                    EffectRow.state.in_((EffectState.INTENDED, EffectState.NOT_SENT)),
-                )
-                .order_by(EffectRow.id)
-                .limit(PER_TICK)
-            )
-        )
+        due = _due(ctx, session, PER_TICK)
         for effect in due:
             effect.state = EffectState.INTENDED
     _send(ctx, due)
+
+
+def _due(ctx: BrandContext, session: Session, limit: int) -> list[EffectRow]:
+    query = sa.select(EffectRow).where(
+        EffectRow.brand == ctx.brand,
+        EffectRow.kind == KIND,
+        EffectRow.state.in_((EffectState.INTENDED, EffectState.NOT_SENT)),
+    )
+    return list(session.scalars(query.order_by(EffectRow.id).limit(limit)))
 
 
 def _send(ctx: BrandContext, due: list[EffectRow]) -> None:
@@ -72,8 +73,9 @@ def _send(ctx: BrandContext, due: list[EffectRow]) -> None:
         answers = ctx.in_parallel(lambda e: _add(ctx, e), batch)
         ctx.boundary("note sent")
         with ctx.ledger.write() as session:
+            fresh = effects.by_pks(session, [effect.id for effect in batch])
             for effect, answer in zip(batch, answers, strict=True):
-                _finish(ctx, session, session.get_one(EffectRow, effect.id), answer)
+                _finish(ctx, session, fresh[effect.id], answer)
         ctx.boundary("note recorded")
 
 

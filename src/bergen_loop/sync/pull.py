@@ -22,7 +22,7 @@ CURSOR = "loop.updated_at"
 ASIDE = "loop.updated_at.aside"
 FIRST_PULL = "loop.first_pull"
 """When this ledger first looked at the brand's returns."""
-SHORTEST, LONGEST = timedelta(hours=1), timedelta(days=30)
+SHORTEST, LONGEST = timedelta(hours=1), timedelta(days=4)
 """A long pull goes by windows and moves its cursor after each, so that it resumes where a crash
 left it. Windows get shorter where there is much, and longer where there is little."""
 FIRST_WINDOW = timedelta(days=1)

@@ -41,6 +41,7 @@ class Received:
     """What a receive step brought."""
 
     changed: int = 0
+    read: int = 0
     receipts: int = 0
     attention: int = 0
 
@@ -86,8 +87,10 @@ def _see_changes(ctx: BrandContext, result: Received) -> None:
         _look_aside(ctx)
     with ctx.ledger.write() as session:
         rmas = returns.rmas_by_ticket(session, ctx.brand, [c.ticket_id for c in news])
+        rows = returns.by_pks(session, [rma.return_pk for rma in rmas.values()])
         for change in news:
-            _changed(ctx, session, rmas[change.ticket_id], change, result)
+            rma = rmas[change.ticket_id]
+            _changed(ctx, session, rma, rows[rma.return_pk], change, result)
         returns.set_cursor(session, ctx.brand, CURSOR, started)
 
 
@@ -100,7 +103,12 @@ def _look_aside(ctx: BrandContext) -> None:
 
 
 def _changed(
-    ctx: BrandContext, session: Session, rma: RmaRow, change: TicketChange, result: Received
+    ctx: BrandContext,
+    session: Session,
+    rma: RmaRow,
+    row: ReturnRow,
+    change: TicketChange,
+    result: Received,
 ) -> None:
     now = ctx.now()
     rma.ticket_status, rma.status_seen_at = change.status_name, now
@@ -108,7 +116,6 @@ def _changed(
     # Counts may still change before the goods are in the inventory: only then are they read.
     if change.status is TicketStatus.ADDED_TO_INVENTORY and rma.read_status != change.status_name:
         rma.to_read = True
-    row = session.get_one(ReturnRow, rma.return_pk)
     journal.record(
         session,
         now,
@@ -164,8 +171,12 @@ def _read_and_take(ctx: BrandContext, due: Sequence[RmaRow], result: Received) -
     for batch in ctx.batches(due):
         answers = ctx.in_parallel(lambda rma: _read(ctx, rma), batch)
         with ctx.ledger.write() as session:
-            for rma, answer in zip(batch, answers, strict=True):
-                _take(ctx, session, session.get_one(RmaRow, rma.id), answer, result)
+            rmas = returns.rmas_by_pk(session, [rma.id for rma in batch])
+            rows = returns.by_pks(session, [rma.return_pk for rma in batch])
+            known = returns.receipts_known(session, list(rmas))
+            for before, answer in zip(batch, answers, strict=True):
+                rma = rmas[before.id]
+                _take(ctx, session, rma, rows[rma.return_pk], answer, known, result)
         ctx.boundary("receipt recorded")
 
 
@@ -183,22 +194,24 @@ def _take(
     ctx: BrandContext,
     session: Session,
     rma: RmaRow,
+    row: ReturnRow,
     answer: Receipt | WarehouseError,
+    known: set[tuple[int, str]],
     result: Received,
 ) -> None:
-    row = session.get_one(ReturnRow, rma.return_pk)
     if isinstance(answer, WarehouseError):
         _unread(ctx, session, rma, row, answer, result)
         return
+    result.read += 1
     if rma.ticket_status != answer.status_name:
         status = TicketChange(answer.ticket_id, answer.status, answer.status_name)
-        _changed(ctx, session, rma, status, result)
+        _changed(ctx, session, rma, row, status, result)
     rma.to_read, rma.read_status = False, answer.status_name
     rma.status_seen_at = ctx.now()
     if not adopt.final(answer):
         return
     content = dump_receipt(answer)
-    stored = returns.add_receipt(session, rma, answer, digest(content), ctx.now())
+    stored = returns.add_receipt(session, rma, answer, digest(content), ctx.now(), known)
     if stored is None:
         return
     result.receipts += 1

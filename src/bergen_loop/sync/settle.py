@@ -7,6 +7,7 @@ one return share one intent key, so a second settling call cannot be intended at
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy.orm import Session
@@ -19,9 +20,9 @@ from bergen_loop.domain.lifecycle import Stage
 from bergen_loop.domain.returns import LoopState
 from bergen_loop.domain.rma import TicketStatus
 from bergen_loop.ledger import attention, effects, journal, returns
-from bergen_loop.ledger.codec import load_return
+from bergen_loop.ledger.codec import load_receipt, load_return
 from bergen_loop.ledger.effects import EffectState
-from bergen_loop.ledger.tables import DecisionRow, EffectRow, ReturnRow
+from bergen_loop.ledger.tables import DecisionRow, EffectRow, ReceiptRow, ReturnRow, RmaRow
 from bergen_loop.loop.errors import (
     LoopError,
     LoopOutcomeUnknown,
@@ -36,6 +37,8 @@ from bergen_loop.sync.context import BrandContext
 from bergen_loop.sync.intake import enter
 
 PER_TICK = 400
+PER_WRITE = 100
+"""Decisions in one transaction, so that others' turn comes."""
 
 
 @dataclass(slots=True)
@@ -89,19 +92,44 @@ def _decide_due(ctx: BrandContext, result: Settled) -> set[int]:
     while True:
         with ctx.ledger.write() as session:
             rows = returns.due(
-                session, ctx.brand, [Stage.RECEIVED, Stage.WAITING], ctx.now(), PER_TICK, lock=True
+                session, ctx.brand, [Stage.RECEIVED, Stage.WAITING], ctx.now(), PER_WRITE, lock=True
             )
+            read = _readings(session, rows)
             for row in rows:
-                _decide(ctx, session, row, result)
+                _decide(ctx, session, row, read[row.id], result)
         decided.update(row.id for row in rows)
-        if len(rows) < PER_TICK:
+        if len(rows) < PER_WRITE:
             return decided
 
 
-def _decide(ctx: BrandContext, session: Session, row: ReturnRow, result: Settled) -> None:
+@dataclass(frozen=True, slots=True)
+class _Reading:
+    """A return's RMAs and the newest receipt of each that has one."""
+
+    rmas: Sequence[RmaRow]
+    receipts: Sequence[ReceiptRow]
+
+
+def _readings(session: Session, rows: Sequence[ReturnRow]) -> dict[int, _Reading]:
+    rmas = returns.rmas_of(session, [row.id for row in rows])
+    newest = returns.latest_receipts(session, [rma.id for of in rmas.values() for rma in of])
+    return {
+        row.id: _Reading(
+            rmas.get(row.id, []),
+            sorted(
+                (newest[rma.id] for rma in rmas.get(row.id, []) if rma.id in newest),
+                key=lambda receipt: receipt.id,
+            ),
+        )
+        for row in rows
+    }
+
+
+def _decide(
+    ctx: BrandContext, session: Session, row: ReturnRow, read: _Reading, result: Settled
+) -> None:
     try:
-        with session.begin_nested():
-            decision, receipt_ids = judge(ctx, session, row)
+        decision, receipt_ids = _judge(ctx, row, read)
     except Exception as error:  # a poison return must not stop its brand
         attention.raise_item(
             session,
@@ -120,11 +148,13 @@ def _decide(ctx: BrandContext, session: Session, row: ReturnRow, result: Settled
 
 def judge(ctx: BrandContext, session: Session, row: ReturnRow) -> tuple[Decision, list[int]]:
     """The decision the criteria come to for a return as the ledger has it, and its receipts."""
-    rmas = returns.rmas_of(session, [row.id]).get(row.id, [])
-    pairs = returns.receipts_with_rows(session, rmas)
+    return _judge(ctx, row, _readings(session, [row])[row.id])
+
+
+def _judge(ctx: BrandContext, row: ReturnRow, reading: _Reading) -> tuple[Decision, list[int]]:
     return_ = load_return(row.content)
-    receipts = tuple(receipt for _, receipt in pairs)
-    read = {receipt_row.rma_pk for receipt_row, _ in pairs}
+    receipts = tuple(load_receipt(r.content) for r in reading.receipts)
+    read = {r.rma_pk for r in reading.receipts}
     case = Case(
         return_=return_,
         receipts=receipts,
@@ -133,11 +163,11 @@ def judge(ctx: BrandContext, session: Session, row: ReturnRow) -> tuple[Decision
         first_received_at=row.received_at or ctx.now(),
         open_tickets=sum(
             1
-            for r in rmas
+            for r in reading.rmas
             if r.id not in read and r.ticket_id and r.ticket_status != TicketStatus.CANCELLED
         ),
     )
-    return decide(ctx.criteria, case), [receipt_row.id for receipt_row, _ in pairs]
+    return decide(ctx.criteria, case), [r.id for r in reading.receipts]
 
 
 def _keep(
@@ -156,7 +186,7 @@ def _keep(
             wait_until=decision.wait_until,
             line_item_ids=list(decision.line_item_ids),
             criteria_version=decision.criteria_version,
-            config_version=ctx.settings.version(),
+            config_version=ctx.config_version,
             facts=decision.facts,
             receipt_ids=receipt_ids,
             shadow=not ctx.live,
@@ -210,27 +240,53 @@ def _carry_out(ctx: BrandContext, decided: set[int], result: Settled) -> None:
         rows = returns.due(session, ctx.brand, [Stage.SETTLING], ctx.now(), PER_TICK)
     for batch in ctx.batches(rows):
         with ctx.acting() as session:
-            work = [w for row in batch if (w := _intend(ctx, session, row.id, decided))]
+            work = _intend_all(ctx, session, [row.id for row in batch], decided)
         ctx.boundary("settlement intended")
         answers = ctx.in_parallel(lambda effect: _send(ctx, effect), work)
         ctx.boundary("settlement sent")
         with ctx.ledger.write() as session:
-            for effect, answer in zip(work, answers, strict=True):
-                _finish(ctx, session, effect.id, answer, result)
+            fresh = effects.by_pks(session, [effect.id for effect in work])
+            of = returns.by_pks(session, [e.return_pk for e in work if e.return_pk is not None])
+            for sent, answer in zip(work, answers, strict=True):
+                effect = fresh[sent.id]
+                _finish(ctx, session, effect, of[effect.return_pk or 0], answer, result)
         ctx.boundary("settlement recorded")
         notes.send_due(ctx)
 
 
+def _intend_all(
+    ctx: BrandContext, session: Session, pks: Sequence[int], decided: set[int]
+) -> list[EffectRow]:
+    """The intents of these returns' decisions, where they have not moved on meanwhile."""
+    rows = returns.by_pks(session, pks, lock=True)
+    decisions = returns.latest_decisions(session, pks)
+    known = effects.find_all(session, ctx.brand, [_key(row) for row in rows.values()])
+    intents = [
+        intent
+        for pk in pks
+        if (intent := _intend(ctx, session, rows[pk], decisions.get(pk), known, decided))
+    ]
+    session.flush()
+    return intents
+
+
+def _key(row: ReturnRow) -> str:
+    """Process, flag and remove_lines of a return share it: one of them, once."""
+    return f"settle:{row.return_id}"
+
+
 def _intend(
-    ctx: BrandContext, session: Session, return_pk: int, decided: set[int]
+    ctx: BrandContext,
+    session: Session,
+    row: ReturnRow,
+    decision: DecisionRow | None,
+    known: Mapping[str, EffectRow],
+    decided: set[int],
 ) -> EffectRow | None:
-    """The intent of a decision; None where the return has moved on meanwhile."""
-    row = session.get_one(ReturnRow, return_pk, with_for_update=True)
-    decision = returns.latest_decision(session, return_pk)
     if row.stage != Stage.SETTLING or row.held or decision is None or decision.shadow:
         return None
     if row.loop_state != LoopState.OPEN or (
-        return_pk not in decided and _outdated(ctx, session, row, decision)
+        row.id not in decided and _outdated(ctx, session, row, decision)
     ):
         enter(row, Stage.RECEIVED, ctx.now())  # to be judged again as it is now
         return None
@@ -239,7 +295,7 @@ def _intend(
             session,
             ctx.now(),
             brand=ctx.brand,
-            key=f"settle:{row.return_id}",
+            key=_key(row),
             kind=decision.outcome,
             payload={
                 "return_id": row.return_id,
@@ -247,10 +303,11 @@ def _intend(
                 "line_item_ids": decision.line_item_ids,
             },
             return_pk=row.id,
+            known=known,
         )
     except effects.AlreadyIntended as error:
         row.due_at = None
-        existing = effects.find(session, ctx.brand, f"settle:{row.return_id}")
+        existing = known.get(_key(row))
         if existing and existing.state in effects.OPEN:
             return None  # its answer is being looked for
         attention.raise_item(
@@ -296,10 +353,13 @@ def _send(ctx: BrandContext, effect: EffectRow) -> LoopError | None:
 
 
 def _finish(
-    ctx: BrandContext, session: Session, effect_id: int, answer: LoopError | None, result: Settled
+    ctx: BrandContext,
+    session: Session,
+    effect: EffectRow,
+    row: ReturnRow,
+    answer: LoopError | None,
+    result: Settled,
 ) -> None:
-    effect = session.get_one(EffectRow, effect_id)
-    row = session.get_one(ReturnRow, effect.return_pk)
     now = ctx.now()
     if answer is None:
         accepted(ctx, session, effect, row, "Loop took the call")

@@ -64,7 +64,7 @@ def begin(ctx: BrandContext) -> None:
         nudged = returns.take_nudge(session, row, now)
         ctx.backlog = ctx.backlog and listed and not nudged
         row.last_sync_started_at = now
-        row.config_version = ctx.settings.version()
+        row.config_version = ctx.config_version
         ctx.mode = modes.take_effect(session, ctx.now(), row, ctx.settings.mode)
         ctx.breakers.load(session, ctx.brand)
         restored.prepare(ctx, row)
@@ -137,6 +137,9 @@ def _next_due(
     ctx.backlog = False
     if failed:
         return now + poll
+    if results.get("receive", {}).get("read") and returns.to_read(session, ctx.brand):
+        ctx.backlog = True
+        return now + BREATH
     moved = any(v for r in results.values() for k, v in r.items() if k not in SEEN_AGAIN)
     ctx.quiet_ticks = 0 if moved else min(ctx.quiet_ticks + 1, 40)
     soon = max(poll, min(ctx.settings.poll_max, poll * QUIETER**ctx.quiet_ticks))
@@ -203,7 +206,8 @@ def holding(ctx: BrandContext) -> Generator[None]:
     ):
         ctx.epoch = epoch
         try:
-            yield
+            with ctx.threads():
+                yield
         finally:
             ctx.epoch = None
 

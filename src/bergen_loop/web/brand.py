@@ -7,7 +7,7 @@ from fastapi.responses import HTMLResponse
 from pydantic import BaseModel
 
 from bergen_loop.config import BrandSettings
-from bergen_loop.ledger import figures, journal, listing
+from bergen_loop.ledger import journal, listing, returns
 from bergen_loop.web import words
 from bergen_loop.web.access import NOT_FOUND, Viewer
 from bergen_loop.web.mode import HOLDS, choices
@@ -21,6 +21,7 @@ _BLOCKS = {"rex11": "REX11", "announce": "RMAs", "settle": "Settling"}
 _CURSORS = {
     "loop.first_pull": "Loop's list, the first time,",
     "loop.updated_at": "Loop's list of returns",
+    "loop.updated_at.aside": "Loop's lists of cancelled returns and those in review",
     "rex11.statuses": "REX11's ticket statuses",
 }
 
@@ -36,7 +37,7 @@ def brand_page(request: Request, person: Viewer, brand: str) -> HTMLResponse:
     with registry.ledger.read() as session:
         (glance,) = glances(session, registry, [brand], day_start(today(zone), zone))
         counters = journal.counters(session, brand)
-        cursors = figures.cursors(session, brand)
+        cursors = returns.cursors(session, brand, list(_CURSORS))
         history = listing.brand_history(session, person.scope, brand)
     return page(
         request,
@@ -57,7 +58,7 @@ def brand_page(request: Request, person: Viewer, brand: str) -> HTMLResponse:
         webhooks=_of(counters, "webhooks."),
         failures={k: v for k, v in counters.items() if k.endswith(".failed")},
         webhooks_on=settings.loop.webhook_secret is not None,
-        cursors=[(_CURSORS.get(name, name), at) for name, at in sorted(cursors.items())],
+        cursors=[(words_, cursors[name]) for name, words_ in _CURSORS.items() if name in cursors],
         history=history,
     )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 
 from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse, StreamingResponse
@@ -15,7 +15,8 @@ from sqlalchemy.orm import Session
 from bergen_loop.config import BrandSettings
 from bergen_loop.domain.lifecycle import Moment, Stage
 from bergen_loop.engine.registry import Registry
-from bergen_loop.ledger import budget, figures, listing, modes
+from bergen_loop.ledger import backfill, budget, figures, listing, modes
+from bergen_loop.ledger.backfill import Backfill
 from bergen_loop.ledger.figures import DayOfReturns
 from bergen_loop.ledger.tables import BrandRow
 from bergen_loop.web.access import Viewer
@@ -45,6 +46,8 @@ class BrandGlance:
     stages: dict[Stage, int]
     budget: tuple[int, int]
     """Loop calls that count against the limit now, those of all processes, and the limit."""
+    history: Backfill | None
+    """The long pull that is under way: the first one, or one after days of downtime."""
 
     @property
     def open(self) -> int:
@@ -59,6 +62,7 @@ def glances(
     stages = figures.open_stages(session, brands)
     attention = figures.attention_by_brand(session, brands)
     rows = figures.brand_rows(session, brands)
+    pulls = backfill.under_way(session, brands, datetime.now(UTC))
     found = [
         BrandGlance(
             brand=brand,
@@ -69,6 +73,7 @@ def glances(
             today=reached[brand],
             stages=stages[brand],
             budget=_budget(session, registry.brand(brand)),
+            history=pulls.get(brand),
         )
         for brand in brands
     ]

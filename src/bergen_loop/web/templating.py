@@ -118,6 +118,7 @@ def _query(path: str, given: Mapping[str, Any], **changes: Any) -> str:
 environment.filters |= {
     "when": _when,
     "ago": words.ago,
+    "history_words": words.history,
     "stage_words": words.stage,
     "kind_words": words.kind,
     "plain": words.plain,

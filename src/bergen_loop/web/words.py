@@ -19,6 +19,8 @@ from bergen_loop.domain.criteria.model import (
     Wait,
 )
 from bergen_loop.domain.lifecycle import Moment, Stage
+from bergen_loop.ledger.backfill import Backfill
+from bergen_loop.sync.pull import ASIDE
 
 STAGES: dict[Stage, str] = {
     Stage.SEEN: "RMA to be made",
@@ -103,6 +105,26 @@ def ago(value: datetime, now: datetime) -> str:
         if seconds >= size:
             return f"{int(seconds // size)} {unit} ago"
     raise AssertionError(seconds)
+
+
+def left(value: timedelta | None) -> str:
+    """A time left: `less than a minute left`, `about 3 min left`, `about 2 h 10 min left`."""
+    if value is None:
+        return "time left not known yet"
+    minutes = round(value.total_seconds() / 60)
+    if minutes < 1:
+        return "less than a minute left"
+    hours, minutes = divmod(minutes, 60)
+    if hours >= 48:
+        return f"about {round(hours / 24)} d left"
+    parts = (f"{hours} h" if hours else "", f"{minutes} min" if minutes else "")
+    return f"about {' '.join(p for p in parts if p)} left"
+
+
+def history(pull: Backfill) -> str:
+    """A long pull: `taking in history: 43 %, about 3 min left`."""
+    what = "cancelled returns and those in review" if pull.walk == ASIDE else "history"
+    return f"taking in {what}: {int(100 * pull.share)} %, {left(pull.left)}"
 
 
 # -- settings -----------------------------------------------------------------------------------

@@ -21,6 +21,16 @@ class Problem(BaseModel):
     detail: str
 
 
+class History(BaseModel):
+    """A long pull that is under way: the first one, or one after days of downtime."""
+
+    since: datetime
+    until: datetime
+    reached: datetime = Field(description="Everything Loop changed before is taken in")
+    share: float = Field(ge=0, le=1, description="How much of it is done")
+    seconds_left: float | None = Field(description="null: not known yet")
+
+
 class Brand(BaseModel):
     """A brand's status."""
 
@@ -35,6 +45,9 @@ class Brand(BaseModel):
     last_sync_at: datetime | None
     last_sync_ok: bool | None
     last_sync_error: str | None
+    history: History | None = Field(
+        description="While what Loop already has is being taken in; null: it is"
+    )
 
 
 class ReturnSummary(BaseModel):

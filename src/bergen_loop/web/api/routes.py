@@ -105,6 +105,7 @@ def _brand(glance: BrandGlance) -> Brand:
             "last_sync_at": row.last_sync_finished_at if row else None,
             "last_sync_ok": row.last_sync_ok if row else None,
             "last_sync_error": row.last_sync_error if row else None,
+            "history": glance.history.as_json() if glance.history else None,
         }
     )
 
