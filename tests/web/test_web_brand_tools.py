@@ -146,8 +146,7 @@ def test_going_live_says_what_it_leads_to(desk: Desk) -> None:
     assert confirm(desk.signed_in(), "/brands/acme/mode/live", why="two weeks").status_code == 303
     assert mode_of(desk) == "live"
     with desk.ledger.write() as session:
-        row = session.get_one(BrandRow, "acme")
-        modes.take_effect(session, NOW, row, "live")
+        modes.judge_anew(session, NOW, "acme")
     due = [n for n in "12345" if row_of(desk.ledger, "zebra" if n == "5" else "acme", n).due_at]
     assert due == ["1", "2"], "as many as were said"
 

@@ -73,16 +73,14 @@ def set_mode(
 def take_effect(session: Session, now: datetime, row: BrandRow, configured: str) -> str:
     """At the start of a tick: the mode it has to work in, after carrying out a change of it.
 
-    Live: what was judged in shadow and is still open is judged anew. No longer live: what was
-    decided but not yet sent to Loop is judged anew too, in shadow.
+    No longer live: what was decided but not yet sent to Loop is judged anew, in shadow. Live:
+    `judge_anew`, once it is known what people have done in Loop.
     """
     mode, before = effective(row, configured), row.acted_mode
     if mode == PAUSED:
         return mode  # a paused brand has no tick that could carry anything out
     row.acted_mode = mode
-    if mode == LIVE:
-        _judge_anew(session, now, row.brand)
-    elif before == LIVE:
+    if mode != LIVE and before == LIVE:
         _take_back(session, now, row.brand)
     return mode
 
@@ -112,8 +110,9 @@ def _waiting_for_live(brand: str) -> sa.Select[ReturnRow]:
     )
 
 
-def _judge_anew(session: Session, now: datetime, brand: str) -> None:
-    """Looked for at every tick, since a return that people have flagged can be opened again."""
+def judge_anew(session: Session, now: datetime, brand: str) -> None:
+    """A live brand: what was judged in shadow and is still open is judged anew. Looked for at
+    every tick, since a return that people have flagged can be opened again."""
     waiting = list(session.scalars(_waiting_for_live(brand)))
     for return_row in waiting:
         return_row.due_at = now

@@ -220,7 +220,8 @@ def add_receipt(
     now: datetime,
     known: set[tuple[int, str]] | None = None,
 ) -> ReceiptRow | None:
-    """Store a receipt; None where the very same one is stored already (one of `known`)."""
+    """Store a receipt, to be flushed by the caller; None where the very same one is stored
+    already, or is one of `known`, which grows."""
     known = receipts_known(session, [rma.id]) if known is None else known
     if (rma.id, content_hash) in known:
         return None
@@ -229,7 +230,6 @@ def add_receipt(
         rma_pk=rma.id, read_at=now, content=dump_receipt(receipt), content_hash=content_hash
     )
     session.add(row)
-    session.flush()
     return row
 
 

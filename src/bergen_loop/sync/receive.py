@@ -3,7 +3,7 @@ counts matter is read once."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -22,7 +22,7 @@ from bergen_loop.domain.receipt import Receipt
 from bergen_loop.domain.rma import TicketChange, TicketStatus
 from bergen_loop.ledger import attention, journal, returns
 from bergen_loop.ledger.codec import digest, dump_receipt
-from bergen_loop.ledger.tables import ReturnRow, RmaRow
+from bergen_loop.ledger.tables import ReceiptRow, ReturnRow, RmaRow
 from bergen_loop.loop.errors import LoopError
 from bergen_loop.sync import adopt, notes, pull
 from bergen_loop.sync.context import BrandContext
@@ -173,11 +173,31 @@ def _read_and_take(ctx: BrandContext, due: Sequence[RmaRow], result: Received) -
         with ctx.ledger.write() as session:
             rmas = returns.rmas_by_pk(session, [rma.id for rma in batch])
             rows = returns.by_pks(session, [rma.return_pk for rma in batch])
-            known = returns.receipts_known(session, list(rmas))
+            stored = _store(ctx, session, rmas, zip(batch, answers, strict=True))
             for before, answer in zip(batch, answers, strict=True):
                 rma = rmas[before.id]
-                _take(ctx, session, rma, rows[rma.return_pk], answer, known, result)
+                _take(ctx, session, rma, rows[rma.return_pk], answer, stored.get(rma.id), result)
         ctx.boundary("receipt recorded")
+
+
+def _store(
+    ctx: BrandContext,
+    session: Session,
+    rmas: Mapping[int, RmaRow],
+    answers: Iterable[tuple[RmaRow, Receipt | WarehouseError]],
+) -> dict[int, ReceiptRow]:
+    """Store those whose counts are final and that are not stored yet; by RMA."""
+    known = returns.receipts_known(session, list(rmas))
+    stored: dict[int, ReceiptRow] = {}
+    for rma, answer in answers:
+        if isinstance(answer, WarehouseError) or not adopt.final(answer):
+            continue
+        hash_ = digest(dump_receipt(answer))
+        row = returns.add_receipt(session, rmas[rma.id], answer, hash_, ctx.now(), known)
+        if row is not None:
+            stored[rma.id] = row
+    session.flush()  # their keys are told in the journal
+    return stored
 
 
 def _read(ctx: BrandContext, rma: RmaRow) -> Receipt | WarehouseError:
@@ -196,7 +216,7 @@ def _take(
     rma: RmaRow,
     row: ReturnRow,
     answer: Receipt | WarehouseError,
-    known: set[tuple[int, str]],
+    stored: ReceiptRow | None,
     result: Received,
 ) -> None:
     if isinstance(answer, WarehouseError):
@@ -208,10 +228,6 @@ def _take(
         _changed(ctx, session, rma, row, status, result)
     rma.to_read, rma.read_status = False, answer.status_name
     rma.status_seen_at = ctx.now()
-    if not adopt.final(answer):
-        return
-    content = dump_receipt(answer)
-    stored = returns.add_receipt(session, rma, answer, digest(content), ctx.now(), known)
     if stored is None:
         return
     result.receipts += 1

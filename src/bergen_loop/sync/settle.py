@@ -19,7 +19,7 @@ from bergen_loop.domain.decision import Case, Decision, Outcome
 from bergen_loop.domain.lifecycle import Stage
 from bergen_loop.domain.returns import LoopState
 from bergen_loop.domain.rma import TicketStatus
-from bergen_loop.ledger import attention, effects, journal, returns
+from bergen_loop.ledger import attention, effects, journal, modes, returns
 from bergen_loop.ledger.codec import load_receipt, load_return
 from bergen_loop.ledger.effects import EffectState
 from bergen_loop.ledger.tables import DecisionRow, EffectRow, ReceiptRow, ReturnRow, RmaRow
@@ -59,8 +59,12 @@ def run(ctx: BrandContext) -> Settled:
     notes.resolve_lost(ctx)
     if not _fresh(ctx):
         return result
-    if _anything_due(ctx) and not pull.look_aside(ctx):
-        return result
+    if _anything_due(ctx):
+        if not pull.look_aside(ctx):
+            return result
+        if ctx.live:
+            with ctx.ledger.write() as session:
+                modes.judge_anew(session, ctx.now(), ctx.brand)
     decided = _decide_due(ctx, result)
     if ctx.live:
         grading.run(ctx)
@@ -80,7 +84,8 @@ def _fresh(ctx: BrandContext) -> bool:
 def _anything_due(ctx: BrandContext) -> bool:
     stages = [Stage.RECEIVED, Stage.WAITING, Stage.SETTLING]
     with ctx.ledger.read() as session:
-        return bool(returns.due(session, ctx.brand, stages, ctx.now(), 1))
+        due = bool(returns.due(session, ctx.brand, stages, ctx.now(), 1))
+        return due or (ctx.live and modes.judged_in_shadow(session, ctx.brand) > 0)
 
 
 # -- deciding ---------------------------------------------------------------------------------
