@@ -21,6 +21,7 @@ check: .venv/installed ## style, types, layers
 
 bench: .venv/installed ## measure, and write docs/benchmarks.md
 	scripts/system-deps.sh
+	scripts/bench-deps.sh
 	$(BIN)/python -m bench $(BENCH)
 
 soak: .venv/installed ## a time-boxed search for lost or doubled returns; seeds are printed

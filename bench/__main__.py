@@ -13,7 +13,16 @@ from bench.report import Section
 from bench.rig import machine
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "benchmarks.md"
-ALL = ("calls", "rate", "growth", "pages", "isolation")
+ALL = (
+    "calls",
+    "rate",
+    "growth",
+    "backfill",
+    "footprint",
+    "latency",
+    "isolation",
+    "pages",
+)
 HEAD = """\
 # Benchmarks
 
