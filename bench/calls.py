@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 from collections import Counter
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import sqlalchemy as sa
@@ -116,7 +117,7 @@ def _week(number: int, *, webhooks: bool = False, **settings: Any) -> Counted:
         tickets = [t for t in _tickets(sim) if t.status == "Draft"]
         for n, ticket in enumerate(tickets):
             when = start + HOUR + TRANSIT + DAY_OF_WORK * n / len(tickets)
-            sim.at(when, lambda t=ticket, k=CYCLE[n % len(CYCLE)]: _receive_one(sim, t, k))
+            sim.at(when, partial(_receive_one, sim, ticket, CYCLE[n % len(CYCLE)]))
         sim.run(start + 2 * TRANSIT, lambda: _in(sim, *SETTLED) == number)
         calls, processed, flagged = _counted(sim, number)
         return calls - before, processed, flagged

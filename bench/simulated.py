@@ -107,7 +107,9 @@ def simulation(*, webhooks: bool = False, **settings: Any) -> Generator[Simulati
     ):
         ledger = Ledger(f"sqlite:///{folder}/ledger.db")
         ledger.migrate()
-        ctx = worlds.context(world, ledger, BRAND, **settings)
+        # One call at a time: threads that wait would each move the clock.
+        settle = {"concurrency": 1, **settings.pop("settle", {})}
+        ctx = worlds.context(world, ledger, BRAND, settle=settle, **settings)
         ctx.loop = LoopClient(
             brand=BRAND,
             api_key=ctx.settings.loop.api_key.get_secret_value(),

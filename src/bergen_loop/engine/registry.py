@@ -99,6 +99,12 @@ class Registry:
         with self.ledger.read() as session:
             return {row.brand: row for row in session.scalars(sa.select(BrandRow))}
 
+    def behind(self, brand: str) -> bool:
+        """Whether a brand is working off a backlog."""
+        with self.ledger.read() as session:
+            row = session.get(BrandRow, brand)
+            return row is not None and brands.is_behind(row)
+
     def due(self, now: datetime) -> list[str]:
         """Brands that are to be synced now, the longest overdue first."""
         rows = self._rows()

@@ -61,12 +61,8 @@ class Engine:
         )
         DBOS(config=config)
         DBOS.launch()
-        DBOS.register_queue(
-            workflows.SYNC_QUEUE,
-            worker_concurrency=self.service.workers,
-            polling_interval_sec=min(1.0, self.service.schedule.total_seconds()),
-            on_conflict="always_update",
-        )
+        self._register(workflows.SYNC_QUEUE, self.service.workers)
+        self._register(workflows.BACKLOG_QUEUE, max(1, self.service.workers // 2))
         DBOS.apply_schedules(
             [
                 {
@@ -93,6 +89,14 @@ class Engine:
         )
         self.heartbeat.start()
         self.events.start()
+
+    def _register(self, queue: str, at_once: int) -> None:
+        DBOS.register_queue(
+            queue,
+            worker_concurrency=at_once,
+            polling_interval_sec=min(1.0, self.service.schedule.total_seconds()),
+            on_conflict="always_update",
+        )
 
     def nudge(self, brand: str) -> None:
         """Have a brand synced soon."""

@@ -20,6 +20,9 @@ from bergen_loop.sync import tick
 log = structlog.get_logger()
 
 SYNC_QUEUE = "brand-sync"
+BACKLOG_QUEUE = "brand-backlog"
+"""For brands that had work left over at the end of their last tick: not so many of them at once
+that the others do not get their turn."""
 KEEP_FINISHED = 3600.0
 """Seconds for which DBOS's own record of a finished workflow is kept; the ledger is what
 remembers."""
@@ -43,39 +46,52 @@ def registry() -> Registry:
 @DBOS.workflow()
 def sync_brand(brand: str) -> dict[str, Any]:
     """One tick of a brand. The lock in the ledger, not the queue, makes it the only one."""
+    return _tick(brand)
+
+
+@DBOS.step()
+def _tick(brand: str) -> dict[str, Any]:
+    """One step: a tick that is recovered begins anew, with fresh lists. What it had done is in
+    the ledger."""
     if brand not in registry():
         return {"skipped": "no longer configured"}
-    ctx = registry().context(brand)
     try:
-        with tick.holding(ctx):
-            tick.begin(ctx)
-            results = {name: _step(brand, name) for name in tick.names(ctx)}
-            tick.end(ctx, results)
+        return tick.run(registry().context(brand))
     except (BrandBusy, LockLost) as error:
         log.info("sync left to another", brand=brand, why=str(error))
         return {"busy": True}
     except SQLAlchemyError as error:
         log.error("sync stopped", brand=brand, why=trouble(error))
         return {"error": trouble(error)}
-    return results
-
-
-@DBOS.step()
-def _step(brand: str, name: str) -> dict[str, Any]:
-    return tick.step(registry().context(brand), name)
 
 
 def enqueue(brand: str) -> None:
     """Ask for a tick of a brand; one that is queued or running already serves as well."""
+    queue = BACKLOG_QUEUE if registry().behind(brand) else SYNC_QUEUE
     with SetEnqueueOptions(deduplication_id=brand, duplication_policy="return-existing"):
-        DBOS.enqueue_workflow(SYNC_QUEUE, sync_brand, brand)
+        DBOS.enqueue_workflow(queue, sync_brand, brand)
 
 
 @DBOS.workflow()
 def schedule_due(_scheduled_at: datetime, _context: Any) -> None:
     """Queue a tick for every brand whose time has come."""
-    for brand in _due():
-        enqueue(brand)
+    due = _due()
+    asked = _asked_for() if due else set[str]()
+    for brand in due:
+        if brand not in asked:
+            enqueue(brand)
+
+
+def _asked_for() -> set[str]:
+    """Brands with a tick queued or running: one question, where asking for each tick again would
+    be a transaction for each."""
+    known = DBOS.list_workflows(
+        queue_name=[SYNC_QUEUE, BACKLOG_QUEUE],
+        status=["ENQUEUED", "PENDING"],
+        load_input=False,
+        load_output=False,
+    )
+    return {w.deduplication_id for w in known if w.deduplication_id}
 
 
 @DBOS.step()

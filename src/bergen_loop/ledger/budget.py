@@ -22,8 +22,9 @@ from sqlalchemy.orm import Session
 from bergen_loop.ledger import clock
 from bergen_loop.ledger.tables import BudgetLeaseRow, BudgetRow
 
-PERIOD = 60.0
-"""Seconds."""
+PERIOD = 60.5
+"""Seconds: Loop's minute, and a little for calls that take longer to reach Loop than those of a
+minute later."""
 USABLE = 5.0
 """Seconds after the grant within which the calls of a lease may be made."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,8 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import event
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session, sessionmaker
+
+from bergen_loop.ledger.turns import Turns
 
 _PRAGMAS = (
     "journal_mode=WAL",
@@ -40,6 +42,7 @@ class Ledger:
         if self.is_sqlite and self.url.database:
             Path(self.url.database).parent.mkdir(parents=True, exist_ok=True)
         self.engine = _engine(self.url, pool_size)
+        self._turns = Turns() if self.is_sqlite else None
         self._readers = sessionmaker(self.engine, expire_on_commit=False)
         self._writers = sessionmaker(
             self.engine.execution_options(bergen_write=True), expire_on_commit=False
@@ -52,7 +55,7 @@ class Ledger:
     @contextmanager
     def write(self) -> Generator[Session]:
         """One transaction that writes: committed at the end, rolled back on an error."""
-        with self._writers.begin() as session:
+        with self._turns.turn() if self._turns else nullcontext(), self._writers.begin() as session:
             yield session
 
     @contextmanager

@@ -18,12 +18,14 @@ from bergen_loop.config import BrandSettings, ConfigError, Problem
 from bergen_loop.domain.criteria import PRESETS, Criteria, CriteriaError, load_criteria, preset
 from bergen_loop.floor.warehouse import EmbeddedWarehouse
 from bergen_loop.ledger.database import Ledger
+from bergen_loop.ledger.tables import BrandRow
 from bergen_loop.loop.client import LoopClient
 from bergen_loop.loop.limiter import RateLimiter, limiter_for
 from bergen_loop.loop.transport import CallRecord as LoopRecord
 from bergen_loop.loop.transport import Retries as LoopRetries
 from bergen_loop.loop.transport import Timeouts as LoopTimeouts
 from bergen_loop.observe.calls import each, loop_observer, rex11_observer
+from bergen_loop.sync import tick
 from bergen_loop.sync.breaker import Breaker, Breakers
 from bergen_loop.sync.budget import shared_limiter
 from bergen_loop.sync.context import BrandContext, Counts
@@ -182,6 +184,13 @@ def criteria(brand: str, settings: BrandSettings, folder: Path) -> Criteria:
                 for p in error.problems
             ]
         ) from None
+
+
+def is_behind(row: BrandRow) -> bool:
+    """Whether its last sync left work over that is to go on at once."""
+    if row.next_due_at is None or row.last_sync_finished_at is None:
+        return False
+    return bool(row.last_sync_ok) and row.next_due_at - row.last_sync_finished_at <= tick.BREATH
 
 
 def is_due(now: datetime, next_due_at: datetime | None, nudged_at: datetime | None) -> bool:

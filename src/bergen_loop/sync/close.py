@@ -17,7 +17,7 @@ from bergen_loop.sync.context import BrandContext
 from bergen_loop.sync.intake import enter
 
 PER_TICK = 1000
-PER_WRITE = 100
+PER_WRITE = 50
 """Returns in one transaction, so that others' turn comes."""
 AGAIN = timedelta(minutes=5)
 """After how long a close that failed for a passing reason is tried again."""

@@ -36,8 +36,9 @@ from bergen_loop.sync import grading, notes, pull, verify
 from bergen_loop.sync.context import BrandContext
 from bergen_loop.sync.intake import enter
 
-PER_TICK = 400
-PER_WRITE = 100
+PER_TICK = 150
+"""Half a minute at Loop's limit: so long do new returns wait for their RMA in a backlog."""
+PER_WRITE = 50
 """Decisions in one transaction, so that others' turn comes."""
 
 
