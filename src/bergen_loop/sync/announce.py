@@ -78,6 +78,8 @@ def _due_now(ctx: BrandContext) -> list[ReturnRow]:
 
 def _new_ones(ctx: BrandContext, rows: Sequence[ReturnRow], result: Announced) -> list[ReturnRow]:
     """The returns that certainly have no ticket yet; those that have one get it here."""
+    if not rows:
+        return []
     with ctx.ledger.read() as session:
         first = returns.cursor(session, ctx.brand, adopt.FIRST_PULL)
         tried = returns.tickets_tried(session, [row.id for row in rows])

@@ -373,21 +373,24 @@ def _keep_unreadable(ctx: BrandContext, session: Session, item: ParsedReturn) ->
 
 def take_webhooks(ctx: BrandContext, limit: int = 1000) -> int:
     """Act on what deliveries say beyond "look now": a failed processing. Returns their number."""
+    with ctx.ledger.read() as session:
+        if not _webhooks(ctx, session, 1):
+            return 0
     with ctx.ledger.write() as session:
-        todo = list(
-            session.scalars(
-                sa.select(WebhookRow)
-                .where(WebhookRow.brand == ctx.brand, WebhookRow.handled_at.is_(None))
-                .order_by(WebhookRow.id)
-                .limit(limit)
-            )
-        )
+        todo = _webhooks(ctx, session, limit)
         for hook in todo:
             if hook.trigger == "return.processing.failed" and hook.return_id:
                 _processing_failed(ctx, session, hook)
             # The body holds a customer's address and has done its duty.
             hook.handled_at, hook.body = ctx.now(), ""
     return len(todo)
+
+
+def _webhooks(ctx: BrandContext, session: Session, limit: int) -> list[WebhookRow]:
+    query = sa.select(WebhookRow).where(
+        WebhookRow.brand == ctx.brand, WebhookRow.handled_at.is_(None)
+    )
+    return list(session.scalars(query.order_by(WebhookRow.id).limit(limit)))
 
 
 def _processing_failed(ctx: BrandContext, session: Session, hook: WebhookRow) -> None:

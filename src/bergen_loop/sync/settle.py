@@ -60,19 +60,26 @@ def run(ctx: BrandContext) -> Settled:
     notes.resolve_lost(ctx)
     if not _fresh(ctx):
         return result
-    if _anything_due(ctx):
-        if not pull.look_aside(ctx):
-            return result
-        if ctx.live:
-            with ctx.ledger.write() as session:
-                modes.judge_anew(session, ctx.now(), ctx.brand)
+    if _anything_due(ctx) and not _settle_due(ctx, result):
+        return result
+    if ctx.live:
+        notes.send_due(ctx)
+    verify.unconfirmed(ctx)
+    return result
+
+
+def _settle_due(ctx: BrandContext, result: Settled) -> bool:
+    """Judge and carry out; False where it cannot be seen what people have done in Loop."""
+    if not pull.look_aside(ctx):
+        return False
+    if ctx.live:
+        with ctx.ledger.write() as session:
+            modes.judge_anew(session, ctx.now(), ctx.brand)
     decided = _decide_due(ctx, result)
     if ctx.live:
         grading.run(ctx)
         _carry_out(ctx, decided, result)
-        notes.send_due(ctx)
-    verify.unconfirmed(ctx)
-    return result
+    return True
 
 
 def _fresh(ctx: BrandContext) -> bool:
