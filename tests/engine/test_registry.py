@@ -13,6 +13,8 @@ from bergen_loop.engine import service
 from bergen_loop.engine.registry import Registry
 from bergen_loop.ledger import attention, returns
 from bergen_loop.ledger.database import Ledger
+from bergen_loop.ledger.tables import ReturnRow
+from bergen_loop.sync import tick
 from support import worlds
 
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
@@ -100,3 +102,28 @@ def test_a_brand_that_cannot_be_used_is_left_out_and_told_of(
     assert registry.leave_out_broken(broken) == {}
     with sqlite_ledger.read() as session:
         assert attention.open_items(session) == []
+
+
+def test_a_brand_with_work_left_over_is_behind(registry: Registry) -> None:
+    ctx = registry.context("one")
+    assert not registry.behind("one")
+    with registry.ledger.write() as session:
+        session.add(
+            ReturnRow(
+                brand="one",
+                return_id="1",
+                stage="received",
+                held=False,
+                due_at=NOW,
+                loop_state="open",
+                content={},
+                content_hash="h",
+                loop_updated_at=NOW,
+                submitted_at=NOW,
+                seen_at=NOW,
+            )
+        )
+    tick.end(ctx, {"settle": {"decided": 0}})
+    assert not registry.behind("one"), "nothing moves: it is looked at again after `poll`"
+    tick.end(ctx, {"settle": {"decided": 150}})
+    assert registry.behind("one")

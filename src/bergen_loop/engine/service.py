@@ -62,7 +62,7 @@ class Engine:
         DBOS(config=config)
         DBOS.launch()
         self._register(workflows.SYNC_QUEUE, self.service.workers)
-        self._register(workflows.BACKLOG_QUEUE, max(1, self.service.workers // 2))
+        self._register(workflows.BACKLOG_QUEUE, max(2, self.service.workers // 8))
         DBOS.apply_schedules(
             [
                 {

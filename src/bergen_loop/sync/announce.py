@@ -29,7 +29,7 @@ from bergen_loop.sync import adopt, products, pull
 from bergen_loop.sync.context import BrandContext
 from bergen_loop.sync.intake import Known, enter, follow, known_of
 
-PER_TICK = 400
+PER_TICK = 150
 """How many RMAs one tick makes at most, so that one brand's flood keeps its ticks short."""
 
 

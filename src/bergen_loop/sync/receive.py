@@ -33,7 +33,7 @@ log = structlog.get_logger()
 
 CURSOR = "rex11.statuses"
 AHEAD = timedelta(minutes=5)
-PER_TICK = 400
+PER_TICK = 150
 
 
 @dataclass(slots=True)

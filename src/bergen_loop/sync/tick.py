@@ -116,24 +116,29 @@ def end(ctx: BrandContext, results: dict[str, dict[str, Any]]) -> None:
     errors = [f"{name}: {r['error']}" for name, r in results.items() if "error" in r]
     with ctx.ledger.write() as session:
         row = returns.brand_row(session, ctx.brand)
-        row.last_sync_finished_at = ctx.now()
+        row.last_sync_finished_at = now = ctx.now()
         row.last_sync_ok = not errors
         row.last_sync_error = "; ".join(errors) or None
         if not errors:
             row.last_good_sync_at = row.last_sync_finished_at
-        row.next_due_at = _next_due(ctx, session, results, failed=bool(errors))
+        row.next_due_at = _next_due(ctx, session, now, results, failed=bool(errors))
         journal.count(session, ctx.brand, ctx.counts.take())
         ctx.breakers.save(session, ctx.now(), ctx.brand)
         _mind(ctx, session, {name: r.get("error") for name, r in results.items()})
 
 
 def _next_due(
-    ctx: BrandContext, session: Session, results: dict[str, dict[str, Any]], *, failed: bool
+    ctx: BrandContext,
+    session: Session,
+    now: datetime,
+    results: dict[str, dict[str, Any]],
+    *,
+    failed: bool,
 ) -> datetime:
     """When to look again: at once while there is a backlog that moves, else after `poll`, and
     ever more rarely, up to `poll_max`, while nothing happens; but never later than the next
     return is due."""
-    now, poll = ctx.now(), ctx.settings.poll
+    poll = ctx.settings.poll
     ctx.backlog = False
     if failed:
         return now + poll
