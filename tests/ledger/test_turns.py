@@ -56,8 +56,12 @@ def test_who_waits_too_long_gives_up_and_the_others_go_on() -> None:
 
 
 def test_a_transaction_within_another_is_a_mistake_not_a_deadlock(sqlite_ledger: Ledger) -> None:
-    with sqlite_ledger.write(), pytest.raises(RuntimeError, match="within another"):
-        with sqlite_ledger.write():
-            pass
+    inner = sqlite_ledger.write()
+    with (
+        sqlite_ledger.write(),
+        pytest.raises(RuntimeError, match="within another"),
+        inner,
+    ):
+        pass
     with sqlite_ledger.write():
         pass
