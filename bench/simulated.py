@@ -23,6 +23,7 @@ from bergen_loop.loop.limiter import SlidingWindowLimiter
 from bergen_loop.sandbox.settings import Settings
 from bergen_loop.sync import tick
 from bergen_loop.sync.context import BrandContext
+from bergen_loop.web.webhooks import PER_POLL
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 from support import worlds
@@ -61,7 +62,7 @@ class Simulation:
         self.world.new_return(BRAND)
         if self.webhooks:
             with self.ctx.ledger.write() as session:
-                returns.nudge(session, BRAND, self.ctx.now(), self.ctx.settings.poll)
+                returns.nudge(session, BRAND, self.ctx.now(), self.ctx.settings.poll / PER_POLL)
 
     def run(self, until: datetime, done: Callable[[], bool] = lambda: False) -> None:
         """Ticks as the service would make them, until then, or until it is done."""

@@ -262,7 +262,7 @@ def test_a_change_of_the_schema_gives_way_to_a_worker_it_would_deadlock_with(
     ledger.close()
 
 
-def test_webhooks_sync_a_quiet_brand_at_once_and_a_busy_one_no_more_often_than_polling(
+def test_webhooks_sync_a_quiet_brand_at_once_and_a_busy_one_a_while_apart(
     ledger: Ledger,
 ) -> None:
     apart = timedelta(minutes=1)

@@ -26,7 +26,7 @@ def test_a_quiet_brand_is_polled_ever_more_rarely_up_to_the_bound(
     intervals = [interval(ctx) for _ in range(8)]
     assert intervals == sorted(intervals)
     assert intervals[0] > ctx.settings.poll
-    assert intervals[-1] == ctx.settings.poll_max
+    assert 0.9 * ctx.settings.poll_max <= intervals[-1] <= ctx.settings.poll_max
     world.new_return("northpine", units=1, late_label=False)
     assert interval(ctx) <= ctx.settings.poll, "something happened: look again soon"
 

@@ -31,6 +31,9 @@ WANTED = (
 )
 """(topic, trigger) of the events that make the integration faster."""
 
+URGENT = frozenset({"return.created", "label.created", "label.updated", "return.processing.failed"})
+"""Triggers for which a brand is synced soon; what the others tell, the next poll shows in time."""
+
 _RETURN_TRIGGERS = tuple(trigger for topic, trigger in WANTED if topic == "return")
 _BARE_SLASH = re.compile(rb"(?<!\\)/")
 

@@ -14,9 +14,11 @@ from bergen_loop.ledger import journal, returns
 from bergen_loop.ledger.codec import storable
 from bergen_loop.ledger.tables import WebhookRow
 from bergen_loop.loop.errors import LoopUnreadable
-from bergen_loop.loop.webhooks import parse_event, verify
+from bergen_loop.loop.webhooks import URGENT, parse_event, verify
 from bergen_loop.web.state import Nudge, registry_of
 
+PER_POLL = 4
+"""Syncs that webhooks may cause within a brand's `poll`."""
 MAX_BODY = 2 * 1024 * 1024
 """Bytes. A return of a hundred lines is far below."""
 
@@ -80,7 +82,8 @@ def _take(
             },
         )
         journal.count(session, brand, {"webhooks.taken": 1})
-        at_once = returns.nudge(session, brand, now, registry.brand(brand).poll)
+        apart = registry.brand(brand).poll / PER_POLL
+        at_once = event.trigger in URGENT and returns.nudge(session, brand, now, apart)
     if at_once:
         nudge(brand)
     return 204, ""
