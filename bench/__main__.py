@@ -35,11 +35,11 @@ page; each section names its own command.
 def main() -> None:
     """Each benchmark's section replaces its old one; the others stay."""
     names = [a for a in sys.argv[1:] if a in ALL] or list(ALL)
-    sections = _known()
     for name in names:
         module = importlib.import_module(f"bench.{name}")
         made: Section = module.main()
         stamp = f"Measured {datetime.now(UTC):%Y-%m-%d} on {machine()}."
+        sections = _known()  # another may have been written meanwhile
         sections[made.title] = made.markdown() + f"\n{stamp}\n"
         PAGE.write_text("\n".join([HEAD, *sections.values()]), encoding="utf-8")
 

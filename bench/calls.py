@@ -31,11 +31,6 @@ SETTLED = ("complete", "flagged")
 WEEKS: dict[str, dict[str, Any]] = {
     "a week, defaults (poll 60s, poll_max 5m)": {},
     "a week, defaults and webhooks": {"webhooks": True},
-    "a week, poll 5m, poll_max 30m": {
-        "poll": "5m",
-        "poll_max": "30m",
-        "loop": {"look_aside": "1h"},
-    },
     "a week, poll 20m, poll_max 2h": {
         "poll": "20m",
         "poll_max": "2h",

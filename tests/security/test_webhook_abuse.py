@@ -118,7 +118,7 @@ def test_an_unknown_brand_and_a_strange_name_are_not_found(door: Door) -> None:
 
 def test_what_a_signed_webhook_says_moves_no_return(door: Door) -> None:
     """It says "look": what a return is, is read from Loop."""
-    assert door.send(event(state="closed", trigger="return.closed"), door.secret) == 204
+    assert door.send(event(state="closed", trigger="return.created"), door.secret) == 204
     with door.ledger.read() as session:
         assert session.scalar(sa.text("SELECT count(*) FROM returns")) == 0
     assert door.nudged == ["northpine"]
