@@ -31,6 +31,7 @@ from bergen_loop.engine.workflows import sync_brand
 from bergen_loop.ledger import returns
 from bergen_loop.loop.webhooks import WANTED
 from bergen_loop.sync.adopt import FIRST_PULL
+from bergen_loop.web.webhooks import PER_POLL
 
 STOCK = 2
 """Returns of each such brand whose parcels are still to come at the start."""
@@ -454,7 +455,7 @@ def _text(result: Run, plan: Plan) -> list[str]:
         "the brands have been known to the ledger for a day.",
         "Times are the sandbox's own: a webhook's is when Loop sends it, a receipt's when the "
         "ticket is AddedToInventory. A webhook brings a tick of its brand at once, which the queue "
-        f"begins within a second, or else {poll:g} s after the last tick that a webhook brought. "
+        f"begins within a second, or else {poll / PER_POLL:g} s after the last that one brought. "
         "REX11 tells of no receipt, so its first figure is mostly waiting for the next tick: "
         f"every {poll:g} s, up to {longest:g} s while nothing happens, and after webhooks; the "
         "second leaves that wait out.",
