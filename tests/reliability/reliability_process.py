@@ -31,7 +31,11 @@ BRAND_SETTINGS = """
     name: {name}
     mode: live
     poll: 0.2
-    loop: {{api_key: "file:{folder}/{slug}-loop", base_url: "{root}/loop/api", backfill: 60d}}
+    loop:
+      api_key: "file:{folder}/{slug}-loop"
+      base_url: "{root}/loop/api"
+      backfill: 60d
+      look_aside: 1s
     rex11:
       endpoint: "{root}/rex11/ws/v3prod/publicapiws.asmx"
       web_address: {address}
