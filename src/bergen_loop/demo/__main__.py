@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
+from bergen_loop import logs
 from bergen_loop.cli.output import table
 from bergen_loop.demo import results as outcome
 from bergen_loop.demo import settings
@@ -32,6 +33,7 @@ console = Console()
 def main() -> int:
     """Run it; 0 if every return is accounted for and nothing happened twice."""
     options = _options()
+    logs.configure(json=False, level="WARNING")
     with tempfile.TemporaryDirectory(prefix="bergen-loop-demo-") as name:
         demo = Demo(Path(name), options)
         try:
