@@ -63,6 +63,10 @@ class Figures:
     calls_processed: float
     idle_growth: float
 
+    CROWD = 4.0
+    """A tick in a service of 200 brands takes about 0.1 s of processor time all included (threads
+    that take turns, the engine's polling, webhooks), four times what it takes alone; seen on the
+    service as a whole (`python -m bench.latency`), not broken down."""
     TICK_COMMITS = 16
     """Transactions of a tick by itself, the engine's steps included."""
 
@@ -136,7 +140,7 @@ class Need:
 
 def cores(load: Load, figures: Figures) -> float:
     """Cores busy at the peak."""
-    ticks = load.ticks * (figures.cpu_tick + figures.cpu_engine)
+    ticks = load.ticks * (figures.cpu_tick + figures.cpu_engine) * figures.CROWD
     return ticks + load.a_second * figures.cpu_return
 
 
@@ -161,7 +165,7 @@ def needs(load: Load, figures: Figures) -> list[Need]:
         Need(
             "the engine's workflows (one a tick)",
             load.ticks,
-            1 / figures.cpu_engine * 2,
+            2 / figures.cpu_engine / figures.CROWD,
             "a second, two processes",
             "a longer `poll`, more worker processes",
         ),
