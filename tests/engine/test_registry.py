@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -13,11 +13,9 @@ from bergen_loop.engine import service
 from bergen_loop.engine.registry import Registry
 from bergen_loop.ledger import attention, returns
 from bergen_loop.ledger.database import Ledger
-from bergen_loop.ledger.tables import ReturnRow
 from bergen_loop.sync import tick
 from support import worlds
-
-NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
+from support.rows import NOW, a_return
 
 
 @pytest.fixture
@@ -107,22 +105,7 @@ def test_a_brand_that_cannot_be_used_is_left_out_and_told_of(
 def test_a_brand_with_work_left_over_is_behind(registry: Registry) -> None:
     ctx = registry.context("one")
     assert not registry.behind("one")
-    with registry.ledger.write() as session:
-        session.add(
-            ReturnRow(
-                brand="one",
-                return_id="1",
-                stage="received",
-                held=False,
-                due_at=NOW,
-                loop_state="open",
-                content={},
-                content_hash="h",
-                loop_updated_at=NOW,
-                submitted_at=NOW,
-                seen_at=NOW,
-            )
-        )
+    a_return(registry.ledger, brand="one", stage="received")
     tick.end(ctx, {"settle": {"decided": 0}})
     assert not registry.behind("one"), "nothing moves: it is looked at again after `poll`"
     tick.end(ctx, {"settle": {"decided": 150}})

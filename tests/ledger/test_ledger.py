@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import datetime, timedelta, timezone
 
 import pytest
 import sqlalchemy as sa
@@ -16,28 +16,7 @@ from bergen_loop.ledger.database import Ledger
 from bergen_loop.ledger.effects import EffectState
 from bergen_loop.ledger.tables import Base, EffectRow, JournalRow, RawRow, ReturnRow, RmaRow
 from support.postgres import Cluster
-
-NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
-
-
-def a_return(ledger: Ledger, return_id: str = "1", brand: str = "acme") -> int:
-    with ledger.write() as session:
-        row = ReturnRow(
-            brand=brand,
-            return_id=return_id,
-            stage="seen",
-            held=False,
-            due_at=NOW,
-            loop_state="open",
-            content={},
-            content_hash="h",
-            loop_updated_at=NOW,
-            submitted_at=NOW,
-            seen_at=NOW,
-        )
-        session.add(row)
-        session.flush()
-        return row.id
+from support.rows import NOW, a_return
 
 
 def test_migrations_give_exactly_the_tables_of_the_code(ledger: Ledger) -> None:
