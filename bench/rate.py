@@ -9,24 +9,22 @@ from __future__ import annotations
 import argparse
 import cProfile
 import http.client
-import sys
 import tempfile
 import threading
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import httpx2
 import sqlalchemy as sa
 from dbos import DBOS, DBOSConfig
 
 from bench import celery_flow
+from bench.databases import databases
 from bench.report import Section, median, section
 from bench.rig import BRAND, Rig, rig
 from bergen_loop.domain.lifecycle import Stage
@@ -83,8 +81,8 @@ def main() -> Section:
     parser.add_argument("--minutes", type=float, default=3.0)
     options, _ = parser.parse_known_args()
     measured, rows = Measured(), list[tuple[object, ...]]()
-    with _databases() as databases, celery_flow.redis_server():
-        for name, new in databases.items():
+    with databases() as kinds, celery_flow.redis_server():
+        for name, new in kinds.items():
             pool = _faster_pool(options.backlog, new)
             celery = f"Celery and Redis ({pool})"
             contenders: dict[str, Contender] = {
@@ -368,41 +366,14 @@ def _resent(request: httpx2.Request, subject: str, others: Sequence[str]) -> flo
     return len(others) / (time.perf_counter() - started)
 
 
-# -- databases, and where the time goes ---------------------------------------------------------
-
-
-@contextmanager
-def _databases() -> Generator[dict[str, Callable[[], str]]]:
-    """For each kind, how to get an empty database."""
-    sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
-    from support.postgres import Cluster
-
-    class Durable(Cluster):
-        """As the tests' cluster, but a commit is on the disk, as in production."""
-
-        def __init__(self) -> None:
-            super().__init__()
-            options = f"-p {self.port} -k {self._folder} -h 127.0.0.1 -c max_connections=200"
-            log = str(self._folder / "log")
-            data = str(self._data)
-            self._run("pg_ctl", "-D", data, "-w", "-l", log, "-o", options, "restart")
-
-    cluster = Durable()
-    try:
-        with tempfile.TemporaryDirectory() as folder:
-            yield {
-                "SQLite": lambda: f"sqlite:///{folder}/{uuid4().hex}.db",
-                "PostgreSQL": cluster.new_database,
-            }
-    finally:
-        cluster.stop()
+# -- where the time goes ------------------------------------------------------------------------
 
 
 def profile(folder: Path, number: int) -> None:
     """One run of ours on each database under cProfile: the ticks' own thread, where all the
     ledger's work is; the threads that wait for an answer are not in it."""
-    with _databases() as databases:
-        for name, new in databases.items():
+    with databases() as kinds:
+        for name, new in kinds.items():
             profiler = cProfile.Profile()
 
             def ours(r: Rig, url: str, profiler: Any = profiler) -> float:

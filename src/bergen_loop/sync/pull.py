@@ -56,9 +56,6 @@ def pull(ctx: BrandContext) -> Pulled:
     result = Pulled()
     if ctx.backlog:
         return result  # listed within the last `poll`: the calls are for what waits
-    with ctx.ledger.read() as session:
-        if returns.cursor(session, ctx.brand, CURSOR) is None:
-            _note_first(ctx)
     aside = _aside_wanted(ctx)
     _run(ctx, _MAIN, result)
     if aside:
@@ -92,11 +89,11 @@ def _aside_wanted(ctx: BrandContext) -> bool:
         return session.scalar(told.limit(1)) is not None
 
 
-def _note_first(ctx: BrandContext) -> None:
+def _note_first(ctx: BrandContext, started: datetime) -> None:
     """From when on returns are seen as they come: older ones may have been announced before."""
     with ctx.ledger.write() as session:
         if returns.cursor(session, ctx.brand, FIRST_PULL) is None:
-            returns.set_cursor(session, ctx.brand, FIRST_PULL, ctx.now())
+            returns.set_cursor(session, ctx.brand, FIRST_PULL, started)
 
 
 def _run(ctx: BrandContext, walk: _Walk, result: Pulled) -> None:
@@ -106,8 +103,11 @@ def _run(ctx: BrandContext, walk: _Walk, result: Pulled) -> None:
         cursor = returns.cursor(session, ctx.brand, walk.cursor)
         begun = backfill.begun(session, ctx.brand, walk.cursor)
     since = (cursor - ctx.settings.loop.overlap) if cursor else started - ctx.settings.loop.backfill
+    if cursor is None and walk is _MAIN:
+        _note_first(ctx, started)
     span = FIRST_WINDOW
-    if begun or started - since > 2 * span:
+    long = begun or started - since > 2 * span
+    if long:
         with ctx.ledger.write() as session:
             backfill.begin(session, ctx.brand, walk.cursor, since, started)
     while since < started:
@@ -121,16 +121,12 @@ def _run(ctx: BrandContext, walk: _Walk, result: Pulled) -> None:
             if len(result.gaps) > gaps and patient:
                 break
             returns.set_cursor(session, ctx.brand, walk.cursor, until)
-            if last:
-                _arrived(ctx, session, walk, started)
+            if last and long:
+                backfill.end(session, ctx.brand, walk.cursor)
+            if last and walk is _MAIN:
+                returns.brand_row(session, ctx.brand).last_pull_at = started
         span = _next_span(span, result.pages - pages)
         since = until
-
-
-def _arrived(ctx: BrandContext, session: Session, walk: _Walk, started: datetime) -> None:
-    backfill.end(session, ctx.brand, walk.cursor)
-    if walk is _MAIN:
-        returns.brand_row(session, ctx.brand).last_pull_at = started
 
 
 def _next_span(span: timedelta, pages: int) -> timedelta:

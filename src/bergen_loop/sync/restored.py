@@ -16,11 +16,10 @@ from bergen_loop.ledger import journal, returns
 from bergen_loop.ledger.tables import BrandRow, BudgetLeaseRow, BudgetRow, WorkerRow
 from bergen_loop.sync.context import BrandContext
 from bergen_loop.sync.guard import GuardedWarehouse
+from bergen_loop.sync.pull import FIRST_PULL
 
 LOOK_FIRST = timedelta(days=90)
 """How long after a restore RMAs are looked for first: a return may be announced late."""
-FIRST_PULL = "loop.first_pull"
-"""Returns submitted before this may have been worked on without the ledger knowing."""
 
 
 def mark(session: Session, now: datetime, *, who: str, source: str) -> list[str]:

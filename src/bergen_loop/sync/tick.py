@@ -67,7 +67,7 @@ def begin(ctx: BrandContext) -> None:
         ctx.backlog = ctx.backlog and listed and not nudged
         row.last_sync_started_at = now
         row.config_version = ctx.config_version
-        ctx.mode = modes.take_effect(session, ctx.now(), row, ctx.settings.mode)
+        ctx.mode = modes.take_effect(session, now, row, ctx.settings.mode)
         ctx.breakers.load(session, ctx.brand)
         restored.prepare(ctx, row)
 
