@@ -7,7 +7,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 .PHONY: demo test check bench soak audit lock screenshots clean
 
 demo: .venv/installed ## the whole flow, running: sandbox, service and console
-	@$(BIN)/python -m bergen_loop.demo $(DEMO)
+	@$(BIN)/python -m demo $(DEMO)
 
 test: .venv/installed check ## everything that must hold
 	scripts/system-deps.sh

@@ -19,16 +19,16 @@ from typing import Any
 
 import httpx2
 import sqlalchemy as sa
+from demo.processes import Process, free_port
 
 from bench import endless_loop
 from bench.databases import databases
 from bench.endless_loop import KEY, MAX_PAGE, STATES
 from bench.report import Section, median, section
-from bergen_loop.demo.processes import Process, free_port
-from bergen_loop.ledger import backfill
+from bergen_loop.flow.pull import CURSOR
 from bergen_loop.ledger.database import Ledger
-from bergen_loop.ledger.tables import JournalRow, LineRow, ReturnRow
-from bergen_loop.sync.pull import CURSOR
+from bergen_loop.ledger.store import backfill
+from bergen_loop.ledger.tables.core import JournalRow, LineRow, ReturnRow
 
 BRAND = "bench"
 PERIOD = timedelta(days=30)

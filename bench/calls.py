@@ -17,8 +17,8 @@ from bench.naive import POLLS, Naive
 from bench.report import Section, section
 from bench.rig import BRAND, Rig, rig
 from bench.simulated import Simulation, simulation
-from bergen_loop.ledger.tables import ReturnRow
-from bergen_loop.sandbox import parcels
+from bergen_loop.ledger.tables.core import ReturnRow
+from loop_sandbox import parcels
 
 MIX = {"complete": 80, "damaged": 10, "extra": 5, "wrong": 5}
 CYCLE = tuple(kind for kind, share in MIX.items() for _ in range(share // 5))

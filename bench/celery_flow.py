@@ -26,13 +26,14 @@ try:
 except ImportError as error:
     raise SystemExit(f"{error.name} is not installed: run scripts/bench-deps.sh") from None
 
+from demo.processes import Process, free_port
+
 from bench.rig import NO_LIMIT, Rig, connect
-from bergen_loop.bergen.errors import WarehouseError
-from bergen_loop.demo.processes import Process, free_port
+from bergen_loop.flow.context import BrandContext
 from bergen_loop.ledger.database import Ledger
-from bergen_loop.loop.errors import LoopError
-from bergen_loop.loop.limiter import SlidingWindowLimiter
-from bergen_loop.sync.context import BrandContext
+from bergen_loop.outside.loop.errors import LoopError
+from bergen_loop.outside.loop.limiter import SlidingWindowLimiter
+from bergen_loop.outside.warehouse.errors import WarehouseError
 
 FLOW = "BERGEN_LOOP_BENCH_FLOW"
 POOLS = ("prefork", "threads")

@@ -18,16 +18,16 @@ from typing import Any
 
 import httpx2
 import uvicorn
+from demo.processes import Process, free_port
+from demo.world import SandboxControl
 
-from bergen_loop.demo.processes import Process, free_port
-from bergen_loop.demo.world import SandboxControl
 from bergen_loop.ledger.database import Ledger
-from bergen_loop.sandbox import SandboxWorld, Settings, catalogue, create_app
-from bergen_loop.sandbox.calls import Call
-from bergen_loop.sandbox.model import Brand, RexProduct
-from bergen_loop.sandbox.webhooks import Delivery
-from bergen_loop.sandbox.world import rex_values
-from bergen_loop.sync.subscriptions import webhook_url
+from bergen_loop.people.subscriptions import webhook_url
+from loop_sandbox import SandboxWorld, Settings, catalogue, create_app
+from loop_sandbox.calls import Call
+from loop_sandbox.model import Brand, RexProduct
+from loop_sandbox.webhooks import Delivery
+from loop_sandbox.world import rex_values
 
 PAGE = 5000
 """Calls of the sandbox's log read at once."""

@@ -16,7 +16,7 @@ from sqlalchemy import event
 from bench.databases import POSTGRESQL, databases
 from bench.report import Section, median, section
 from bench.rig import Rig, rig
-from bergen_loop.sync import tick
+from bergen_loop.flow import tick
 
 MIX = {"complete": 85, "damaged": 10, "wrong": 5}
 RUNS = 5

@@ -14,8 +14,8 @@ import sqlalchemy as sa
 
 from bench.report import Section, median, section
 from bench.rig import BRAND, Rig, rig
-from bergen_loop.ledger.tables import ReturnRow, RmaRow
-from bergen_loop.sync import tick
+from bergen_loop.flow import tick
+from bergen_loop.ledger.tables.core import ReturnRow, RmaRow
 
 RUNS = 7
 CHUNK = 5000

@@ -16,7 +16,7 @@ from pathlib import Path
 from bench.fleet import CallFeed, Fleet, fleet, seconds_of
 from bench.report import Section, percentile, section
 from bench.rig import machine, quiet
-from bergen_loop.ledger import modes
+from bergen_loop.ledger.store import modes
 
 BAD = {
     "dead-key": "its key is refused",

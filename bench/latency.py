@@ -26,12 +26,12 @@ from bench.report import Section, percentile, section
 from bench.rig import machine, quiet
 from bergen_loop.config import BrandSettings
 from bergen_loop.config.models import ServiceSettings
-from bergen_loop.engine.service import engine_url
-from bergen_loop.engine.workflows import sync_brand
-from bergen_loop.ledger import returns
-from bergen_loop.loop.webhooks import WANTED
-from bergen_loop.sync.adopt import FIRST_PULL
-from bergen_loop.web.webhooks import PER_POLL
+from bergen_loop.console.webhooks import PER_POLL
+from bergen_loop.flow.adopt import FIRST_PULL
+from bergen_loop.ledger.store import returns
+from bergen_loop.outside.loop.webhooks import WANTED
+from bergen_loop.service.service import engine_url
+from bergen_loop.service.workflows import sync_brand
 
 STOCK = 2
 """Returns of each such brand whose parcels are still to come at the start."""

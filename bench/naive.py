@@ -6,13 +6,13 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import timedelta
 
-from bergen_loop.bergen.errors import WarehouseError
 from bergen_loop.domain.announce import AnnounceRules, physical_lines, rma_request
 from bergen_loop.domain.receipt import Receipt
 from bergen_loop.domain.returns import LoopState, Return
 from bergen_loop.domain.rma import TicketStatus
-from bergen_loop.loop.errors import LoopError
-from bergen_loop.sync.context import BrandContext
+from bergen_loop.flow.context import BrandContext
+from bergen_loop.outside.loop.errors import LoopError
+from bergen_loop.outside.warehouse.errors import WarehouseError
 
 POLLS = 56
 """A parcel is under way for a week: so often is each ticket read, every three hours, before it

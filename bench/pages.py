@@ -17,9 +17,9 @@ from bench.growth import fill
 from bench.report import Section, median, section
 from bench.rig import BRAND, rig
 from bergen_loop.config import Settings
-from bergen_loop.engine.registry import Registry
-from bergen_loop.ledger.tables import ReturnRow
-from bergen_loop.web.app import create_app
+from bergen_loop.console.app import create_app
+from bergen_loop.ledger.tables.core import ReturnRow
+from bergen_loop.service.registry import Registry
 
 RUNS = 9
 

@@ -28,11 +28,12 @@ from bench.databases import databases
 from bench.report import Section, median, section
 from bench.rig import BRAND, Rig, rig
 from bergen_loop.domain.lifecycle import Stage
-from bergen_loop.ledger import returns
+from bergen_loop.flow import tick
+from bergen_loop.flow.context import BrandContext
 from bergen_loop.ledger.database import Ledger
-from bergen_loop.ledger.tables import ReturnRow, RmaRow
-from bergen_loop.sync import brands, tick
-from bergen_loop.sync.context import BrandContext
+from bergen_loop.ledger.store import returns
+from bergen_loop.ledger.tables.core import ReturnRow, RmaRow
+from bergen_loop.service import wiring as brands
 
 MIX = {"complete": 90, "damaged": 10}
 OWN = ("process", "flag", "note")

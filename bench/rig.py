@@ -15,19 +15,19 @@ from typing import Any
 
 import sqlalchemy as sa
 import structlog
+from demo.processes import Process, free_port
+from demo.world import SandboxControl
 from pydantic import SecretStr
 
-from bergen_loop.bergen.rex11 import Rex11Config, Rex11Warehouse
 from bergen_loop.config import BrandSettings
-from bergen_loop.demo.processes import Process, free_port
-from bergen_loop.demo.world import SandboxControl
 from bergen_loop.domain.criteria import preset
+from bergen_loop.flow import tick
+from bergen_loop.flow.context import BrandContext
 from bergen_loop.ledger.database import Ledger
-from bergen_loop.ledger.tables import ReturnRow
-from bergen_loop.loop.client import LoopClient
-from bergen_loop.loop.limiter import RateLimiter, SlidingWindowLimiter
-from bergen_loop.sync import tick
-from bergen_loop.sync.context import BrandContext
+from bergen_loop.ledger.tables.core import ReturnRow
+from bergen_loop.outside.loop.client import LoopClient
+from bergen_loop.outside.loop.limiter import RateLimiter, SlidingWindowLimiter
+from bergen_loop.outside.warehouse.rex11 import Rex11Config, Rex11Warehouse
 
 BRAND = "northpine"
 NO_LIMIT = 10**9
@@ -119,7 +119,7 @@ def rig(
         )
         process = Process(
             [
-                "bergen_loop.sandbox",
+                "loop_sandbox",
                 *("--port", str(port), "--returns", str(returns), "--log-level", "error"),
                 *(part for option in options for part in ("--set", option)),
             ],

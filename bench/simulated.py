@@ -16,14 +16,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.rig import BRAND, PROCESSED, quiet
-from bergen_loop.ledger import returns
+from bergen_loop.console.webhooks import PER_POLL
+from bergen_loop.flow import tick
+from bergen_loop.flow.context import BrandContext
 from bergen_loop.ledger.database import Ledger
-from bergen_loop.loop.client import LoopClient
-from bergen_loop.loop.limiter import SlidingWindowLimiter
-from bergen_loop.sandbox.settings import Settings
-from bergen_loop.sync import tick
-from bergen_loop.sync.context import BrandContext
-from bergen_loop.web.webhooks import PER_POLL
+from bergen_loop.ledger.store import returns
+from bergen_loop.outside.loop.client import LoopClient
+from bergen_loop.outside.loop.limiter import SlidingWindowLimiter
+from loop_sandbox.settings import Settings
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 from support import worlds

@@ -11,12 +11,12 @@ import tempfile
 import time
 from pathlib import Path
 
+from demo import __main__ as demonstration
+from demo import settings
+from demo.__main__ import Demo
 from playwright.sync_api import Page, sync_playwright
 
-from bergen_loop.demo import __main__ as demonstration
-from bergen_loop.demo import settings
-from bergen_loop.demo.__main__ import Demo
-from bergen_loop.ledger.tables import ReturnRow
+from bergen_loop.ledger.tables.core import ReturnRow
 
 IMAGES = Path(__file__).resolve().parents[1] / "docs" / "images"
 ON_A_PHONE = ("returns", "return")

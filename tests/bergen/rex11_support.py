@@ -9,9 +9,9 @@ from decimal import Decimal
 import httpx2
 from lxml import etree
 
-from bergen_loop.bergen.rex11 import CallRecord, Retries, Rex11Client, Rex11Config
-from bergen_loop.bergen.rex11.call import Call
 from bergen_loop.domain.rma import RmaItem, RmaRequest, Supplier
+from bergen_loop.outside.warehouse.rex11 import CallRecord, Retries, Rex11Client, Rex11Config
+from bergen_loop.outside.warehouse.rex11.call import Call
 
 ENDPOINT = "https://rex11.test/ws/publicapiws.asmx"
 PASSWORD = "pa55&word"  # escaped in XML, so both spellings must be kept out of errors

@@ -11,16 +11,16 @@ import httpx2
 import pytest
 from rex11_support import ADDED, RMA, SAVED, Rex11, answer, config, notifications
 
-from bergen_loop.bergen.errors import (
+from bergen_loop.domain.rma import CloseEvidence, Product, ProductImport, TicketChange, TicketStatus
+from bergen_loop.outside.warehouse.errors import (
     WarehouseError,
     WarehouseNotFound,
     WarehouseOutcomeUnknown,
     WarehouseRejected,
     WarehouseUnavailable,
 )
-from bergen_loop.bergen.port import WarehousePort
-from bergen_loop.bergen.rex11 import ConfirmFinished, FileDrop, HttpCall, Rex11Warehouse
-from bergen_loop.domain.rma import CloseEvidence, Product, ProductImport, TicketChange, TicketStatus
+from bergen_loop.outside.warehouse.port import WarehousePort
+from bergen_loop.outside.warehouse.rex11 import ConfirmFinished, FileDrop, HttpCall, Rex11Warehouse
 
 SEEN = datetime(2026, 6, 1, 14, tzinfo=UTC)
 NOW = datetime(2026, 6, 2, 9, 30, tzinfo=UTC)

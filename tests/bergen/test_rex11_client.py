@@ -27,7 +27,8 @@ from rex11_support import (
 )
 from structlog.testing import capture_logs
 
-from bergen_loop.bergen.errors import (
+from bergen_loop.domain.rma import Product, ProductImport, RmaItem, TicketStatus
+from bergen_loop.outside.warehouse.errors import (
     WarehouseError,
     WarehouseOutcomeUnknown,
     WarehouseRejected,
@@ -35,11 +36,10 @@ from bergen_loop.bergen.errors import (
     WarehouseUnavailable,
     WarehouseUnreadable,
 )
-from bergen_loop.bergen.rex11 import CallRecord, Rex11Client, Timeouts, requests
-from bergen_loop.bergen.rex11.config import AuthSigns, Retries
-from bergen_loop.bergen.rex11.soap import MAX_BYTES
-from bergen_loop.bergen.rex11.transport import Sender
-from bergen_loop.domain.rma import Product, ProductImport, RmaItem, TicketStatus
+from bergen_loop.outside.warehouse.rex11 import CallRecord, Rex11Client, Timeouts, requests
+from bergen_loop.outside.warehouse.rex11.config import AuthSigns, Retries
+from bergen_loop.outside.warehouse.rex11.soap import MAX_BYTES
+from bergen_loop.outside.warehouse.rex11.transport import Sender
 
 BY_PO = "GetReceivingTicketsByPO"
 FOUND = answer(BY_PO, "<ReceivingTicketsByPO><string>WHRTN1</string></ReceivingTicketsByPO>")

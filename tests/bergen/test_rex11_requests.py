@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from lxml import etree
 from rex11_support import ITEMS_NS, RMA, TICKET_NS, c14n
 
-from bergen_loop.bergen.rex11 import requests
-from bergen_loop.bergen.rex11.namespaces import soap_action
-from bergen_loop.bergen.rex11.soap import clean
 from bergen_loop.domain.rma import Product, RmaItem, RmaRequest, TicketStatus
+from bergen_loop.outside.warehouse.rex11 import requests
+from bergen_loop.outside.warehouse.rex11.namespaces import soap_action
+from bergen_loop.outside.warehouse.rex11.soap import clean
 
 
 def whole(method: str) -> str:

@@ -24,7 +24,9 @@ from rex11_support import (
     raw_token,
 )
 
-from bergen_loop.bergen.errors import (
+from bergen_loop.domain.receipt import Receipt, ReceiptLine
+from bergen_loop.domain.rma import ProductImport, TicketChange, TicketStatus
+from bergen_loop.outside.warehouse.errors import (
     WarehouseError,
     WarehouseNotFound,
     WarehouseOutcomeUnknown,
@@ -33,12 +35,10 @@ from bergen_loop.bergen.errors import (
     WarehouseUnavailable,
     WarehouseUnreadable,
 )
-from bergen_loop.bergen.rex11 import responses
-from bergen_loop.bergen.rex11.call import Call
-from bergen_loop.bergen.rex11.responses import InventoryItem
-from bergen_loop.bergen.rex11.soap import MAX_BYTES
-from bergen_loop.domain.receipt import Receipt, ReceiptLine
-from bergen_loop.domain.rma import ProductImport, TicketChange, TicketStatus
+from bergen_loop.outside.warehouse.rex11 import responses
+from bergen_loop.outside.warehouse.rex11.call import Call
+from bergen_loop.outside.warehouse.rex11.responses import InventoryItem
+from bergen_loop.outside.warehouse.rex11.soap import MAX_BYTES
 
 NY = ZoneInfo("America/New_York")
 READ_TICKET = "GetReceivingTicketObjectByTicketNo"

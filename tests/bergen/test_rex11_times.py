@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bergen_loop.bergen.rex11.quantities import read_quantity
-from bergen_loop.bergen.rex11.times import from_local, local_date, query_window
+from bergen_loop.outside.warehouse.rex11.quantities import read_quantity
+from bergen_loop.outside.warehouse.rex11.times import from_local, local_date, query_window
 
 NY = ZoneInfo("America/New_York")
 

@@ -21,7 +21,7 @@ from bergen_loop.domain.returns import Label, LoopState, Return, ReturnLine, Ret
 from bergen_loop.domain.rma import TicketStatus
 from bergen_loop.ledger.codec import dump_receipt, dump_return
 from bergen_loop.ledger.database import Ledger
-from bergen_loop.ledger.tables import DecisionRow, EffectRow, ReceiptRow, ReturnRow, RmaRow
+from bergen_loop.ledger.tables.core import DecisionRow, EffectRow, ReceiptRow, ReturnRow, RmaRow
 
 START = datetime(2026, 11, 2, 9, 0, tzinfo=UTC)
 

@@ -13,7 +13,7 @@ from cli_support import Past, run, text
 from bergen_loop.domain.criteria import PRESETS, load_criteria
 from bergen_loop.domain.returns import LoopState
 from bergen_loop.ledger.codec import dump_return, load_return
-from bergen_loop.ledger.tables import DecisionRow, ReturnRow
+from bergen_loop.ledger.tables.core import DecisionRow, ReturnRow
 
 FLAG_ALL = """\
 name: flag-all

@@ -17,10 +17,10 @@ from rich.progress import Progress
 from sqlalchemy.exc import OperationalError
 
 from bergen_loop.cli import watching
-from bergen_loop.ledger import backfill, returns
+from bergen_loop.flow import pull, tick
+from bergen_loop.flow.context import BrandContext
 from bergen_loop.ledger.database import Ledger
-from bergen_loop.sync import pull, tick
-from bergen_loop.sync.context import BrandContext
+from bergen_loop.ledger.store import backfill, returns
 
 WORDS = "taking in history: 40 %, about 15 min left"
 

@@ -7,7 +7,7 @@ import sqlalchemy as sa
 from cli_support import Past, rows, text
 
 from bergen_loop.domain.returns import LoopState
-from bergen_loop.ledger.tables import BrandRow, DecisionRow, JournalRow
+from bergen_loop.ledger.tables.core import BrandRow, DecisionRow, JournalRow
 
 
 def test_what_would_have_been_done_against_what_people_did(past: Past) -> None:

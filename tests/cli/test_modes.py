@@ -12,13 +12,14 @@ import sqlalchemy as sa
 from bergen_loop.config import Settings
 from bergen_loop.domain.decision import Outcome
 from bergen_loop.domain.lifecycle import Stage
-from bergen_loop.engine.registry import Registry
-from bergen_loop.ledger import attention, journal, modes, returns
+from bergen_loop.flow import tick
+from bergen_loop.flow.context import BrandContext
 from bergen_loop.ledger.database import Ledger
 from bergen_loop.ledger.locks import LockLost
-from bergen_loop.ledger.tables import DecisionRow, JournalRow, ReturnRow
-from bergen_loop.sync import actions, tick
-from bergen_loop.sync.context import BrandContext
+from bergen_loop.ledger.store import attention, journal, modes, returns
+from bergen_loop.ledger.tables.core import DecisionRow, JournalRow, ReturnRow
+from bergen_loop.people import actions
+from bergen_loop.service.registry import Registry
 from support import worlds
 from support.worlds import World
 

@@ -19,9 +19,9 @@ from typer.testing import CliRunner, Result
 
 from bergen_loop.cli.main import app
 from bergen_loop.ledger.database import Ledger
-from bergen_loop.ledger.tables import JournalRow
-from bergen_loop.sandbox import ManualClock, SandboxWorld, Settings, create_app
-from bergen_loop.sandbox.catalogue import unknown_to_rex11
+from bergen_loop.ledger.tables.core import JournalRow
+from loop_sandbox import ManualClock, SandboxWorld, Settings, create_app
+from loop_sandbox.catalogue import unknown_to_rex11
 
 
 class Place:

@@ -11,9 +11,9 @@ import pytest
 from connect_support import Place, checks
 
 from bergen_loop.config import load_settings
-from bergen_loop.ledger import modes
-from bergen_loop.ledger.tables import BrandRow
-from bergen_loop.loop.webhooks import WANTED
+from bergen_loop.ledger.store import modes
+from bergen_loop.ledger.tables.core import BrandRow
+from bergen_loop.outside.loop.webhooks import WANTED
 
 
 def statuses(found: dict[str, dict[str, Any]]) -> dict[str, str]:

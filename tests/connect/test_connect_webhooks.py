@@ -16,13 +16,13 @@ from connect_support import Place, served
 from bergen_loop.config import load_settings
 from bergen_loop.connect import webhook_checks
 from bergen_loop.connect.check import Check, Status
-from bergen_loop.engine.registry import Registry
+from bergen_loop.console.app import create_app
 from bergen_loop.ledger.database import Ledger
-from bergen_loop.ledger.tables import WebhookRow
-from bergen_loop.loop.models import Subscription
-from bergen_loop.loop.webhooks import SIGNATURE_HEADER, WANTED, sign
-from bergen_loop.sync.subscriptions import webhook_url
-from bergen_loop.web.app import create_app
+from bergen_loop.ledger.tables.core import WebhookRow
+from bergen_loop.outside.loop.models import Subscription
+from bergen_loop.outside.loop.webhooks import SIGNATURE_HEADER, WANTED, sign
+from bergen_loop.people.subscriptions import webhook_url
+from bergen_loop.service.registry import Registry
 
 
 class Running:

@@ -17,7 +17,7 @@ def demo(tmp_path: Path, name: str, *options: str) -> tuple[int, dict[str, objec
     results = tmp_path / f"{name}.json"
     done = subprocess.run(
         [
-            *(sys.executable, "-m", "bergen_loop.demo"),
+            *(sys.executable, "-m", "demo"),
             *("--returns", "25", "--live", "5", "--json", str(results), *options),
         ],
         capture_output=True,

@@ -9,11 +9,11 @@ import pytest
 import sqlalchemy as sa
 
 from bergen_loop.config import ConfigError, ServiceSettings, Settings, load_usable
-from bergen_loop.engine import service
-from bergen_loop.engine.registry import Registry
-from bergen_loop.ledger import attention, returns
+from bergen_loop.flow import tick
 from bergen_loop.ledger.database import Ledger
-from bergen_loop.sync import tick
+from bergen_loop.ledger.store import attention, returns
+from bergen_loop.service import service
+from bergen_loop.service.registry import Registry
 from support import worlds
 from support.rows import NOW, a_return
 

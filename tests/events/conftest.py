@@ -7,8 +7,8 @@ from collections.abc import Generator
 import pytest
 from events_support import Receiver, receiving
 
+from bergen_loop.flow.context import BrandContext
 from bergen_loop.ledger.database import Ledger
-from bergen_loop.sync.context import BrandContext
 from support import worlds
 from support.worlds import World
 

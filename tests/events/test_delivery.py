@@ -13,12 +13,12 @@ from events_support import SECRET, Receiver, receiving
 from pydantic import SecretStr, ValidationError
 
 from bergen_loop.config.operations import EventSettings
-from bergen_loop.events import addresses, dispatch, outbox
-from bergen_loop.events.addresses import Forbidden
-from bergen_loop.events.dispatch import Dispatcher
-from bergen_loop.ledger import journal
 from bergen_loop.ledger.database import Ledger
-from bergen_loop.ledger.operations_tables import AttemptRow, EndpointRow, OutboxRow
+from bergen_loop.ledger.store import journal
+from bergen_loop.ledger.tables.operations import AttemptRow, EndpointRow, OutboxRow
+from bergen_loop.tell.events import addresses, dispatch, outbox
+from bergen_loop.tell.events.addresses import Forbidden
+from bergen_loop.tell.events.dispatch import Dispatcher
 
 START = datetime.now(UTC).replace(microsecond=0)
 

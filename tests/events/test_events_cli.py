@@ -10,10 +10,10 @@ import pytest
 from typer.testing import CliRunner
 
 from bergen_loop.cli.main import app
-from bergen_loop.events import outbox
-from bergen_loop.events.sending import Attempt
 from bergen_loop.ledger.database import Ledger
-from bergen_loop.ledger.operations_tables import OutboxRow
+from bergen_loop.ledger.tables.operations import OutboxRow
+from bergen_loop.tell.events import outbox
+from bergen_loop.tell.events.sending import Attempt
 
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 

@@ -8,9 +8,9 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from bergen_loop.ledger import follow, journal
 from bergen_loop.ledger.database import Ledger
-from bergen_loop.ledger.operations_tables import FollowerRow
+from bergen_loop.ledger.store import follow, journal
+from bergen_loop.ledger.tables.operations import FollowerRow
 
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from events_support import Receiver
 
-from bergen_loop.events import dispatch, follow
-from bergen_loop.ledger import journal
-from bergen_loop.sync.context import BrandContext
+from bergen_loop.flow.context import BrandContext
+from bergen_loop.ledger.store import journal
+from bergen_loop.tell.events import dispatch, follow
 from support import worlds
 from support.worlds import World
 

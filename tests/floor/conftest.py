@@ -10,8 +10,8 @@ import pytest
 from floor_support import embedded
 from playwright.sync_api import Browser, Page, sync_playwright
 
+from bergen_loop.flow.context import BrandContext
 from bergen_loop.ledger.database import Ledger
-from bergen_loop.sync.context import BrandContext
 from support import worlds
 from support.worlds import World
 

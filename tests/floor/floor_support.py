@@ -14,10 +14,10 @@ import uvicorn
 from playwright.sync_api import Page
 
 from bergen_loop.config import ServiceSettings, Settings
-from bergen_loop.engine.registry import Registry
+from bergen_loop.console.app import create_app
+from bergen_loop.flow.context import BrandContext
 from bergen_loop.ledger.database import Ledger
-from bergen_loop.sync.context import BrandContext
-from bergen_loop.web.app import create_app
+from bergen_loop.service.registry import Registry
 from support import worlds
 from support.worlds import World
 

@@ -10,15 +10,15 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from bergen_loop.bergen.errors import WarehouseNotFound
 from bergen_loop.domain.rma import ProductImport, RmaItem, RmaRequest, TicketStatus
-from bergen_loop.floor.backend import FloorBackend, FloorRefused
-from bergen_loop.floor.embedded import EmbeddedFloor
-from bergen_loop.floor.warehouse import EmbeddedWarehouse
 from bergen_loop.ledger.database import Ledger
-from bergen_loop.ledger.floor_tables import FloorCountRow, FloorTicketRow
-from bergen_loop.ledger.tables import BrandRow
-from bergen_loop.sandbox.floor import SandboxFloor
+from bergen_loop.ledger.tables.core import BrandRow
+from bergen_loop.ledger.tables.floor import FloorCountRow, FloorTicketRow
+from bergen_loop.outside.warehouse.errors import WarehouseNotFound
+from bergen_loop.outside.warehouse.floor.backend import FloorBackend, FloorRefused
+from bergen_loop.outside.warehouse.floor.embedded import EmbeddedFloor
+from bergen_loop.outside.warehouse.floor.warehouse import EmbeddedWarehouse
+from loop_sandbox.floor import SandboxFloor
 from support.worlds import World
 
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)

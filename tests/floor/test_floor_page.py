@@ -14,11 +14,12 @@ from floor_support import BRAND, console, scan
 from playwright.sync_api import Page, expect
 
 from bergen_loop.domain.lifecycle import Moment, Stage
-from bergen_loop.ledger import returns, views
+from bergen_loop.flow.context import BrandContext
 from bergen_loop.ledger.database import Ledger
-from bergen_loop.ledger.floor_tables import FloorCountRow, FloorPhotoRow
-from bergen_loop.ledger.views import ReturnView
-from bergen_loop.sync.context import BrandContext
+from bergen_loop.ledger.read import views
+from bergen_loop.ledger.read.views import ReturnView
+from bergen_loop.ledger.store import returns
+from bergen_loop.ledger.tables.floor import FloorCountRow, FloorPhotoRow
 from support import worlds
 from support.worlds import World
 

@@ -13,14 +13,14 @@ from pydantic import SecretStr
 from starlette.testclient import TestClient
 
 from bergen_loop.config import BrandSettings, ServiceSettings, Settings
+from bergen_loop.console import passwords
+from bergen_loop.console.app import create_app
 from bergen_loop.domain.rma import RmaItem, RmaRequest
-from bergen_loop.engine.registry import Registry
-from bergen_loop.floor.warehouse import EmbeddedWarehouse
-from bergen_loop.ledger import people
 from bergen_loop.ledger.database import Ledger
-from bergen_loop.ledger.people import Role
-from bergen_loop.web import passwords
-from bergen_loop.web.app import create_app
+from bergen_loop.ledger.read import people
+from bergen_loop.ledger.read.people import Role
+from bergen_loop.outside.warehouse.floor.warehouse import EmbeddedWarehouse
+from bergen_loop.service.registry import Registry
 
 PASSWORD = "a long enough password"
 COUNTING = {"key": "0123456789abcdef", "brand": "acme", "finish": True, "photos": [],

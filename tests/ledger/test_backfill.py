@@ -8,10 +8,10 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from bergen_loop.ledger import backfill, returns
-from bergen_loop.ledger.backfill import Backfill
 from bergen_loop.ledger.database import Ledger
-from bergen_loop.ledger.tables import CursorRow
+from bergen_loop.ledger.store import backfill, returns
+from bergen_loop.ledger.store.backfill import Backfill
+from bergen_loop.ledger.tables.core import CursorRow
 
 NOW = datetime(2026, 11, 10, 15, 0, tzinfo=UTC)
 SINCE = NOW - timedelta(days=30)

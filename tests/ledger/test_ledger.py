@@ -11,10 +11,11 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy.exc import IntegrityError
 
-from bergen_loop.ledger import attention, effects, journal, locks, returns
+from bergen_loop.ledger import locks
 from bergen_loop.ledger.database import Ledger
-from bergen_loop.ledger.effects import EffectState
-from bergen_loop.ledger.tables import Base, EffectRow, JournalRow, RawRow, ReturnRow, RmaRow
+from bergen_loop.ledger.store import attention, effects, journal, returns
+from bergen_loop.ledger.store.effects import EffectState
+from bergen_loop.ledger.tables.core import Base, EffectRow, JournalRow, RawRow, ReturnRow, RmaRow
 from support.postgres import Cluster
 from support.rows import NOW, a_return
 

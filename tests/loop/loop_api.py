@@ -11,7 +11,7 @@ from typing import Any
 
 import httpx2
 
-from bergen_loop.loop import CallRecord, LoopClient, SlidingWindowLimiter
+from bergen_loop.outside.loop import CallRecord, LoopClient, SlidingWindowLimiter
 
 KEY = "key-3f9c-secret"
 NOW = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)

@@ -11,9 +11,9 @@ import pytest
 from loop_api import KEY, NOW, Step, answer, fails, loop, raw_return
 from structlog.testing import capture_logs
 
-from bergen_loop.loop import CallRecord, LoopClient
-from bergen_loop.loop import transport as transport_module
-from bergen_loop.loop.errors import (
+from bergen_loop.outside.loop import CallRecord, LoopClient
+from bergen_loop.outside.loop import transport as transport_module
+from bergen_loop.outside.loop.errors import (
     LoopError,
     LoopInvalidRequest,
     LoopNotFound,
@@ -23,7 +23,7 @@ from bergen_loop.loop.errors import (
     LoopUnavailable,
     LoopUnreadable,
 )
-from bergen_loop.loop.models import Note
+from bergen_loop.outside.loop.models import Note
 
 PAGE = answer(text="<!doctype html><h1>hi</h1>", content_type="text/html")
 

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from loop_api import raw_return
 
 from bergen_loop.domain.returns import Label, LoopState, Return, ReturnLine, ReturnTotals
-from bergen_loop.loop import parse_return
-from bergen_loop.loop.json_values import loads
-from bergen_loop.loop.models import (
+from bergen_loop.outside.loop import parse_return
+from bergen_loop.outside.loop.json_values import loads
+from bergen_loop.outside.loop.models import (
     AsnRow,
     ParsedReturn,
     parse_asn_row,

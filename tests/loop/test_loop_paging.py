@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from loop_api import Step, answer, loop, raw_return
 
-from bergen_loop.loop import ReturnsPage
-from bergen_loop.loop.errors import LoopUnreadable
-from bergen_loop.loop.windows import day_windows, time_windows
+from bergen_loop.outside.loop import ReturnsPage
+from bergen_loop.outside.loop.errors import LoopUnreadable
+from bergen_loop.outside.loop.windows import day_windows, time_windows
 
 SINCE = datetime(2026, 11, 1, tzinfo=UTC)
 UNTIL = SINCE + timedelta(days=1)

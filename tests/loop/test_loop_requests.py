@@ -10,7 +10,7 @@ import pytest
 from loop_api import KEY, answer, loop, raw_return
 
 from bergen_loop import __version__
-from bergen_loop.loop import (
+from bergen_loop.outside.loop import (
     AssessItem,
     Condition,
     DispositionOutcome,
@@ -18,7 +18,7 @@ from bergen_loop.loop import (
     LoopClient,
     Subscription,
 )
-from bergen_loop.loop.errors import LoopInvalidRequest, LoopUnreadable
+from bergen_loop.outside.loop.errors import LoopInvalidRequest, LoopUnreadable
 
 BASE = "https://api.loopreturns.com/api/2026-10"
 SINCE, UNTIL = datetime(2026, 11, 1, tzinfo=UTC), datetime(2026, 11, 2, tzinfo=UTC)

@@ -10,9 +10,9 @@ import httpx2
 import pytest
 from loop_api import Step, answer, fails, loop, raw_return
 
-from bergen_loop.loop import LoopClient, Retries, SlidingWindowLimiter, Timeouts
-from bergen_loop.loop.errors import LoopRateLimited, LoopUnavailable
-from bergen_loop.loop.transport import retry_after
+from bergen_loop.outside.loop import LoopClient, Retries, SlidingWindowLimiter, Timeouts
+from bergen_loop.outside.loop.errors import LoopRateLimited, LoopUnavailable
+from bergen_loop.outside.loop.transport import retry_after
 
 LIMITED = answer({}, status=429)
 CALLS: list[tuple[Callable[[LoopClient], Any], Any]] = [

@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 from loop_api import raw_return
 
 from bergen_loop.domain.returns import LoopState
-from bergen_loop.loop import Subscription
-from bergen_loop.loop.errors import LoopUnreadable
-from bergen_loop.loop.requests import WebhookSettings
-from bergen_loop.loop.webhooks import (
+from bergen_loop.outside.loop import Subscription
+from bergen_loop.outside.loop.errors import LoopUnreadable
+from bergen_loop.outside.loop.requests import WebhookSettings
+from bergen_loop.outside.loop.webhooks import (
     WANTED,
     WebhookEvent,
     canonical_form,

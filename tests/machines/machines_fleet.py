@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
+from demo import settings as demo_settings
+from demo.processes import Process, free_port
+from demo.world import SandboxControl
 
-from bergen_loop.demo import settings as demo_settings
-from bergen_loop.demo.processes import Process, free_port
-from bergen_loop.demo.world import SandboxControl
 from bergen_loop.ledger.database import Ledger
-from bergen_loop.ledger.tables import WorkerRow
+from bergen_loop.ledger.tables.core import WorkerRow
 
 
 class Fleet:
@@ -118,7 +118,7 @@ def wait_for(what: str, holds: Callable[[], Any], patience: float = 60.0) -> Any
 def sandbox(folder: Path, returns: int) -> Generator[SandboxControl]:
     """A sandbox in a process of its own."""
     port = free_port()
-    arguments = ["bergen_loop.sandbox", "--port", str(port), "--returns", str(returns)]
+    arguments = ["loop_sandbox", "--port", str(port), "--returns", str(returns)]
     arguments += ["--log-level", "warning", "--set", "hang_seconds=4"]
     process = Process(arguments, folder / "sandbox.log", {})
     control = SandboxControl(f"http://127.0.0.1:{port}")

@@ -14,15 +14,17 @@ import sqlalchemy as sa
 from sqlalchemy import event
 
 from bergen_loop.domain.lifecycle import Stage
-from bergen_loop.ledger import backup, effects, journal, returns
+from bergen_loop.flow import tick
+from bergen_loop.flow.context import BrandContext
+from bergen_loop.ledger import backup
 from bergen_loop.ledger.backup import BackupError, InUse
 from bergen_loop.ledger.database import Ledger
-from bergen_loop.ledger.effects import EffectState
 from bergen_loop.ledger.locks import ServiceRunning, brand_lock, service_lock
-from bergen_loop.ledger.tables import BrandRow, JournalRow
-from bergen_loop.sync import brands as connecting
-from bergen_loop.sync import restored, tick
-from bergen_loop.sync.context import BrandContext
+from bergen_loop.ledger.store import effects, journal, returns
+from bergen_loop.ledger.store.effects import EffectState
+from bergen_loop.ledger.tables.core import BrandRow, JournalRow
+from bergen_loop.repair import restored
+from bergen_loop.service import wiring as connecting
 from support import worlds
 from support.worlds import START, World
 

@@ -9,14 +9,14 @@ from typing import Any
 
 import pytest
 
-from bergen_loop.ledger import attention
+from bergen_loop.flow import tick
+from bergen_loop.flow.context import BrandContext
 from bergen_loop.ledger.database import Ledger
-from bergen_loop.ledger.tables import BreakerRow
-from bergen_loop.sync import brands as connecting
-from bergen_loop.sync import breaker as breakers
-from bergen_loop.sync import tick
-from bergen_loop.sync.breaker import FIRST, LONGEST, THRESHOLD, Breaker, Suspended
-from bergen_loop.sync.context import BrandContext
+from bergen_loop.ledger.store import attention
+from bergen_loop.ledger.tables.core import BreakerRow
+from bergen_loop.outside import breaker as breakers
+from bergen_loop.outside.breaker import FIRST, LONGEST, THRESHOLD, Breaker, Suspended
+from bergen_loop.service import wiring as connecting
 from support import worlds
 from support.worlds import World
 

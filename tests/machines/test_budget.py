@@ -16,12 +16,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy.orm import Session
 
-from bergen_loop.ledger import budget
-from bergen_loop.ledger.budget import Finished, Granted
 from bergen_loop.ledger.database import Ledger
-from bergen_loop.ledger.tables import Base, BudgetLeaseRow
-from bergen_loop.loop.limiter import LimiterTimeout
-from bergen_loop.sync.budget import LedgerStore, SharedLimiter, shared_limiter
+from bergen_loop.ledger.store import budget
+from bergen_loop.ledger.store.budget import Finished, Granted
+from bergen_loop.ledger.tables.core import Base, BudgetLeaseRow
+from bergen_loop.outside.budget import LedgerStore, SharedLimiter, shared_limiter
+from bergen_loop.outside.loop.limiter import LimiterTimeout
 
 LIMIT = 12
 KEY = "k" * 64

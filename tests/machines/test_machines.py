@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
+from demo import results
 from machines_fleet import Fleet, sandbox, wait_for
 
-from bergen_loop.demo import results
-from bergen_loop.ledger.tables import WorkerRow
+from bergen_loop.ledger.tables.core import WorkerRow
 from support.postgres import Cluster
 
 pytestmark = pytest.mark.xdist_group("machines")

@@ -10,10 +10,10 @@ import pytest
 import sqlalchemy as sa
 from dbos import DBOS
 
-from bergen_loop.engine.workers import Heartbeat, workers
 from bergen_loop.ledger.database import Ledger
 from bergen_loop.ledger.locks import BrandBusy, LockLost, brand_lock, fence
-from bergen_loop.ledger.tables import WorkerRow
+from bergen_loop.ledger.tables.core import WorkerRow
+from bergen_loop.service.workers import Heartbeat, workers
 from support.postgres import Cluster
 
 SOON = timedelta(seconds=0.2)

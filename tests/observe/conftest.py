@@ -6,8 +6,8 @@ from collections.abc import Generator
 
 import pytest
 
+from bergen_loop.flow.context import BrandContext
 from bergen_loop.ledger.database import Ledger
-from bergen_loop.sync.context import BrandContext
 from support import worlds
 from support.worlds import World
 

@@ -10,7 +10,7 @@ from pydantic import SecretStr
 
 from bergen_loop.config import BrandSettings, ServiceSettings, Settings
 from bergen_loop.ledger.database import Ledger
-from bergen_loop.ledger.tables import ReturnRow
+from bergen_loop.ledger.tables.core import ReturnRow
 
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]

@@ -16,13 +16,13 @@ from observe_support import NOW, put_return, settings
 from pydantic import SecretStr
 
 from bergen_loop.config import Settings
-from bergen_loop.ledger import attention
 from bergen_loop.ledger.database import Ledger
-from bergen_loop.ledger.operations_tables import EndpointRow
-from bergen_loop.ledger.tables import BrandRow, BudgetLeaseRow, DecisionRow
-from bergen_loop.observe import alerts
-from bergen_loop.observe.rates import DayCount, flag_band
-from bergen_loop.observe.rules import KINDS
+from bergen_loop.ledger.store import attention
+from bergen_loop.ledger.tables.core import BrandRow, BudgetLeaseRow, DecisionRow
+from bergen_loop.ledger.tables.operations import EndpointRow
+from bergen_loop.tell import alerts
+from bergen_loop.tell.rates import DayCount, flag_band
+from bergen_loop.tell.rules import KINDS
 
 MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 GUIDE = Path(__file__).parents[2] / "docs" / "operations.md"

@@ -11,11 +11,11 @@ from typing import Any
 from observe_support import NOW, settings
 from ruamel.yaml import YAML
 
-from bergen_loop.events import follow
-from bergen_loop.ledger import journal
 from bergen_loop.ledger.database import Ledger
-from bergen_loop.ledger.tables import BrandRow
-from bergen_loop.observe.metrics import Metrics
+from bergen_loop.ledger.store import journal
+from bergen_loop.ledger.tables.core import BrandRow
+from bergen_loop.tell.events import follow
+from bergen_loop.tell.metrics import Metrics
 
 ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy"

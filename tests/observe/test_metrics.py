@@ -14,17 +14,17 @@ from observe_support import NOW, put_return, samples, settings, value
 from pydantic import SecretStr
 from starlette.testclient import TestClient
 
+from bergen_loop.console import metrics as web
 from bergen_loop.domain.lifecycle import Stage
-from bergen_loop.engine.registry import Registry
-from bergen_loop.events import follow
-from bergen_loop.ledger import attention, journal
+from bergen_loop.flow.context import BrandContext
 from bergen_loop.ledger.database import Ledger
-from bergen_loop.ledger.tables import BrandRow, BudgetLeaseRow
-from bergen_loop.observe import snapshot
-from bergen_loop.observe.metrics import Metrics
-from bergen_loop.observe.snapshot import Snapshots
-from bergen_loop.sync.context import BrandContext
-from bergen_loop.web import metrics as web
+from bergen_loop.ledger.store import attention, journal
+from bergen_loop.ledger.tables.core import BrandRow, BudgetLeaseRow
+from bergen_loop.service.registry import Registry
+from bergen_loop.tell import snapshot
+from bergen_loop.tell.events import follow
+from bergen_loop.tell.metrics import Metrics
+from bergen_loop.tell.snapshot import Snapshots
 from support import worlds
 from support.worlds import World
 

@@ -12,10 +12,10 @@ from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-from bergen_loop.observe import tracing
-from bergen_loop.sync import tick
-from bergen_loop.sync.brands import connect
-from bergen_loop.sync.context import BrandContext
+from bergen_loop.flow import tick
+from bergen_loop.flow.context import BrandContext
+from bergen_loop.service.wiring import connect
+from bergen_loop.tell import tracing
 from support.worlds import World
 
 
@@ -102,7 +102,7 @@ def test_it_is_off_unless_the_environment_names_where_to() -> None:
 
 def test_it_is_on_where_the_environment_says_so_and_costs_nothing_where_not() -> None:
     code = (
-        "import sys; from bergen_loop.observe import tracing; on = tracing.configure();"
+        "import sys; from bergen_loop.tell import tracing; on = tracing.configure();"
         "print(on, 'opentelemetry.sdk.trace' in sys.modules)"
     )
     for environment, expected in (

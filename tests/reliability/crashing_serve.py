@@ -9,7 +9,7 @@ import threading
 from typing import Any
 
 from bergen_loop.cli import main
-from bergen_loop.sync import brands
+from bergen_loop.service import wiring as brands
 
 
 class KillAt:

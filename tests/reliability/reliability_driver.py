@@ -15,13 +15,14 @@ from reliability_fuse import Fuse
 from reliability_judge import Verdict, judge
 from reliability_stage import BRAND, Stage
 
-from bergen_loop.bergen.errors import WarehouseError
-from bergen_loop.ledger import attention
-from bergen_loop.ledger.tables import ReturnRow
-from bergen_loop.loop.errors import LoopError
-from bergen_loop.sandbox.model import LoopReturn
-from bergen_loop.sync import actions, rebuild, reconcile, subscriptions
-from bergen_loop.sync.context import BrandContext
+from bergen_loop.flow.context import BrandContext
+from bergen_loop.ledger.store import attention
+from bergen_loop.ledger.tables.core import ReturnRow
+from bergen_loop.outside.loop.errors import LoopError
+from bergen_loop.outside.warehouse.errors import WarehouseError
+from bergen_loop.people import actions, subscriptions
+from bergen_loop.repair import rebuild, reconcile
+from loop_sandbox.model import LoopReturn
 
 KINDS = ("complete", "short", "damaged", "extra", "wrong", "garbled", "never")
 TRANSPORT = ("timeout_before", "timeout_after", "reset_before", "reset_mid_body", "status_429",

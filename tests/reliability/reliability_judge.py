@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from reliability_stage import BRAND, Stage
 
 from bergen_loop.domain.lifecycle import Stage as At
-from bergen_loop.ledger import attention, effects, returns
-from bergen_loop.ledger.tables import AttentionRow, ReturnRow
-from bergen_loop.sandbox import control_views
-from bergen_loop.sandbox.model import LoopReturn
+from bergen_loop.ledger.store import attention, effects, returns
+from bergen_loop.ledger.tables.core import AttentionRow, ReturnRow
+from loop_sandbox import control_views
+from loop_sandbox.model import LoopReturn
 
 PASSING = ("access", "cannot_see", "list_incomplete")
 """Kinds whose cause is gone when everything works again."""

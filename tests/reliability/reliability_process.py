@@ -16,9 +16,9 @@ from typing import Any
 import httpx2
 
 from bergen_loop.domain.lifecycle import Stage as At
-from bergen_loop.ledger import attention
 from bergen_loop.ledger.database import Ledger
-from bergen_loop.ledger.tables import ReturnRow
+from bergen_loop.ledger.store import attention
+from bergen_loop.ledger.tables.core import ReturnRow
 
 HERE = Path(__file__).parent
 BOUNDARIES = ("ticket intended", "ticket sent", "ticket recorded", "receipt recorded",
@@ -63,7 +63,7 @@ class Site:
         self.service: subprocess.Popen[bytes] | None = None
         settings = ("processing_min_seconds=0.2", "processing_max_seconds=1.5",
                     "import_seconds=0.5", "hang_seconds=0.2")  # fmt: skip
-        command = [sys.executable, "-m", "bergen_loop.sandbox", "--port", str(port),
+        command = [sys.executable, "-m", "loop_sandbox", "--port", str(port),
                    "--seed", str(seed), "--returns", str(returns),
                    "--log-level", "critical"]  # fmt: skip
         for one in settings:

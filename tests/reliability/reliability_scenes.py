@@ -10,8 +10,8 @@ from reliability_fuse import Fuse
 from reliability_judge import judge
 from reliability_stage import Stage
 
-from bergen_loop.ledger import returns
-from bergen_loop.sandbox.model import LoopReturn
+from bergen_loop.ledger.store import returns
+from loop_sandbox.model import LoopReturn
 
 BRIEF = (5.0, 180.0, 960.0, 30.0, 3700.0, 60.0, 30.0)
 MOST = 9

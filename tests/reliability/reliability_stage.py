@@ -19,19 +19,19 @@ from pydantic import SecretStr
 from reliability_fuse import CrashNow, Fuse, MortalLedger
 from reliability_wire import ROOT, DirectTransport
 
-from bergen_loop.bergen.rex11 import Rex11Config, Rex11Warehouse
-from bergen_loop.bergen.rex11.config import Retries as Rex11Retries
 from bergen_loop.config import BrandSettings
+from bergen_loop.console import webhooks
 from bergen_loop.domain.criteria import load_criteria
+from bergen_loop.flow import tick
+from bergen_loop.flow.context import BrandContext
 from bergen_loop.ledger.database import Ledger
-from bergen_loop.loop.client import LoopClient
-from bergen_loop.loop.limiter import SlidingWindowLimiter
-from bergen_loop.sandbox import ManualClock, SandboxWorld, Settings
-from bergen_loop.sandbox.model import LoopReturn, Ticket
-from bergen_loop.sandbox.webhooks import Delivery
-from bergen_loop.sync import tick
-from bergen_loop.sync.context import BrandContext
-from bergen_loop.web import webhooks
+from bergen_loop.outside.loop.client import LoopClient
+from bergen_loop.outside.loop.limiter import SlidingWindowLimiter
+from bergen_loop.outside.warehouse.rex11 import Rex11Config, Rex11Warehouse
+from bergen_loop.outside.warehouse.rex11.config import Retries as Rex11Retries
+from loop_sandbox import ManualClock, SandboxWorld, Settings
+from loop_sandbox.model import LoopReturn, Ticket
+from loop_sandbox.webhooks import Delivery
 
 START = datetime(2026, 11, 20, 15, 30, tzinfo=UTC)
 BRAND = "northpine"
@@ -232,8 +232,8 @@ class Stage:
         """A call of the sandbox's control side; its error becomes a ValueError."""
         import json
 
-        from bergen_loop.sandbox.control import handle_control
-        from bergen_loop.sandbox.wire import WireRequest
+        from loop_sandbox.control import handle_control
+        from loop_sandbox.wire import WireRequest
 
         body = json.dumps(values).encode()
         out = handle_control(self.world, WireRequest("POST", f"/{path}", body=body))

@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator
 
 import httpx2
 
-from bergen_loop.sandbox.dispatch import Outgoing, handle_loop, handle_rex11
-from bergen_loop.sandbox.wire import WireRequest
-from bergen_loop.sandbox.world import SandboxWorld
+from loop_sandbox.dispatch import Outgoing, handle_loop, handle_rex11
+from loop_sandbox.wire import WireRequest
+from loop_sandbox.world import SandboxWorld
 
 Point = Callable[[str], None]
 ROOT = "http://127.0.0.1:1"

@@ -12,10 +12,10 @@ from reliability_judge import judge
 from reliability_stage import BRAND, Stage
 
 from bergen_loop.domain.lifecycle import Stage as At
-from bergen_loop.ledger import attention, effects, returns
-from bergen_loop.ledger.tables import ReturnRow
-from bergen_loop.sandbox.model import LoopReturn
-from bergen_loop.sync import actions
+from bergen_loop.ledger.store import attention, effects, returns
+from bergen_loop.ledger.tables.core import ReturnRow
+from bergen_loop.people import actions
+from loop_sandbox.model import LoopReturn
 
 Stages = Callable[..., Stage]
 
@@ -283,7 +283,7 @@ def _with_barcode(return_: LoopReturn, barcode: str) -> object:
 def test_one_rma_that_cannot_be_closed_does_not_keep_the_others_open(
     stages: Stages, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from bergen_loop.bergen.errors import WarehouseNotFound
+    from bergen_loop.outside.warehouse.errors import WarehouseNotFound
 
     stage = stages()
     one, two = stage.new_return(units=1), stage.new_return(units=1)

@@ -12,11 +12,11 @@ from reliability_judge import judge
 from reliability_stage import BRAND, Stage
 
 from bergen_loop.domain.lifecycle import Stage as At
-from bergen_loop.ledger import attention, journal, returns
-from bergen_loop.sandbox import control_views
-from bergen_loop.sandbox.model import LoopReturn
-from bergen_loop.sync import drift, rebuild, reconcile
-from bergen_loop.sync.drift import Done
+from bergen_loop.ledger.store import attention, journal, returns
+from bergen_loop.repair import drift, rebuild, reconcile
+from bergen_loop.repair.drift import Done
+from loop_sandbox import control_views
+from loop_sandbox.model import LoopReturn
 
 Stages = Callable[..., Stage]
 

@@ -15,8 +15,8 @@ import uvicorn
 from lxml import etree
 from starlette.testclient import TestClient
 
-from bergen_loop.sandbox import ManualClock, SandboxWorld, Settings, create_app
-from bergen_loop.sandbox.webhooks import Delivery
+from loop_sandbox import ManualClock, SandboxWorld, Settings, create_app
+from loop_sandbox.webhooks import Delivery
 
 START = datetime(2026, 11, 20, 15, 30, tzinfo=UTC)
 TNS = "http://rex11.com/webmethods/"

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 from sandbox_support import START, Box, text
 
-import bergen_loop.sandbox
-from bergen_loop.sandbox import ManualClock, SandboxWorld
-from bergen_loop.sandbox.__main__ import main
-from bergen_loop.sandbox.catalogue import upc
-from bergen_loop.sandbox.index import TimeIndex
+import loop_sandbox
+from loop_sandbox import ManualClock, SandboxWorld
+from loop_sandbox.__main__ import main
+from loop_sandbox.catalogue import upc
+from loop_sandbox.index import TimeIndex
 
 
 def test_config_is_enough_to_set_a_client_up(box: Box) -> None:
@@ -230,7 +230,7 @@ def test_the_command_line_refuses_bad_settings(capsys: pytest.CaptureFixture[str
 
 
 def test_it_shares_no_code_with_the_service() -> None:
-    folder = Path(bergen_loop.sandbox.__file__).parent
+    folder = Path(loop_sandbox.__file__).parent
     imported: set[str] = set()
     for path in folder.glob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
@@ -238,5 +238,5 @@ def test_it_shares_no_code_with_the_service() -> None:
                 imported.add(node.module or "")
             elif isinstance(node, ast.Import):
                 imported |= {alias.name for alias in node.names}
-    own = {name for name in imported if name.startswith("bergen_loop")}
-    assert own and all(name.startswith("bergen_loop.sandbox") for name in own)
+    own = {name for name in imported if name.startswith(("bergen_loop", "loop_sandbox"))}
+    assert own and all(name.startswith("loop_sandbox") for name in own)

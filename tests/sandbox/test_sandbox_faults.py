@@ -9,7 +9,7 @@ import httpx2
 import pytest
 from sandbox_support import ENDPOINT, Box, notes, served, text, ticket_xml
 
-from bergen_loop.sandbox import SandboxWorld, Settings
+from loop_sandbox import SandboxWorld, Settings
 
 
 def fault(box: Box, **rule: Any) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from sandbox_support import Box
 
-from bergen_loop.sandbox.webhooks import send_http
+from loop_sandbox.webhooks import send_http
 
 URL = "http://127.0.0.1:9/hooks"
 

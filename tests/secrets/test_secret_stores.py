@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from cryptography.fernet import Fernet
 
 from bergen_loop.ledger.database import Ledger
-from bergen_loop.ledger.tables import JournalRow, SecretRow
+from bergen_loop.ledger.tables.core import JournalRow, SecretRow
 from bergen_loop.secrets import SecretError, SecretStores
 from bergen_loop.secrets import keys as secret_keys
 

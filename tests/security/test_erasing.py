@@ -12,11 +12,12 @@ import httpx2
 import pytest
 
 from bergen_loop.domain.lifecycle import Stage
-from bergen_loop.ledger import attention, journal, retention, returns, views
+from bergen_loop.flow.context import BrandContext
 from bergen_loop.ledger.codec import load_return
 from bergen_loop.ledger.database import Ledger
-from bergen_loop.ledger.retention import ERASED
-from bergen_loop.sync.context import BrandContext
+from bergen_loop.ledger.read import views
+from bergen_loop.ledger.store import attention, journal, retention, returns
+from bergen_loop.ledger.store.retention import ERASED
 from support import worlds
 from support.worlds import World
 

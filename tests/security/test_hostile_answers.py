@@ -12,15 +12,15 @@ from typing import Any
 import httpx2
 import pytest
 
-from bergen_loop.bergen.errors import WarehouseError, WarehouseUnavailable
-from bergen_loop.bergen.rex11 import Rex11Config, Rex11Warehouse, soap
-from bergen_loop.bergen.rex11.config import Retries
-from bergen_loop.loop import requests
-from bergen_loop.loop.client import LoopClient
-from bergen_loop.loop.errors import LoopError, LoopInvalidRequest, LoopUnreadable
-from bergen_loop.loop.limiter import SlidingWindowLimiter
-from bergen_loop.loop.transport import MAX_BODY
-from bergen_loop.loop.transport import Retries as LoopRetries
+from bergen_loop.outside.loop import requests
+from bergen_loop.outside.loop.client import LoopClient
+from bergen_loop.outside.loop.errors import LoopError, LoopInvalidRequest, LoopUnreadable
+from bergen_loop.outside.loop.limiter import SlidingWindowLimiter
+from bergen_loop.outside.loop.transport import MAX_BODY
+from bergen_loop.outside.loop.transport import Retries as LoopRetries
+from bergen_loop.outside.warehouse.errors import WarehouseError, WarehouseUnavailable
+from bergen_loop.outside.warehouse.rex11 import Rex11Config, Rex11Warehouse, soap
+from bergen_loop.outside.warehouse.rex11.config import Retries
 
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 ENVELOPE = (

@@ -14,15 +14,15 @@ from typing import Any
 
 import httpx2
 import pytest
+from demo import settings as demo_settings
+from demo.processes import Process, free_port
+from demo.world import SandboxControl
 from fastapi.testclient import TestClient
 
 from bergen_loop.config import load_settings
-from bergen_loop.demo import settings as demo_settings
-from bergen_loop.demo.processes import Process, free_port
-from bergen_loop.demo.world import SandboxControl
-from bergen_loop.engine.registry import Registry
+from bergen_loop.console.app import create_app
 from bergen_loop.ledger.database import Ledger
-from bergen_loop.web.app import create_app
+from bergen_loop.service.registry import Registry
 
 MIX = {"complete": 40, "damaged": 20, "garbled": 20, "extra": 20}
 FAULTS: list[dict[str, Any]] = [
@@ -40,7 +40,7 @@ def run_through(folder: Path) -> tuple[Path, list[str], str]:
     """A whole flow; the configuration file, the secrets, and everything that was logged."""
     port = free_port()
     sandbox = Process(
-        ["bergen_loop.sandbox", "--port", str(port), "--returns", "6", "--log-level", "warning"],
+        ["loop_sandbox", "--port", str(port), "--returns", "6", "--log-level", "warning"],
         folder / "sandbox.out",
         {},
     )

@@ -13,13 +13,13 @@ import sqlalchemy as sa
 from fastapi.testclient import TestClient
 
 from bergen_loop.config import Settings
-from bergen_loop.engine.registry import Registry
-from bergen_loop.ledger import journal
+from bergen_loop.console import webhooks as endpoint
+from bergen_loop.console.app import create_app
 from bergen_loop.ledger.database import Ledger
-from bergen_loop.ledger.tables import BrandRow, RawRow, WebhookRow
-from bergen_loop.loop import webhooks as signing
-from bergen_loop.web import webhooks as endpoint
-from bergen_loop.web.app import create_app
+from bergen_loop.ledger.store import journal
+from bergen_loop.ledger.tables.core import BrandRow, RawRow, WebhookRow
+from bergen_loop.outside.loop import webhooks as signing
+from bergen_loop.service.registry import Registry
 from support import worlds
 
 PATH = "/webhooks/loop/northpine"

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from bergen_loop.domain.lifecycle import Stage
-from bergen_loop.ledger import attention, journal, returns, views
-from bergen_loop.ledger.tables import ReturnRow
-from bergen_loop.sync.context import BrandContext
+from bergen_loop.flow.context import BrandContext
+from bergen_loop.ledger.read import views
+from bergen_loop.ledger.store import attention, journal, returns
+from bergen_loop.ledger.tables.core import ReturnRow
 
 
 class Look:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from bergen_loop.ledger.database import Ledger
-from bergen_loop.ledger.tables import ReturnRow
+from bergen_loop.ledger.tables.core import ReturnRow
 
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 

@@ -16,11 +16,14 @@ from pydantic import SecretStr
 
 from bergen_loop.config import BrandSettings
 from bergen_loop.domain.criteria import load_criteria, preset_text
+from bergen_loop.flow import tick
+from bergen_loop.flow.context import BrandContext
 from bergen_loop.ledger.database import Ledger
-from bergen_loop.loop.client import LoopClient
-from bergen_loop.loop.limiter import SlidingWindowLimiter
-from bergen_loop.loop.transport import Retries, Timeouts
-from bergen_loop.sandbox import (
+from bergen_loop.outside.loop.client import LoopClient
+from bergen_loop.outside.loop.limiter import SlidingWindowLimiter
+from bergen_loop.outside.loop.transport import Retries, Timeouts
+from bergen_loop.service import wiring as connecting
+from loop_sandbox import (
     ManualClock,
     SandboxWorld,
     Settings,
@@ -28,10 +31,7 @@ from bergen_loop.sandbox import (
     create_app,
     parcels,
 )
-from bergen_loop.sandbox.faults import FaultRule
-from bergen_loop.sync import brands as connecting
-from bergen_loop.sync import tick
-from bergen_loop.sync.context import BrandContext
+from loop_sandbox.faults import FaultRule
 
 START = datetime(2026, 11, 10, 15, 0, tzinfo=UTC)
 

@@ -6,7 +6,7 @@ import pytest
 
 from bergen_loop.config.grading import GradingSettings
 from bergen_loop.domain.lifecycle import Stage
-from bergen_loop.sync.context import BrandContext
+from bergen_loop.flow.context import BrandContext
 from support import worlds
 from support.look import Look
 from support.worlds import World

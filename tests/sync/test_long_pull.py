@@ -15,16 +15,16 @@ from pydantic import SecretStr
 
 from bergen_loop.config import BrandSettings
 from bergen_loop.domain.criteria import preset
-from bergen_loop.ledger import backfill, returns
-from bergen_loop.ledger.backfill import Backfill
+from bergen_loop.flow import pull
+from bergen_loop.flow.context import BrandContext
 from bergen_loop.ledger.database import Ledger
-from bergen_loop.ledger.tables import CursorRow, JournalRow, ReturnRow
-from bergen_loop.loop.client import ReturnsPage
-from bergen_loop.loop.errors import LoopUnavailable
-from bergen_loop.loop.models import parse_return
-from bergen_loop.sandbox import ManualClock
-from bergen_loop.sync import pull
-from bergen_loop.sync.context import BrandContext
+from bergen_loop.ledger.store import backfill, returns
+from bergen_loop.ledger.store.backfill import Backfill
+from bergen_loop.ledger.tables.core import CursorRow, JournalRow, ReturnRow
+from bergen_loop.outside.loop.client import ReturnsPage
+from bergen_loop.outside.loop.errors import LoopUnavailable
+from bergen_loop.outside.loop.models import parse_return
+from loop_sandbox import ManualClock
 
 NOW = datetime(2026, 11, 10, 15, 0, tzinfo=UTC)
 DAY, HOUR = timedelta(days=1), timedelta(hours=1)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from bergen_loop.domain.lifecycle import Stage
-from bergen_loop.ledger import attention
-from bergen_loop.sync import actions, tick
-from bergen_loop.sync.context import BrandContext
-from bergen_loop.sync.intake import take_webhooks
+from bergen_loop.flow import tick
+from bergen_loop.flow.context import BrandContext
+from bergen_loop.flow.intake import take_webhooks
+from bergen_loop.ledger.store import attention
+from bergen_loop.people import actions
 from support import worlds
 from support.look import Look
 from support.worlds import World
@@ -283,7 +284,7 @@ def _retry(ctx: BrandContext, look: Look, return_id: str) -> None:
 def _webhook(ctx: BrandContext, return_id: str, message: str) -> None:
     import json
 
-    from bergen_loop.ledger.tables import WebhookRow
+    from bergen_loop.ledger.tables.core import WebhookRow
 
     body = {"topic": "return.processing", "return_id": return_id, "message": message}
     with ctx.ledger.write() as session:

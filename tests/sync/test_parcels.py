@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from bergen_loop.domain.lifecycle import Stage
-from bergen_loop.loop.client import LoopClient
-from bergen_loop.loop.models import AsnRow
-from bergen_loop.sync.context import BrandContext
+from bergen_loop.flow.context import BrandContext
+from bergen_loop.outside.loop.client import LoopClient
+from bergen_loop.outside.loop.models import AsnRow
 from support import worlds
 from support.look import Look
 from support.worlds import World
@@ -110,7 +110,7 @@ def test_units_found_later_are_seen_before_a_missing_one_is_flagged(
 
 
 def receive_one(world: World, ticket: Any) -> None:
-    from bergen_loop.sandbox import parcels
+    from loop_sandbox import parcels
 
     with world.sandbox.lock:
         parcels.receive(world.sandbox, ticket, "complete")

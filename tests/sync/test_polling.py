@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from bergen_loop.ledger import returns
-from bergen_loop.sync import tick
-from bergen_loop.sync.context import BrandContext
+from bergen_loop.flow import tick
+from bergen_loop.flow.context import BrandContext
+from bergen_loop.ledger.store import returns
 from support import worlds
 from support.worlds import World
 

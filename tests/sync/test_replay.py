@@ -8,10 +8,10 @@ import httpx2
 import sqlalchemy as sa
 
 from bergen_loop.domain.lifecycle import Stage
-from bergen_loop.ledger import attention, journal
-from bergen_loop.ledger.tables import RawRow
-from bergen_loop.sync import replay
-from bergen_loop.sync.context import BrandContext
+from bergen_loop.flow.context import BrandContext
+from bergen_loop.ledger.store import attention, journal
+from bergen_loop.ledger.tables.core import RawRow
+from bergen_loop.repair import replay
 from support import worlds
 from support.look import Look
 from support.worlds import World

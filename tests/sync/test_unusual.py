@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from bergen_loop.domain.lifecycle import Stage
-from bergen_loop.sync.context import BrandContext
+from bergen_loop.flow.context import BrandContext
 from support import worlds
 from support.look import Look
 from support.worlds import World

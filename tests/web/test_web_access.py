@@ -10,9 +10,9 @@ from fastapi.routing import APIRoute
 from starlette.routing import BaseRoute
 from web_support import Browser, Desk, add_return, make_desk
 
-from bergen_loop.ledger.people import Role
+from bergen_loop.console.access import Permission, Person, signed_in, token_holder
+from bergen_loop.ledger.read.people import Role
 from bergen_loop.ledger.scope import OutOfScope, Scope
-from bergen_loop.web.access import Permission, Person, signed_in, token_holder
 
 PUBLIC = {
     ("GET", "/health"), ("GET", "/ready"), ("POST", "/webhooks/loop/{brand}"),
@@ -138,7 +138,7 @@ def test_another_brand_is_not_found_by_searching(full: Desk, text: str) -> None:
 
 
 def test_items_of_another_brand_are_not_touched(full: Desk) -> None:
-    from bergen_loop.ledger import attention
+    from bergen_loop.ledger.store import attention
 
     with full.ledger.read() as session:
         theirs = [i.id for i in attention.open_items(session, "zebra")]
@@ -302,7 +302,7 @@ def test_no_sign_in_answers_to_this_machine_only(full: Desk) -> None:
 
 
 def test_no_sign_in_is_refused_on_other_addresses(full: Desk) -> None:
-    from bergen_loop.web.serve import NotLocal, run
+    from bergen_loop.console.serve import NotLocal, run
 
     with pytest.raises(NotLocal, match=r"not on 0\.0\.0\.0"):
         run(full.registry, "0.0.0.0", 1, signing_in=False)

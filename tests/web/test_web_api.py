@@ -9,9 +9,9 @@ import sqlalchemy as sa
 from web_support import SECRETS, Desk, add_return, row_of
 
 from bergen_loop.domain.lifecycle import Stage
-from bergen_loop.ledger import attention
-from bergen_loop.ledger.people import Role
-from bergen_loop.ledger.tables import AttentionRow, JournalRow
+from bergen_loop.ledger.read.people import Role
+from bergen_loop.ledger.store import attention
+from bergen_loop.ledger.tables.core import AttentionRow, JournalRow
 
 
 def test_brands(full: Desk) -> None:

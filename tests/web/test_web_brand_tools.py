@@ -11,15 +11,16 @@ import sqlalchemy as sa
 from test_web_working import confirm, hidden, journaled
 from web_support import NOW, Browser, Desk, add_return, plain, row_of
 
+from bergen_loop.console import trying
 from bergen_loop.domain.comparison import compare
 from bergen_loop.domain.criteria import decide, preset, preset_text
 from bergen_loop.domain.decision import Case
 from bergen_loop.domain.lifecycle import Stage
 from bergen_loop.domain.returns import LoopState
-from bergen_loop.ledger import modes
 from bergen_loop.ledger.codec import load_receipt, load_return
-from bergen_loop.ledger.people import Role
-from bergen_loop.ledger.tables import (
+from bergen_loop.ledger.read.people import Role
+from bergen_loop.ledger.store import modes
+from bergen_loop.ledger.tables.core import (
     BrandRow,
     DecisionRow,
     JournalRow,
@@ -27,7 +28,6 @@ from bergen_loop.ledger.tables import (
     ReturnRow,
     RmaRow,
 )
-from bergen_loop.web import trying
 
 PAYS_ALL = """\
 name: pays-all

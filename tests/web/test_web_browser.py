@@ -22,11 +22,11 @@ from test_web_brand_tools import PAYS_ALL, judged
 from test_web_history import pulling
 from web_support import Desk, add_return, row_of
 
+from bergen_loop.console.access import COOKIE
 from bergen_loop.domain.lifecycle import Stage
 from bergen_loop.domain.returns import LoopState
-from bergen_loop.ledger import journal
-from bergen_loop.ledger.people import Role
-from bergen_loop.web.access import COOKIE
+from bergen_loop.ledger.read.people import Role
+from bergen_loop.ledger.store import journal
 
 pytestmark = pytest.mark.browser
 

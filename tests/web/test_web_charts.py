@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from lxml import etree
 
-from bergen_loop.web.charts import HEIGHT, Bar, bar_chart, nice, spark, summary
+from bergen_loop.console.charts import HEIGHT, Bar, bar_chart, nice, spark, summary
 
 SVG = "{http://www.w3.org/2000/svg}"
 BARS = [

@@ -13,10 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from web_support import NOW, Browser, Desk, add_return
 
+from bergen_loop.console import export, lists
 from bergen_loop.domain.lifecycle import Stage
-from bergen_loop.ledger.people import Role
-from bergen_loop.ledger.tables import JournalRow
-from bergen_loop.web import export, lists
+from bergen_loop.ledger.read.people import Role
+from bergen_loop.ledger.tables.core import JournalRow
 
 
 def rows(answer: Any) -> list[dict[str, str]]:

@@ -8,12 +8,12 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from web_support import Desk, plain
 
-from bergen_loop.ledger import backfill, returns
-from bergen_loop.ledger.backfill import Backfill
+from bergen_loop.console import words
+from bergen_loop.flow import pull
 from bergen_loop.ledger.database import Ledger
-from bergen_loop.ledger.people import Role
-from bergen_loop.sync import pull
-from bergen_loop.web import words
+from bergen_loop.ledger.read.people import Role
+from bergen_loop.ledger.store import backfill, returns
+from bergen_loop.ledger.store.backfill import Backfill
 
 NEVER = "Catching up with Loop"
 

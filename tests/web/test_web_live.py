@@ -14,10 +14,10 @@ import httpx2
 import pytest
 from web_support import NOW, Desk
 
-from bergen_loop.ledger import journal
+from bergen_loop.console.live import Live
 from bergen_loop.ledger.database import Ledger
 from bergen_loop.ledger.scope import Scope
-from bergen_loop.web.live import Live
+from bergen_loop.ledger.store import journal
 
 
 def write(ledger: Ledger, brand: str | None) -> None:
@@ -139,7 +139,7 @@ def test_the_ledger_out_of_reach_ends_no_stream(
 ) -> None:
     from sqlalchemy.exc import OperationalError
 
-    from bergen_loop.ledger import figures
+    from bergen_loop.ledger.read import figures
 
     calls = iter([True, True, False])
     real = figures.last_entry

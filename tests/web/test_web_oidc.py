@@ -21,9 +21,9 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 from web_support import NOW, Desk, make_desk
 
-from bergen_loop.ledger import people
-from bergen_loop.ledger.people import Role
-from bergen_loop.web.access import COOKIE
+from bergen_loop.console.access import COOKIE
+from bergen_loop.ledger.read import people
+from bergen_loop.ledger.read.people import Role
 
 
 class Provider:

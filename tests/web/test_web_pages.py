@@ -8,8 +8,8 @@ import pytest
 from web_support import NOW, SECRETS, Desk, add_return, plain
 
 from bergen_loop.domain.lifecycle import Moment, Stage
-from bergen_loop.ledger import journal
-from bergen_loop.ledger.people import Role
+from bergen_loop.ledger.read.people import Role
+from bergen_loop.ledger.store import journal
 
 
 def test_overview_puts_attention_first_and_counts_today(full: Desk) -> None:

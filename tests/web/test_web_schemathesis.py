@@ -9,7 +9,7 @@ from schemathesis.engine.core import Engine
 from schemathesis.engine.events import EngineFinished, FatalError, NonFatalError, ScenarioFinished
 from web_support import Desk
 
-from bergen_loop.ledger.people import Role
+from bergen_loop.ledger.read.people import Role
 
 SECONDS = 25
 """It is cut off after so long; what it has found until then counts."""

@@ -15,11 +15,11 @@ from sqlalchemy.orm import Session
 from web_support import NOW, add_return, statements
 
 from bergen_loop.domain.lifecycle import Moment, Stage
-from bergen_loop.ledger import figures, listing, people, search, views
 from bergen_loop.ledger.database import Ledger
-from bergen_loop.ledger.listing import ReturnFilter
+from bergen_loop.ledger.read import figures, listing, people, search, views
+from bergen_loop.ledger.read.listing import ReturnFilter
 from bergen_loop.ledger.scope import Scope
-from bergen_loop.ledger.tables import Base
+from bergen_loop.ledger.tables.core import Base
 
 EVERY = Scope(None)
 

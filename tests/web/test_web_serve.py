@@ -31,7 +31,7 @@ def test_a_signal_lets_the_engine_end_its_work(tmp_path: Path, how: signal.Signa
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = int(probe.getsockname()[1])
-    told = "import bergen_loop.engine.service as s; stop = s.Engine.stop\n"
+    told = "import bergen_loop.service.service as s; stop = s.Engine.stop\n"
     told += "def say(self, *a): stop(self, *a); print('engine ended', flush=True)\n"
     told += "s.Engine.stop = say; from bergen_loop.cli import main; main()"
     process = subprocess.Popen(

@@ -12,12 +12,12 @@ from argon2 import PasswordHasher
 from fastapi.testclient import TestClient
 from web_support import NOW, Desk, make_desk
 
-from bergen_loop.ledger import people
-from bergen_loop.ledger.people import Role
-from bergen_loop.ledger.tables import ApiTokenRow, JournalRow, SessionRow, UserRow
-from bergen_loop.web import passwords, signin
-from bergen_loop.web.access import COOKIE
-from bergen_loop.web.app import FIRST_ACCOUNT, BadFirstAccount
+from bergen_loop.console import passwords, signin
+from bergen_loop.console.access import COOKIE
+from bergen_loop.console.app import FIRST_ACCOUNT, BadFirstAccount
+from bergen_loop.ledger.read import people
+from bergen_loop.ledger.read.people import Role
+from bergen_loop.ledger.tables.core import ApiTokenRow, JournalRow, SessionRow, UserRow
 
 PASSWORD = "a long enough password"
 QUICK = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)

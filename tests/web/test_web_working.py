@@ -10,9 +10,9 @@ import sqlalchemy as sa
 from web_support import NOW, Browser, Desk, add_return, row_of
 
 from bergen_loop.domain.lifecycle import Stage
-from bergen_loop.ledger import attention, modes
-from bergen_loop.ledger.people import Role
-from bergen_loop.ledger.tables import AttentionRow, DecisionRow, EffectRow, JournalRow
+from bergen_loop.ledger.read.people import Role
+from bergen_loop.ledger.store import attention, modes
+from bergen_loop.ledger.tables.core import AttentionRow, DecisionRow, EffectRow, JournalRow
 
 
 def hidden(page: str, name: str) -> str:

@@ -16,19 +16,20 @@ from fastapi.testclient import TestClient
 from pydantic import SecretStr
 
 from bergen_loop.config import Settings
+from bergen_loop.console.access import COOKIE
+from bergen_loop.console.app import create_app
 from bergen_loop.domain.lifecycle import Stage
 from bergen_loop.domain.receipt import Receipt, ReceiptLine
 from bergen_loop.domain.returns import Label, LoopState, Return, ReturnLine, ReturnTotals
 from bergen_loop.domain.rma import TicketStatus
-from bergen_loop.engine.registry import Registry
-from bergen_loop.ledger import attention, effects, journal, people, returns
 from bergen_loop.ledger.codec import digest, dump_receipt, dump_return
 from bergen_loop.ledger.database import Ledger
-from bergen_loop.ledger.effects import EffectState
-from bergen_loop.ledger.people import Role
-from bergen_loop.ledger.tables import DecisionRow, ReturnRow, RmaRow
-from bergen_loop.web.access import COOKIE
-from bergen_loop.web.app import create_app
+from bergen_loop.ledger.read import people
+from bergen_loop.ledger.read.people import Role
+from bergen_loop.ledger.store import attention, effects, journal, returns
+from bergen_loop.ledger.store.effects import EffectState
+from bergen_loop.ledger.tables.core import DecisionRow, ReturnRow, RmaRow
+from bergen_loop.service.registry import Registry
 
 NOW = datetime.now(UTC)
 SECRETS = ("loop-key-never-shown", "hook-secret-never-shown", "rex-password-never-shown")

@@ -13,10 +13,10 @@ from rich.console import Console
 from rich.text import Text
 
 from bergen_loop.cli.output import table
+from bergen_loop.console.charts import COLOURS, outcome_chart
 from bergen_loop.domain.criteria import BacktestReport, Day
 from bergen_loop.domain.decision import Outcome
-from bergen_loop.ledger.history import BASIS
-from bergen_loop.web.charts import COLOURS, outcome_chart
+from bergen_loop.ledger.read.history import BASIS
 
 STYLES = {
     Outcome.PROCESS: "green",

@@ -29,9 +29,9 @@ from bergen_loop.connect.answers import DEFAULT_STORE, Answers, read_answers
 from bergen_loop.connect.check import Check, Status
 from bergen_loop.connect.checkup import Checkup, Step
 from bergen_loop.connect.draft import Draft, draft, merged, start_now
-from bergen_loop.ledger import modes
 from bergen_loop.ledger.database import Ledger
-from bergen_loop.ledger.tables import BrandRow
+from bergen_loop.ledger.store import modes
+from bergen_loop.ledger.tables.core import BrandRow
 from bergen_loop.secrets import SecretError, SecretStores
 
 _SIGNS = {

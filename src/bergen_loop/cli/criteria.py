@@ -32,8 +32,8 @@ from bergen_loop.domain.criteria import (
     preset_text,
     warnings,
 )
-from bergen_loop.ledger import history
-from bergen_loop.ledger.history import PastCase
+from bergen_loop.ledger.read import history
+from bergen_loop.ledger.read.history import PastCase
 
 app = typer.Typer(no_args_is_help=True, help="Receipt criteria: read, check and try them.")
 

@@ -31,13 +31,14 @@ from bergen_loop.cli.setup import (
 )
 from bergen_loop.config import ConfigError, load_settings
 from bergen_loop.domain.criteria import warnings as criteria_warnings
-from bergen_loop.engine.registry import Registry
-from bergen_loop.ledger import backfill, views
-from bergen_loop.ledger.backfill import Backfill
+from bergen_loop.flow import tick
 from bergen_loop.ledger.database import Ledger
 from bergen_loop.ledger.locks import BrandBusy, LockLost, ServiceRunning
-from bergen_loop.sync import brands as connecting
-from bergen_loop.sync import tick
+from bergen_loop.ledger.read import views
+from bergen_loop.ledger.store import backfill
+from bergen_loop.ledger.store.backfill import Backfill
+from bergen_loop.service import wiring as connecting
+from bergen_loop.service.registry import Registry
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -94,8 +95,8 @@ def serve(
 
     The first account is made on the setup page, or from BERGEN_LOOP_ADMIN=NAME:PASSWORD.
     """
-    from bergen_loop.web.app import BadFirstAccount
-    from bergen_loop.web.serve import NotLocal, run
+    from bergen_loop.console.app import BadFirstAccount
+    from bergen_loop.console.serve import NotLocal, run
 
     registry = service_registry_of(config)
     service = registry.settings.service
@@ -217,7 +218,7 @@ def attention_list(
     as_json: JsonOption = False,
 ) -> None:
     """List what needs a person, and why."""
-    from bergen_loop.ledger import attention
+    from bergen_loop.ledger.store import attention
 
     ledger = open_ledger(settings_of(config))
     with ledger.read() as session:
@@ -269,7 +270,7 @@ def views_problem(problem: object) -> dict[str, object]:
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
 def sandbox(context: typer.Context) -> None:
     """Run the sandbox: a Loop API and a REX11 service to try things against."""
-    from bergen_loop.sandbox.__main__ import main as sandbox_main
+    from loop_sandbox.__main__ import main as sandbox_main
 
     raise typer.Exit(sandbox_main(context.args) or 0)
 

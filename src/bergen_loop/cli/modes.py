@@ -18,10 +18,10 @@ from bergen_loop.cli.setup import (
     settings_of,
 )
 from bergen_loop.config import Settings
-from bergen_loop.ledger import modes
-from bergen_loop.ledger import shadow as shadows
-from bergen_loop.ledger.shadow import ShadowReport
-from bergen_loop.ledger.tables import BrandRow
+from bergen_loop.ledger.read import shadow as shadows
+from bergen_loop.ledger.read.shadow import ShadowReport
+from bergen_loop.ledger.store import modes
+from bergen_loop.ledger.tables.core import BrandRow
 
 shadow_app = typer.Typer(no_args_is_help=True, help="Shadow mode: what would have been done.")
 

@@ -22,13 +22,13 @@ from bergen_loop.cli.setup import (
     service_registry_of,
     settings_of,
 )
-from bergen_loop.engine.service import Engine
-from bergen_loop.engine.workers import workers
 from bergen_loop.ledger import backup as backups
-from bergen_loop.ledger import retention
 from bergen_loop.ledger.locks import ServiceRunning
-from bergen_loop.sync import breaker as breakers
-from bergen_loop.sync import restored as restoring
+from bergen_loop.ledger.store import retention
+from bergen_loop.outside import breaker as breakers
+from bergen_loop.repair import restored as restoring
+from bergen_loop.service.service import Engine
+from bergen_loop.service.workers import workers
 
 breaker_app = typer.Typer(no_args_is_help=True, help="Systems that do not answer.")
 

@@ -8,11 +8,11 @@ from typing import Any, cast
 
 from rich.prompt import Confirm, Prompt
 
-from bergen_loop.bergen.rex11.config import WAREHOUSES
 from bergen_loop.cli.output import console
 from bergen_loop.connect.answers import BRAND_ID
 from bergen_loop.connect.draft import is_reference
 from bergen_loop.domain.criteria import PRESETS
+from bergen_loop.outside.warehouse.rex11.config import WAREHOUSES
 from bergen_loop.secrets import SCHEMES
 
 Block = dict[str, Any]

@@ -9,14 +9,14 @@ from typing import Annotated
 import typer
 
 from bergen_loop import logs
-from bergen_loop.bergen.errors import WarehouseError
 from bergen_loop.cli.output import console, fail, print_json, table
 from bergen_loop.cli.setup import DEFAULT_CONFIG, ConfigOption, JsonOption, person, registry_of
-from bergen_loop.engine.registry import Registry
+from bergen_loop.flow.context import BrandContext
 from bergen_loop.ledger.locks import BrandBusy, LockLost
-from bergen_loop.loop.errors import LoopError
-from bergen_loop.sync import drift, rebuild, reconcile, replay
-from bergen_loop.sync.context import BrandContext
+from bergen_loop.outside.loop.errors import LoopError
+from bergen_loop.outside.warehouse.errors import WarehouseError
+from bergen_loop.repair import drift, rebuild, reconcile, replay
+from bergen_loop.service.registry import Registry
 
 BrandsOption = Annotated[list[str] | None, typer.Option("--brand", "-b", help="Only these brands.")]
 DaysOption = Annotated[int, typer.Option(help="How many days back.", min=1, max=3650)]

@@ -11,8 +11,8 @@ import typer
 
 from bergen_loop.cli.output import errors, fail
 from bergen_loop.config import ConfigError, Settings, load_settings, load_usable
-from bergen_loop.engine.registry import Registry
 from bergen_loop.ledger.database import Ledger
+from bergen_loop.service.registry import Registry
 
 ConfigOption = Annotated[
     Path,

@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 from rich.table import Table
 
 from bergen_loop.cli.output import console, table, when
+from bergen_loop.console import words
 from bergen_loop.domain.lifecycle import Stage
-from bergen_loop.ledger.backfill import Backfill
-from bergen_loop.ledger.views import BrandStatus, ReturnView
-from bergen_loop.web import words
+from bergen_loop.ledger.read.views import BrandStatus, ReturnView
+from bergen_loop.ledger.store.backfill import Backfill
 
 
 def print_status(statuses: Sequence[BrandStatus], pulls: Mapping[str, Backfill]) -> None:

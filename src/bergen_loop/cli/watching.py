@@ -10,9 +10,9 @@ from datetime import UTC, datetime
 from rich.progress import Progress, TaskID
 from sqlalchemy.exc import SQLAlchemyError
 
-from bergen_loop.ledger import backfill
+from bergen_loop.console import words
 from bergen_loop.ledger.database import Ledger
-from bergen_loop.web import words
+from bergen_loop.ledger.store import backfill
 
 EVERY = 0.5
 """Seconds between two looks at the ledger."""

@@ -8,7 +8,7 @@ from typing import Annotated
 from pydantic import Field, field_validator
 
 from bergen_loop.config.fields import Duration, HttpUrl, Model, Secret
-from bergen_loop.ledger.people import Role
+from bergen_loop.ledger.read.people import Role
 
 
 class GroupAccess(Model):

@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import Field
 
 from bergen_loop.config.fields import Model
-from bergen_loop.loop.requests import DispositionOutcome
+from bergen_loop.outside.loop.requests import DispositionOutcome
 
 
 class ConditionSettings(Model):

@@ -10,7 +10,6 @@ from typing import Annotated, Any, Literal, cast
 
 from pydantic import AfterValidator, Field, SecretStr, field_validator, model_validator
 
-from bergen_loop.bergen.rex11.config import WAREHOUSES
 from bergen_loop.config.auth import AuthSettings
 from bergen_loop.config.console import ConsoleSettings
 from bergen_loop.config.fields import Duration, HttpUrl, Model, Secret, Zone
@@ -18,6 +17,7 @@ from bergen_loop.config.grading import GradingSettings
 from bergen_loop.config.operations import AlertSettings, EventSettings, MetricsSettings
 from bergen_loop.domain.announce import AnnounceRules
 from bergen_loop.domain.rma import Supplier
+from bergen_loop.outside.warehouse.rex11.config import WAREHOUSES
 
 
 class LoopSettings(Model):

@@ -9,18 +9,18 @@ from pathlib import Path
 
 import httpx2
 
-from bergen_loop.bergen.rex11 import Rex11Warehouse
-from bergen_loop.bergen.rex11.config import Retries as Rex11Retries
 from bergen_loop.config import BrandSettings, ConfigError
 from bergen_loop.connect import clock, loop_checks, rex11_checks, webhook_checks
 from bergen_loop.connect.check import Check, Status, skipped
 from bergen_loop.connect.loop_checks import Recent
 from bergen_loop.domain.criteria import warnings
 from bergen_loop.ledger.database import Ledger
-from bergen_loop.loop.client import LoopClient
-from bergen_loop.loop.models import Subscription
-from bergen_loop.loop.transport import Retries as LoopRetries
-from bergen_loop.sync import brands
+from bergen_loop.outside.loop.client import LoopClient
+from bergen_loop.outside.loop.models import Subscription
+from bergen_loop.outside.loop.transport import Retries as LoopRetries
+from bergen_loop.outside.warehouse.rex11 import Rex11Warehouse
+from bergen_loop.outside.warehouse.rex11.config import Retries as Rex11Retries
+from bergen_loop.service import wiring as brands
 
 CRITERIA, SETTINGS = "Receipt criteria", "Settings"
 Step = tuple[str, Callable[[], Check]]

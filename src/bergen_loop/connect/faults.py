@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from bergen_loop.bergen.errors import (
-    WarehouseError,
-    WarehouseUnauthorized,
-    WarehouseUnavailable,
-    WarehouseUnreadable,
-)
 from bergen_loop.connect.check import Check, Status
-from bergen_loop.loop.errors import (
+from bergen_loop.outside.loop.errors import (
     LoopError,
     LoopNotFound,
     LoopRateLimited,
     LoopUnauthorized,
     LoopUnavailable,
     LoopUnreadable,
+)
+from bergen_loop.outside.warehouse.errors import (
+    WarehouseError,
+    WarehouseUnauthorized,
+    WarehouseUnavailable,
+    WarehouseUnreadable,
 )
 
 

@@ -11,9 +11,9 @@ from bergen_loop.connect.check import Check, Status
 from bergen_loop.connect.faults import loop_fault
 from bergen_loop.domain.announce import AnnounceRules
 from bergen_loop.domain.returns import Return
-from bergen_loop.loop.client import LoopClient
-from bergen_loop.loop.errors import LoopError
-from bergen_loop.loop.models import Subscription
+from bergen_loop.outside.loop.client import LoopClient
+from bergen_loop.outside.loop.errors import LoopError
+from bergen_loop.outside.loop.models import Subscription
 
 KEY, WEBHOOK_SCOPE = "Loop API key, scope Returns", "Loop API key, scope Developer Tools"
 RETURNS, DESTINATIONS = "Recent returns in Loop", "Destinations"

@@ -12,8 +12,8 @@ from bergen_loop.config.source import load_service
 from bergen_loop.connect import configfile
 from bergen_loop.connect.check import Check
 from bergen_loop.connect.draft import Draft
-from bergen_loop.ledger import journal
 from bergen_loop.ledger.database import Ledger
+from bergen_loop.ledger.store import journal
 from bergen_loop.secrets import SecretStores
 from bergen_loop.secrets import keys as secret_keys
 

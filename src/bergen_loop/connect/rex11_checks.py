@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 
-from bergen_loop.bergen.errors import WarehouseError
-from bergen_loop.bergen.rex11 import Rex11Warehouse
 from bergen_loop.connect.check import Check, Status
 from bergen_loop.connect.faults import rex11_fault
 from bergen_loop.domain.announce import AnnounceRules, physical_lines, products
 from bergen_loop.domain.returns import Return
 from bergen_loop.domain.rma import Product, ProductImport
+from bergen_loop.outside.warehouse.errors import WarehouseError
+from bergen_loop.outside.warehouse.rex11 import Rex11Warehouse
 
 ACCOUNT, STATUSES = "REX11 account", "REX11 tickets by date"
 PRODUCTS = "Products known to REX11"

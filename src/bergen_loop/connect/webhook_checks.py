@@ -13,14 +13,14 @@ import sqlalchemy as sa
 
 from bergen_loop.connect.check import Check, Status
 from bergen_loop.connect.faults import loop_fault
-from bergen_loop.ledger import journal
+from bergen_loop.flow.context import BrandContext
 from bergen_loop.ledger.database import Ledger
-from bergen_loop.ledger.tables import WebhookRow
-from bergen_loop.loop.errors import LoopError
-from bergen_loop.loop.models import Subscription
-from bergen_loop.loop.webhooks import SIGNATURE_HEADER, WANTED, plan_subscriptions, sign
-from bergen_loop.sync import subscriptions
-from bergen_loop.sync.context import BrandContext
+from bergen_loop.ledger.store import journal
+from bergen_loop.ledger.tables.core import WebhookRow
+from bergen_loop.outside.loop.errors import LoopError
+from bergen_loop.outside.loop.models import Subscription
+from bergen_loop.outside.loop.webhooks import SIGNATURE_HEADER, WANTED, plan_subscriptions, sign
+from bergen_loop.people import subscriptions
 
 SUBSCRIPTIONS, DELIVERY = "Webhook subscriptions", "Webhook delivery"
 TEST_ID = "connect-test-"

@@ -20,9 +20,9 @@ import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
-from bergen_loop.ledger import returns
 from bergen_loop.ledger.database import Ledger
-from bergen_loop.ledger.tables import BrandRow
+from bergen_loop.ledger.store import returns
+from bergen_loop.ledger.tables.core import BrandRow
 
 
 class BrandBusy(Exception):

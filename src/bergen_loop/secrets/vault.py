@@ -13,9 +13,9 @@ import sqlalchemy as sa
 from cryptography.fernet import InvalidToken
 from sqlalchemy.exc import SQLAlchemyError
 
-from bergen_loop.ledger import journal
 from bergen_loop.ledger.database import Ledger
-from bergen_loop.ledger.tables import SecretRow
+from bergen_loop.ledger.store import journal
+from bergen_loop.ledger.tables.core import SecretRow
 from bergen_loop.secrets.errors import SecretError
 from bergen_loop.secrets.keys import KeySource
 

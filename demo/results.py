@@ -1,0 +1,127 @@
+"""How the demonstration ended, by the ledger and by the sandbox's own log."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from bergen_loop.domain.lifecycle import Stage
+from bergen_loop.ledger.database import Ledger
+from bergen_loop.ledger.tables.core import AttentionRow, DecisionRow, ReturnRow, RmaRow
+from demo.world import SandboxControl
+
+ACTIVE = (Stage.SEEN, Stage.SETTLING, Stage.CONFIRMING, Stage.CLOSING, Stage.WAITING)
+
+
+@dataclass(slots=True)
+class Results:
+    """Counts per brand, and what the sandbox's log says against us (nothing, one hopes)."""
+
+    brands: dict[str, Counter[str]] = field(default_factory=dict[str, Counter[str]])
+    flag_reasons: Counter[str] = field(default_factory=Counter[str])
+    attention_reasons: Counter[str] = field(default_factory=Counter[str])
+    kinds: Counter[str] = field(default_factory=Counter[str])
+    violations: list[str] = field(default_factory=list[str])
+    unaccounted: list[str] = field(default_factory=list[str])
+
+    @property
+    def all_seven(self) -> int:
+        """Returns that went through all seven moments."""
+        return sum(c["all seven moments"] for c in self.brands.values())
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain data; the same whatever was killed in between."""
+        return {
+            "brands": {b: dict(sorted(c.items())) for b, c in sorted(self.brands.items())},
+            "flag_reasons": dict(sorted(self.flag_reasons.items())),
+            "attention": dict(sorted(self.attention_reasons.items())),
+            "parcels": dict(sorted(self.kinds.items())),
+            "violations": self.violations,
+            "unaccounted": self.unaccounted,
+        }
+
+
+def collect(ledger: Ledger, sandbox: SandboxControl) -> Results:
+    """The results as they stand."""
+    results = Results()
+    effects = sandbox.effects()
+    with ledger.read() as session:
+        rows = list(session.scalars(sa.select(ReturnRow)))
+        for row in rows:
+            counts = results.brands.setdefault(row.brand, Counter())
+            counts["returns"] += 1
+            counts[_end(session, row)] += 1
+            if row.completed_at and row.announced_at and row.received_at and row.rma_closed_at:
+                counts["all seven moments"] += 1
+        _reasons(session, results)
+    known = {row.return_id for row in rows}
+    results.unaccounted = sorted(set(effects["returns"]) - known)
+    results.violations = [str(v) for v in effects["violations"]] + [
+        f"return {i} has {sum(map(len, e['tickets'].values()))} tickets"
+        for i, e in effects["returns"].items()
+        if sum(map(len, e["tickets"].values())) > 1
+    ]
+    results.kinds = Counter(
+        kind for e in effects["returns"].values() for kind in e["parcels"].values() if kind
+    )
+    return results
+
+
+def _end(session: Session, row: ReturnRow) -> str:
+    if row.held:
+        return "attention"
+    if row.stage == Stage.COMPLETE:
+        return "complete" if row.announced_at else "closed without parcel"
+    if row.stage == Stage.RECEIVED:
+        return "decided in shadow"
+    return row.stage.replace("_", " ")
+
+
+def _reasons(session: Session, results: Results) -> None:
+    flagged = session.execute(
+        sa.select(DecisionRow.rule, sa.func.count())
+        .where(DecisionRow.outcome == "flag")
+        .group_by(DecisionRow.rule)
+    ).tuples()
+    results.flag_reasons.update(dict(flagged.all()))
+    held = session.execute(
+        sa.select(AttentionRow.kind, sa.func.count())
+        .where(AttentionRow.resolved_at.is_(None))
+        .group_by(AttentionRow.kind)
+    ).tuples()
+    results.attention_reasons.update(dict(held.all()))
+
+
+def still_moving(ledger: Ledger, sandbox: SandboxControl, shadow: str) -> int:
+    """Returns that have something to happen to them yet without anybody's doing."""
+    parcels = {
+        ticket: kind
+        for e in sandbox.effects()["returns"].values()
+        for ticket, kind in e["parcels"].items()
+    }
+    with ledger.read() as session:
+        active = session.scalar(
+            sa.select(sa.func.count())
+            .select_from(ReturnRow)
+            .where(ReturnRow.held.is_(False), ReturnRow.stage.in_(ACTIVE))
+        )
+        received = session.scalar(
+            sa.select(sa.func.count())
+            .select_from(ReturnRow)
+            .where(
+                ReturnRow.held.is_(False),
+                ReturnRow.stage == Stage.RECEIVED,
+                ReturnRow.brand != shadow,
+            )
+        )
+        announced = session.scalars(
+            sa.select(RmaRow.ticket_id)
+            .join(ReturnRow, ReturnRow.id == RmaRow.return_pk)
+            .where(ReturnRow.stage == Stage.ANNOUNCED)
+        )
+        coming = sum(1 for t in announced if t and parcels.get(t) != "never")
+    return (active or 0) + (received or 0) + coming

@@ -1,0 +1,214 @@
+"""Who is asking, and what they may see and do: decided here, for every page and call.
+
+A router that shows or changes anything depends on `signed_in` (console) or `token_holder`
+(API). Both end in `_admit`, which refuses a brand that the person may not see; what a page asks
+of the ledger it asks with the person's `scope`.
+"""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import Enum, auto
+from typing import Annotated
+
+from fastapi import Depends, HTTPException, Request
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from starlette.concurrency import run_in_threadpool
+from starlette.datastructures import FormData
+
+from bergen_loop.console.limits import most
+from bergen_loop.console.state import Console, console_of
+from bergen_loop.ledger.read import figures, people
+from bergen_loop.ledger.read.people import SEEN_EVERY, Role
+from bergen_loop.ledger.scope import Scope
+from bergen_loop.ledger.tables.core import ApiTokenRow
+
+COOKIE = "bergen_loop_session"
+CSRF_FIELD = "csrf"
+LIVE_HEADER = "x-live"
+"""Set by refreshes that no person asked for: they do not keep a session alive."""
+NOT_FOUND = "there is nothing here, or it is not for you"
+MAX_FIELDS = 1000
+
+
+class Permission(Enum):
+    """What a page or an action needs."""
+
+    VIEW = auto()
+    NOTE = auto()
+    """Ask for a sync, add a note."""
+    ACT = auto()
+    """Decide by hand, retry, ignore."""
+    AUDIT = auto()
+    """See what people did."""
+    MANAGE = auto()
+    """Accounts and tokens. Only for who may see every brand: they hand out any access."""
+
+
+_MAY: dict[Role, frozenset[Permission]] = {
+    Role.READ_ONLY: frozenset({Permission.VIEW}),
+    Role.BRAND_SUPPORT: frozenset({Permission.VIEW, Permission.NOTE}),
+    Role.OPERATOR: frozenset(
+        {Permission.VIEW, Permission.NOTE, Permission.ACT, Permission.AUDIT}
+    ),
+    Role.ENGINEER: frozenset(Permission),
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """Who is asking."""
+
+    name: str
+    """As the journal will call them."""
+    role: Role
+    scope: Scope
+    csrf: str = ""
+    """What their forms have to carry."""
+    account: int | None = None
+    """Their account's id, where they have one."""
+
+    def can(self, permission: Permission) -> bool:
+        """Whether their role allows it."""
+        if permission is Permission.MANAGE and self.scope.brands is not None:
+            return False
+        return permission in _MAY[self.role]
+
+
+class SignInNeeded(Exception):
+    """Nobody is signed in."""
+
+
+# -- the console --------------------------------------------------------------------------------
+
+
+async def signed_in(request: Request) -> Person:
+    """The person of the session. Raises SignInNeeded; 403 for a form without its token."""
+    person = await run_in_threadpool(_of_session, request, console_of(request))
+    if person is None:
+        raise SignInNeeded
+    request.state.person = person
+    if request.method not in ("GET", "HEAD"):
+        request.state.form = await request.form(
+            max_files=0, max_fields=MAX_FIELDS, max_part_size=most(request.url.path)
+        )
+        check_csrf(request, request.state.form, person.csrf)
+    return _admit(request, person)
+
+
+Viewer = Annotated[Person, Depends(signed_in)]
+
+
+def needs(permission: Permission) -> Callable[[Person], Awaitable[Person]]:
+    """A dependency: the signed-in person, if their role allows it; 403 otherwise."""
+
+    async def check(person: Viewer) -> Person:
+        return _allowed(person, permission)
+
+    return check
+
+
+def form_of(request: Request, _person: Viewer) -> FormData:
+    """The form that was sent; its token has been checked."""
+    form: FormData = request.state.form
+    return form
+
+
+Form = Annotated[FormData, Depends(form_of)]
+
+
+def field(form: FormData, name: str) -> str:
+    """One text field of a form, without blanks around it; empty if it is missing."""
+    value = form.get(name)
+    return value.strip() if isinstance(value, str) else ""
+
+
+def check_csrf(request: Request, form: FormData, expected: str) -> None:
+    """Refuse a form that another site made the browser send."""
+    if request.headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
+        raise HTTPException(403, "this form was sent from another site")
+    given = field(form, CSRF_FIELD)
+    if not expected or not hmac.compare_digest(given.encode(), expected.encode()):
+        raise HTTPException(403, "this form has run out; go back, reload the page and try again")
+
+
+def _of_session(request: Request, console: Console) -> Person | None:
+    with console.registry.ledger.read() as session:
+        request.state.newest = figures.last_entry(session)
+    if not console.signing_in:
+        return Person("somebody (no sign-in)", Role.ENGINEER, Scope(None), console.open_csrf)
+    token = request.cookies.get(COOKIE)
+    if not token:
+        return None
+    ledger, now = console.registry.ledger, datetime.now(UTC)
+    with ledger.read() as session:
+        idle = console.registry.settings.service.auth.session_idle
+        found = people.session_of(session, now, token, idle)
+    if found is None:
+        return None
+    row, user = found
+    if now - row.seen_at > SEEN_EVERY and LIVE_HEADER not in request.headers:
+        with ledger.write() as session:
+            people.touch(session, now, token)
+    return Person(user.name, Role(user.role), people.scope_of(user), row.csrf, user.id)
+
+
+# -- the API ------------------------------------------------------------------------------------
+
+_bearer = HTTPBearer(auto_error=False, description="A token made in the console")
+
+
+def token_holder(
+    request: Request,
+    credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)],
+) -> Person:
+    """The holder of the API token; 401 without a valid one."""
+    console = console_of(request)
+    row = _token(console, credentials.credentials) if credentials else None
+    if row is None:
+        why = "a valid API token is needed: Authorization: Bearer ..."
+        raise HTTPException(401, why, {"WWW-Authenticate": "Bearer"})
+    person = Person(f"token {row.name}", Role(row.role), people.scope_of(row))
+    return _admit(request, person)
+
+
+Holder = Annotated[Person, Depends(token_holder)]
+
+
+def holder_needs(permission: Permission) -> Callable[[Person], Person]:
+    """A dependency: the token's holder, if its role allows it; 403 otherwise."""
+
+    def check(person: Holder) -> Person:
+        return _allowed(person, permission)
+
+    return check
+
+
+def _token(console: Console, value: str) -> ApiTokenRow | None:
+    ledger, now = console.registry.ledger, datetime.now(UTC)
+    with ledger.read() as session:
+        row = people.token_row(session, now, value)
+    if row and (row.used_at is None or now - row.used_at > SEEN_EVERY):
+        with ledger.write() as session:
+            session.get_one(ApiTokenRow, row.id).used_at = now
+    return row
+
+
+# -- both ---------------------------------------------------------------------------------------
+
+
+def _admit(request: Request, person: Person) -> Person:
+    """The one place where a brand that is asked for is held against those that may be seen."""
+    named = [request.path_params.get("brand"), *request.query_params.getlist("brand")]
+    if any(brand not in person.scope for brand in named if brand):
+        raise HTTPException(404, NOT_FOUND)
+    return person
+
+
+def _allowed(person: Person, permission: Permission) -> Person:
+    if not person.can(permission):
+        raise HTTPException(403, "your role does not allow this")
+    return person

@@ -1,0 +1,194 @@
+"""Accounts and API tokens, for engineers of all brands."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+
+from fastapi import APIRouter, Depends, HTTPException, Request
+from fastapi.responses import HTMLResponse, RedirectResponse, Response
+from starlette.datastructures import FormData
+
+from bergen_loop.console import passwords
+from bergen_loop.console.access import NOT_FOUND, Form, Permission, Person, field, needs
+from bergen_loop.console.forms import whole
+from bergen_loop.console.signin import name_problem
+from bergen_loop.console.state import console_of
+from bergen_loop.console.templating import page
+from bergen_loop.ledger.read import people
+from bergen_loop.ledger.read.people import Role, Taken
+from bergen_loop.ledger.tables.core import ApiTokenRow, UserRow
+
+LONGEST_TOKEN = 730
+"""Days."""
+
+router = APIRouter()
+May = Depends(needs(Permission.MANAGE))
+
+
+class Mistake(Exception):
+    """The form cannot be taken as it is; the message says why, for a person."""
+
+
+# -- accounts -----------------------------------------------------------------------------------
+
+
+@router.get("/people", response_class=HTMLResponse)
+def people_page(request: Request, person: Person = May) -> HTMLResponse:
+    """All accounts, and the form for a new one."""
+    return _people(request)
+
+
+@router.post("/people", response_class=HTMLResponse)
+def add(request: Request, form: Form, person: Person = May) -> HTMLResponse:
+    """Make an account with a password that is shown once."""
+    password = _random_password()
+    try:
+        name, (role, brands) = field(form, "name"), _access(request, form)
+        if problem := name_problem(name):
+            raise Mistake(problem)
+        with console_of(request).registry.ledger.write() as session:
+            people.add_user(
+                session, datetime.now(UTC), name=name, role=role, brands=brands, by=person.name,
+                password_hash=passwords.hashed(password),
+            )  # fmt: skip
+    except (Mistake, Taken) as error:
+        return _people(request, problem=str(error), form=form)
+    return _people(request, shown=(name, password))
+
+
+@router.post("/people/{number}", response_model=None)
+def change(request: Request, number: int, form: Form, person: Person = May) -> Response:
+    """Change role, brands or whether it is on, or give it a new password."""
+    console = console_of(request)
+    password = _random_password() if field(form, "new_password") else None
+    with console.registry.ledger.write() as session:
+        user = session.get(UserRow, number)
+        if user is None:
+            raise HTTPException(404, NOT_FOUND)
+        if user.id == person.account:
+            raise HTTPException(409, "your own account is changed by somebody else")
+        if password:
+            if user.password_hash is None:
+                raise HTTPException(409, "this account signs in elsewhere")
+            hash_ = passwords.hashed(password)
+            people.set_password(session, datetime.now(UTC), user, hash_, by=person.name)
+            name = user.name
+        else:
+            try:
+                role, brands = _access(request, form)
+            except Mistake as error:
+                return _people(request, problem=str(error))
+            people.change_user(
+                session, datetime.now(UTC), user, role=role, brands=brands,
+                active=field(form, "active") == "1", by=person.name,
+            )  # fmt: skip
+            name = None
+    if password and name:
+        return _people(request, shown=(name, password))
+    return RedirectResponse("/people", 303)
+
+
+def _people(
+    request: Request,
+    *,
+    problem: str = "",
+    form: FormData | None = None,
+    shown: tuple[str, str] | None = None,
+) -> HTMLResponse:
+    with console_of(request).registry.ledger.read() as session:
+        users = people.users(session)
+    return page(
+        request,
+        "people.html",
+        409 if problem else 200,
+        users=users,
+        roles=list(Role),
+        problem=problem,
+        shown=shown,
+        given_name=field(form, "name") if form else "",
+        words=people.brands_in_words,
+    )
+
+
+def _random_password() -> str:
+    """Four groups that can be read out on the phone."""
+    letters = "abcdefghjkmnpqrstuvwxyz23456789"
+    return "-".join("".join(secrets.choice(letters) for _ in range(5)) for _ in range(4))
+
+
+# -- tokens -------------------------------------------------------------------------------------
+
+
+@router.get("/tokens", response_class=HTMLResponse)
+def tokens_page(request: Request, person: Person = May) -> HTMLResponse:
+    """All API tokens, and the form for a new one."""
+    return _tokens(request)
+
+
+@router.post("/tokens", response_class=HTMLResponse)
+def add_token(request: Request, form: Form, person: Person = May) -> HTMLResponse:
+    """Make a token; its value is shown once."""
+    now = datetime.now(UTC)
+    try:
+        name, (role, brands) = field(form, "name"), _access(request, form)
+        days = whole(field(form, "days"))
+        if problem := name_problem(name):
+            raise Mistake(problem)
+        if days is None or not 1 <= days <= LONGEST_TOKEN:
+            raise Mistake(f"a token is valid for 1 to {LONGEST_TOKEN} days")
+        with console_of(request).registry.ledger.write() as session:
+            value = people.add_token(
+                session, now, name=name, role=role, brands=brands,
+                expires_at=now + timedelta(days=days), by=person.name,
+            )  # fmt: skip
+    except (Mistake, Taken) as error:
+        return _tokens(request, problem=str(error))
+    return _tokens(request, shown=(name, value))
+
+
+@router.post("/tokens/{number}/revoke")
+def revoke(request: Request, number: int, form: Form, person: Person = May) -> RedirectResponse:
+    """Have a token refused from now on."""
+    del form  # its token has been checked
+    with console_of(request).registry.ledger.write() as session:
+        row = session.get(ApiTokenRow, number)
+        if row is None:
+            raise HTTPException(404, NOT_FOUND)
+        people.revoke_token(session, datetime.now(UTC), row, by=person.name)
+    return RedirectResponse("/tokens", 303)
+
+
+def _tokens(
+    request: Request, *, problem: str = "", shown: tuple[str, str] | None = None
+) -> HTMLResponse:
+    with console_of(request).registry.ledger.read() as session:
+        tokens = people.tokens(session)
+    return page(
+        request,
+        "tokens.html",
+        409 if problem else 200,
+        tokens=tokens,
+        roles=list(Role),
+        problem=problem,
+        shown=shown,
+        words=people.brands_in_words,
+    )
+
+
+# -- both ---------------------------------------------------------------------------------------
+
+
+def _access(request: Request, form: FormData) -> tuple[Role, Sequence[str] | None]:
+    """Role and brands of a form. Raises Mistake."""
+    role = next((r for r in Role if r == field(form, "role")), None)
+    if role is None:
+        raise Mistake("choose a role")
+    if field(form, "all_brands") == "1":
+        return role, None
+    known = console_of(request).registry.settings.brands
+    brands = [b for b in known if b in {str(v) for v in form.getlist("brands")}]
+    if not brands:
+        raise Mistake("choose brands, or all of them")
+    return role, brands

@@ -1,0 +1,150 @@
+"""The web application."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+from fastapi import Depends, FastAPI
+from starlette.middleware.sessions import SessionMiddleware
+from starlette.staticfiles import StaticFiles
+
+from bergen_loop import __version__
+from bergen_loop.config.auth import OidcSettings
+from bergen_loop.console import (
+    accounts,
+    acting,
+    attention,
+    audit,
+    brand,
+    errors,
+    events,
+    floor,
+    health,
+    lists,
+    metrics,
+    mode,
+    oidc,
+    overview,
+    passwords,
+    returns,
+    shadow,
+    signin,
+    trying,
+    webhooks,
+)
+from bergen_loop.console.access import signed_in, token_holder
+from bergen_loop.console.api import routes as api
+from bergen_loop.console.limits import BodyLimit
+from bergen_loop.console.live import Live
+from bergen_loop.console.security import LocalOnly, SecurityHeaders
+from bergen_loop.console.state import Console, Nudge
+from bergen_loop.console.trends import Trends
+from bergen_loop.service.registry import Registry
+
+FIRST_ACCOUNT = "BERGEN_LOOP_ADMIN"
+"""An environment variable: NAME:PASSWORD of an engineer, made while there is no account yet."""
+
+
+class BadFirstAccount(ValueError):
+    """The environment variable does not give an account that can be made."""
+
+
+OPENAPI = "/api/v1/openapi.json"
+
+
+def create_app(registry: Registry, nudge: Nudge, *, signing_in: bool = True) -> FastAPI:
+    """The application over a registry. `nudge` has a brand synced soon.
+
+    Without `signing_in` everyone who reaches it may do everything: only for a service that
+    listens on this machine alone. Raises BadFirstAccount."""
+    console = _console(registry, nudge, signing_in)
+    app = FastAPI(
+        title="bergen-loop",
+        version=__version__,
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=OPENAPI,
+        lifespan=_lifespan,
+    )
+    app.state.registry, app.state.nudge, app.state.console = registry, nudge, console
+    settings = signin.auth_of(console).oidc if signing_in else None
+    app.state.oidc = oidc.client(settings) if settings else None
+    _routes(app)
+    errors.install(app)
+    _middleware(app, console, settings)
+    if signing_in:
+        _first_account(console)
+    return app
+
+
+def _console(registry: Registry, nudge: Nudge, signing_in: bool) -> Console:
+    service = registry.settings.service
+    return Console(
+        registry=registry,
+        nudge=nudge,
+        live=Live(registry.ledger),
+        trends=Trends(registry.ledger, ZoneInfo(service.console.time_zone)),
+        signing_in=signing_in,
+        secure=(service.public_url or "").startswith("https:"),
+    )
+
+
+@asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncGenerator[None]:
+    yield
+    await app.state.console.live.close()
+
+
+def _routes(app: FastAPI) -> None:
+    for router in (webhooks.router, health.router, metrics.router):
+        app.include_router(router)
+    for router in (signin.router, oidc.router):
+        app.include_router(router, include_in_schema=False)
+    pages = (
+        overview, lists, attention, audit, brand, mode, shadow, trying, accounts, events, floor,
+        returns, acting,
+    )  # fmt: skip
+    for module in pages:
+        app.include_router(
+            module.router, include_in_schema=False, dependencies=[Depends(signed_in)]
+        )
+    app.include_router(api.router, dependencies=[Depends(token_holder)])
+    static = Path(__file__).parent / "static"
+    app.mount("/static", StaticFiles(directory=static), name="static")
+
+
+def _middleware(app: FastAPI, console: Console, settings: OidcSettings | None) -> None:
+    if settings:
+        # Holds the state of a sign-in under way; whoever runs the service knows this secret.
+        secret = settings.client_secret.get_secret_value()
+        app.add_middleware(
+            SessionMiddleware,
+            secret_key=hashlib.sha256(f"bergen-loop sign-in:{secret}".encode()).hexdigest(),
+            session_cookie="bergen_loop_oidc",
+            max_age=600,
+            path="/login",
+            same_site="lax",
+            https_only=console.secure,
+        )
+    app.add_middleware(BodyLimit)
+    if not console.signing_in:
+        app.add_middleware(LocalOnly)
+    app.add_middleware(SecurityHeaders, https=console.secure)
+
+
+def _first_account(console: Console) -> None:
+    given = os.environ.get(FIRST_ACCOUNT)
+    if not given:
+        return
+    name, _, password = given.partition(":")
+    shortest = signin.auth_of(console).password_length
+    problem = signin.name_problem(name) or passwords.problem(password, name, shortest)
+    if problem:
+        raise BadFirstAccount(f"{FIRST_ACCOUNT} must be NAME:PASSWORD: {problem}")
+    if not signin.has_account(console):
+        signin.first_account(console, name, passwords.hashed(password), by=FIRST_ACCOUNT)

@@ -1,0 +1,85 @@
+"""A brand: how it is set up, how its syncs go, what its criteria say."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, HTTPException, Request
+from fastapi.responses import HTMLResponse
+from pydantic import BaseModel
+
+from bergen_loop.config import BrandSettings
+from bergen_loop.console import words
+from bergen_loop.console.access import NOT_FOUND, Viewer
+from bergen_loop.console.mode import HOLDS, choices
+from bergen_loop.console.overview import glances
+from bergen_loop.console.state import console_of
+from bergen_loop.console.templating import day_start, page, today, zone_of
+from bergen_loop.ledger.read import listing
+from bergen_loop.ledger.store import journal, returns
+
+router = APIRouter()
+
+_BLOCKS = {"rex11": "REX11", "announce": "RMAs", "settle": "Settling"}
+_CURSORS = {
+    "loop.first_pull": "Loop's list, the first time,",
+    "loop.updated_at": "Loop's list of returns",
+    "loop.updated_at.aside": "Loop's lists of cancelled returns and those in review",
+    "rex11.statuses": "REX11's ticket statuses",
+}
+
+
+@router.get("/brands/{brand}", response_class=HTMLResponse)
+def brand_page(request: Request, person: Viewer, brand: str) -> HTMLResponse:
+    """Everything about one configured brand that is not a secret."""
+    registry, zone = console_of(request).registry, zone_of(request)
+    if brand not in registry:
+        raise HTTPException(404, NOT_FOUND)
+    settings = registry.brand(brand)
+    criteria = registry.context(brand).criteria
+    with registry.ledger.read() as session:
+        (glance,) = glances(session, registry, [brand], day_start(today(zone), zone))
+        counters = journal.counters(session, brand)
+        cursors = returns.cursors(session, brand, list(_CURSORS))
+        history = listing.brand_history(session, person.scope, brand)
+    return page(
+        request,
+        "brand.html",
+        glance=glance,
+        meaning=HOLDS[glance.mode],
+        set_by_hand=bool(glance.row and glance.row.mode),
+        configured_mode=settings.mode,
+        choices=choices(glance.row, settings.mode),
+        changed=request.query_params.get("done") == "mode",
+        blocks=blocks(settings),
+        criteria=criteria,
+        rules=words.rules(criteria),
+        criteria_settings=[
+            (words.plain(k), words.setting(v)) for k, v in criteria.settings.items()
+        ],
+        calls=_of(counters, "loop.", "rex11."),
+        webhooks=_of(counters, "webhooks."),
+        failures={k: v for k, v in counters.items() if k.endswith(".failed")},
+        webhooks_on=settings.loop.webhook_secret is not None,
+        cursors=[(words_, cursors[name]) for name, words_ in _CURSORS.items() if name in cursors],
+        history=history,
+    )
+
+
+def blocks(settings: BrandSettings) -> list[tuple[str, list[tuple[str, str]]]]:
+    """The settings by block, secrets left out; the brand's own first."""
+    own: list[tuple[str, str]] = []
+    found = [("Brand", own)]
+    for name in type(settings).model_fields:
+        value = getattr(settings, name)
+        if isinstance(value, BaseModel):
+            found.append((_BLOCKS.get(name, words.plain(name).capitalize()), words.settings(value)))
+        else:
+            own.append((words.plain(name), words.setting(value)))
+    return found
+
+
+def _of(counters: dict[str, int], *prefixes: str) -> dict[str, int]:
+    return {
+        words.plain(name.removeprefix("webhooks.")).replace(".", " "): value
+        for name, value in sorted(counters.items())
+        if name.startswith(prefixes) and not name.endswith(".failed")
+    }

@@ -1,0 +1,64 @@
+"""What people and programs see when a request cannot be answered."""
+
+from __future__ import annotations
+
+from urllib.parse import quote
+
+from fastapi import FastAPI, Request
+from fastapi.exception_handlers import http_exception_handler
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse, RedirectResponse, Response
+from starlette.exceptions import HTTPException
+
+from bergen_loop.console.access import NOT_FOUND, SignInNeeded
+from bergen_loop.console.templating import page
+from bergen_loop.ledger.codec import storable
+from bergen_loop.ledger.scope import OutOfScope
+
+_TITLES = {
+    400: "This cannot be read",
+    403: "Not allowed",
+    404: "Not found",
+    405: "Not possible this way",
+    409: "Not possible now",
+    413: "Too large",
+    422: "This cannot be read",
+}
+_MACHINES = ("/api/", "/webhooks/", "/health", "/ready", "/static/")
+
+
+def install(app: FastAPI) -> None:
+    """Have errors answered: pages for people, JSON for programs."""
+    app.add_exception_handler(SignInNeeded, _sign_in)
+    app.add_exception_handler(OutOfScope, _out_of_scope)
+    app.add_exception_handler(HTTPException, _http)
+    app.add_exception_handler(RequestValidationError, _invalid)
+
+
+async def _sign_in(request: Request, _error: Exception) -> Response:
+    if request.method in ("GET", "HEAD") and "text/html" in request.headers.get("accept", ""):
+        target = request.url.path + (f"?{request.url.query}" if request.url.query else "")
+        return RedirectResponse(f"/login?next={quote(target, safe='/')}", 303)
+    return JSONResponse({"detail": "sign in first"}, 401)
+
+
+async def _out_of_scope(request: Request, _error: Exception) -> Response:
+    return await _http(request, HTTPException(404, NOT_FOUND))
+
+
+async def _invalid(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    if not request.url.path.startswith(_MACHINES):
+        return await _http(request, HTTPException(422, "the address is not understood"))
+    # Without what was sent: it may be text that no answer can hold.
+    names = ("type", "loc", "msg")
+    found = [{name: one[name] for name in names} for one in error.errors()]
+    return JSONResponse({"detail": storable(found)}, 422)
+
+
+async def _http(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    if request.url.path.startswith(_MACHINES):
+        return await http_exception_handler(request, error)
+    title = _TITLES.get(error.status_code, "Something went wrong")
+    return page(request, "error.html", error.status_code, title=title, detail=error.detail)

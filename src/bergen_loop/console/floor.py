@@ -1,0 +1,94 @@
+"""The floor page of the embedded warehouse."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any, cast
+
+from fastapi import APIRouter, Depends, HTTPException, Request, Response
+from fastapi.responses import FileResponse, JSONResponse, RedirectResponse
+
+from bergen_loop.console.access import Form, Permission, Person, field, needs
+from bergen_loop.console.state import console_of
+from bergen_loop.outside.warehouse.floor.backend import FloorRefused
+from bergen_loop.outside.warehouse.floor.embedded import EmbeddedFloor
+
+FILES = {"floor.js": "text/javascript", "floor.css": "text/css"}
+PHOTO_HEADERS = {"content-security-policy": "default-src 'none'; sandbox"}
+
+router = APIRouter(prefix="/floor")
+
+Worker = Annotated[Person, Depends(needs(Permission.ACT))]
+_folder = Path(__file__).parent / "floor_page"
+"""Nothing but files: the sandbox serves the very same ones."""
+
+
+@router.get("")
+def without_slash() -> RedirectResponse:
+    """Its files are named relative to the folder."""
+    return RedirectResponse("/floor/", 308)
+
+
+@router.get("/")
+def page(_worker: Worker) -> FileResponse:
+    """The page itself."""
+    return FileResponse(_folder / "index.html", media_type="text/html")
+
+
+@router.get("/api/me")
+def me(worker: Worker) -> JSONResponse:
+    """Who counts, and what their countings have to carry."""
+    return JSONResponse({"who": worker.name, "csrf": worker.csrf})
+
+
+@router.get("/api/find")
+def find(request: Request, worker: Worker, code: str) -> JSONResponse:
+    """Tickets for what was scanned: {"tickets": [ticket]}."""
+    return JSONResponse({"tickets": _floor(request, worker).find(code[:200])})
+
+
+@router.post("/api/count")
+def count(request: Request, worker: Worker, form: Form) -> JSONResponse:
+    """Take a counting, in the form's field `counting`. 404, 409, 422: {"error": sentence}."""
+    try:
+        value: Any = json.loads(field(form, "counting"))
+    except ValueError:
+        value = None
+    if not isinstance(value, dict):
+        return JSONResponse({"error": "the counting is no JSON object"}, 422)
+    try:
+        taken = _floor(request, worker).count(cast("dict[str, Any]", value), worker.name)
+    except FloorRefused as error:
+        return JSONResponse({"error": error.message}, error.status)
+    brand = taken["ticket"]["brand"]
+    if taken["ticket"]["finished"] and not taken["repeated"]:
+        console_of(request).sync_soon(brand)
+    return JSONResponse(taken)
+
+
+@router.get("/api/photos/{photo_id}")
+def photo(request: Request, worker: Worker, photo_id: int) -> Response:
+    """A photo of damage."""
+    found = _floor(request, worker).photo(photo_id)
+    if found is None:
+        raise HTTPException(404, "there is no such photo")
+    return Response(found[1], media_type=found[0], headers=PHOTO_HEADERS)
+
+
+@router.get("/{name}")
+def file(name: str) -> FileResponse:
+    """The page's script and style."""
+    if name not in FILES:
+        raise HTTPException(404, "there is nothing here")
+    return FileResponse(_folder / name, media_type=FILES[name])
+
+
+def _floor(request: Request, worker: Worker) -> EmbeddedFloor:
+    registry = console_of(request).registry
+    brands = [
+        brand
+        for brand, settings in registry.settings.brands.items()
+        if settings.warehouse == "embedded" and brand in worker.scope
+    ]
+    return EmbeddedFloor(registry.ledger, brands)

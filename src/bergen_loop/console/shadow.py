@@ -1,0 +1,75 @@
+"""Shadow mode looked back on, as a page: what would have been done, against what people did."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from datetime import date, timedelta
+
+from fastapi import APIRouter, HTTPException, Request
+from fastapi.responses import HTMLResponse
+
+from bergen_loop.console.access import NOT_FOUND, Viewer
+from bergen_loop.console.charts import Bar, bar_chart
+from bergen_loop.console.forms import day_of
+from bergen_loop.console.state import console_of
+from bergen_loop.console.templating import day_start, page, today, zone_of
+from bergen_loop.ledger.read import shadow
+from bergen_loop.ledger.read.shadow import Verdict
+from bergen_loop.ledger.store import modes
+from bergen_loop.ledger.tables.core import BrandRow
+
+DAYS = 30
+"""How far back the page looks, unless it is asked for another day."""
+VERDICTS = {
+    Verdict.AGREE: "decided alike",
+    Verdict.DISAGREE: "decided otherwise",
+    Verdict.OPEN: "people have not done anything yet",
+    Verdict.NOT_COMPARED: "cannot be compared",
+}
+
+router = APIRouter()
+
+
+@router.get("/brands/{brand}/shadow", response_class=HTMLResponse)
+def shadow_page(
+    request: Request, _person: Viewer, brand: str, since: str | None = None
+) -> HTMLResponse:
+    """The report from a day on. A day that is none is taken as the last thirty."""
+    registry, zone = console_of(request).registry, zone_of(request)
+    if brand not in registry:
+        raise HTTPException(404, NOT_FOUND)
+    day = day_of(since) or today(zone) - timedelta(days=DAYS)
+    settings = registry.brand(brand)
+    with registry.ledger.read() as session:
+        found = shadow.report(session, brand, day_start(day, zone), zone)
+        mode = modes.effective(session.get(BrandRow, brand), settings.mode)
+    return page(
+        request,
+        "shadow.html",
+        brand=brand,
+        name=settings.name,
+        mode=mode,
+        day=day,
+        found=found,
+        basis=shadow.BASIS,
+        verdicts=[(v, VERDICTS[v], found.verdicts[v]) for v in Verdict],
+        compared=found.verdicts[Verdict.AGREE] + found.verdicts[Verdict.DISAGREE],
+        chart=bar_chart(
+            "alike", "Decided alike, by day of the decision", _bars(found.days), "{} %"
+        ),
+        most=shadow.MAX_LISTED,
+    )
+
+
+def _bars(days: Mapping[date, Counter[str]]) -> list[Bar]:
+    return [_bar(day, verdicts) for day, verdicts in days.items()]
+
+
+def _bar(day: date, verdicts: Counter[str]) -> Bar:
+    label, share = f"{day:%b} {day.day}", shadow.agreement(verdicts)
+    if share is None:
+        return Bar(label, None, "nothing to compare")
+    same = verdicts[Verdict.AGREE]
+    text = f"{share:.0%} ({same} of {same + verdicts[Verdict.DISAGREE]})".replace("%", " %")
+    return Bar(label, share * 100, text)

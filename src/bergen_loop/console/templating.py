@@ -1,0 +1,135 @@
+"""Pages from templates, with what every page shows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, date, datetime, time, timedelta
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+from zoneinfo import ZoneInfo
+
+from fastapi import Request
+from fastapi.responses import HTMLResponse
+from fastapi.templating import Jinja2Templates
+from markupsafe import Markup
+
+from bergen_loop import __version__
+from bergen_loop.config import Settings
+from bergen_loop.console import words
+from bergen_loop.console.access import Permission, Person
+from bergen_loop.console.state import console_of
+from bergen_loop.domain.lifecycle import Moment, Stage
+from bergen_loop.ledger.read import listing, views
+
+MOST_ATTENTION = 1000
+
+templates = Jinja2Templates(Path(__file__).parent / "templates")
+environment: Any = templates.env  # Jinja's own types do not fit what it takes
+
+
+def page(
+    request: Request, name: str, status: int = 200, /, **context: Any
+) -> HTMLResponse:  # fmt: skip
+    """A page for whoever is signed in."""
+    console = console_of(request)
+    person: Person | None = getattr(request.state, "person", None)
+    waiting = 0
+    if person is not None:
+        with console.registry.ledger.read() as session:
+            waiting = listing.attention_count(session, person.scope, MOST_ATTENTION)
+    shared: dict[str, Any] = {
+        "person": person,
+        "may": person.can if person else _nothing,
+        "waiting": waiting,
+        "signing_in": console.signing_in,
+        "brands": person.scope.among(console.registry.settings.brands) if person else [],
+        "settings": console.registry.settings,
+        "floor": person is not None and _counts_here(console.registry.settings, person),
+        "now": datetime.now(UTC),
+        "newest": getattr(request.state, "newest", 0),
+        "zone": zone_of(request),
+        "here": request.url.path,
+        "this_url": request.url.path + (f"?{request.url.query}" if request.url.query else ""),
+    }
+    return templates.TemplateResponse(request, name, shared | context, status)
+
+
+def _counts_here(settings: Settings, person: Person) -> bool:
+    """Whether parcels of a brand of theirs are counted on this service's own floor page."""
+    own = (b for b, s in settings.brands.items() if s.warehouse == "embedded")
+    return any(brand in person.scope for brand in own)
+
+
+def _nothing(_permission: Permission) -> bool:
+    """What somebody may do who is not signed in."""
+    return False
+
+
+def zone_of(request: Request) -> ZoneInfo:
+    """The zone in which times are shown."""
+    return ZoneInfo(console_of(request).registry.settings.service.console.time_zone)
+
+
+_FIRST, _LAST = date(1990, 1, 1), date(2200, 1, 1)
+
+
+def day_start(day: date, zone: ZoneInfo) -> datetime:
+    """When a local day begins. Days nobody has returns of are brought nearer, since far ones
+    cannot be reckoned with."""
+    day = min(max(day, _FIRST), _LAST)
+    return datetime.combine(day, time.min, zone).astimezone(UTC)
+
+
+def day_end(day: date, zone: ZoneInfo) -> datetime:
+    """When the day after begins."""
+    return day_start(min(day, _LAST) + timedelta(days=1), zone)
+
+
+def today(zone: ZoneInfo) -> date:
+    """Today there."""
+    return datetime.now(zone).date()
+
+
+# -- filters and functions ----------------------------------------------------------------------
+
+
+def _when(value: datetime | None, zone: ZoneInfo, seconds: bool = False) -> Markup:
+    """A time as people there write it; the exact one, in UTC, on pointing at it."""
+    if value is None:
+        return Markup("")
+    local = value.astimezone(zone)
+    shown = f"{local:%b} {local.day}"
+    if local.year != datetime.now(zone).year:
+        shown += f", {local.year}"
+    shown += f" {local:%H:%M:%S}" if seconds else f" {local:%H:%M}"
+    exact = value.astimezone(UTC)
+    return Markup('<time datetime="{}" title="{}">{}</time>').format(
+        f"{exact:%Y-%m-%dT%H:%M:%SZ}", f"{exact:%Y-%m-%d %H:%M:%S} UTC", shown
+    )
+
+
+def _query(path: str, given: Mapping[str, Any], **changes: Any) -> str:
+    """`path` with the given query and changes to it; what is empty is left out."""
+    values = {k: v for k, v in {**given, **changes}.items() if v not in (None, "", False)}
+    return path + (f"?{urlencode(values)}" if values else "")
+
+
+environment.filters |= {
+    "when": _when,
+    "ago": words.ago,
+    "history_words": words.history,
+    "stage_words": words.stage,
+    "kind_words": words.kind,
+    "plain": words.plain,
+}
+environment.globals |= {
+    "version": __version__,
+    "Moment": Moment,
+    "MOMENTS": words.MOMENTS,
+    "STAGES": words.STAGES,
+    "Stage": Stage,
+    "P": Permission,
+    "moment_of": views.moment_of,
+    "link": _query,
+}

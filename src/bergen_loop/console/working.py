@@ -1,0 +1,184 @@
+"""What people may do about a return: each action asks once more, and is journaled with them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from bergen_loop.console.access import Permission, Person
+from bergen_loop.domain.decision import NOTE_LIMIT, Outcome
+from bergen_loop.domain.lifecycle import Stage
+from bergen_loop.ledger.codec import digest, storable
+from bergen_loop.ledger.store import modes
+from bergen_loop.ledger.tables.core import BrandRow, ReceiptRow, ReturnRow, RmaRow
+from bergen_loop.people import actions
+from bergen_loop.people.actions import NotPossible
+from bergen_loop.service.registry import Registry
+
+TEXT_LIMIT = 500
+"""Characters of a reason."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What somebody wrote into the confirmation."""
+
+    why: str = ""
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """An action on a return."""
+
+    name: str
+    button: str
+    heading: str
+    permission: Permission
+    does: str
+    """What it leads to, for the confirmation."""
+    done: str
+    """What is said afterwards."""
+    run: Callable[[Session, datetime, ReturnRow, Person, Asked], None]
+    asks_why: bool = False
+    asks_note: bool = False
+    settles: bool = False
+    """It ends in a call that cannot be undone."""
+
+
+def _resync(session: Session, now: datetime, row: ReturnRow, person: Person, _: Asked) -> None:
+    actions.resync(session, now, row, who=person.name)
+
+
+def _note(session: Session, now: datetime, row: ReturnRow, person: Person, asked: Asked) -> None:
+    actions.add_note(session, now, row, asked.note, who=person.name)
+
+
+def _process(session: Session, now: datetime, row: ReturnRow, person: Person, asked: Asked) -> None:
+    actions.decide(session, now, row, Outcome.PROCESS, who=person.name, why=asked.why)
+
+
+def _flag(session: Session, now: datetime, row: ReturnRow, person: Person, asked: Asked) -> None:
+    note = asked.note or None
+    actions.decide(session, now, row, Outcome.FLAG, who=person.name, why=asked.why, note=note)
+
+
+WORK: dict[str, Work] = {
+    w.name: w
+    for w in (
+        Work(
+            "process",
+            "Process…",
+            "Process this return by hand",
+            Permission.ACT,
+            "Loop is asked to process it: refunds are paid, exchanges ordered, credit given. "
+            "This cannot be undone.",
+            "Decided: Loop is asked to process it with the next sync.",
+            _process,
+            asks_why=True,
+            settles=True,
+        ),
+        Work(
+            "flag",
+            "Flag…",
+            "Flag this return by hand",
+            Permission.ACT,
+            "Loop is asked to put it into review, with a note. From then on people of the brand "
+            "decide it in Loop; bergen-loop never processes it.",
+            "Decided: Loop is asked to flag it with the next sync.",
+            _flag,
+            asks_why=True,
+            asks_note=True,
+            settles=True,
+        ),
+        Work(
+            "note",
+            "Add a note…",
+            "Add a note in Loop",
+            Permission.NOTE,
+            f"The note is added to the return in Loop (at most {NOTE_LIMIT} characters).",
+            "The note is added in Loop with the next sync.",
+            _note,
+            asks_note=True,
+        ),
+        Work(
+            "resync",
+            "Sync again…",
+            "Look at this return again",
+            Permission.NOTE,
+            "Its tickets are read again in REX11, and the return is looked at, with the next "
+            "sync. Nothing is changed in Loop or REX11 by that alone.",
+            "It is looked at again with the next sync.",
+            _resync,
+        ),
+    )
+}
+
+
+def offered(person: Person, row: ReturnRow) -> list[Work]:
+    """The actions that fit the person and where the return stands."""
+    return [w for w in WORK.values() if person.can(w.permission) and _fits(w, row)]
+
+
+def _fits(work: Work, row: ReturnRow) -> bool:
+    if not work.settles:
+        return work.name == "note" or not Stage(row.stage).terminal
+    decidable = (Stage.RECEIVED, Stage.WAITING, Stage.ANNOUNCED)
+    return row.loop_state == "open" and row.stage in decidable
+
+
+def picture(session: Session, row: ReturnRow) -> str:
+    """A fingerprint of what a decision is made on: it changes when the return, its receipts or
+    its standing do."""
+    receipts = session.scalars(
+        sa.select(ReceiptRow.id)
+        .join(RmaRow, RmaRow.id == ReceiptRow.rma_pk)
+        .where(RmaRow.return_pk == row.id)
+        .order_by(ReceiptRow.id)
+    )
+    return digest([row.stage, row.loop_state, row.content_hash, list(receipts)])[:16]
+
+
+def warnings(session: Session, registry: Registry, work: Work, row: ReturnRow) -> list[str]:
+    """What somebody should know before deciding by hand."""
+    if not work.settles:
+        return []
+    found: list[str] = []
+    if row.received_at is None:
+        found.append("The warehouse has received nothing of this return yet.")
+    mode = _mode(session, registry, row.brand)
+    if mode != modes.LIVE:
+        found.append(_not_live(mode))
+    return found
+
+
+def carry_out(
+    session: Session, registry: Registry, work: Work, row: ReturnRow, person: Person, asked: Asked,
+    seen: str,
+) -> None:  # fmt: skip
+    """Do it, if the return is still what the person has `seen`. Raises NotPossible."""
+    if work.settles and seen != picture(session, row):
+        raise NotPossible("the return has changed since you opened this page: look at it again")
+    if work.settles and (mode := _mode(session, registry, row.brand)) != modes.LIVE:
+        raise NotPossible(_not_live(mode))
+    if len(asked.why) > TEXT_LIMIT:
+        raise NotPossible(f"the reason has {len(asked.why)} characters, more than {TEXT_LIMIT}")
+    clean = Asked(storable(asked.why), storable(asked.note))
+    work.run(session, datetime.now(UTC), row, person, clean)
+
+
+def _mode(session: Session, registry: Registry, brand: str) -> str:
+    if brand not in registry:
+        return modes.PAUSED
+    return modes.effective(session.get(BrandRow, brand), registry.brand(brand).mode)
+
+
+def _not_live(mode: str) -> str:
+    return (
+        f"the brand is {'in shadow mode' if mode == modes.SHADOW else mode}: nothing is sent to "
+        "Loop for it, so decide this return in Loop itself"
+    )

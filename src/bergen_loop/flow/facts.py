@@ -1,0 +1,33 @@
+"""Expected against received, as the ledger has both."""
+
+from __future__ import annotations
+
+from sqlalchemy.orm import Session
+
+from bergen_loop.domain.announce import physical_lines
+from bergen_loop.domain.comparison import Comparison, compare
+from bergen_loop.flow.context import BrandContext
+from bergen_loop.ledger.codec import load_return
+from bergen_loop.ledger.store import returns
+from bergen_loop.ledger.tables.core import ReturnRow
+
+
+def comparison_of(ctx: BrandContext, session: Session, row: ReturnRow) -> Comparison:
+    """What has come of a return, all its parcels together, against what was to come."""
+    rmas = returns.rmas_of(session, [row.id]).get(row.id, [])
+    receipts = [receipt for _, receipt in returns.receipts_with_rows(session, rmas)]
+    return compare(physical_lines(load_return(row.content), ctx.rules), receipts)
+
+
+def in_words(comparison: Comparison) -> str:
+    """`2 of 3 units counted, 1 damaged, 1 missing`."""
+    words = [f"{comparison.counted} of {comparison.expected} units counted"]
+    for number, what in (
+        (comparison.damaged, "damaged"),
+        (comparison.short, "missing"),
+        (comparison.extra, "more than expected"),
+        (comparison.wrong, "wrong"),
+    ):
+        if number:
+            words.append(f"{number} {what}")
+    return ", ".join(words)

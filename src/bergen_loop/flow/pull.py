@@ -1,0 +1,201 @@
+"""Walking Loop's list of what changed (moments 1 and 2); `intake` takes in what it shows.
+
+Without a state Loop lists open, closed and expired returns: that is the pull every tick makes.
+Cancelled and returns in review are listed by themselves only, a walk each. They are looked at
+before anything is announced or settled that waited for it, and else every `loop.look_aside`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from bergen_loop.flow.context import BrandContext
+from bergen_loop.flow.intake import Pulled, store
+from bergen_loop.ledger.store import attention, backfill, returns
+from bergen_loop.ledger.tables.core import WebhookRow
+
+CURSOR = "loop.updated_at"
+ASIDE = "loop.updated_at.aside"
+FIRST_PULL = "loop.first_pull"
+"""When this ledger first looked at the brand's returns."""
+SHORTEST, LONGEST = timedelta(hours=1), timedelta(days=4)
+"""A long pull goes by windows and moves its cursor after each, so that it resumes where a crash
+left it. Windows get shorter where there is much, and longer where there is little."""
+FIRST_WINDOW = timedelta(days=1)
+MANY, FEW = 12, 4
+"""Pages of a window from which on the next is shorter, or up to which it is longer."""
+SMALLEST = timedelta(minutes=1)
+PATIENCE = timedelta(hours=1)
+"""How long the cursor waits at a window that cannot be walked to its end. So long nothing counts
+as pulled, hence nothing is settled once the last whole pull is too old."""
+AHEAD = timedelta(minutes=5)
+"""`to` is set this far ahead, against a clock of ours that is behind Loop's."""
+_ONLY_NEW = ("return.created", "label.created", "label.updated")
+"""Triggers that tell nothing of cancelled returns or of those in review."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Walk:
+    """What is listed together, and how its cursor and its attention items are called."""
+
+    cursor: str
+    states: tuple[str | None, ...]
+    name: str = ""
+
+
+_MAIN = _Walk(CURSOR, (None,))
+_ASIDE = _Walk(ASIDE, ("cancelled", "review"), "cancelled and review")
+
+
+def pull(ctx: BrandContext) -> Pulled:
+    """Walk everything updated since the last pull, with an overlap, and take it in."""
+    result = Pulled()
+    if ctx.backlog:
+        return result  # listed within the last `poll`: the calls are for what waits
+    aside = _aside_wanted(ctx)
+    _run(ctx, _MAIN, result)
+    if aside:
+        _run(ctx, _ASIDE, result)
+    return result
+
+
+def look_aside(ctx: BrandContext) -> bool:
+    """See what was cancelled or put in review, unless that was done within the last `poll`;
+    whether it is all known. Before what cannot be undone."""
+    with ctx.ledger.read() as session:
+        seen = returns.cursor(session, ctx.brand, ASIDE)
+    if seen is not None and ctx.now() - seen < ctx.settings.poll:
+        return True
+    result = Pulled()
+    _run(ctx, _ASIDE, result)
+    return not result.gaps
+
+
+def _aside_wanted(ctx: BrandContext) -> bool:
+    """Its time has come, or a webhook told of more than a new return or label."""
+    with ctx.ledger.read() as session:
+        seen = returns.cursor(session, ctx.brand, ASIDE)
+        if seen is None or ctx.now() - seen >= ctx.settings.loop.look_aside:
+            return True
+        told = sa.select(WebhookRow.id).where(
+            WebhookRow.brand == ctx.brand,
+            WebhookRow.handled_at.is_(None),
+            WebhookRow.trigger.not_in(_ONLY_NEW),
+        )
+        return session.scalar(told.limit(1)) is not None
+
+
+def _note_first(ctx: BrandContext, started: datetime) -> None:
+    """From when on returns are seen as they come: older ones may have been announced before."""
+    with ctx.ledger.write() as session:
+        if returns.cursor(session, ctx.brand, FIRST_PULL) is None:
+            returns.set_cursor(session, ctx.brand, FIRST_PULL, started)
+
+
+def _run(ctx: BrandContext, walk: _Walk, result: Pulled) -> None:
+    """Window by window from the walk's cursor to now."""
+    started = ctx.now()
+    with ctx.ledger.read() as session:
+        cursor = returns.cursor(session, ctx.brand, walk.cursor)
+        begun = backfill.begun(session, ctx.brand, walk.cursor)
+    since = (cursor - ctx.settings.loop.overlap) if cursor else started - ctx.settings.loop.backfill
+    if cursor is None and walk is _MAIN:
+        _note_first(ctx, started)
+    span = FIRST_WINDOW
+    long = begun or started - since > 2 * span
+    if long:
+        with ctx.ledger.write() as session:
+            backfill.begin(session, ctx.brand, walk.cursor, since, started)
+    while since < started:
+        until = min(since + span, started)
+        last = until == started
+        gaps, pages = len(result.gaps), result.pages
+        _walk(ctx, walk, since, until + AHEAD if last else until, result)
+        with ctx.ledger.write() as session:
+            patient = cursor is not None and started - cursor <= PATIENCE
+            _tell_gaps(ctx, session, walk, result.gaps[gaps:], patient=patient)
+            if len(result.gaps) > gaps and patient:
+                break
+            returns.set_cursor(session, ctx.brand, walk.cursor, until)
+            if last and long:
+                backfill.end(session, ctx.brand, walk.cursor)
+            if last and walk is _MAIN:
+                returns.brand_row(session, ctx.brand).last_pull_at = started
+        span = _next_span(span, result.pages - pages)
+        since = until
+
+
+def _next_span(span: timedelta, pages: int) -> timedelta:
+    if pages >= MANY:
+        return max(SHORTEST, span / 2)
+    return min(LONGEST, span * 2) if pages <= FEW else span
+
+
+def _tell_gaps(
+    ctx: BrandContext, session: Session, walk: _Walk, gaps: list[str], *, patient: bool
+) -> None:
+    now = ctx.now()
+    if patient and gaps:
+        attention.raise_item(
+            session,
+            now,
+            brand=ctx.brand,
+            kind="list_incomplete",
+            subject=walk.name,
+            reason=f"Loop's list of returns cannot be walked to its end: updated {gaps[0]}",
+            tried="halved the window down to a minute; every sync walks it again",
+        )
+        return
+    attention.resolve_kind(
+        session,
+        now,
+        brand=ctx.brand,
+        kind="list_incomplete",
+        subject=walk.name,
+        resolution="the list is walked on",
+    )
+    for gap in gaps:
+        attention.raise_item(
+            session,
+            now,
+            brand=ctx.brand,
+            kind="list_gap",
+            subject=gap,
+            reason=f"Loop's list of returns could not be walked to its end: updated {gap}; "
+            "compare that minute with Loop by hand, or run `bergen-loop reconcile` later",
+            tried="halved the window down to a minute, again and again",
+        )
+
+
+def _walk(ctx: BrandContext, walk: _Walk, since: datetime, until: datetime, result: Pulled) -> None:
+    for state in walk.states:
+        _walk_state(ctx, since, until, state, result)
+
+
+def _walk_state(
+    ctx: BrandContext, since: datetime, until: datetime, state: str | None, result: Pulled
+) -> None:
+    """Where Loop's cursor ends a walk too early, the window is halved: nothing in it may be
+    lost."""
+    pages = ctx.loop.list_returns(
+        since, until, filter="updated_at", state=state, page_size=ctx.settings.loop.page_size
+    )
+    incomplete: str | None = None
+    for page in pages:
+        ctx.counts.add("loop.list.pages")
+        result.pages += 1
+        result.listed += len(page.returns)
+        store(ctx, page.returns, result)
+        incomplete = page.incomplete or incomplete
+    if incomplete is None:
+        return
+    if until - since > SMALLEST:
+        middle = since + (until - since) / 2
+        _walk_state(ctx, since, middle, state, result)
+        _walk_state(ctx, middle, until, state, result)
+        return
+    result.gaps.append(f"{since:%Y-%m-%d %H:%M:%S} to {until:%H:%M:%S} UTC ({incomplete})")

@@ -1,0 +1,276 @@
+"""One tick of a brand: all flows in order. A failing step does not keep the others from their
+work, except that nothing is decided unless Loop's list was walked to its end."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from dataclasses import asdict
+from datetime import datetime, timedelta
+from typing import Any
+
+import structlog
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.orm import Session
+from structlog.contextvars import bound_contextvars as told_as
+
+from bergen_loop.flow import announce, close, intake, pull, receive, settle, verify
+from bergen_loop.flow.context import BrandContext
+from bergen_loop.ledger.database import trouble
+from bergen_loop.ledger.locks import LockLost, brand_lock
+from bergen_loop.ledger.store import attention, journal, modes, returns
+from bergen_loop.ledger.tables.core import BrandRow
+from bergen_loop.outside.breaker import LOOP, REX11
+from bergen_loop.outside.guard import GuardedWarehouse
+from bergen_loop.outside.loop.errors import LoopError, LoopUnauthorized
+from bergen_loop.outside.warehouse.errors import WarehouseError, WarehouseUnauthorized
+from bergen_loop.tell import tracing
+
+log = structlog.get_logger()
+
+QUIETER = 1.5
+"""By how much longer the interval gets with every tick in which nothing happened."""
+SPREAD = 0.1
+BREATH = timedelta(seconds=1)
+SEEN_AGAIN = ("listed", "pages")
+"""Counts of what a step looked at, whether or not there was anything new."""
+LOOK_FIRST = timedelta(days=90)
+"""How long after a restore RMAs are looked for first: a return may be announced late."""
+TELL_AFTER = timedelta(hours=1)
+"""How long a step may fail before it goes on the attention list."""
+
+
+def _pull(ctx: BrandContext) -> dict[str, Any]:
+    pulled = pull.pull(ctx)
+    verify.look_at(ctx, pulled.backwards)
+    result = asdict(pulled)
+    return result | {"webhooks": intake.take_webhooks(ctx)}
+
+
+STEPS: dict[str, Callable[[BrandContext], dict[str, Any]]] = {
+    "intake": _pull,
+    "announce": lambda ctx: asdict(announce.run(ctx)),
+    "receive": lambda ctx: asdict(receive.run(ctx)),
+    "settle": lambda ctx: asdict(settle.run(ctx)),
+    "close": lambda ctx: asdict(close.run(ctx)),
+}
+"""The flows by name, in the order of a tick."""
+
+NEEDS = {"intake": LOOP, "announce": REX11, "receive": REX11, "settle": LOOP}
+"""The system without which a step can do nothing."""
+
+
+def begin(ctx: BrandContext) -> None:
+    """Note that a sync starts, and in which mode."""
+    with ctx.ledger.write() as session:
+        row = returns.brand_row(session, ctx.brand)
+        now = ctx.now()
+        listed = row.last_pull_at is not None and now - row.last_pull_at < ctx.settings.poll
+        nudged = returns.take_nudge(session, row, now)
+        ctx.backlog = ctx.backlog and listed and not nudged
+        row.last_sync_started_at = now
+        row.config_version = ctx.config_version
+        ctx.mode = modes.take_effect(session, now, row, ctx.settings.mode)
+        ctx.breakers.load(session, ctx.brand)
+        _after_restore(ctx, row)
+
+
+def names(ctx: BrandContext) -> list[str]:
+    """The steps of a tick that has begun: none for a paused brand."""
+    return [] if ctx.paused else list(STEPS)
+
+
+def step(ctx: BrandContext, name: str) -> dict[str, Any]:
+    """Run one flow. Its failure is counted and told, not raised: `{"error": "..."}`."""
+    bound = log.bind(brand=ctx.brand, step=name)
+    if why := _not_now(ctx, name):
+        bound.info("step left out", why=why)
+        return {"error": why}
+    try:
+        span = tracing.span(f"step {name}", {"brand": ctx.brand})
+        with told_as(brand=ctx.brand, step=name), span:
+            result = STEPS[name](ctx)
+    except (LoopError, WarehouseError) as error:
+        bound.warning("step failed", error=str(error))
+        _failed(ctx, name, error)
+        return {"error": str(error)}
+    except LockLost:
+        raise  # another sync has taken over: stop at once
+    except SQLAlchemyError as error:
+        why = trouble(error)
+        bound.error("step failed on the ledger", why=why)
+        ctx.counts.add(f"{name}.failed")
+        return {"error": why}
+    except Exception as error:
+        bound.exception("step failed inside")
+        _failed(ctx, name, error)
+        return {"error": f"{type(error).__name__}: {error}"}
+    if any(result.values()):
+        bound.info("step done", **result)
+    return result
+
+
+def _not_now(ctx: BrandContext, name: str) -> str | None:
+    system = NEEDS.get(name)
+    suspended = ctx.breakers.of(system).suspended() if system else None
+    return suspended or (_hold_after_restore(ctx) if name == "settle" else None)
+
+
+def end(ctx: BrandContext, results: dict[str, dict[str, Any]]) -> None:
+    """Note how the sync went; what was wrong with a step is resolved when it works again."""
+    errors = [f"{name}: {r['error']}" for name, r in results.items() if "error" in r]
+    with ctx.ledger.write() as session:
+        row = returns.brand_row(session, ctx.brand)
+        row.last_sync_finished_at = now = ctx.now()
+        row.last_sync_ok = not errors
+        row.last_sync_error = "; ".join(errors) or None
+        if not errors:
+            row.last_good_sync_at = row.last_sync_finished_at
+        row.next_due_at = _next_due(ctx, session, now, results, failed=bool(errors))
+        journal.count(session, ctx.brand, ctx.counts.take())
+        ctx.breakers.save(session, ctx.now(), ctx.brand)
+        _mind(ctx, session, {name: r.get("error") for name, r in results.items()})
+
+
+def _next_due(
+    ctx: BrandContext,
+    session: Session,
+    now: datetime,
+    results: dict[str, dict[str, Any]],
+    *,
+    failed: bool,
+) -> datetime:
+    """When to look again: at once while there is a backlog that moves, else after `poll`, and
+    ever more rarely, up to `poll_max`, while nothing happens; but never later than the next
+    return is due."""
+    poll = ctx.settings.poll
+    ctx.backlog = False
+    if failed:
+        return now + poll
+    if results.get("receive", {}).get("read") and returns.to_read(session, ctx.brand):
+        ctx.backlog = True
+        return now + BREATH
+    moved = any(v for r in results.values() for k, v in r.items() if k not in SEEN_AGAIN)
+    ctx.quiet_ticks = 0 if moved else min(ctx.quiet_ticks + 1, 40)
+    soon = max(poll, min(ctx.settings.poll_max, poll * QUIETER**ctx.quiet_ticks)) * _pace(ctx.brand)
+    due = returns.earliest_due(session, ctx.brand)
+    if due is None or due > now + soon:
+        return now + soon
+    if due > now:
+        return due
+    ctx.backlog = moved
+    return now + (BREATH if moved else poll)
+
+
+def _pace(brand: str) -> float:
+    """0.9 to 1, its own for each brand: brands that began together do not stay together."""
+    return 1 - SPREAD * (zlib.crc32(brand.encode()) % 1000) / 1000
+
+
+def _mind(ctx: BrandContext, session: Session, errors: dict[str, str | None]) -> None:
+    """A step that keeps failing holds its brand's returns up, so a person has to know."""
+    now = ctx.now()
+    failing = returns.cursors(session, ctx.brand, [f"failing.{name}" for name in errors])
+    for name, error in errors.items():
+        mark = f"failing.{name}"
+        since = failing.get(mark)
+        if error is None and since is not None:
+            returns.drop_cursor(session, ctx.brand, mark)
+            _works_again(ctx, session, name)
+        elif error is not None and since is None:
+            returns.set_cursor(session, ctx.brand, mark, now)
+        elif error is not None and since is not None and now - since >= TELL_AFTER:
+            attention.raise_item(
+                session,
+                now,
+                brand=ctx.brand,
+                kind="step_failing",
+                subject=name,
+                reason=f"the step {name} has failed since {since:%Y-%m-%d %H:%M} UTC: {error}",
+                tried="every sync tries it again",
+            )
+
+
+def _works_again(ctx: BrandContext, session: Session, name: str) -> None:
+    for kind in ("access", "step_failing"):
+        attention.resolve_kind(
+            session,
+            ctx.now(),
+            brand=ctx.brand,
+            kind=kind,
+            subject=name,
+            resolution="it works again",
+        )
+
+
+def run(ctx: BrandContext) -> dict[str, dict[str, Any]]:
+    """A whole tick under the brand's lock; what each step did, by name. Raises BrandBusy."""
+    with holding(ctx):
+        begin(ctx)
+        results = {name: step(ctx, name) for name in names(ctx)}
+        end(ctx, results)
+    return results
+
+
+@contextmanager
+def holding(ctx: BrandContext) -> Generator[None]:
+    """Hold the brand's lock, and let intents be written under its epoch only."""
+    with (
+        tracing.span("tick", {"brand": ctx.brand}),
+        brand_lock(ctx.ledger, ctx.brand) as epoch,
+    ):
+        ctx.epoch = epoch
+        try:
+            with ctx.threads():
+                yield
+        finally:
+            ctx.epoch = None
+
+
+def _failed(ctx: BrandContext, name: str, error: Exception) -> None:
+    ctx.counts.add(f"{name}.failed")
+    if not isinstance(error, (LoopUnauthorized, WarehouseUnauthorized)):
+        return
+    system = "Loop" if isinstance(error, LoopError) else "REX11"
+    ask = (
+        "ask the brand for a working Loop API key with the scopes Returns and Developer Tools"
+        if system == "Loop"
+        else "ask Bergen for the brand's WebAddress, UserName and Password"
+    )
+    with ctx.ledger.write() as session:
+        if returns.cursor(session, ctx.brand, f"failing.{name}") is None:
+            returns.set_cursor(session, ctx.brand, f"failing.{name}", ctx.now())
+        attention.raise_item(
+            session,
+            ctx.now(),
+            brand=ctx.brand,
+            kind="access",
+            subject=name,
+            reason=f"{system} refuses this brand's credentials: {error}; {ask}",
+        )
+
+
+# -- after the ledger was put back from a backup ------------------------------------------------
+
+
+def _after_restore(ctx: BrandContext, row: BrandRow) -> None:
+    """RMAs are looked for by their PO before they are made for a while: the backup may not know
+    of them (I3)."""
+    if isinstance(ctx.warehouse, GuardedWarehouse):
+        at = row.restored_at
+        ctx.warehouse.look_first = at is not None and ctx.now() - at < LOOK_FIRST
+    ctx.restored_at = row.restored_at
+
+
+def _hold_after_restore(ctx: BrandContext) -> str | None:
+    """Why nothing is to be settled yet; None where it may."""
+    if ctx.restored_at is None:
+        return None
+    until = ctx.restored_at + ctx.settings.settle.confirm_within
+    if ctx.now() >= until:
+        return None
+    return (
+        f"the ledger was restored at {ctx.restored_at:%H:%M} UTC: nothing is settled until "
+        f"{until:%H:%M} UTC, for Loop may still carry out calls that the backup does not know"
+    )

@@ -1,0 +1,141 @@
+"""Finding a return by what people have in hand: an order, an RMA, a parcel, a customer.
+
+Exact first, whatever the case; if nothing is exactly so, what begins with it. Every field has an
+index for both, across all brands; which of them may be seen is checked on what is found.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from bergen_loop.ledger.folding import begins, equals
+from bergen_loop.ledger.read.listing import ReturnFilter, return_rows
+from bergen_loop.ledger.scope import Scope
+from bergen_loop.ledger.tables.core import LineRow, ReturnRow, RmaRow
+
+LONGEST = 200
+SHORTEST_PREFIX = 3
+"""Characters: fewer would begin half of everything."""
+PREFIX_LIMIT = 100
+"""How many returns a prefix shows at most; who needs more writes more of it."""
+
+_FIELDS: tuple[tuple[Any, Any], ...] = (
+    (ReturnRow.return_id, ReturnRow.id),
+    (ReturnRow.order_name, ReturnRow.id),
+    (ReturnRow.tracking_number, ReturnRow.id),
+    (ReturnRow.customer_email, ReturnRow.id),
+    (RmaRow.customer_po, RmaRow.return_pk),
+    (RmaRow.ticket_id, RmaRow.return_pk),
+    (LineRow.sku, LineRow.return_pk),
+)
+"""What is searched, and the return it leads to: Loop's id, order, tracking number, e-mail, RMA
+(PO), ticket, SKU."""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a search found, the newest known first."""
+
+    rows: list[ReturnRow]
+    more: bool
+    """For an exact search: there are more behind the last one's id."""
+    exact: bool
+
+
+def find(
+    session: Session,
+    scope: Scope,
+    text: str,
+    wanted: ReturnFilter | None = None,
+    *,
+    before: int | None = None,
+    limit: int = 50,
+) -> Found:
+    """Returns known by `text`; `before` is the id of the last one of the page before."""
+    text = cleaned(text)
+    if not text:
+        return Found([], more=False, exact=True)
+    wanted = wanted or ReturnFilter()
+    pks = _exact(session, scope, text, wanted, before, limit + 1)
+    if pks or before is not None:
+        return Found(return_rows(session, pks[:limit]), more=len(pks) > limit, exact=True)
+    if len(text) < SHORTEST_PREFIX:
+        return Found([], more=False, exact=True)
+    pks = _prefix(session, scope, text, wanted, PREFIX_LIMIT + 1)
+    more = len(pks) > PREFIX_LIMIT
+    return Found(return_rows(session, pks[:PREFIX_LIMIT]), more=more, exact=False)
+
+
+def cleaned(text: str) -> str:
+    """What is searched for: without blanks around it and what no database takes in a text."""
+    kept = "".join(c for c in text if c.isprintable())
+    return kept.encode("utf-8", "ignore").decode().strip()[:LONGEST]
+
+
+def _spellings(column: Any, text: str) -> list[str]:
+    """An order is `#1001` to the shop, and often 1001 to people."""
+    if column is not ReturnRow.order_name:
+        return [text]
+    return [text, text[1:] if text.startswith("#") else f"#{text}"]
+
+
+def _exact(
+    session: Session,
+    scope: Scope,
+    text: str,
+    wanted: ReturnFilter,
+    before: int | None,
+    limit: int,
+) -> list[int]:
+    found: set[int] = set()
+    for column, pk in _FIELDS:
+        for spelling in _spellings(column, text):
+            query = sa.select(pk).where(equals(column, spelling))
+            if before is not None:
+                query = query.where(pk < before)
+            query = _narrowed(query, pk, scope, wanted).order_by(pk.desc()).distinct()
+            found.update(session.scalars(query.limit(limit)))
+    return sorted(found, reverse=True)[:limit]
+
+
+def _prefix(
+    session: Session, scope: Scope, text: str, wanted: ReturnFilter, limit: int
+) -> list[int]:
+    found: set[int] = set()
+    for column, pk in _FIELDS:
+        for spelling in _spellings(column, text):
+            query = sa.select(pk).where(begins(column, spelling))
+            query = _narrowed(query, pk, scope, wanted)
+            found.update(session.scalars(query.limit(limit)))
+    return sorted(found, reverse=True)[:limit]
+
+
+def _narrowed(query: sa.Select[Any], pk: Any, scope: Scope, wanted: ReturnFilter) -> sa.Select[Any]:
+    """What is found, as far as it may be seen and is wanted: conditions that are checked, and
+    never searched by. By their own indexes they would find a large part of all returns."""
+    conditions: list[sa.ColumnElement[bool]] = []
+    if scope.brands is not None:
+        conditions.append(scope.allows(_checked(ReturnRow.brand)))
+    stages = wanted.stages()
+    if stages is not None:
+        conditions.append(_checked(ReturnRow.stage).in_(stages))
+    if wanted.held:
+        conditions.append(_checked(ReturnRow.held).is_(True))
+    if wanted.since:
+        conditions.append(_checked(ReturnRow.submitted_at) >= wanted.since)
+    if wanted.until:
+        conditions.append(_checked(ReturnRow.submitted_at) < wanted.until)
+    if not conditions:
+        return query
+    if pk is not ReturnRow.id:
+        query = query.join(ReturnRow, ReturnRow.id == pk)
+    return query.where(*conditions)
+
+
+def _checked(column: Any) -> sa.ColumnElement[Any]:
+    """The column, in a form that no index has."""
+    return sa.func.coalesce(column, column)

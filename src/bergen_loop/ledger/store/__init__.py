@@ -1,0 +1,1 @@
+"""What flows ask of the ledger and write into it."""

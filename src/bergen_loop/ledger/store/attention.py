@@ -1,0 +1,149 @@
+"""The attention list: what needs a person, and why."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from bergen_loop.ledger.store import journal
+from bergen_loop.ledger.tables.core import AttentionRow, ReturnRow
+
+
+def raise_item(
+    session: Session,
+    now: datetime,
+    *,
+    brand: str,
+    kind: str,
+    reason: str,
+    tried: str = "",
+    row: ReturnRow | None = None,
+    subject: str = "",
+    blocking: bool = True,
+) -> AttentionRow:
+    """Open an item, or refresh the open one of the same kind and subject.
+
+    A blocking item holds its return: no flow touches it until a person resolves the item.
+    """
+    key = f"{kind}:{row.return_id if row else subject}"
+    existing = session.scalar(
+        sa.select(AttentionRow).where(AttentionRow.brand == brand, AttentionRow.open_key == key)
+    )
+    if row and blocking:
+        row.held = True
+    if existing:
+        existing.reason, existing.tried = reason, tried
+        return existing
+    item = AttentionRow(
+        brand=brand,
+        return_pk=row.id if row else None,
+        kind=kind,
+        open_key=key,
+        reason=reason,
+        tried=tried,
+        blocking=blocking,
+        opened_at=now,
+    )
+    session.add(item)
+    journal.record(
+        session,
+        now,
+        "needs attention",
+        reason,
+        brand=brand,
+        return_pk=row.id if row else None,
+        data={"kind": kind, "tried": tried},
+    )
+    session.flush()
+    return item
+
+
+def resolve(
+    session: Session, now: datetime, item: AttentionRow, *, who: str, resolution: str
+) -> None:
+    """Close an item; its return is released when nothing else holds it."""
+    if item.resolved_at:
+        return
+    item.resolved_at, item.resolved_by, item.resolution = now, who, resolution
+    item.open_key = None
+    session.flush()
+    journal.record(
+        session,
+        now,
+        "attention resolved",
+        resolution,
+        brand=item.brand,
+        return_pk=item.return_pk,
+        who=who,
+        data={"kind": item.kind, "reason": item.reason},
+    )
+    if item.return_pk is None:
+        return
+    still = session.scalar(
+        sa.select(AttentionRow.id).where(
+            AttentionRow.return_pk == item.return_pk,
+            AttentionRow.resolved_at.is_(None),
+            AttentionRow.blocking.is_(True),
+        )
+    )
+    row = session.get_one(ReturnRow, item.return_pk)
+    row.held = still is not None
+    row.due_at = now
+
+
+def resolve_kind(
+    session: Session, now: datetime, *, brand: str, kind: str, subject: str, resolution: str
+) -> None:
+    """Close the open item of a kind and subject, where its cause has gone by itself."""
+    item = session.scalar(
+        sa.select(AttentionRow).where(
+            AttentionRow.brand == brand, AttentionRow.open_key == f"{kind}:{subject}"
+        )
+    )
+    if item:
+        resolve(session, now, item, who=journal.SERVICE, resolution=resolution)
+
+
+def subjects(session: Session, brand: str, kind: str) -> set[str]:
+    """What the open items of a kind are about: ids of returns, or what they were raised with."""
+    keys = session.scalars(
+        sa.select(AttentionRow.open_key).where(
+            AttentionRow.brand == brand,
+            AttentionRow.kind == kind,
+            AttentionRow.resolved_at.is_(None),
+        )
+    )
+    return {key.removeprefix(f"{kind}:") for key in keys if key}
+
+
+def returns_with_items(session: Session, return_pks: Sequence[int]) -> set[int]:
+    """Of these returns, those with an open item."""
+    query = sa.select(AttentionRow.return_pk).where(
+        AttentionRow.return_pk.in_(return_pks), AttentionRow.resolved_at.is_(None)
+    )
+    return {pk for pk in session.scalars(query) if pk is not None}
+
+
+def resolve_all(session: Session, now: datetime, row: ReturnRow, *, resolution: str) -> None:
+    """Close every open item of a return, where what was asked has been answered elsewhere; a
+    ticket too many in REX11 stays one, whatever becomes of the return."""
+    due_at = row.due_at
+    for item in open_items(session, return_pk=row.id):
+        if item.kind != "two_tickets":
+            resolve(session, now, item, who=journal.SERVICE, resolution=resolution)
+    row.due_at = due_at
+
+
+def open_items(
+    session: Session, brand: str | None = None, return_pk: int | None = None
+) -> list[AttentionRow]:
+    """Open items, oldest first."""
+    query = sa.select(AttentionRow).where(AttentionRow.resolved_at.is_(None))
+    if brand:
+        query = query.where(AttentionRow.brand == brand)
+    if return_pk is not None:
+        query = query.where(AttentionRow.return_pk == return_pk)
+    return list(session.scalars(query.order_by(AttentionRow.opened_at, AttentionRow.id)))

@@ -1,0 +1,105 @@
+"""The append-only journal, and the counters."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.orm import Session
+
+from bergen_loop.ledger.codec import storable
+from bergen_loop.ledger.tables.core import CounterRow, JournalRow, RawRow, WebhookRow
+
+SERVICE = "bergen-loop"
+"""The `who` of everything the service does by itself."""
+
+
+def record(
+    session: Session,
+    at: datetime,
+    what: str,
+    why: str,
+    *,
+    brand: str | None,
+    return_pk: int | None = None,
+    who: str = SERVICE,
+    data: Mapping[str, Any] | None = None,
+) -> None:
+    """Append one entry. `what` is a short verb phrase, `why` a sentence."""
+    session.add(
+        JournalRow(
+            at=at,
+            brand=brand,
+            return_pk=return_pk,
+            who=who,
+            what=what,
+            why=why,
+            data=dict(data or {}),
+        )
+    )
+
+
+def entries(session: Session, return_pk: int) -> list[JournalRow]:
+    """The journal of one return, oldest first."""
+    return list(
+        session.scalars(
+            sa.select(JournalRow).where(JournalRow.return_pk == return_pk).order_by(JournalRow.id)
+        )
+    )
+
+
+def insert_ignoring(
+    session: Session, table: type[RawRow] | type[WebhookRow], values: dict[str, Any]
+) -> bool:
+    """Insert a row unless its unique key exists already; whether it was inserted."""
+    dialect = sqlite if session.get_bind().dialect.name == "sqlite" else postgresql
+    statement = dialect.insert(table).values(**values).on_conflict_do_nothing()
+    return session.scalar(statement.returning(table.id)) is not None
+
+
+def count(session: Session, brand: str, increments: Mapping[str, int]) -> None:
+    """Add to the brand's counters."""
+    dialect = sqlite if session.get_bind().dialect.name == "sqlite" else postgresql
+    for name, by in sorted(increments.items()):
+        statement = dialect.insert(CounterRow).values(brand=brand, name=name, value=by)
+        session.execute(
+            statement.on_conflict_do_update(
+                index_elements=["brand", "name"], set_={"value": CounterRow.value + by}
+            )
+        )
+
+
+def counters(session: Session, brand: str) -> dict[str, int]:
+    """The brand's counters by name."""
+    rows = session.scalars(sa.select(CounterRow).where(CounterRow.brand == brand))
+    return {row.name: row.value for row in rows}
+
+
+def keep_raw(
+    session: Session,
+    at: datetime,
+    *,
+    brand: str,
+    source: str,
+    digest: str,
+    body: str,
+    problem: str,
+    return_id: str | None = None,
+) -> bool:
+    """Keep a payload that could not be understood; False where the same one is kept already."""
+    return insert_ignoring(
+        session,
+        RawRow,
+        {
+            "brand": brand,
+            "source": source,
+            "digest": digest,
+            "at": at,
+            "problem": storable(problem),
+            "return_id": return_id,
+            "body": storable(body),
+        },
+    )

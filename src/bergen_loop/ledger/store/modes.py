@@ -1,0 +1,138 @@
+"""Whether a brand's decisions are acted on: live, shadow (only journaled) or paused.
+
+The configuration says how a brand starts; a command can set another mode, which then holds.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from bergen_loop.domain.lifecycle import Stage
+from bergen_loop.domain.returns import LoopState
+from bergen_loop.ledger.store import journal, returns
+from bergen_loop.ledger.store.effects import EffectState
+from bergen_loop.ledger.tables.core import BrandRow, DecisionRow, ReturnRow
+
+LIVE, SHADOW, PAUSED = "live", "shadow", "paused"
+MODES = (LIVE, SHADOW, PAUSED)
+MEANING = {
+    LIVE: "decisions are acted on in Loop from the next sync on; what was received meanwhile is "
+    "judged anew",
+    SHADOW: "RMAs are made and receipts judged, but nothing is done in Loop",
+    PAUSED: "nothing is done for this brand until it is set live or shadow again",
+}
+"""What each mode leads to, for people."""
+
+
+def effective(row: BrandRow | None, configured: str) -> str:
+    """The mode that holds: the one a command has set, else the configured one."""
+    return (row.mode if row else None) or configured
+
+
+def set_mode(
+    session: Session,
+    now: datetime,
+    brand: str,
+    mode: str | None,
+    *,
+    configured: str,
+    who: str,
+    why: str,
+) -> tuple[str, str]:
+    """Set a brand's mode (None: the configured one again); the mode before and after.
+
+    The next tick takes it up. A tick that is acting right now is stopped before its next call
+    when the brand leaves live. ValueError for an unknown mode or a blank reason.
+    """
+    if mode is not None and mode not in MODES:
+        raise ValueError(f"{mode!r} is no mode: use one of {', '.join(MODES)}")
+    if not why.strip():
+        raise ValueError("a change of mode needs a reason")
+    row = returns.brand_row(session, brand)
+    before = effective(row, configured)
+    row.mode, row.nudged_at = mode, now
+    after = effective(row, configured)
+    if before == LIVE and after != LIVE:
+        row.epoch += 1  # the fence: the tick that runs now can write no further intent
+    what = f"mode: {after}" + ("" if mode else " (as configured)")
+    journal.record(
+        session,
+        now,
+        what,
+        why.strip(),
+        brand=brand,
+        who=who,
+        data={"before": before, "after": after, "set": mode},
+    )
+    return before, after
+
+
+def take_effect(session: Session, now: datetime, row: BrandRow, configured: str) -> str:
+    """At the start of a tick: the mode it has to work in, after carrying out a change of it.
+
+    No longer live: what was decided but not yet sent to Loop is judged anew, in shadow. Live:
+    `judge_anew`, once it is known what people have done in Loop.
+    """
+    mode, before = effective(row, configured), row.acted_mode
+    if mode == PAUSED:
+        return mode  # a paused brand has no tick that could carry anything out
+    row.acted_mode = mode
+    if mode != LIVE and before == LIVE:
+        _take_back(session, now, row.brand)
+    return mode
+
+
+def judged_in_shadow(session: Session, brand: str) -> int:
+    """How many returns wait for the brand to go live: received, open, judged in shadow only."""
+    waiting = _waiting_for_live(brand).subquery()
+    return session.scalar(sa.select(sa.func.count()).select_from(waiting)) or 0
+
+
+def _waiting_for_live(brand: str) -> sa.Select[ReturnRow]:
+    """Not those that people have flagged in Loop: they decide there."""
+    shadow = (
+        sa.select(DecisionRow.shadow)
+        .where(DecisionRow.return_pk == ReturnRow.id)
+        .order_by(DecisionRow.id.desc())
+        .limit(1)
+        .scalar_subquery()
+    )
+    return sa.select(ReturnRow).where(
+        ReturnRow.brand == brand,
+        ReturnRow.stage == Stage.RECEIVED,
+        ReturnRow.held.is_(False),
+        ReturnRow.due_at.is_(None),
+        ReturnRow.loop_state == LoopState.OPEN,
+        shadow.is_(True),
+    )
+
+
+def judge_anew(session: Session, now: datetime, brand: str) -> None:
+    """A live brand: what was judged in shadow and is still open is judged anew. Looked for at
+    every tick, since a return that people have flagged can be opened again."""
+    waiting = list(session.scalars(_waiting_for_live(brand)))
+    for return_row in waiting:
+        return_row.due_at = now
+    if waiting:
+        why = f"{len(waiting)} return(s) that were judged in shadow are judged anew"
+        journal.record(session, now, "live takes effect", why, brand=brand)
+
+
+def _take_back(session: Session, now: datetime, brand: str) -> None:
+    rows = list(
+        session.scalars(
+            sa.select(ReturnRow).where(ReturnRow.brand == brand, ReturnRow.stage == Stage.SETTLING)
+        )
+    )
+    settled = returns.settlements_of(session, [row.id for row in rows])
+    for row in rows:
+        effect, decision = settled.get(row.id), returns.latest_decision(session, row.id)
+        sent = effect is not None and effect.state != EffectState.NOT_SENT
+        if sent or decision is None or decision.by != journal.SERVICE:
+            continue  # its answer is awaited, or a person has decided it
+        row.stage, row.due_at, row.decided_at = Stage.RECEIVED, now, None
+        why = f"the brand is no longer live; '{decision.outcome}' was decided, but not sent to Loop"
+        journal.record(session, now, "taken back", why, brand=brand, return_pk=row.id)

@@ -1,0 +1,285 @@
+"""Personal data: masked after a time, or erased on request. The audit trail stays.
+
+What a return was, what was decided about it and why, and every call remain; who the customer is
+does not. Of a return that is still under way only what no flow needs is erased at once; its
+identity follows when it has ended, since Loop's next list would bring it back.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from bergen_loop.domain.lifecycle import Stage
+from bergen_loop.ledger.store import journal
+from bergen_loop.ledger.tables.core import (
+    AttentionRow,
+    DecisionRow,
+    EffectRow,
+    ErasureRow,
+    JournalRow,
+    RawRow,
+    ReceiptRow,
+    ReturnRow,
+    RmaRow,
+    WebhookRow,
+)
+from bergen_loop.ledger.tables.floor import FloorCodeRow, FloorTicketRow
+from bergen_loop.ledger.tables.operations import OutboxRow
+
+ERASED = "[erased]"
+PER_RUN = 500
+ENDED = tuple(stage for stage in Stage if stage.terminal)
+_EMAIL = re.compile(r"[\w.+%-]+@[\w-]+(?:\.[\w-]+)+")
+
+
+@dataclass(slots=True)
+class Erased:
+    """What was done."""
+
+    returns: int = 0
+    payloads: int = 0
+    texts: int = 0
+    """Entries of the journal, items, decisions and calls in which something was masked."""
+    waiting: list[str] = field(default_factory=list[str])
+    """Returns still under way: erased again when they have ended."""
+
+
+def erase_customer(session: Session, now: datetime, email: str, *, who: str) -> Erased:
+    """Erase a customer by e-mail address, in all brands."""
+    result = Erased()
+    wanted = email.strip().casefold()
+    query = sa.select(ReturnRow).where(sa.func.lower(ReturnRow.customer_email) == wanted)
+    for row in session.scalars(query.order_by(ReturnRow.id)):
+        _ask(session, now, row, who, result)
+    _payloads_naming(session, wanted, result)
+    _texts_naming(session, wanted, result)
+    why = f"a customer: {result.returns} return(s), {len(result.waiting)} still under way"
+    journal.record(session, now, "personal data erased", why, brand=None, who=who)
+    return result
+
+
+def erase_return(session: Session, now: datetime, row: ReturnRow, *, who: str) -> Erased:
+    """Erase the customer of one return."""
+    result = Erased()
+    _ask(session, now, row, who, result)
+    return result
+
+
+def keep_erased(session: Session, now: datetime, brand: str) -> Erased:
+    """Erase what was asked for, where the return has ended since or Loop has shown its customer
+    again. Some hundreds at a time."""
+    query = (
+        sa.select(ReturnRow)
+        .join(ErasureRow, ErasureRow.return_pk == ReturnRow.id)
+        .where(ReturnRow.brand == brand, ReturnRow.stage.in_(ENDED), _has_personal())
+        .limit(PER_RUN)
+    )
+    result = Erased()
+    for row in session.scalars(query):
+        _erase(session, row, result)
+        why = "it had been asked for; the return has ended, or Loop showed its customer again"
+        _told(session, now, row, why, journal.SERVICE)
+    return result
+
+
+def expire(session: Session, now: datetime, brand: str, after: timedelta) -> Erased:
+    """Mask the customers of returns that ended longer ago. Some hundreds at a time."""
+    ended = sa.func.coalesce(ReturnRow.completed_at, ReturnRow.loop_updated_at)
+    query = (
+        sa.select(ReturnRow)
+        .where(
+            ReturnRow.brand == brand,
+            ReturnRow.stage.in_(ENDED),
+            ended <= now - after,
+            _has_personal(),
+        )
+        .order_by(ReturnRow.id)
+        .limit(PER_RUN)
+    )
+    result = Erased()
+    _old_payloads(session, brand, now - after, result)
+    for row in session.scalars(query):
+        _erase(session, row, result)
+        why = f"it ended more than {after.days} day(s) ago"
+        _told(session, now, row, why, journal.SERVICE)
+    return result
+
+
+def _ask(session: Session, now: datetime, row: ReturnRow, who: str, result: Erased) -> None:
+    if session.get(ErasureRow, row.id) is None:
+        session.add(ErasureRow(return_pk=row.id, asked_at=now, asked_by=who))
+    if row.customer_email and row.customer_email != ERASED:
+        _payloads_naming(session, row.customer_email.casefold(), result)
+    if Stage(row.stage) in ENDED:
+        _erase(session, row, result)
+        _told(session, now, row, "asked for", who)
+        return
+    _payloads_of(session, row, result)
+    result.waiting.append(row.return_id)
+    why = "asked for; the return is still under way, so its customer is erased when it has ended"
+    journal.record(
+        session, now, "erasure asked for", why, brand=row.brand, return_pk=row.id, who=who
+    )
+
+
+def _told(session: Session, now: datetime, row: ReturnRow, why: str, who: str) -> None:
+    journal.record(
+        session, now, "personal data erased", why, brand=row.brand, return_pk=row.id, who=who
+    )
+
+
+def _has_personal() -> sa.ColumnElement[bool]:
+    return sa.or_(
+        ReturnRow.customer_email.is_distinct_from(ERASED),
+        ReturnRow.tracking_number.is_distinct_from(ERASED),
+    )
+
+
+def _erase(session: Session, row: ReturnRow, result: Erased) -> None:
+    """Everything personal about one return. Its content's hash stays: the same content, shown
+    again by Loop, is then nothing new and does not come back."""
+    known = tuple(v for v in (row.customer_email, row.tracking_number) if v and v != ERASED)
+    _payloads_of(session, row, result)
+    row.content = _content(row.content)
+    row.customer_email = row.tracking_number = ERASED
+    for rma in session.scalars(sa.select(RmaRow).where(RmaRow.return_pk == row.id)):
+        rma.tracking_numbers = [ERASED for _ in rma.tracking_numbers]
+        for receipt in session.scalars(sa.select(ReceiptRow).where(ReceiptRow.rma_pk == rma.id)):
+            receipt.content = _masked(receipt.content, known)
+        _floor(session, rma, known)
+    for table, columns in _TEXTS.items():
+        entries = session.scalars(sa.select(table).where(table.return_pk == row.id))
+        result.texts += _mask_rows(entries, columns, known)
+    result.returns += 1
+
+
+def _floor(session: Session, rma: RmaRow, known: Sequence[str]) -> None:
+    """The same ticket on the embedded warehouse floor."""
+    mine = (FloorTicketRow.brand == rma.brand, FloorTicketRow.customer_po == rma.customer_po)
+    for ticket in session.scalars(sa.select(FloorTicketRow).where(*mine)):
+        tracking = set(ticket.tracking_numbers) | set(known)
+        session.execute(
+            sa.delete(FloorCodeRow).where(
+                FloorCodeRow.ticket_pk == ticket.id,
+                sa.func.lower(FloorCodeRow.code).in_([t.casefold() for t in tracking]),
+            )
+        )
+        ticket.tracking_numbers = [ERASED for _ in ticket.tracking_numbers]
+
+
+_TEXTS: dict[Any, tuple[str, ...]] = {
+    JournalRow: ("why", "data"),
+    AttentionRow: ("reason", "tried", "resolution"),
+    DecisionRow: ("reason", "note", "facts"),
+    EffectRow: ("payload", "outcome"),
+    OutboxRow: ("body",),
+}
+"""Where texts and data about a return may quote its customer."""
+
+
+def _mask_rows(rows: Iterable[Any], columns: Sequence[str], known: Sequence[str]) -> int:
+    changed = 0
+    for row in rows:
+        before = [getattr(row, name) for name in columns]
+        after = [_masked(value, known) for value in before]
+        if before != after:
+            changed += 1
+            for name, value in zip(columns, after, strict=True):
+                setattr(row, name, value)
+    return changed
+
+
+def _content(content: dict[str, Any]) -> dict[str, Any]:
+    """A stored return without its customer."""
+    label = {**content.get("label", {}), "tracking_number": None, "url": None}
+    lines = [{**line, "comment": None} for line in content.get("lines", [])]
+    without: dict[str, Any] = {
+        **content,
+        "customer_email": ERASED,
+        "status_page_url": None,
+        "label": label,
+        "lines": lines,
+    }
+    return _masked(without, ())
+
+
+def _masked(value: Any, known: Sequence[str]) -> Any:
+    if isinstance(value, str):
+        for text in known:
+            value = re.sub(re.escape(text), ERASED, value, flags=re.IGNORECASE)
+        return _EMAIL.sub(ERASED, value)
+    if isinstance(value, dict):
+        return {k: _masked(v, known) for k, v in value.items()}  # pyright: ignore[reportUnknownVariableType]
+    if isinstance(value, list):
+        return [_masked(v, known) for v in value]  # pyright: ignore[reportUnknownVariableType]
+    return value
+
+
+def _payloads_of(session: Session, row: ReturnRow, result: Erased) -> None:
+    """Bodies kept as they came: they hold names and addresses."""
+    for table in (RawRow, WebhookRow):
+        done = session.execute(
+            sa.update(table)
+            .where(
+                table.brand == row.brand,
+                table.return_id == row.return_id,
+                table.body.not_in(("", ERASED)),
+            )
+            .values(body=ERASED)
+        )
+        result.payloads += _count(done)
+
+
+def _old_payloads(session: Session, brand: str, before: datetime, result: Erased) -> None:
+    """Also those that do not say whose return they are of."""
+    for table, at in ((RawRow, RawRow.at), (WebhookRow, WebhookRow.received_at)):
+        done = session.execute(
+            sa.update(table)
+            .where(table.brand == brand, at <= before, table.body.not_in(("", ERASED)))
+            .values(body=ERASED)
+        )
+        result.payloads += _count(done)
+
+
+def _payloads_naming(session: Session, wanted: str, result: Erased) -> None:
+    for table in (RawRow, WebhookRow):
+        naming = sa.or_(*(sa.func.lower(table.body).contains(t, autoescape=True)
+                          for t in _spellings(wanted)))  # fmt: skip
+        done = session.execute(sa.update(table).where(naming).values(body=ERASED))
+        result.payloads += _count(done)
+
+
+def _texts_naming(session: Session, wanted: str, result: Erased) -> None:
+    """What quotes the customer without belonging to one of their returns. A return under way
+    keeps nothing it needs in these texts."""
+    for table, columns in _TEXTS.items():
+        naming = [
+            sa.func.lower(sa.cast(getattr(table, column), sa.Text)).contains(t, autoescape=True)
+            for column in columns
+            for t in _spellings(wanted)
+        ]
+        result.texts += _mask_rows(
+            session.scalars(sa.select(table).where(sa.or_(*naming))), columns, (wanted,)
+        )
+
+
+def _spellings(wanted: str) -> set[str]:
+    """As text, and as JSON writes it."""
+    return {wanted, json.dumps(wanted)[1:-1]}
+
+
+def _count(result: Any) -> int:
+    return int(result.rowcount)
+
+
+def find(session: Session, return_id: str) -> list[ReturnRow]:
+    """The returns of this id, of whichever brand."""
+    return list(session.scalars(sa.select(ReturnRow).where(ReturnRow.return_id == return_id)))

@@ -1,0 +1,342 @@
+"""Returns, their RMAs and receipts: queries the flows and views share."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
+from typing import Any, TypeVar
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from bergen_loop.domain.lifecycle import Stage
+from bergen_loop.domain.receipt import Receipt
+from bergen_loop.domain.returns import Return
+from bergen_loop.ledger.codec import dump_receipt, load_receipt
+from bergen_loop.ledger.store.effects import OPEN
+from bergen_loop.ledger.tables.core import (
+    BrandRow,
+    CursorRow,
+    DecisionRow,
+    EffectRow,
+    LineRow,
+    ReceiptRow,
+    ReturnRow,
+    RmaRow,
+)
+
+T = TypeVar("T")
+
+IN_CHUNK = 500
+"""How many values one IN list takes: SQLite limits the variables of a statement."""
+
+
+def by_ids(session: Session, brand: str, return_ids: Iterable[str]) -> dict[str, ReturnRow]:
+    """Known returns of a brand by Loop's id."""
+    found: dict[str, ReturnRow] = {}
+    for chunk in chunks(list(return_ids), IN_CHUNK):
+        rows = session.scalars(
+            sa.select(ReturnRow).where(ReturnRow.brand == brand, ReturnRow.return_id.in_(chunk))
+        )
+        found.update((row.return_id, row) for row in rows)
+    return found
+
+
+def by_id(session: Session, brand: str, return_id: str) -> ReturnRow | None:
+    """One return by Loop's id."""
+    return by_ids(session, brand, [return_id]).get(return_id)
+
+
+def by_pks(session: Session, pks: Sequence[int], *, lock: bool = False) -> dict[int, ReturnRow]:
+    """Returns by key. While they are held, `session.get` of one asks nothing. `lock` holds them
+    still until the transaction ends."""
+    found: dict[int, ReturnRow] = {}
+    for chunk in chunks(sorted(set(pks)), IN_CHUNK):
+        query = sa.select(ReturnRow).where(ReturnRow.id.in_(chunk)).order_by(ReturnRow.id)
+        if lock:
+            query = query.with_for_update().execution_options(populate_existing=True)
+        found.update((row.id, row) for row in session.scalars(query))
+    return found
+
+
+def rmas_by_pk(session: Session, pks: Sequence[int]) -> dict[int, RmaRow]:
+    """RMAs by key."""
+    found: dict[int, RmaRow] = {}
+    for chunk in chunks(pks, IN_CHUNK):
+        rows = session.scalars(sa.select(RmaRow).where(RmaRow.id.in_(chunk)))
+        found.update((row.id, row) for row in rows)
+    return found
+
+
+def to_read(session: Session, brand: str) -> bool:
+    """Whether tickets of a brand wait to be read."""
+    query = sa.select(RmaRow.id).where(RmaRow.brand == brand, RmaRow.to_read.is_(True))
+    return session.scalar(query.limit(1)) is not None
+
+
+def due(
+    session: Session,
+    brand: str,
+    stages: Sequence[Stage],
+    now: datetime,
+    limit: int,
+    *,
+    lock: bool = False,
+) -> list[ReturnRow]:
+    """Returns in these stages whose time has come and which nothing holds, oldest first.
+    `lock` holds them still until the transaction ends: a person may be deciding about one."""
+    query = (
+        sa.select(ReturnRow)
+        .where(
+            ReturnRow.brand == brand,
+            ReturnRow.stage.in_(stages),
+            ReturnRow.held.is_(False),
+            ReturnRow.due_at <= now,
+        )
+        .order_by(ReturnRow.due_at, ReturnRow.id)
+        .limit(limit)
+    )
+    return list(session.scalars(query.with_for_update() if lock else query))
+
+
+ACTIVE = (
+    Stage.SEEN,
+    Stage.RECEIVED,
+    Stage.WAITING,
+    Stage.SETTLING,
+    Stage.CONFIRMING,
+    Stage.CLOSING,
+)
+"""Stages in which a flow has something to do at `due_at`."""
+
+
+def earliest_due(session: Session, brand: str) -> datetime | None:
+    """When the next return of a brand is due that nothing holds."""
+    return session.scalar(
+        sa.select(sa.func.min(ReturnRow.due_at)).where(
+            ReturnRow.brand == brand, ReturnRow.stage.in_(ACTIVE), ReturnRow.held.is_(False)
+        )
+    )
+
+
+def rmas_of(session: Session, return_pks: Sequence[int]) -> dict[int, list[RmaRow]]:
+    """RMAs by return, in the order they were made."""
+    return _grouped(session, RmaRow, RmaRow.return_pk, return_pks)
+
+
+def settlements_of(session: Session, return_pks: Sequence[int]) -> dict[int, EffectRow]:
+    """The settling effect (process, flag, remove_lines) of each return that has one."""
+    grouped: dict[int, list[EffectRow]] = _grouped(
+        session, EffectRow, EffectRow.return_pk, return_pks
+    )
+    return {
+        pk: effect
+        for pk, effects in grouped.items()
+        for effect in effects
+        if effect.key.startswith("settle:")
+    }
+
+
+def tickets_in_flight(session: Session, return_pks: Sequence[int]) -> set[int]:
+    """Of these returns, those with a ticket call whose outcome is unknown."""
+    found: set[int] = set()
+    for chunk in chunks(return_pks, IN_CHUNK):
+        query = sa.select(EffectRow.return_pk).where(
+            EffectRow.return_pk.in_(chunk),
+            EffectRow.kind == "ticket_add",
+            EffectRow.state.in_(OPEN),
+        )
+        found.update(pk for pk in session.scalars(query) if pk is not None)
+    return found
+
+
+def tickets_tried(session: Session, return_pks: Sequence[int]) -> set[int]:
+    """Of these returns, those for which this ledger has intended a ticket call before."""
+    found: set[int] = set()
+    for chunk in chunks(return_pks, IN_CHUNK):
+        query = sa.select(EffectRow.return_pk).where(
+            EffectRow.return_pk.in_(chunk), EffectRow.kind == "ticket_add"
+        )
+        found.update(pk for pk in session.scalars(query) if pk is not None)
+    return found
+
+
+def _grouped(
+    session: Session, table: Any, column: Any, return_pks: Sequence[int]
+) -> dict[int, list[Any]]:
+    found: dict[int, list[Any]] = defaultdict(list)
+    for chunk in chunks(return_pks, IN_CHUNK):
+        for row in session.scalars(sa.select(table).where(column.in_(chunk)).order_by(table.id)):
+            found[row.return_pk].append(row)
+    return found
+
+
+def rmas_by_ticket(session: Session, brand: str, ticket_ids: Sequence[str]) -> dict[str, RmaRow]:
+    """Known RMAs by ticket id."""
+    found: dict[str, RmaRow] = {}
+    for chunk in chunks(ticket_ids, IN_CHUNK):
+        rows = session.scalars(
+            sa.select(RmaRow).where(RmaRow.brand == brand, RmaRow.ticket_id.in_(chunk))
+        )
+        found.update((row.ticket_id, row) for row in rows if row.ticket_id)
+    return found
+
+
+def latest_receipts(session: Session, rma_pks: Sequence[int]) -> dict[int, ReceiptRow]:
+    """The newest receipt of each RMA that has one."""
+    found: dict[int, ReceiptRow] = {}
+    for chunk in chunks(rma_pks, IN_CHUNK):
+        rows = session.scalars(
+            sa.select(ReceiptRow).where(ReceiptRow.rma_pk.in_(chunk)).order_by(ReceiptRow.id)
+        )
+        found.update((row.rma_pk, row) for row in rows)
+    return found
+
+
+def receipts_with_rows(
+    session: Session, rmas: Sequence[RmaRow]
+) -> list[tuple[ReceiptRow, Receipt]]:
+    """The newest receipt of each of a return's RMAs, parsed."""
+    rows = latest_receipts(session, [rma.id for rma in rmas])
+    return [(row, load_receipt(row.content)) for row in rows.values()]
+
+
+def receipts_known(session: Session, rma_pks: Sequence[int]) -> set[tuple[int, str]]:
+    """RMA and content of the receipts that are stored already."""
+    found: set[tuple[int, str]] = set()
+    for chunk in chunks(rma_pks, IN_CHUNK):
+        query = sa.select(ReceiptRow.rma_pk, ReceiptRow.content_hash)
+        rows = session.execute(query.where(ReceiptRow.rma_pk.in_(chunk)))
+        found.update((pk, content_hash) for pk, content_hash in rows)
+    return found
+
+
+def add_receipt(
+    session: Session,
+    rma: RmaRow,
+    receipt: Receipt,
+    content_hash: str,
+    now: datetime,
+    known: set[tuple[int, str]] | None = None,
+) -> ReceiptRow | None:
+    """Store a receipt, to be flushed by the caller; None where the very same one is stored
+    already, or is one of `known`, which grows."""
+    known = receipts_known(session, [rma.id]) if known is None else known
+    if (rma.id, content_hash) in known:
+        return None
+    known.add((rma.id, content_hash))
+    row = ReceiptRow(
+        rma_pk=rma.id, read_at=now, content=dump_receipt(receipt), content_hash=content_hash
+    )
+    session.add(row)
+    return row
+
+
+def replace_lines(session: Session, return_pk: int, return_: Return) -> None:
+    """Make the stored units those of `return_`."""
+    session.execute(sa.delete(LineRow).where(LineRow.return_pk == return_pk))
+    add_lines(session, return_pk, return_)
+
+
+def add_lines(session: Session, return_pk: int, return_: Return) -> None:
+    """Store the units of a return that has none yet."""
+    session.add_all(
+        LineRow(
+            return_pk=return_pk,
+            line_item_id=line.line_item_id,
+            sku=line.sku,
+            barcode=line.barcode,
+            title=line.title,
+            outcome=line.outcome,
+            reason=line.reason,
+            price=str(line.price) if line.price is not None else None,
+        )
+        for line in return_.lines
+    )
+
+
+def latest_decision(session: Session, return_pk: int) -> DecisionRow | None:
+    """The newest decision about a return."""
+    return session.scalar(
+        sa.select(DecisionRow)
+        .where(DecisionRow.return_pk == return_pk)
+        .order_by(DecisionRow.id.desc())
+        .limit(1)
+    )
+
+
+def latest_decisions(session: Session, return_pks: Sequence[int]) -> dict[int, DecisionRow]:
+    """The newest decision about each return that has one."""
+    found: dict[int, DecisionRow] = {}
+    for chunk in chunks(return_pks, IN_CHUNK):
+        newest = (
+            sa.select(sa.func.max(DecisionRow.id))
+            .where(DecisionRow.return_pk.in_(chunk))
+            .group_by(DecisionRow.return_pk)
+        )
+        rows = session.scalars(sa.select(DecisionRow).where(DecisionRow.id.in_(newest)))
+        found.update((row.return_pk, row) for row in rows)
+    return found
+
+
+def cursor(session: Session, brand: str, name: str) -> datetime | None:
+    """How far a recurring read has come."""
+    row = session.get(CursorRow, (brand, name))
+    return row.value if row else None
+
+
+def cursors(session: Session, brand: str, names: Sequence[str]) -> dict[str, datetime]:
+    """Those of these that are set."""
+    query = sa.select(CursorRow).where(CursorRow.brand == brand, CursorRow.name.in_(names))
+    return {row.name: row.value for row in session.scalars(query)}
+
+
+def set_cursor(session: Session, brand: str, name: str, value: datetime) -> None:
+    """Remember how far a recurring read has come."""
+    session.merge(CursorRow(brand=brand, name=name, value=value))
+
+
+def drop_cursor(session: Session, brand: str, name: str) -> None:
+    """Forget it."""
+    session.execute(sa.delete(CursorRow).where(CursorRow.brand == brand, CursorRow.name == name))
+
+
+def brand_row(session: Session, brand: str) -> BrandRow:
+    """The brand's memory, created empty where there is none."""
+    row = session.get(BrandRow, brand)
+    if row is None:
+        row = BrandRow(brand=brand)
+        session.add(row)
+        session.flush()
+    return row
+
+
+NUDGED = "nudged"
+"""When a webhook last had the brand synced."""
+
+
+def nudge(session: Session, brand: str, now: datetime, apart: timedelta) -> bool:
+    """Have a brand synced because of a webhook: at once, or `apart` after the sync that a webhook
+    caused last, so that a busy brand's webhooks cost no more calls than polling would. Whether
+    it is to be at once."""
+    row, last = brand_row(session, brand), cursor(session, brand, NUDGED)
+    at = max(now, last + apart) if last else now
+    at = min(row.nudged_at or at, at)
+    row.nudged_at = at
+    return at <= now
+
+
+def take_nudge(session: Session, row: BrandRow, now: datetime) -> bool:
+    """A sync begins: whether one was asked for."""
+    nudged = row.nudged_at is not None and row.nudged_at <= now
+    if nudged:
+        set_cursor(session, row.brand, NUDGED, now)
+    row.nudged_at = None
+    return nudged
+
+
+def chunks(values: Sequence[T], size: int) -> Iterable[Sequence[T]]:
+    """`values` in pieces of at most `size`."""
+    for start in range(0, len(values), size):
+        yield values[start : start + size]

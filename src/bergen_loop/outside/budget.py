@@ -1,0 +1,180 @@
+"""The limiter of a Loop key that all processes and machines share, through the ledger.
+
+Within the process it is as fair as its base: lowest priority number first, then who came first.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from bergen_loop.ledger.database import Ledger
+from bergen_loop.ledger.store import budget
+from bergen_loop.ledger.store.budget import Finished, Granted
+from bergen_loop.outside.loop.limiter import LimiterTimeout, SlidingWindowLimiter
+
+FIRST, MOST = 4, 20
+"""Calls in a lease: the first after a quiet time, and at most, while they are all used."""
+_SHORTEST = 0.01
+_NEWS = 1.0
+"""Seconds by which a pause must be longer than the one that is known to be told to others."""
+
+
+class Store(Protocol):
+    """Where leases come from. The errors are SQLAlchemy's."""
+
+    def take(self, least: int, wanted: int, finished: Sequence[Finished]) -> Granted: ...
+
+    def pause(self, seconds: float) -> None: ...
+
+
+class LedgerStore:
+    """Leases of one key from the ledger: a transaction each."""
+
+    def __init__(self, ledger: Ledger, key_hash: str, limit: int) -> None:
+        self._ledger, self._key, self._limit = ledger, key_hash, limit
+
+    def take(self, least: int, wanted: int, finished: Sequence[Finished]) -> Granted:
+        with self._ledger.write() as session:
+            return budget.take(
+                session,
+                self._key,
+                limit=self._limit,
+                least=least,
+                wanted=wanted,
+                finished=finished,
+            )
+
+    def pause(self, seconds: float) -> None:
+        with self._ledger.write() as session:
+            budget.pause(session, self._key, seconds)
+
+
+@dataclass(slots=True)
+class _Lease:
+    id: int
+    left: int
+    usable_until: float
+    used: int = 0
+    last: float = 0.0
+
+
+class SharedLimiter(SlidingWindowLimiter):
+    """A `RateLimiter` whose calls come out of leases."""
+
+    def __init__(
+        self,
+        store: Store,
+        limit: int = 300,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        super().__init__(limit, budget.PERIOD, clock=clock, sleep=sleep)
+        self._store = store
+        self._open: list[_Lease] = []
+        self._over: list[_Lease] = []
+        """Leases that are over, to be told of with the next question."""
+        self._chunk = FIRST
+        self._ask_again = 0.0
+        self._told_until = 0.0
+
+    def penalize(self, seconds: float) -> None:
+        """Make everyone pause, in this process at once, in others at their next lease."""
+        super().penalize(seconds)
+        with self._lock:
+            until = self._clock() + seconds
+            if until < self._told_until + _NEWS:
+                return
+            self._told_until = until
+        try:
+            self._store.pause(seconds)
+        except SQLAlchemyError:
+            with self._lock:
+                self._told_until = 0.0  # this process pauses all the same
+
+    def _try(self, ticket: tuple[int, int, int]) -> tuple[float, float | None]:
+        with self._lock:
+            now = self._clock()
+            self._forget_old(now)
+            due = sum(waiting[2] for waiting in self._queue if waiting <= ticket)
+            wait = self._paused_until - now
+            if wait <= 0:
+                wait = self._short_of(due, ticket[2], now)
+            now = self._clock()  # the ledger may have taken its time
+            if wait <= 0 and self._in_hand(now) >= due:
+                self._queue.remove(ticket)
+                self._booked.extend([now] * ticket[2])
+                self._use(ticket[2], now)
+                return now, None
+            return now, max(wait, _SHORTEST)
+
+    def _short_of(self, due: int, cost: int, now: float) -> float:
+        """Seconds to wait until there may be enough for all of `due`; 0: there is now."""
+        missing = due - self._in_hand(now)
+        if missing <= 0:
+            return 0.0
+        if now < self._ask_again:
+            return self._ask_again - now
+        granted = self._ask(min(missing, cost), max(missing, self._chunk), now)
+        if granted.lease is None:
+            self._ask_again = now + granted.wait
+            if granted.paused:
+                self._paused_until = max(self._paused_until, now + granted.wait)
+            return granted.wait
+        # Usable counted from before the question: the grant was made after it.
+        self._open.append(_Lease(granted.lease, granted.permits, now + budget.USABLE, last=now))
+        return 0.0
+
+    def _ask(self, least: int, wanted: int, now: float) -> Granted:
+        told = [Finished(x.id, x.used, max(0.0, now - x.last)) for x in self._over]
+        try:
+            granted = self._store.take(least, min(wanted, self.limit), told)
+        except SQLAlchemyError as error:
+            why = f"the ledger does not give out calls ({type(error).__name__}): no turn"
+            raise LimiterTimeout(why) from error
+        self._over.clear()
+        return granted
+
+    def _in_hand(self, now: float) -> int:
+        """Calls that may be made now; leases that are over are put aside to be told of."""
+        for lease in [x for x in self._open if x.left == 0 or now >= x.usable_until]:
+            self._open.remove(lease)
+            self._over.append(lease)
+            self._chunk = min(MOST, 2 * self._chunk) if lease.left == 0 else FIRST
+        return sum(lease.left for lease in self._open)
+
+    def _use(self, cost: int, now: float) -> None:
+        for lease in self._open:
+            taken = min(cost, lease.left)
+            lease.left -= taken
+            lease.used += taken
+            if taken:
+                lease.last = now
+            cost -= taken
+
+
+_limiters: dict[tuple[str, str], SharedLimiter] = {}
+_limiters_lock = threading.Lock()
+
+
+def shared_limiter(ledger: Ledger, api_key: str, limit: int = 300) -> SharedLimiter:
+    """The process's one limiter of this key in this ledger. The key itself is not kept.
+
+    ValueError if it exists already with another limit: two budgets for one key are a mistake.
+    """
+    key_hash = hashlib.sha256(api_key.encode()).hexdigest()
+    name = (ledger.url.render_as_string(hide_password=True), key_hash)
+    with _limiters_lock:
+        if name not in _limiters:
+            _limiters[name] = SharedLimiter(LedgerStore(ledger, key_hash, limit), limit)
+        limiter = _limiters[name]
+    if limiter.limit != limit:
+        raise ValueError(f"this API key already has a limit of {limiter.limit} calls a minute")
+    return limiter

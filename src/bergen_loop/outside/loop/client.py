@@ -1,0 +1,314 @@
+"""The Loop client: every operation the integration uses, for one brand's account."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from types import TracebackType
+from typing import Any, TypeVar
+
+import httpx2
+
+from bergen_loop.outside.loop import requests, responses
+from bergen_loop.outside.loop.errors import LoopError
+from bergen_loop.outside.loop.limiter import RateLimiter
+from bergen_loop.outside.loop.models import AsnRow, Note, ParsedReturn, Subscription
+from bergen_loop.outside.loop.requests import (
+    MAX_PAGE_SIZE,
+    TIME_FORMAT,
+    AssessItem,
+    CurrencyType,
+    GradeItem,
+    ListFilter,
+    LoopRequest,
+    WebhookSettings,
+    WebhookStatus,
+)
+from bergen_loop.outside.loop.transport import CallRecord, Retries, Timeouts, Transport
+from bergen_loop.outside.loop.windows import day_windows, time_windows
+
+T = TypeVar("T")
+
+ALL_STATES_PASSES: tuple[str | None, ...] = (None, "cancelled", "review")
+"""`state` of the passes that together list all five: none asks for open, closed, expired."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReturnsPage:
+    """One page of the list. `since` and `until` are the window it belongs to, `number` counts
+    the window's pages from 1."""
+
+    returns: tuple[ParsedReturn, ...]
+    since: datetime
+    until: datetime
+    state: str | None
+    number: int
+    incomplete: str | None = None
+    """On a window's last page: why the walk ended although there may be more (a repeated
+    cursor ...). Do not move a watermark past such a window without saying so to someone."""
+
+
+class LoopClient:
+    """A brand's Loop account. Safe to use from many threads; use it in a `with`, or `shutdown`
+    it (`close` closes a return).
+
+    Every method raises a LoopError. Arguments that Loop would refuse are a LoopInvalidRequest
+    without a status, before anything is sent.
+    """
+
+    def __init__(
+        self,
+        *,
+        brand: str,
+        api_key: str,
+        base_url: str = "https://api.loopreturns.com/api",
+        version: str = "2026-10",
+        limiter: RateLimiter | None = None,
+        timeouts: Timeouts | None = None,
+        retries: Retries | None = None,
+        transport: httpx2.BaseTransport | None = None,
+        on_call: Callable[[CallRecord], None] | None = None,
+        time_format: str = TIME_FORMAT,
+        max_pages: int = 2000,
+        sleep: Callable[[float], None] = time.sleep,
+        monotonic: Callable[[], float] = time.monotonic,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        """`limiter`: by default the process's one for this key. `on_call` is told of every
+        attempt. `time_format` (strftime, in UTC) is how the list's range is written.
+        `max_pages` bounds one window's walk. ValueError for a bad key, version or URL."""
+        self.brand = brand
+        self.version = version
+        self._time_format = time_format
+        self._max_pages = max_pages
+        self._transport = Transport(
+            brand=brand,
+            api_key=api_key,
+            base_url=base_url,
+            version=version,
+            limiter=limiter,
+            timeouts=timeouts,
+            retries=retries,
+            transport=transport,
+            on_call=on_call,
+            sleep=sleep,
+            monotonic=monotonic,
+            now=now,
+        )
+
+    def __repr__(self) -> str:
+        return f"LoopClient(brand={self.brand!r}, version={self.version!r})"
+
+    def __enter__(self) -> LoopClient:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        exc: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.shutdown()
+
+    def shutdown(self) -> None:
+        """Close the connections."""
+        self._transport.close()
+
+    # Reading
+
+    def list_returns(
+        self,
+        since: datetime,
+        until: datetime,
+        *,
+        filter: ListFilter = "updated_at",
+        state: str | None = None,
+        page_size: int = MAX_PAGE_SIZE,
+    ) -> Iterator[ReturnsPage]:
+        """The returns of the range, page by page, oldest window first. A return may come more
+        than once. Without `state`: open, closed and expired ones only."""
+        windows = self._valid("list_returns", None, lambda: time_windows(since, until))
+
+        def page_request(window: tuple[datetime, datetime], cursor: str | None) -> LoopRequest:
+            return requests.list_returns(
+                *window,
+                filter=filter,
+                state=state,
+                page_size=page_size,
+                cursor=cursor,
+                time_format=self._time_format,
+            )
+
+        self._valid("list_returns", None, lambda: page_request(windows[0], None))
+        return (
+            page
+            for window in windows
+            for page in self._walk(window, state, page_size, lambda c, w=window: page_request(w, c))
+        )
+
+    def walk_returns(
+        self,
+        since: datetime,
+        until: datetime,
+        *,
+        filter: ListFilter = "updated_at",
+        page_size: int = MAX_PAGE_SIZE,
+    ) -> Iterator[ReturnsPage]:
+        """The returns of all five states, in three passes. One that changes its state between
+        the passes may be missed; it is in the next walk if ranges by updated_at overlap."""
+        passes = [
+            self.list_returns(since, until, filter=filter, state=state, page_size=page_size)
+            for state in ALL_STATES_PASSES
+        ]
+        return (page for pages in passes for page in pages)
+
+    def _walk(
+        self,
+        window: tuple[datetime, datetime],
+        state: str | None,
+        page_size: int,
+        request: Callable[[str | None], LoopRequest],
+    ) -> Iterator[ReturnsPage]:
+        cursor: str | None = None
+        seen: set[str] = set()
+        for number in range(1, self._max_pages + 1):
+            page = self._transport.call(request(cursor), responses.read_list)
+            cursor, incomplete = responses.next_cursor(page, seen, page_size)
+            if cursor is not None and number == self._max_pages:
+                cursor, incomplete = None, f"there are more than {number} pages"
+            yield ReturnsPage(page.returns, *window, state, number, incomplete)
+            if cursor is None:
+                return
+            seen.add(cursor)
+
+    def details(
+        self,
+        return_id: str | None = None,
+        *,
+        order_id: str | None = None,
+        order_name: str | None = None,
+        currency_type: CurrencyType | None = None,
+    ) -> ParsedReturn:
+        """One return, by exactly one of the three. LoopNotFound if there is none."""
+        request = self._valid(
+            "details",
+            return_id,
+            lambda: requests.details(
+                return_id, order_id=order_id, order_name=order_name, currency_type=currency_type
+            ),
+        )
+        return self._transport.call(request, responses.read_details)
+
+    def asn_report(self, from_: date, to: date) -> list[AsnRow]:
+        """The Advanced Shipping Notice of the days `from_` to `to`, however many. Whether Loop
+        counts the last day in is not documented: ask for a day more than needed. Of a row that
+        two windows both give, the later stays."""
+        windows = self._valid("asn_report", None, lambda: day_windows(from_, to))
+        rows: list[AsnRow] = []
+        for window in windows:
+            new = self._transport.call(requests.asn_report(*window), responses.read_asn)
+            again = {_row_key(x) for x in new} - {None}
+            rows = [x for x in rows if _row_key(x) not in again]
+            rows.extend(new)
+        return rows
+
+    def notes(self, return_id: str) -> list[Note]:
+        request = self._valid("notes", return_id, lambda: requests.notes(return_id))
+        return self._transport.call(request, responses.read_notes)
+
+    # Actions. None is repeated on its own, except after a 429.
+
+    def process(self, return_id: str) -> None:
+        """Queue the return's outcomes (refund, exchange ...). IRREVERSIBLE. Returning means
+        queued; it is done only when Loop shows the return closed."""
+        self._act("process", return_id, lambda: requests.process(return_id))
+
+    def flag(self, return_id: str) -> None:
+        """Send the return to review. Say why with `add_note`."""
+        self._act("flag", return_id, lambda: requests.flag(return_id))
+
+    def remove_lines(self, return_id: str, line_item_ids: Sequence[str]) -> None:
+        """Remove these lines and PROCESS the rest. IRREVERSIBLE."""
+        self._act(
+            "remove_lines", return_id, lambda: requests.remove_lines(return_id, line_item_ids)
+        )
+
+    def close(self, return_id: str) -> None:
+        """Close the return without its outcomes. IRREVERSIBLE."""
+        self._act("close", return_id, lambda: requests.close(return_id))
+
+    def cancel(self, return_id: str) -> None:
+        """Cancel the return; the customer may return again. IRREVERSIBLE."""
+        self._act("cancel", return_id, lambda: requests.cancel(return_id))
+
+    def add_note(self, return_id: str, content: str) -> None:
+        """Put a note of 1 to 254 characters on the return."""
+        request = self._valid("add_note", return_id, lambda: requests.add_note(return_id, content))
+        self._transport.call(request, responses.read_accepted)
+
+    def grade(self, items: Sequence[GradeItem]) -> list[Any]:
+        """Record conditions, 30 items a call; returns Loop's answers. The error of a later call
+        says how many items the calls before it have recorded."""
+        batches = self._valid("grade", None, lambda: requests.grade(items, self.version))
+        return self._send_batches(batches)
+
+    def assess(self, items: Sequence[AssessItem]) -> list[Any]:
+        """Record what becomes of units, 30 a call; returns and errors as with `grade`."""
+        batches = self._valid("assess", None, lambda: requests.assess(items))
+        return self._send_batches(batches)
+
+    # Webhooks
+
+    def webhooks(self) -> list[Subscription]:
+        return self._transport.call(requests.webhooks(), responses.read_subscriptions)
+
+    def create_webhook(
+        self, topic: str, trigger: str, url: str, status: WebhookStatus = "active"
+    ) -> Subscription | None:
+        """None where Loop accepts it without showing it."""
+        settings = WebhookSettings(topic, trigger, url, status)
+        request = self._valid("create_webhook", None, lambda: requests.create_webhook(settings))
+        return self._transport.call(request, responses.read_subscription)
+
+    def update_webhook(
+        self, webhook_id: str, topic: str, trigger: str, url: str, status: WebhookStatus = "active"
+    ) -> Subscription | None:
+        """None where Loop accepts it without showing it."""
+        settings = WebhookSettings(topic, trigger, url, status)
+        request = self._valid(
+            "update_webhook", None, lambda: requests.update_webhook(webhook_id, settings)
+        )
+        return self._transport.call(request, responses.read_subscription)
+
+    def delete_webhook(self, webhook_id: str) -> None:
+        request = self._valid("delete_webhook", None, lambda: requests.delete_webhook(webhook_id))
+        self._transport.call(request, responses.read_removed)
+
+    def _act(self, call: str, return_id: str, build: Callable[[], LoopRequest]) -> None:
+        self._transport.call(self._valid(call, return_id, build), responses.read_done)
+
+    def _valid(self, call: str, return_id: str | None, build: Callable[[], T]) -> T:
+        try:
+            return build()
+        except ValueError as exc:
+            raise self._transport.invalid(call, return_id, exc) from exc
+
+    def _send_batches(self, batches: list[LoopRequest]) -> list[Any]:
+        answers: list[Any] = []
+        for number, request in enumerate(batches, start=1):
+            try:
+                answers.append(self._transport.call(request, responses.read_accepted))
+            except LoopError as error:
+                if number > 1:
+                    done = (number - 1) * requests.MAX_BATCH
+                    error.message += f" (the first {done} items were accepted before)"
+                raise
+        return answers
+
+
+def _row_key(row: AsnRow) -> tuple[str, str] | None:
+    if row.return_id is None or row.line_item_id is None:
+        return None
+    return row.return_id, row.line_item_id

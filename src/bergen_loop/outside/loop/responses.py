@@ -1,0 +1,401 @@
+"""What Loop's answers mean: status and body to a value or a typed error. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+from bergen_loop.outside.loop.errors import (
+    LoopError,
+    LoopInvalidRequest,
+    LoopNotFound,
+    LoopOutcomeUnknown,
+    LoopRateLimited,
+    LoopRefused,
+    LoopUnauthorized,
+    LoopUnavailable,
+    LoopUnreadable,
+)
+from bergen_loop.outside.loop.json_values import as_array, as_object, as_text, brief, loads
+from bergen_loop.outside.loop.models import (
+    AsnRow,
+    Note,
+    ParsedReturn,
+    Subscription,
+    parse_asn_row,
+    parse_note,
+    parse_return,
+    parse_state,
+    parse_subscription,
+)
+
+_REFUSAL = re.compile(
+    r"\breturn is (?P<state>[a-z_ ]{1,40}?) and (?:therefore\b|cannot be processed)", re.IGNORECASE
+)
+_NOT_FOUND_CODES = ("NOT_FOUND", "ORDER_NOT_FOUND")
+
+
+@dataclass(frozen=True, slots=True)
+class Where:
+    """Which call an answer belongs to."""
+
+    brand: str
+    call: str
+    return_id: str | None
+    changes: bool
+    """True for a call that changes something: then a failure may have taken effect."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An HTTP answer, read to its end."""
+
+    where: Where
+    status: int
+    text: str
+    content_type: str = ""
+
+    def error(self, kind: type[LoopError], message: str) -> LoopError:
+        return kind(message, **self._context())
+
+    def refused(self, message: str, code: str | None) -> LoopRefused:
+        match = _REFUSAL.search(message)
+        word = match["state"].strip().casefold() if match else None
+        state = parse_state(word) or word
+        return LoopRefused(message, **self._context(), code=code, state=state)
+
+    def _context(self) -> dict[str, Any]:
+        return {
+            "brand": self.where.brand,
+            "call": self.where.call,
+            "return_id": self.where.return_id,
+            "status": self.status,
+            "raw": self.text,
+        }
+
+    @property
+    def html(self) -> bool:
+        """True for a page meant for a browser: some gateway's, not Loop's API."""
+        return "html" in self.content_type.casefold() or self.text.lstrip()[:1] == "<"
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorBody:
+    """Loop's words of what is wrong, fields named, and its code if it gave one."""
+
+    message: str
+    code: str | None
+
+
+def error_body(body: object) -> ErrorBody | None:
+    """The error in a body, in any of the shapes Loop uses (`message`, `error`, `errors`);
+    None if it holds none."""
+    fields = as_object(body)
+    if fields is None:
+        return None
+    found = [fields[key] for key in ("error", "errors") if fields.get(key)]
+    if not found and not fields.get("message"):
+        return None
+    texts = [t for x in (fields.get("message"), *found) for t in _texts(x)]
+    codes = [c for x in (*found, fields) for c in _codes(x)]
+    message = "; ".join(dict.fromkeys(texts)) or "an error without words"
+    return ErrorBody(message[:1000], next(iter(codes), None))
+
+
+def _texts(value: object, depth: int = 0) -> list[str]:
+    text = as_text(value)
+    if text is not None:
+        return [text]
+    if depth > 3:
+        return []
+    fields, array = as_object(value), as_array(value)
+    if array is not None:
+        return [t for x in array[:20] for t in _texts(x, depth + 1)]
+    if fields is None:
+        return []
+    if "message" in fields:
+        return _texts(fields["message"], depth + 1)
+    return [
+        f"{name}: {t}"
+        for name, x in list(fields.items())[:20]
+        if name not in ("code", "http_code")
+        for t in _texts(x, depth + 1)
+    ]
+
+
+def _codes(value: object) -> list[str]:
+    """Codes in words; Loop's `code` may be just the HTTP status, its `http_code` then is not."""
+    elements = as_array(value) or [value]
+    codes = [
+        as_text(fields.get(name))
+        for x in elements[:20]
+        if (fields := as_object(x)) is not None
+        for name in ("code", "http_code")
+    ]
+    return [c for c in codes if c and not c.isdigit()]
+
+
+def check_status(answer: Answer) -> None:
+    """Return for a 2xx answer, raise the typed error for any other."""
+    status = answer.status
+    if 200 <= status < 300 or no_notes(answer):
+        return
+    if status == 429:
+        raise answer.error(
+            LoopRateLimited, "the key's calls per minute are used up; try again in a minute"
+        )
+    if status in (401, 403):
+        raise answer.error(LoopUnauthorized, _unauthorized(answer))
+    if 300 <= status < 400:
+        raise answer.error(
+            LoopUnreadable, f"answered with a redirect ({status}), not followed; check the base URL"
+        )
+    if status >= 500 or status == 408 or (answer.html and not answer.where.changes):
+        raise _failed(answer, f"Loop answered {status}{_said(answer)}")
+    if status == 404:
+        raise answer.error(LoopNotFound, f"not found{_said(answer)}")
+    if 400 <= status < 500:
+        raise _invalid(answer)
+    raise answer.error(LoopUnreadable, f"answered with an unexpected status {status}")
+
+
+def no_notes(answer: Answer) -> bool:
+    """Loop answers 422 with `"false"` for a return that has no notes yet."""
+    said = answer.text.strip().strip('"')
+    return answer.where.call == "notes" and answer.status == 422 and said == "false"
+
+
+def _failed(answer: Answer, message: str) -> LoopError:
+    if answer.where.changes:
+        return answer.error(LoopOutcomeUnknown, f"{message}; it may have taken effect all the same")
+    return answer.error(LoopUnavailable, message)
+
+
+def _unauthorized(answer: Answer) -> str:
+    return (
+        f"the key was refused with {answer.status}{_said(answer)}; "
+        "check the brand's API key and that it has the scope for this call"
+    )
+
+
+def _invalid(answer: Answer) -> LoopError:
+    """A 4xx. A refusal is a refusal also if it ever comes with the status it should have."""
+    error = error_body(_json_or_none(answer.text))
+    if error and answer.where.changes:
+        named = (error.code or "").startswith("UNPROCESSABLE_")
+        if named or _REFUSAL.search(error.message):
+            return answer.refused(error.message, error.code)
+    return answer.error(
+        LoopInvalidRequest, f"refused as invalid with {answer.status}{_said(answer)}"
+    )
+
+
+def _said(answer: Answer) -> str:
+    error = error_body(_json_or_none(answer.text))
+    return f": {error.message}" if error else ""
+
+
+def _json_or_none(text: str) -> object:
+    try:
+        return loads(text)
+    except ValueError:
+        return None
+
+
+def _json(answer: Answer) -> object:
+    """The body of a 2xx answer."""
+    try:
+        return loads(answer.text)
+    except ValueError as exc:
+        if answer.html and not answer.where.changes:
+            raise _failed(answer, "a web page came instead of data (a gateway's?)") from exc
+        raise answer.error(LoopUnreadable, f"the answer is not JSON ({exc})") from exc
+
+
+def _error_in_2xx(answer: Answer, error: ErrorBody) -> LoopError:
+    """The error that a body reports in spite of its status."""
+    if error.code == "UNEXPECTED_ERROR":
+        # Loop itself does not know what happened, so this is no proof that nothing did.
+        return _failed(answer, error.message)
+    if answer.where.changes:
+        return answer.refused(error.message, error.code)
+    if error.code in _NOT_FOUND_CODES:
+        return answer.error(LoopNotFound, error.message)
+    if error.code == "NOT_AUTHORIZED":
+        return answer.error(LoopUnauthorized, error.message)
+    return answer.error(LoopUnreadable, f"an error came instead of data: {error.message}")
+
+
+def read_done(answer: Answer) -> None:
+    """An action that is done or queued: `true` or `"true"`, and nothing else."""
+    body = _json(answer)
+    if body is True or body == "true":
+        return
+    error = error_body(body) or _refusal_in_content(body)
+    if error:
+        raise _error_in_2xx(answer, error)
+    raise answer.error(
+        LoopUnreadable, f"{brief(body)} says neither that it was done nor that it was refused"
+    )
+
+
+def _refusal_in_content(body: object) -> ErrorBody | None:
+    """Cancelling a flagged return is refused as `{"content": "Return is flagged and ..."}`."""
+    text = as_text((as_object(body) or {}).get("content"))
+    return ErrorBody(text[:1000], None) if text and _REFUSAL.search(text) else None
+
+
+def read_accepted(answer: Answer) -> Any:
+    """A change whose success body is not documented: any JSON, or no body, without an error.
+    Returns the JSON (None if there was no body)."""
+    if not answer.text.strip():
+        return None
+    body = _json(answer)
+    error = error_body(body)
+    if error:
+        raise _error_in_2xx(answer, error)
+    if body is False:
+        raise answer.error(LoopUnreadable, "answered `false`, without a reason")
+    return body
+
+
+def read_removed(answer: Answer) -> None:
+    """A deletion. A `message` is as good as none here; only an error is an error."""
+    fields = as_object(_json(answer)) if answer.text.strip() else None
+    if fields and (fields.get("error") or fields.get("errors")):
+        error = error_body(fields)
+        if error:
+            raise _error_in_2xx(answer, error)
+
+
+@dataclass(frozen=True, slots=True)
+class ListAnswer:
+    """One page of the list as it came. `paginated` is False for the bare array."""
+
+    returns: tuple[ParsedReturn, ...]
+    paginated: bool
+    next_url: object = None
+    has_next_url: bool = False
+
+
+def read_list(answer: Answer) -> ListAnswer:
+    """A page of returns: the documented object, or the bare array of the unpaginated form."""
+    body = _json(answer)
+    array = as_array(body)
+    if array is not None:
+        return ListAnswer(tuple(parse_return(x) for x in array), paginated=False)
+    fields = as_object(body)
+    array = as_array(fields.get("returns")) if fields else None
+    if fields is None or array is None:
+        raise _no_data(answer, body, "a list of returns")
+    return ListAnswer(
+        tuple(parse_return(x) for x in array),
+        paginated=True,
+        next_url=fields.get("nextPageUrl"),
+        has_next_url="nextPageUrl" in fields,
+    )
+
+
+def _no_data(answer: Answer, body: object, wanted: str) -> LoopError:
+    error = error_body(body)
+    if error:
+        return _error_in_2xx(answer, error)
+    return answer.error(LoopUnreadable, f"{wanted} was expected, not {brief(body)}")
+
+
+def next_cursor(
+    page: ListAnswer, seen: Collection[str], page_size: int
+) -> tuple[str | None, str | None]:
+    """The cursor of the next page, or why there is none: (cursor, None) to go on, (None, None)
+    at the proper end, (None, reason) where the walk ends although more may be there.
+
+    Only the cursor is taken from `nextPageUrl`; the URL itself may drop parameters, and
+    following it would send the key wherever the answer says.
+    """
+    if not page.paginated:
+        return None, None
+    if not page.has_next_url and len(page.returns) >= page_size:
+        return None, "a full page came without nextPageUrl"
+    if page.next_url is None or page.next_url == "":
+        return None, None
+    cursor = _cursor_of(page.next_url)
+    if cursor is None:
+        return None, f"nextPageUrl {brief(page.next_url, 120)} has no cursor"
+    if cursor in seen:
+        return None, "nextPageUrl repeats a cursor"
+    return cursor, None
+
+
+def _cursor_of(url: object) -> str | None:
+    if not isinstance(url, str):
+        return None
+    try:
+        values = parse_qs(urlsplit(url).query).get("cursor", [])
+    except ValueError:
+        return None
+    return values[-1] if values and values[-1].isprintable() else None
+
+
+def read_details(answer: Answer) -> ParsedReturn:
+    """One return: the object, or an array that holds just this one."""
+    body = _json(answer)
+    array = as_array(body)
+    if array is not None and len(array) != 1:
+        raise answer.error(
+            LoopUnreadable, f"{len(array)} returns came where one was asked for; ask by return id"
+        )
+    fields = as_object(array[0] if array else body)
+    if fields is None or "id" not in fields:
+        raise _no_data(answer, body, "a return")
+    parsed = parse_return(fields)
+    asked = answer.where.return_id
+    if asked is not None and parsed.return_id is not None and parsed.return_id != asked:
+        raise answer.error(LoopUnreadable, f"the answer is about return {parsed.return_id}")
+    return parsed
+
+
+def read_asn(answer: Answer) -> tuple[AsnRow, ...]:
+    body = _json(answer)
+    array = as_array(body)
+    if array is None:
+        raise _no_data(answer, body, "a list of rows")
+    return tuple(parse_asn_row(x) for x in array)
+
+
+def read_notes(answer: Answer) -> list[Note]:
+    """The notes. The shape is not documented: a bare array, or one under `notes` or `data`."""
+    if no_notes(answer):
+        return []
+    return [parse_note(x) for x in _array_in(answer, "notes")]
+
+
+def read_subscriptions(answer: Answer) -> list[Subscription]:
+    """The webhook subscriptions: a bare array, or one under `webhooks` or `data`."""
+    result: list[Subscription] = []
+    for element in _array_in(answer, "webhooks"):
+        subscription = parse_subscription(element)
+        if subscription is None:
+            raise answer.error(LoopUnreadable, f"the webhook {brief(element)} has no id")
+        result.append(subscription)
+    return result
+
+
+def _array_in(answer: Answer, name: str) -> list[Any]:
+    body = _json(answer)
+    fields = as_object(body) or {}
+    for candidate in (body, fields.get(name), fields.get("data")):
+        array = as_array(candidate)
+        if array is not None:
+            return array
+    raise _no_data(answer, body, f"a list of {name}")
+
+
+def read_subscription(answer: Answer) -> Subscription | None:
+    """The subscription just made or changed, if the answer shows it."""
+    body = read_accepted(answer)
+    fields = as_object(body) or {}
+    candidates = (body, fields.get("webhook"), fields.get("data"))
+    return next((s for x in candidates if (s := parse_subscription(x))), None)

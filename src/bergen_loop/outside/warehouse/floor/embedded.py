@@ -1,0 +1,228 @@
+"""The floor page's back end over the embedded warehouse's tickets."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Callable, Collection, Sequence
+from datetime import UTC, datetime
+
+import sqlalchemy as sa
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from bergen_loop.domain.rma import TicketStatus
+from bergen_loop.ledger.codec import storable
+from bergen_loop.ledger.database import Ledger
+from bergen_loop.ledger.store import returns
+from bergen_loop.ledger.tables.floor import (
+    FloorCodeRow,
+    FloorCountRow,
+    FloorItemRow,
+    FloorPhotoRow,
+    FloorTicketRow,
+)
+from bergen_loop.outside.warehouse.floor import codes, warehouse
+from bergen_loop.outside.warehouse.floor.backend import FloorBackend, FloorRefused, Json
+from bergen_loop.outside.warehouse.floor.counting import Counting, Line, parse
+
+MOST_FOUND = 20
+OPEN = (TicketStatus.DRAFT, TicketStatus.COUNTING_IN_PROGRESS)
+
+
+def _utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+class EmbeddedFloor(FloorBackend):
+    """Tickets of the brands that somebody may see."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        brands: Collection[str],
+        *,
+        now: Callable[[], datetime] = _utc_now,
+    ) -> None:
+        self._ledger, self._brands, self._now = ledger, brands, now
+
+    def find(self, code: str) -> list[Json]:
+        """By number, PO or tracking number; else what is open and expects the product."""
+        wanted = codes.tracking_candidates(code)
+        with self._ledger.read() as session:
+            rows: Sequence[FloorTicketRow] = ()
+            for candidate in wanted:
+                rows = self._with_code(session, candidate, ("ticket", "tracking"), None)
+                if rows:
+                    break
+            if not rows:
+                keys = [c for c in (codes.product(code), codes.plain(code)) if c]
+                for key in dict.fromkeys(keys):
+                    rows = rows or self._with_code(session, key, ("product",), OPEN)
+            return [as_json(row, warehouse.items_of(session, row.id)) for row in rows]
+
+    def _with_code(
+        self,
+        session: Session,
+        code: str,
+        kinds: Sequence[str],
+        statuses: Sequence[TicketStatus] | None,
+    ) -> Sequence[FloorTicketRow]:
+        query = (
+            sa.select(FloorTicketRow)
+            .join(FloorCodeRow, FloorCodeRow.ticket_pk == FloorTicketRow.id)
+            .where(
+                FloorCodeRow.code == code,
+                FloorCodeRow.kind.in_(kinds),
+                FloorTicketRow.brand.in_(list(self._brands)),
+            )
+        )
+        if statuses:
+            query = query.where(FloorTicketRow.status.in_(statuses))
+        return session.scalars(query.order_by(FloorTicketRow.id.desc()).limit(MOST_FOUND)).all()
+
+    def count(self, counting: Json, who: str) -> Json:
+        """Take a counting once, whatever the network makes of it."""
+        parsed = parse(counting)
+        try:
+            with self._ledger.write() as session:
+                return self._take(session, parsed, who)
+        except IntegrityError:
+            # The same counting at the same moment, sent twice: the other one was taken.
+            with self._ledger.read() as session:
+                return self._take(session, parsed, who)
+
+    def _take(self, session: Session, counting: Counting, who: str) -> Json:
+        row = None
+        if counting.brand in self._brands:
+            row = warehouse.find(session, counting.brand, counting.ticket, lock=True)
+        if row is None:
+            raise FloorRefused(f"there is no RMA {counting.ticket} here", 404)
+        known = session.scalar(sa.select(FloorCountRow).where(FloorCountRow.key == counting.key))
+        if known is not None:
+            if known.ticket_pk != row.id:
+                raise FloorRefused("this counting was sent for another RMA before", 409)
+            return {"ticket": as_json(row, warehouse.items_of(session, row.id)), "repeated": True}
+        if row.status not in OPEN:
+            raise FloorRefused(
+                f"RMA {row.ticket_id} is {row.status} since {row.status_at:%Y-%m-%d %H:%M} UTC "
+                "and cannot be counted any more; put the parcel aside and tell your lead",
+                409,
+            )
+        self._write(session, row, counting, who)
+        return {"ticket": as_json(row, warehouse.items_of(session, row.id)), "repeated": False}
+
+    def _write(self, session: Session, row: FloorTicketRow, counting: Counting, who: str) -> None:
+        now = self._now()
+        content = counting.model_dump(mode="json", exclude={"photos"})
+        kept = FloorCountRow(
+            key=counting.key, ticket_pk=row.id, at=now, who=who, content=storable(content)
+        )
+        session.add(kept)
+        session.flush()
+        for photo in counting.photos:
+            head, _, data = photo.data.partition(",")
+            session.add(
+                FloorPhotoRow(
+                    ticket_pk=row.id,
+                    count_pk=kept.id,
+                    code=photo.code,
+                    content_type=head.removeprefix("data:").removesuffix(";base64"),
+                    body=_bytes(data),
+                )
+            )
+        session.flush()
+        _add_up(session, row, counting)
+        row.arrived_at = row.arrived_at or now
+        status = (
+            TicketStatus.ADDED_TO_INVENTORY
+            if counting.finish
+            else TicketStatus.COUNTING_IN_PROGRESS
+        )
+        if row.status != status:
+            row.status, row.status_at = status, now
+        if counting.finish:
+            row.finished_at = now
+            returns.brand_row(session, row.brand).nudged_at = now
+        session.flush()
+
+    def photo(self, photo_id: int) -> tuple[str, bytes] | None:
+        """(content type, bytes) of a photo."""
+        query = (
+            sa.select(FloorPhotoRow)
+            .join(FloorTicketRow, FloorTicketRow.id == FloorPhotoRow.ticket_pk)
+            .where(FloorPhotoRow.id == photo_id, FloorTicketRow.brand.in_(list(self._brands)))
+        )
+        with self._ledger.read() as session:
+            row = session.scalar(query)
+        return (row.content_type, row.body) if row else None
+
+
+def _bytes(data: str) -> bytes:
+    try:
+        return base64.b64decode(data, validate=True)
+    except (binascii.Error, ValueError):
+        raise FloorRefused("a photo is broken: take it again") from None
+
+
+def _add_up(session: Session, row: FloorTicketRow, counting: Counting) -> None:
+    items = list(warehouse.items_of(session, row.id))
+    for line in counting.lines:
+        item = _item(items, line)
+        if item is None:
+            item = FloorItemRow(
+                ticket_pk=row.id,
+                sku=storable(line.sku),
+                upc=storable(line.upc),
+                expected=0,
+                actual=0,
+                damaged=0,
+                comments="not on the RMA",
+            )
+            session.add(item)
+            items.append(item)
+        item.actual += line.counted
+        item.damaged += line.damaged
+        photos = sum(1 for p in counting.photos if p.code in (line.upc, line.sku))
+        item.comments = _comments(item.comments, line.reasons, photos)
+
+
+def _item(items: Sequence[FloorItemRow], line: Line) -> FloorItemRow | None:
+    upc, sku = codes.product(line.upc), codes.plain(line.sku)
+    by_upc = next((i for i in items if upc and codes.product(i.upc) == upc), None)
+    return by_upc or next((i for i in items if sku and codes.plain(i.sku) == sku), None)
+
+
+def _comments(before: str | None, reasons: Sequence[str], photos: int) -> str | None:
+    parts = [before] if before else []
+    parts += [storable(reason) for reason in reasons if reason]
+    if photos:
+        parts.append(f"{photos} photo(s)")
+    return "; ".join(dict.fromkeys(parts)) or None
+
+
+def as_json(row: FloorTicketRow, items: Sequence[FloorItemRow]) -> Json:
+    """A ticket as the page takes it."""
+    return {
+        "brand": row.brand,
+        "ticket": row.ticket_id,
+        "po": row.customer_po,
+        "status": row.status,
+        "memo": row.memo,
+        "carrier": row.carrier,
+        "tracking": list(row.tracking_numbers),
+        "finished": row.status not in OPEN,
+        "finished_at": row.finished_at.isoformat() if row.finished_at else None,
+        "items": [
+            {
+                "sku": item.sku,
+                "upc": item.upc,
+                "description": item.description,
+                "expected": item.expected,
+                "counted": item.actual,
+                "damaged": item.damaged,
+                "note": item.comments,
+            }
+            for item in items
+        ],
+    }

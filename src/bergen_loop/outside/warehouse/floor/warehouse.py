@@ -1,0 +1,208 @@
+"""`WarehousePort` over the ledger's own tickets, for a warehouse without REX11."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+
+import sqlalchemy as sa
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from bergen_loop.domain.receipt import Receipt, ReceiptLine
+from bergen_loop.domain.rma import (
+    CloseEvidence,
+    Product,
+    ProductImport,
+    RmaRequest,
+    TicketChange,
+    TicketStatus,
+)
+from bergen_loop.ledger.codec import storable
+from bergen_loop.ledger.database import Ledger
+from bergen_loop.ledger.tables.floor import FloorCodeRow, FloorItemRow, FloorTicketRow
+from bergen_loop.outside.warehouse.errors import WarehouseNotFound
+from bergen_loop.outside.warehouse.floor import codes
+from bergen_loop.outside.warehouse.port import WarehousePort
+
+
+def _utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+class EmbeddedWarehouse(WarehousePort):
+    """One brand's tickets. Thread-safe."""
+
+    def __init__(
+        self, brand: str, ledger: Ledger, *, now: Callable[[], datetime] = _utc_now
+    ) -> None:
+        self.brand, self.now = brand, now
+        self._ledger = ledger
+
+    def find_products(self, upcs: Sequence[str]) -> set[str]:
+        """All of them: this warehouse keeps no catalogue."""
+        return set(upcs)
+
+    def product_import(self, upc: str) -> ProductImport:
+        """Known, always."""
+        return ProductImport.KNOWN
+
+    def add_products(self, products: Sequence[Product]) -> None:
+        """Nothing is to be done."""
+
+    def create_rma(self, rma: RmaRequest) -> str:
+        """The ticket of this PO, made if there is none: asked twice, there is still one."""
+        try:
+            with self._ledger.write() as session:
+                row = _by_po(session, self.brand, rma.customer_po)
+                return (row or self._add(session, rma)).ticket_id
+        except IntegrityError:
+            # Another process made it between our look and our writing.
+            return self.find_rmas(rma.customer_po)[0]
+
+    def find_rmas(self, customer_po: str) -> list[str]:
+        """The ticket of this PO, if there is one."""
+        with self._ledger.read() as session:
+            row = _by_po(session, self.brand, customer_po)
+        return [row.ticket_id] if row else []
+
+    def changed_tickets(self, since: datetime, until: datetime) -> list[TicketChange]:
+        """Tickets whose status changed in the window."""
+        query = sa.select(FloorTicketRow).where(
+            FloorTicketRow.brand == self.brand,
+            FloorTicketRow.status_at >= since,
+            FloorTicketRow.status_at <= until,
+        )
+        with self._ledger.read() as session:
+            rows = session.scalars(query.order_by(FloorTicketRow.status_at)).all()
+        return [TicketChange(r.ticket_id, TicketStatus(r.status), r.status) for r in rows]
+
+    def receipt(self, ticket_id: str) -> Receipt:
+        """What was counted so far."""
+        with self._ledger.read() as session:
+            row = find(session, self.brand, ticket_id)
+            if row is None:
+                raise WarehouseNotFound(
+                    "there is no such ticket", brand=self.brand, call="receipt", subject=ticket_id
+                )
+            return _receipt(row, items_of(session, row.id))
+
+    def close_rma(
+        self, ticket_id: str, last_status: TicketStatus | None, observed_at: datetime | None
+    ) -> CloseEvidence:
+        """Closed once the floor has finished it. A ticket whose parcel never came is closed
+        here, since nobody waits for it any more."""
+        with self._ledger.write() as session:
+            row = find(session, self.brand, ticket_id)
+            if row is None:
+                return CloseEvidence(False, f"there is no ticket {ticket_id}", None)
+            if row.status == TicketStatus.DRAFT:
+                row.status, row.status_at = TicketStatus.CANCELLED, self.now()
+                return CloseEvidence(
+                    True, f"ticket {ticket_id} was closed: its parcel is not awaited", row.status_at
+                )
+            when = f"{row.status_at:%Y-%m-%d %H:%M} UTC"
+            if TicketStatus(row.status).finished:
+                return CloseEvidence(
+                    True, f"the floor finished ticket {ticket_id} at {when}", row.status_at
+                )
+            return CloseEvidence(
+                False, f"ticket {ticket_id} is being counted since {when}", row.status_at
+            )
+
+    def _add(self, session: Session, rma: RmaRequest) -> FloorTicketRow:
+        now = self.now()
+        row = FloorTicketRow(
+            brand=self.brand,
+            customer_po=rma.customer_po,
+            status=TicketStatus.DRAFT,
+            status_at=now,
+            warehouse=rma.warehouse,
+            memo=rma.memo,
+            carrier=rma.carrier,
+            authorized_number=rma.authorized_number,
+            tracking_numbers=list(rma.tracking_numbers),
+            expected_on=rma.expected_on,
+            created_at=now,
+        )
+        session.add(row)
+        session.flush()
+        session.add_all(
+            FloorItemRow(
+                ticket_pk=row.id,
+                sku=storable(item.sku),
+                upc=storable(item.upc),
+                description=storable(item.description),
+                expected=item.expected,
+                actual=0,
+                damaged=0,
+            )
+            for item in rma.items
+        )
+        session.add_all(_codes(row, rma))
+        return row
+
+
+def _codes(row: FloorTicketRow, rma: RmaRequest) -> list[FloorCodeRow]:
+    found = {
+        (code, "ticket") for code in (codes.plain(row.ticket_id), codes.plain(rma.customer_po))
+    }
+    found |= {(codes.plain(number), "tracking") for number in rma.tracking_numbers}
+    for item in rma.items:
+        found |= {(codes.product(item.upc), "product"), (codes.plain(item.sku), "product")}
+    return [FloorCodeRow(ticket_pk=row.id, code=c, kind=k) for c, k in found if c]
+
+
+def _by_po(session: Session, brand: str, po: str) -> FloorTicketRow | None:
+    return session.scalar(
+        sa.select(FloorTicketRow).where(
+            FloorTicketRow.brand == brand, FloorTicketRow.customer_po == po
+        )
+    )
+
+
+def find(
+    session: Session, brand: str, ticket_id: str, *, lock: bool = False
+) -> FloorTicketRow | None:
+    """A brand's ticket by its number; `lock`: until the transaction ends."""
+    digits = ticket_id.removeprefix("FLR")
+    if not (digits.isascii() and digits.isdigit() and len(digits) < 19):
+        return None
+    query = sa.select(FloorTicketRow).where(
+        FloorTicketRow.id == int(digits), FloorTicketRow.brand == brand
+    )
+    return session.scalar(query.with_for_update() if lock else query)
+
+
+def items_of(session: Session, ticket_pk: int) -> Sequence[FloorItemRow]:
+    """A ticket's items, in order."""
+    return session.scalars(
+        sa.select(FloorItemRow).where(FloorItemRow.ticket_pk == ticket_pk).order_by(FloorItemRow.id)
+    ).all()
+
+
+def _receipt(row: FloorTicketRow, items: Sequence[FloorItemRow]) -> Receipt:
+    return Receipt(
+        ticket_id=row.ticket_id,
+        status=TicketStatus(row.status),
+        status_name=row.status,
+        lines=tuple(
+            ReceiptLine(
+                sku=item.sku,
+                upc=item.upc,
+                expected=item.expected,
+                actual=item.actual,
+                damaged=item.damaged,
+                description=item.description,
+                comments=item.comments,
+            )
+            for item in items
+        ),
+        customer_po=row.customer_po,
+        warehouse=row.warehouse,
+        memo=row.memo,
+        tracking_numbers=tuple(row.tracking_numbers),
+        created_at=row.created_at,
+        arrived_at=row.arrived_at,
+        added_to_inventory_at=row.finished_at,
+    )

@@ -1,0 +1,26 @@
+"""REX11, Bergen Logistics' warehouse system, by its public SOAP service."""
+
+from bergen_loop.outside.warehouse.rex11.adapter import Rex11Warehouse
+from bergen_loop.outside.warehouse.rex11.call import CallRecord
+from bergen_loop.outside.warehouse.rex11.client import Rex11Client
+from bergen_loop.outside.warehouse.rex11.close import (
+    CloseStrategy,
+    ConfirmFinished,
+    FileDrop,
+    HttpCall,
+)
+from bergen_loop.outside.warehouse.rex11.config import AuthSigns, Retries, Rex11Config, Timeouts
+
+__all__ = [
+    "AuthSigns",
+    "CallRecord",
+    "CloseStrategy",
+    "ConfirmFinished",
+    "FileDrop",
+    "HttpCall",
+    "Retries",
+    "Rex11Client",
+    "Rex11Config",
+    "Rex11Warehouse",
+    "Timeouts",
+]

@@ -1,0 +1,82 @@
+"""One call to REX11, as far as classifying its outcome needs to know it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TypeVar
+
+from bergen_loop.outside.warehouse.errors import (
+    WarehouseError,
+    WarehouseOutcomeUnknown,
+    WarehouseUnauthorized,
+    WarehouseUnavailable,
+)
+from bergen_loop.outside.warehouse.rex11.config import AuthSigns
+from bergen_loop.outside.warehouse.rex11.scrub import raw_text, scrub
+
+AnyWarehouseError = TypeVar("AnyWarehouseError", bound=WarehouseError)
+
+
+@dataclass(frozen=True, slots=True)
+class CallRecord:
+    """One HTTP exchange, for journals. `outcome` is `ok` or the name of the error class."""
+
+    brand: str
+    operation: str
+    subject: str | None
+    started: datetime
+    """UTC."""
+    seconds: float
+    outcome: str
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """Context of one call: where it belongs, and whether it changes anything in REX11."""
+
+    brand: str
+    operation: str
+    subject: str | None = None
+    changes: bool = False
+    secrets: tuple[str, ...] = field(default=(), repr=False)
+    signs: AuthSigns = field(default_factory=AuthSigns)
+    nothing_found_codes: frozenset[int] = frozenset()
+
+    def error(
+        self, kind: type[AnyWarehouseError], message: str, raw: bytes | None = None
+    ) -> AnyWarehouseError:
+        """An error of this kind, scrubbed of secrets."""
+        return kind(self.clean(message), **self.where(raw))
+
+    def no_answer(self, message: str, raw: bytes | None = None) -> WarehouseError:
+        """Sent, but no usable answer: harmless for a read, a doubt for a change."""
+        if self.changes:
+            return self.error(
+                WarehouseOutcomeUnknown,
+                f"{message}; it may have been carried out: look before repeating",
+                raw,
+            )
+        return self.error(WarehouseUnavailable, f"{message}; nothing was changed", raw)
+
+    def unauthorized(self, message: str, raw: bytes | None = None) -> WarehouseError:
+        """The credentials or the token were refused."""
+        return self.error(
+            WarehouseUnauthorized,
+            f"{message}; check the account's WebAddress, UserName and Password",
+            raw,
+        )
+
+    def clean(self, message: str) -> str:
+        """The message without this call's secrets."""
+        return scrub(message, self.secrets)
+
+    def where(self, raw: bytes | None) -> dict[str, str]:
+        """The keyword arguments every WarehouseError takes."""
+        known = {
+            "brand": self.brand,
+            "call": self.operation,
+            "subject": self.subject,
+            "raw": None if raw is None else raw_text(raw, self.secrets),
+        }
+        return {k: v for k, v in known.items() if v is not None}

@@ -1,0 +1,280 @@
+"""The REX11 client: one method per operation, with the token, the repeats and the records.
+
+Raises WarehouseError only (and ValueError for an impossible query window). Calls that only read
+are repeated a few times; ReceivingTicketAdd and StyleMasterProductAdd are sent once, and a second time only where REX11 answered that it refused the token.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from datetime import UTC, date, datetime
+from typing import TypeVar
+
+import httpx2
+import structlog
+import tenacity
+
+from bergen_loop.domain.receipt import Receipt
+from bergen_loop.domain.rma import Product, ProductImport, RmaRequest, TicketChange, TicketStatus
+from bergen_loop.outside.warehouse.errors import (
+    WarehouseError,
+    WarehouseUnauthorized,
+    WarehouseUnavailable,
+)
+from bergen_loop.outside.warehouse.rex11 import requests, responses
+from bergen_loop.outside.warehouse.rex11.call import Call, CallRecord
+from bergen_loop.outside.warehouse.rex11.checks import check_code, check_products, check_rma
+from bergen_loop.outside.warehouse.rex11.config import AuthSigns, Rex11Config
+from bergen_loop.outside.warehouse.rex11.namespaces import soap_action
+from bergen_loop.outside.warehouse.rex11.responses import InventoryItem
+from bergen_loop.outside.warehouse.rex11.times import query_window
+from bergen_loop.outside.warehouse.rex11.tokens import Token
+from bergen_loop.outside.warehouse.rex11.transport import Interrupted, NotSent, Sender
+
+T = TypeVar("T")
+Build = Callable[[str], bytes]
+"""A token -> the whole envelope."""
+Parse = Callable[[bytes, Call], T]
+
+log: structlog.stdlib.BoundLogger = structlog.get_logger("bergen_loop.rex11")
+
+
+class Rex11Client:
+    """One brand's account. Thread-safe; `close` it when done.
+
+    `on_call` is told of every HTTP exchange, repeats and token fetches included; an exception
+    it raises is logged and does not disturb the call.
+    """
+
+    def __init__(
+        self,
+        brand: str,
+        config: Rex11Config,
+        *,
+        transport: httpx2.BaseTransport | None = None,
+        on_call: Callable[[CallRecord], None] | None = None,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self.brand = brand
+        self.config = config
+        self._zone = config.zone_info()
+        self._sender = Sender(config.timeouts, transport)
+        self._on_call = on_call
+        self._sleep = sleep
+        self._token = Token(self.authentication_token_get)
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._sender.close()
+
+    def authentication_token_get(self) -> str:
+        """A new token. WarehouseUnauthorized if the credentials are wrong. The other methods
+        get, share and renew theirs by themselves."""
+        c = self.config
+        envelope = requests.authentication_token_get(c.web_address, c.user_name, c.password)
+        # Wrong credentials show as an empty token; a fault here says nothing about them.
+        call = replace(self._call("AuthenticationTokenGet"), signs=AuthSigns(patterns=()))
+        return self._repeat(call, envelope, responses.authentication_token_get)
+
+    def style_master_product_add(self, products: Sequence[Product]) -> None:
+        """Ask for products to be imported, which happens later."""
+        upcs = ", ".join(p.upc for p in products)
+        call = self._call("StyleMasterProductAdd", upcs[:200], changes=True)
+        check_products(products, call)
+        self._perform(
+            call,
+            lambda token: requests.style_master_product_add(token, products),
+            responses.style_master_product_add,
+        )
+
+    def get_style_master_product_add_status(self, upc: str) -> ProductImport:
+        """How far one product's import is."""
+        return self._perform(
+            self._code_call("GetStyleMasterProductAddStatus", "UPC", upc),
+            lambda token: requests.get_style_master_product_add_status(token, upc),
+            responses.get_style_master_product_add_status,
+        )
+
+    def receiving_ticket_add(self, rma: RmaRequest) -> str:
+        """Create a ticket; its id. Not idempotent, never repeated after a doubt."""
+        call = self._call("ReceivingTicketAdd", rma.customer_po, changes=True)
+        check_rma(rma, self.config.warehouses, call)
+        return self._perform(
+            call,
+            lambda token: requests.receiving_ticket_add(token, rma, self.config.shipment_type),
+            responses.receiving_ticket_add,
+        )
+
+    def get_receiving_ticket_add_status(self, ticket_id: str) -> TicketChange:
+        """The status of one ticket."""
+        return self._perform(
+            self._code_call("GetReceivingTicketAddStatus", "ticket id", ticket_id),
+            lambda token: requests.get_receiving_ticket_add_status(token, ticket_id),
+            responses.get_receiving_ticket_add_status,
+        )
+
+    def get_receiving_tickets_by_po(self, customer_po: str) -> list[str]:
+        """Ids of the tickets with this PO; empty when none. On "none" hangs whether an RMA is
+        made again, so that is asked twice, the second time with a new token (configurable)."""
+        call = self._code_call("GetReceivingTicketsByPO", "CustomerPO", customer_po)
+
+        def build(token: str) -> bytes:
+            return requests.get_receiving_tickets_by_po(token, customer_po)
+
+        found = self._perform(call, build, responses.get_receiving_tickets_by_po)
+        if found or not self.config.confirm_no_ticket:
+            return found
+        token = self._token.renewed(self._token.get())
+        return self._with_token(call, token, build, responses.get_receiving_tickets_by_po)
+
+    def get_receiving_statuses_by_date(
+        self, since: datetime, until: datetime
+    ) -> list[TicketChange]:
+        """Statuses of the tickets in the window (aware times), which is rounded outwards."""
+        start, end = self._window(since, until)
+        return self._perform(
+            self._call("GetReceivingStatusesByDate", f"{start} - {end}"),
+            lambda token: requests.get_receiving_statuses_by_date(token, start, end),
+            responses.get_receiving_statuses_by_date,
+        )
+
+    def get_receiving_statuses_by_date_configurable(
+        self, since: datetime, until: datetime, date_type: int
+    ) -> list[TicketChange]:
+        """The same, by the date that `date_type` stands for (its meaning is undocumented)."""
+        start, end = self._window(since, until)
+        return self._perform(
+            self._call("GetReceivingStatusesByDateConfigurable", f"{start} - {end}"),
+            lambda token: requests.get_receiving_statuses_by_date_configurable(
+                token, start, end, date_type
+            ),
+            responses.get_receiving_statuses_by_date,
+        )
+
+    def get_receiving_tickets_by_status_and_create_date(
+        self, status: TicketStatus, start: date, end: date
+    ) -> list[str]:
+        """Ids of the tickets in this status, created on these (warehouse-local) days."""
+        return self._perform(
+            self._call("GetReceivingTicketsByStatusAndCreateDate", status.value),
+            lambda token: requests.get_receiving_tickets_by_status_and_create_date(
+                token, status, start, end
+            ),
+            responses.get_receiving_tickets_by_status_and_create_date,
+        )
+
+    def get_receiving_ticket_object_by_ticket_no(self, ticket_id: str) -> Receipt:
+        """The ticket with its counts. WarehouseNotFound if there is none."""
+        return self._perform(
+            self._code_call("GetReceivingTicketObjectByTicketNo", "ticket id", ticket_id),
+            lambda token: requests.get_receiving_ticket_object_by_ticket_no(token, ticket_id),
+            lambda body, call: responses.get_receiving_ticket_object_by_ticket_no(
+                body, call, ticket_id, self._zone
+            ),
+        )
+
+    def get_inventory_by_upcs(self, upcs: Sequence[str]) -> list[InventoryItem]:
+        """Inventory lines of these UPCs, in one call."""
+        return self._perform(
+            self._call("GetInventoryByUPCs", f"{len(upcs)} UPCs"),
+            lambda token: requests.get_inventory_by_upcs(token, upcs),
+            responses.get_inventory_by_upcs,
+        )
+
+    def _call(self, operation: str, subject: str | None = None, *, changes: bool = False) -> Call:
+        return Call(
+            brand=self.brand,
+            operation=operation,
+            subject=subject,
+            changes=changes,
+            secrets=(self.config.password,),
+            signs=self.config.auth_signs,
+            nothing_found_codes=self.config.nothing_found_codes,
+        )
+
+    def _code_call(self, operation: str, name: str, code: str) -> Call:
+        """A call that asks for one code, checked."""
+        call = self._call(operation, code)
+        check_code(name, code, call)
+        return call
+
+    def _window(self, since: datetime, until: datetime) -> tuple[str, str]:
+        return query_window(since, until, self._zone, self.config.window_precision)
+
+    def _perform(self, call: Call, build: Build, parse: Parse[T]) -> T:
+        """The call with a token, and once more with a new one if that is refused."""
+        token = self._token.get()
+        try:
+            return self._with_token(call, token, build, parse)
+        except WarehouseUnauthorized:
+            log.info("rex11.token_refused", brand=self.brand, operation=call.operation)
+        return self._with_token(call, self._token.renewed(token), build, parse)
+
+    def _with_token(self, call: Call, token: str, build: Build, parse: Parse[T]) -> T:
+        call = replace(call, secrets=(*call.secrets, token))
+        send = self._exchange if call.changes else self._repeat
+        return send(call, build(token), parse)
+
+    def _repeat(self, call: Call, envelope: bytes, parse: Parse[T]) -> T:
+        settings = self.config.retries
+        retrying = tenacity.Retrying(
+            stop=tenacity.stop_after_attempt(settings.attempts),
+            wait=tenacity.wait_exponential_jitter(
+                multiplier=settings.first_wait, max=settings.longest_wait, jitter=settings.jitter
+            ),
+            retry=tenacity.retry_if_exception_type(WarehouseUnavailable),
+            sleep=self._sleep,
+            reraise=True,
+        )
+        return retrying(self._exchange, call, envelope, parse)
+
+    def _exchange(self, call: Call, envelope: bytes, parse: Parse[T]) -> T:
+        """One HTTP exchange, recorded."""
+        started, clock = datetime.now(UTC), time.monotonic()
+        outcome = "failed"
+        try:
+            result = parse(self._post(call, envelope), call)
+            outcome = "ok"
+            return result
+        except WarehouseError as error:
+            outcome = type(error).__name__
+            raise
+        finally:
+            seconds = time.monotonic() - clock
+            self._record(
+                CallRecord(call.brand, call.operation, call.subject, started, seconds, outcome)
+            )
+
+    def _post(self, call: Call, envelope: bytes) -> bytes:
+        headers = {
+            "Content-Type": "text/xml; charset=utf-8",
+            "SOAPAction": soap_action(call.operation),
+        }
+        try:
+            answer = self._sender.send("POST", self.config.endpoint, headers, envelope)
+        except NotSent as reason:
+            message = f"not reached ({reason}); nothing was sent, safe to repeat"
+            raise call.error(WarehouseUnavailable, message) from None
+        except Interrupted as reason:
+            raise call.no_answer(f"no answer ({reason})") from None
+        responses.check_status(answer.status, answer.body, call)
+        return answer.body
+
+    def _record(self, record: CallRecord) -> None:
+        log.debug(
+            "rex11.call",
+            brand=record.brand,
+            operation=record.operation,
+            subject=record.subject,
+            seconds=round(record.seconds, 3),
+            outcome=record.outcome,
+        )
+        if self._on_call is None:
+            return
+        try:
+            self._on_call(record)
+        except Exception:
+            # A journal that fails must not lose the id of a ticket that was just made.
+            log.exception("rex11.on_call_failed", operation=record.operation)

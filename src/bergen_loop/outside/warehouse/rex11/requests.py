@@ -1,0 +1,213 @@
+"""Whole SOAP 1.1 envelopes, one builder per operation. Pure: nothing is sent from here.
+
+Parameter names, their order and their case are those of the service's WSDL (v3); optional
+values that are missing are left out. Characters XML cannot carry are dropped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import date
+from decimal import Decimal
+
+from bergen_loop.domain.rma import Product, RmaItem, RmaRequest, Supplier, TicketStatus
+from bergen_loop.outside.warehouse.rex11 import soap
+from bergen_loop.outside.warehouse.rex11.namespaces import ITEMS, METHODS, PRODUCT, SUPPLIER, TICKET
+from bergen_loop.outside.warehouse.rex11.soap import Element
+from bergen_loop.outside.warehouse.rex11.times import local_date
+
+Fields = Iterable[tuple[str, str | None]]
+
+
+def authentication_token_get(web_address: str, user_name: str, password: str) -> bytes:
+    """AuthenticationTokenGet: the account's three credentials."""
+    return _simple(
+        "AuthenticationTokenGet",
+        [("WebAddress", web_address), ("UserName", user_name), ("Password", password)],
+    )
+
+
+def style_master_product_add(token: str, products: Iterable[Product]) -> bytes:
+    """StyleMasterProductAdd: products to import."""
+    root, method = _method("StyleMasterProductAdd", [("AuthenticationString", token)])
+    listed = soap.add(method, METHODS, "products")
+    for product in products:
+        _fill(soap.add(listed, METHODS, "StyleMasterProduct"), PRODUCT, _product(product))
+    return soap.to_bytes(root)
+
+
+def get_style_master_product_add_status(token: str, upc: str) -> bytes:
+    """GetStyleMasterProductAddStatus: how far one product's import is."""
+    return _simple(
+        "GetStyleMasterProductAddStatus", [("AuthenticationString", token), ("UPC", upc)]
+    )
+
+
+def receiving_ticket_add(token: str, rma: RmaRequest, shipment_type: str = "NA") -> bytes:
+    """ReceivingTicketAdd: the RMA as a Draft ticket, in the order of the ticket schema."""
+    root, method = _method("ReceivingTicketAdd", [("AuthenticationString", token)])
+    ticket = soap.add(method, TICKET, "receivingTicket")
+    _fill(
+        ticket,
+        TICKET,
+        [
+            ("ReceivingStatus", TicketStatus.DRAFT.value),
+            ("ReceivingStatusCode", "0"),
+            ("CreatedDate", local_date(rma.created_on)),
+        ],
+    )
+    for item in rma.items:
+        _fill(soap.add(ticket, TICKET, "Shipmentitemslist"), ITEMS, _item(item, shipment_type))
+    _fill(
+        ticket,
+        TICKET,
+        [
+            ("ShipmentTypelist", shipment_type),
+            ("Warehouse", rma.warehouse),
+            ("Memo", rma.memo),
+            ("AuthorizedNumber", rma.authorized_number),
+            ("CustomerPO", rma.customer_po),
+            *(("TrackingNumbers", number) for number in rma.tracking_numbers),
+            ("ExpectedDate", local_date(rma.expected_on) if rma.expected_on else None),
+        ],
+    )
+    if rma.supplier:
+        _fill(soap.add(ticket, TICKET, "SupplierDetails"), SUPPLIER, _supplier(rma.supplier))
+    _fill(ticket, TICKET, [("Carrier", rma.carrier)])
+    return soap.to_bytes(root)
+
+
+def get_receiving_ticket_add_status(token: str, ticket_id: str) -> bytes:
+    """GetReceivingTicketAddStatus: its parameters begin in lower case."""
+    return _simple(
+        "GetReceivingTicketAddStatus",
+        [("authenticationString", token), ("receivingTicketId", ticket_id)],
+    )
+
+
+def get_receiving_tickets_by_po(token: str, customer_po: str) -> bytes:
+    """GetReceivingTicketsByPO."""
+    return _simple(
+        "GetReceivingTicketsByPO", [("AuthenticationString", token), ("customerPO", customer_po)]
+    )
+
+
+def get_receiving_statuses_by_date(token: str, start: str, end: str) -> bytes:
+    """GetReceivingStatusesByDate; dates as from `times.query_window`."""
+    return _simple(
+        "GetReceivingStatusesByDate",
+        [("AuthenticationString", token), ("StartDate", start), ("EndDate", end)],
+    )
+
+
+def get_receiving_statuses_by_date_configurable(
+    token: str, start: str, end: str, date_type: int
+) -> bytes:
+    """GetReceivingStatusesByDateConfigurable; the meaning of dateType is not documented."""
+    return _simple(
+        "GetReceivingStatusesByDateConfigurable",
+        [
+            ("AuthenticationString", token),
+            ("StartDate", start),
+            ("EndDate", end),
+            ("dateType", str(date_type)),
+        ],
+    )
+
+
+def get_receiving_tickets_by_status_and_create_date(
+    token: str, status: TicketStatus, start: date, end: date
+) -> bytes:
+    """GetReceivingTicketsByStatusAndCreateDate; the days are warehouse-local."""
+    return _simple(
+        "GetReceivingTicketsByStatusAndCreateDate",
+        [
+            ("AuthenticationString", token),
+            ("receivingTicketStatus", status.value),
+            ("startDate", local_date(start)),
+            ("endDate", local_date(end)),
+        ],
+    )
+
+
+def get_receiving_ticket_object_by_ticket_no(token: str, ticket_id: str) -> bytes:
+    """GetReceivingTicketObjectByTicketNo."""
+    return _simple(
+        "GetReceivingTicketObjectByTicketNo",
+        [("AuthenticationString", token), ("AsnTicketNumber", ticket_id)],
+    )
+
+
+def get_inventory_by_upcs(token: str, upcs: Iterable[str]) -> bytes:
+    """GetInventoryByUPCs."""
+    root, method = _method("GetInventoryByUPCs", [("AuthenticationString", token)])
+    _fill(soap.add(method, METHODS, "UPCs"), METHODS, (("string", upc) for upc in upcs))
+    return soap.to_bytes(root)
+
+
+def _method(operation: str, parameters: Fields) -> tuple[Element, Element]:
+    root, body = soap.envelope()
+    method = soap.add(body, METHODS, operation)
+    _fill(method, METHODS, parameters)
+    return root, method
+
+
+def _simple(operation: str, parameters: Fields) -> bytes:
+    return soap.to_bytes(_method(operation, parameters)[0])
+
+
+def _fill(parent: Element, namespace: str, fields: Fields) -> None:
+    for name, value in fields:
+        if value is not None:
+            soap.add(parent, namespace, name, value)
+
+
+def _money(amount: Decimal | None) -> str | None:
+    return None if amount is None else format(amount, "f")
+
+
+def _product(product: Product) -> Fields:
+    return [
+        ("Style", product.style),
+        ("Color", product.color),
+        ("Size", product.size),
+        ("UPC", product.upc),
+        ("Price", _money(product.price)),
+        ("Description", product.description),
+        ("Sku", product.sku),
+    ]
+
+
+def _item(item: RmaItem, shipment_type: str) -> Fields:
+    return [
+        ("Sku", item.sku),
+        ("Style", item.style),
+        ("Color", item.color),
+        ("UPC", item.upc),
+        ("Size", item.size),
+        ("ExpectedQuantity", str(item.expected)),
+        # Required by the schema, ignored by the service.
+        ("ActualQuantity", "0"),
+        ("DamagedQuantity", "0"),
+        ("UnitCost", _money(item.unit_cost)),
+        ("ProductDescription", item.description),
+        ("Comments", item.comments),
+        ("ShipmentType", shipment_type),
+        ("ReturnReasonCode", item.reason_code),
+    ]
+
+
+def _supplier(supplier: Supplier) -> Fields:
+    return [
+        ("CompanyName", supplier.company_name),
+        ("Address1", supplier.address1),
+        ("Address2", supplier.address2),
+        ("City", supplier.city),
+        ("State", supplier.state),
+        ("Zip", supplier.zip),
+        ("Country", supplier.country),
+        ("Non_US_Region", supplier.non_us_region),
+        ("Phone", supplier.phone),
+        ("Fax", supplier.fax),
+        ("Email", supplier.email),
+    ]

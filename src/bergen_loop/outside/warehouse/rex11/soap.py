@@ -1,0 +1,124 @@
+"""XML in and out, without DTDs or external entities; elements are read by local name.
+
+REX11 puts some elements of an answer into the wrong namespace, and empty elements stand for
+missing values: both are settled here, once.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import TypeAlias
+
+from lxml import etree
+
+from bergen_loop.outside.warehouse.rex11.namespaces import SOAP
+
+# lxml gives the class of its elements no public name.
+Element: TypeAlias = etree._Element  # pyright: ignore[reportPrivateUsage]
+
+MAX_BYTES = 20 * 1024 * 1024
+
+_ILLEGAL = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+_BLANK = " \t\r\n"
+
+
+class NotSoap(Exception):
+    """The bytes are no SOAP envelope; the message says why."""
+
+
+def clean(value: str) -> str:
+    """The text without the characters that XML 1.0 cannot carry."""
+    return _ILLEGAL.sub("", value)
+
+
+def open_body(answer: bytes) -> Element:
+    """The first element in the envelope's body. NotSoap if there is none."""
+    if len(answer) > MAX_BYTES:
+        raise NotSoap(f"the answer is over {MAX_BYTES} bytes")
+    root = _parse(answer)
+    if local_name(root) != "Envelope":
+        raise NotSoap(f"the answer is XML, but a <{local_name(root)[:60]}>, no SOAP envelope")
+    body = child(root, "Body")
+    content = next(iter(body), None) if body is not None else None
+    if content is None:
+        raise NotSoap("the answer is an envelope without content")
+    return content
+
+
+def _parse(answer: bytes) -> Element:
+    parser = etree.XMLParser(
+        resolve_entities=False,
+        no_network=True,
+        load_dtd=False,
+        dtd_validation=False,
+        huge_tree=False,
+        recover=False,
+        remove_comments=True,
+        remove_pis=True,
+    )
+    try:
+        root = etree.fromstring(answer, parser)
+    except (etree.LxmlError, ValueError, LookupError) as error:
+        raise NotSoap(f"the answer is no XML: {str(error)[:200] or 'empty'}") from None
+    if root.getroottree().docinfo.doctype:
+        raise NotSoap("the answer carries a DOCTYPE, which is refused")
+    return root
+
+
+def local_name(element: Element) -> str:
+    """The element's name without its namespace."""
+    return str(element.tag).rpartition("}")[2]
+
+
+def children(element: Element | None, name: str) -> Iterator[Element]:
+    """The direct children of that local name, whatever their namespace."""
+    return (e for e in element if local_name(e) == name) if element is not None else iter(())
+
+
+def child(element: Element | None, name: str) -> Element | None:
+    """The first direct child of that local name."""
+    return next(children(element, name), None)
+
+
+def text(element: Element | None, name: str) -> str | None:
+    """The child's text without outer blanks; None where missing or empty."""
+    return next((t for e in children(element, name) if (t := own_text(e))), None)
+
+
+def own_text(element: Element) -> str | None:
+    """The element's own text without outer blanks; None where empty."""
+    return (element.text or "").strip(_BLANK) or None
+
+
+def fault_text(content: Element) -> str | None:
+    """What a SOAP fault says, on one line; None if the content is no fault."""
+    if local_name(content) != "Fault":
+        return None
+    words = " ".join(" ".join(str(t) for t in content.itertext()).split())
+    return words or "a fault without text"
+
+
+def envelope() -> tuple[Element, Element]:
+    """A new envelope and its body."""
+    root = etree.Element(f"{{{SOAP}}}Envelope", nsmap={"soap": SOAP})
+    body = etree.Element(f"{{{SOAP}}}Body", nsmap={"soap": SOAP})
+    root.append(body)
+    return root, body
+
+
+def add(parent: Element, namespace: str, name: str, value: str | None = None) -> Element:
+    """Append an element that declares its namespace as the default one where it changes.
+
+    REX11 has refused tickets whose namespaces were bound in other ways.
+    """
+    element = etree.Element(f"{{{namespace}}}{name}", nsmap={None: namespace})
+    if value is not None:
+        element.text = clean(value)
+    parent.append(element)
+    return element
+
+
+def to_bytes(root: Element) -> bytes:
+    """The whole document, UTF-8 with its declaration."""
+    return etree.tostring(root, xml_declaration=True, encoding="utf-8")

@@ -1,0 +1,1 @@
+"""What people do: each of it journaled with who and why."""

@@ -1,0 +1,1 @@
+"""Putting right what crashes, lost ledgers and old errors left behind."""

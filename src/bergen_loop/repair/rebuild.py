@@ -1,0 +1,98 @@
+"""The ledger is lost; both systems are as they are. Recover the true state without doing
+anything twice.
+
+Returns come from Loop for a window. Before one is written down, its tickets are looked for by its
+POs, and both are written in one transaction: at no moment is there a return in the ledger that a
+sync would announce again. A return that was received and is still open may have a process call
+under way that nobody remembers: it gets a settling intent in doubt, so that the ordinary
+resolution applies, which waits `settle.lost_answer_wait` and then looks. A return in review with
+a receipt counts as flagged; it is never processed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+
+from bergen_loop.domain.announce import physical_lines, why_not_announced
+from bergen_loop.domain.returns import Return
+from bergen_loop.flow import adopt, intake, pull, receive, tick
+from bergen_loop.flow.context import BrandContext
+from bergen_loop.ledger.codec import digest, dump_return, load_return
+from bergen_loop.ledger.store import returns
+from bergen_loop.outside.loop.models import ParsedReturn
+from bergen_loop.repair import drift
+from bergen_loop.repair.drift import Done, Finding, Summary
+
+WINDOW = timedelta(days=120)
+
+
+def run(ctx: BrandContext, window: timedelta = WINDOW) -> Summary:
+    """Recover what the last `window` holds; returns the ledger knows are left alone, so that a
+    rebuild that was interrupted can simply be run again. Raises BrandBusy, LoopError,
+    WarehouseError."""
+    started = ctx.now()
+    summary = Summary(ctx.brand, "rebuild", started - window, started)
+    with tick.holding(ctx):
+        with ctx.ledger.write() as session:
+            if returns.cursor(session, ctx.brand, adopt.FIRST_PULL) is None:
+                returns.set_cursor(session, ctx.brand, adopt.FIRST_PULL, started)
+        for way in ("created_at", "updated_at"):
+            pages = ctx.loop.walk_returns(
+                summary.since,
+                started + pull.AHEAD,
+                filter=way,
+                page_size=ctx.settings.loop.page_size,
+            )
+            for page in pages:
+                _take_page(ctx, summary, page.returns)
+                if page.incomplete:
+                    _tell_incomplete(ctx, summary, page.incomplete)
+        with ctx.ledger.write() as session:
+            returns.set_cursor(session, ctx.brand, pull.CURSOR, started)
+            returns.set_cursor(session, ctx.brand, pull.ASIDE, started)
+            returns.set_cursor(session, ctx.brand, receive.CURSOR, started)
+        return drift.close(ctx, summary)
+
+
+def _tell_incomplete(ctx: BrandContext, summary: Summary, why: str) -> None:
+    with ctx.ledger.write() as session:
+        text = f"Loop's list could not be walked to its end ({why}): run the rebuild again"
+        drift.tell(ctx, session, summary, Finding("list", text, Done.TOLD))
+
+
+def _take_page(ctx: BrandContext, summary: Summary, page: Sequence[ParsedReturn]) -> None:
+    good = {p.value.id: p.value for p in page if p.value is not None}
+    with ctx.ledger.read() as session:
+        known = returns.by_ids(session, ctx.brand, good)
+    new = [load_return(dump_return(r)) for i, r in good.items() if i not in known]
+    for batch in ctx.batches(new):
+        pasts = ctx.in_parallel(lambda return_: _past(ctx, return_), batch)
+        ctx.boundary("rebuild looked up")
+        for return_, past in zip(batch, pasts, strict=True):
+            _take(ctx, summary, return_, past)
+    intake.store(ctx, [p for p in page if p.problem is not None], intake.Pulled())
+
+
+def _past(ctx: BrandContext, return_: Return) -> adopt.Past:
+    skip = why_not_announced(return_, ctx.rules)
+    if (skip and not skip.no_parcel) or not physical_lines(return_, ctx.rules):
+        return adopt.Past()
+    return adopt.look_up(ctx, return_)
+
+
+def _take(ctx: BrandContext, summary: Summary, return_: Return, past: adopt.Past) -> None:
+    content = dump_return(return_)
+    with ctx.ledger.write() as session:
+        row = intake.add(ctx, session, return_, content, digest(content))
+        adopt.take_over(ctx, session, row, past)
+        tickets = [t.receipt.ticket_id for t in past.tickets]
+        text = f"return {return_.id}, {return_.state} in Loop, "
+        text += f"with ticket {', '.join(tickets)}" if tickets else "without a ticket"
+        done = Done.ATTENTION if row.held else Done.REPAIRED
+        drift.tell(
+            ctx, session, summary, Finding("recovered", f"{text}: {row.stage}", done, return_.id),
+            row,
+        )  # fmt: skip
+    summary.returns += 1
+    summary.tickets += len(tickets)

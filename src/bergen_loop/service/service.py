@@ -1,0 +1,135 @@
+"""Starting and stopping the engine."""
+
+from __future__ import annotations
+
+import logging
+import socket
+from contextlib import ExitStack
+from datetime import timedelta
+from pathlib import Path
+from uuid import uuid4
+
+import sqlalchemy as sa
+from dbos import DBOS, DBOSConfig
+
+from bergen_loop.config import ServiceSettings
+from bergen_loop.ledger.locks import service_lock
+from bergen_loop.service import workflows
+from bergen_loop.service.registry import Registry
+from bergen_loop.service.workers import Heartbeat, recover
+from bergen_loop.tell import tracing
+from bergen_loop.tell.events.dispatch import Dispatcher
+
+APP_NAME = "bergen-loop"
+APP_VERSION = "1"
+"""Of the workflows' shape, not of the product: every release can run the others' ticks, since
+a tick carries nothing but the brand's name."""
+
+
+class Engine:
+    """The running engine of this process."""
+
+    def __init__(self, registry: Registry, service: ServiceSettings) -> None:
+        self.registry = registry
+        self.service = service
+        self.executor_id = _executor_id(registry)
+        self.heartbeat = Heartbeat(
+            registry.ledger, self.executor_id, service.worker_gone_after, recover
+        )
+        self.events = Dispatcher(
+            registry.ledger,
+            {b: one.events for b, one in registry.settings.brands.items() if one.events},
+        )
+        self._holding = ExitStack()
+
+    def start(self) -> None:
+        """Launch DBOS, and have the schedules and queues in place. Raises ServiceRunning where
+        an embedded database has a service already."""
+        if self.registry.ledger.is_sqlite:
+            self._holding.enter_context(service_lock(self.registry.ledger))
+        tracing.configure()
+        self.heartbeat.show()
+        workflows.use(self.registry)
+        logging.getLogger("dbos").setLevel(logging.WARNING)
+        config = DBOSConfig(
+            name=APP_NAME,
+            system_database_url=engine_url(self.service, self.registry.ledger.url),
+            application_version=APP_VERSION,
+            executor_id=self.executor_id,
+            log_level="WARNING",
+            scheduler_polling_interval_sec=1.0,
+        )
+        DBOS(config=config)
+        DBOS.launch()
+        self._register(workflows.SYNC_QUEUE, self.service.workers)
+        self._register(workflows.BACKLOG_QUEUE, max(2, self.service.workers // 8))
+        DBOS.apply_schedules(
+            [
+                {
+                    "schedule_name": "due-brands",
+                    "workflow_fn": workflows.schedule_due,
+                    "schedule": _every(self.service.schedule),
+                },
+                {
+                    "schedule_name": "alerts",
+                    "workflow_fn": workflows.alerts,
+                    "schedule": "0 * * * * *",
+                },
+                {
+                    "schedule_name": "sweep",
+                    "workflow_fn": workflows.sweep,
+                    "schedule": "0 */10 * * * *",
+                },
+                {
+                    "schedule_name": "forget",
+                    "workflow_fn": workflows.forget,
+                    "schedule": "0 15 * * * *",
+                },
+            ]
+        )
+        self.heartbeat.start()
+        self.events.start()
+
+    def _register(self, queue: str, at_once: int) -> None:
+        DBOS.register_queue(
+            queue,
+            worker_concurrency=at_once,
+            polling_interval_sec=min(1.0, self.service.schedule.total_seconds()),
+            on_conflict="always_update",
+        )
+
+    def nudge(self, brand: str) -> None:
+        """Have a brand synced soon."""
+        workflows.enqueue(brand)
+
+    def stop(self, patience: int = 10) -> None:
+        """Let running ticks end, for at most `patience` seconds."""
+        self.events.stop()
+        DBOS.destroy(workflow_completion_timeout_sec=patience)
+        workflows.use(None)
+        self.heartbeat.stop()
+        self._holding.close()
+
+
+def engine_url(service: ServiceSettings, ledger: sa.URL) -> str:
+    """Where DBOS keeps its own tables: beside the embedded ledger, so that its many small
+    writes do not hold the ledger's lock; in the same PostgreSQL database otherwise."""
+    if service.engine_database:
+        return service.engine_database
+    if ledger.get_backend_name() == "sqlite":
+        path = Path(ledger.database or "")
+        return f"sqlite:///{path.with_name(path.stem + '-engine.db')}"
+    return ledger.render_as_string(hide_password=False)
+
+
+def _executor_id(registry: Registry) -> str:
+    """Embedded: always the same, so that a restart recovers what it had been doing."""
+    if registry.ledger.is_sqlite:
+        return "embedded"
+    return f"{socket.gethostname()}-{uuid4().hex[:8]}"
+
+
+def _every(interval: timedelta) -> str:
+    """A cron expression (with seconds) for an interval up to a minute."""
+    seconds = max(1, min(60, round(interval.total_seconds())))
+    return "0 * * * * *" if seconds >= 60 else f"*/{seconds} * * * * *"

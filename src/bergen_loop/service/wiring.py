@@ -1,0 +1,203 @@
+"""From configuration to what the flows work with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+
+import httpx2
+
+from bergen_loop.config import BrandSettings, ConfigError, Problem
+from bergen_loop.domain.criteria import PRESETS, Criteria, CriteriaError, load_criteria, preset
+from bergen_loop.flow import tick
+from bergen_loop.flow.context import BrandContext, Counts
+from bergen_loop.ledger.database import Ledger
+from bergen_loop.ledger.tables.core import BrandRow
+from bergen_loop.outside.breaker import Breaker, Breakers
+from bergen_loop.outside.budget import shared_limiter
+from bergen_loop.outside.guard import (
+    GuardedLimiter,
+    GuardedTransport,
+    GuardedWarehouse,
+    connection,
+    told,
+)
+from bergen_loop.outside.loop.client import LoopClient
+from bergen_loop.outside.loop.limiter import RateLimiter, limiter_for
+from bergen_loop.outside.loop.transport import CallRecord as LoopRecord
+from bergen_loop.outside.loop.transport import Retries as LoopRetries
+from bergen_loop.outside.loop.transport import Timeouts as LoopTimeouts
+from bergen_loop.outside.warehouse.floor.warehouse import EmbeddedWarehouse
+from bergen_loop.outside.warehouse.port import WarehousePort
+from bergen_loop.outside.warehouse.rex11 import Rex11Config, Rex11Warehouse
+from bergen_loop.outside.warehouse.rex11.call import CallRecord as Rex11Record
+from bergen_loop.outside.warehouse.rex11.close import (
+    CloseStrategy,
+    ConfirmFinished,
+    FileDrop,
+    HttpCall,
+)
+from bergen_loop.outside.warehouse.rex11.config import Retries as Rex11Retries
+from bergen_loop.outside.warehouse.rex11.config import Timeouts as Rex11Timeouts
+from bergen_loop.tell.calls import each, loop_observer, rex11_observer
+
+
+def connect(brand: str, settings: BrandSettings, ledger: Ledger, folder: Path) -> BrandContext:
+    """A brand's context. `folder` is where relative paths of its settings start.
+    Raises ConfigError for settings or criteria that cannot be used."""
+    breakers, counts = Breakers(), Counts()
+    try:
+        loop = _guarded_loop(brand, settings, ledger, breakers.loop, counts)
+        warehouse = _warehouse(brand, settings, ledger, breakers.rex11, counts)
+    except ValueError as error:
+        problem = Problem(
+            "(configuration)", 1, 1, f"brands.{brand}", str(error), "correct this setting"
+        )
+        raise ConfigError([problem]) from None
+    return BrandContext(
+        brand=brand,
+        settings=settings,
+        ledger=ledger,
+        loop=loop,
+        warehouse=warehouse,
+        criteria=criteria(brand, settings, folder),
+        breakers=breakers,
+        counts=counts,
+    )
+
+
+def _guarded_loop(
+    brand: str, settings: BrandSettings, ledger: Ledger, breaker: Breaker, counts: Counts
+) -> LoopClient:
+    key = settings.loop.api_key.get_secret_value()
+    limiter = shared_limiter(ledger, key, settings.loop.calls_per_minute)
+    guarded = GuardedLimiter(brand, limiter, breaker)
+    on_call = each(guarded.told, loop_observer(counts.add))
+    transport = connection(settings.loop.base_url)
+    return loop_client(brand, settings, limiter=guarded, on_call=on_call, transport=transport)
+
+
+def _warehouse(
+    brand: str, settings: BrandSettings, ledger: Ledger, breaker: Breaker, counts: Counts
+) -> WarehousePort:
+    if settings.warehouse == "embedded":
+        return EmbeddedWarehouse(brand, ledger)
+    return _guarded_warehouse(brand, settings, breaker, counts)
+
+
+def _guarded_warehouse(
+    brand: str, settings: BrandSettings, breaker: Breaker, counts: Counts
+) -> GuardedWarehouse:
+    transport = GuardedTransport(settings.rex11.endpoint, breaker)
+    on_call = each(told(breaker), rex11_observer(counts.add))
+    inner = rex11_warehouse(brand, settings, transport=transport, on_call=on_call)
+    return GuardedWarehouse(brand, inner, breaker)
+
+
+def loop_client(
+    brand: str,
+    settings: BrandSettings,
+    retries: LoopRetries | None = None,
+    *,
+    limiter: RateLimiter | None = None,
+    on_call: Callable[[LoopRecord], None] | None = None,
+    transport: httpx2.BaseTransport | None = None,
+) -> LoopClient:
+    """The brand's Loop client; by default it shares the limiter of everything in this process
+    that uses its key. ValueError, without the key, for one that cannot be a key."""
+    key = settings.loop.api_key.get_secret_value()
+    return LoopClient(
+        brand=brand,
+        api_key=key,
+        base_url=settings.loop.base_url,
+        version=settings.loop.version,
+        limiter=limiter or limiter_for(key, settings.loop.calls_per_minute),
+        on_call=on_call,
+        transport=transport,
+        timeouts=LoopTimeouts(read=settings.loop.timeout.total_seconds()),
+        retries=retries,
+        time_format=settings.loop.date_format,
+    )
+
+
+def rex11_warehouse(
+    brand: str,
+    settings: BrandSettings,
+    retries: Rex11Retries | None = None,
+    *,
+    transport: httpx2.BaseTransport | None = None,
+    on_call: Callable[[Rex11Record], None] | None = None,
+) -> Rex11Warehouse:
+    """The brand's REX11 account. ValueError for one that cannot be right."""
+    rex11 = settings.rex11
+    config = Rex11Config(
+        endpoint=rex11.endpoint,
+        web_address=rex11.web_address,
+        user_name=rex11.user_name,
+        password=rex11.password.get_secret_value(),
+        zone=rex11.time_zone,
+        timeouts=Rex11Timeouts(read=rex11.timeout.total_seconds()),
+        retries=retries or Rex11Retries(),
+    )
+    return Rex11Warehouse(
+        brand,
+        config,
+        close_strategy=_close_strategy(settings),
+        transport=transport,
+        on_call=on_call,
+    )
+
+
+def _close_strategy(settings: BrandSettings) -> CloseStrategy:
+    close = settings.rex11.close
+    if close.strategy == "file" and close.folder:
+        return FileDrop(close.folder)
+    if close.strategy == "http" and close.url:
+        return HttpCall(close.url)
+    return ConfirmFinished()
+
+
+def criteria(brand: str, settings: BrandSettings, folder: Path) -> Criteria:
+    """The brand's receipt criteria: a preset by name, or a file."""
+    if settings.criteria in PRESETS:
+        return preset(settings.criteria)
+    path = folder / settings.criteria
+    field = f"brands.{brand}.criteria"
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "not UTF-8 text"
+        raise ConfigError(
+            [
+                Problem(
+                    str(path),
+                    1,
+                    1,
+                    field,
+                    f"the criteria file cannot be read: {reason}",
+                    f"name a file, or a preset: {', '.join(PRESETS)}",
+                )
+            ]
+        ) from None
+    try:
+        return load_criteria(text, source=str(path))
+    except CriteriaError as error:
+        raise ConfigError(
+            [
+                Problem(str(path), p.line, p.column, p.field, p.message, p.remedy)
+                for p in error.problems
+            ]
+        ) from None
+
+
+def is_behind(row: BrandRow) -> bool:
+    """Whether its last sync left work over that is to go on at once."""
+    if row.next_due_at is None or row.last_sync_finished_at is None:
+        return False
+    return bool(row.last_sync_ok) and row.next_due_at - row.last_sync_finished_at <= tick.BREATH
+
+
+def is_due(now: datetime, next_due_at: datetime | None, nudged_at: datetime | None) -> bool:
+    """Whether a brand is to be synced now."""
+    return next_due_at is None or min(next_due_at, nudged_at or next_due_at) <= now

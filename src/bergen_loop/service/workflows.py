@@ -1,0 +1,149 @@
+"""The workflows DBOS runs. They take plain values and look the rest up in the engine's registry,
+so that any process with the same configuration can recover them."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import structlog
+from dbos import DBOS, SetEnqueueOptions
+from sqlalchemy.exc import SQLAlchemyError
+
+from bergen_loop.flow import tick
+from bergen_loop.ledger.database import trouble
+from bergen_loop.ledger.locks import BrandBusy, LockLost
+from bergen_loop.ledger.store import retention
+from bergen_loop.service.registry import Registry
+from bergen_loop.tell.alerts import evaluate
+
+log = structlog.get_logger()
+
+SYNC_QUEUE = "brand-sync"
+BACKLOG_QUEUE = "brand-backlog"
+"""For brands that had work left over at the end of their last tick: not so many of them at once
+that the others do not get their turn."""
+KEEP_FINISHED = 3600.0
+"""Seconds for which DBOS's own record of a finished workflow is kept; the ledger is what
+remembers."""
+SWEEP = 1000
+
+_registry: Registry | None = None
+
+
+def use(registry: Registry | None) -> None:
+    """Set what the workflows of this process work with."""
+    global _registry
+    _registry = registry
+
+
+def registry() -> Registry:
+    if _registry is None:
+        raise RuntimeError("the engine has not been started in this process")
+    return _registry
+
+
+@DBOS.workflow()
+def sync_brand(brand: str) -> dict[str, Any]:
+    """One tick of a brand. The lock in the ledger, not the queue, makes it the only one."""
+    return _tick(brand)
+
+
+@DBOS.step()
+def _tick(brand: str) -> dict[str, Any]:
+    """One step: a tick that is recovered begins anew, with fresh lists. What it had done is in
+    the ledger."""
+    if brand not in registry():
+        return {"skipped": "no longer configured"}
+    try:
+        return tick.run(registry().context(brand))
+    except (BrandBusy, LockLost) as error:
+        log.info("sync left to another", brand=brand, why=str(error))
+        return {"busy": True}
+    except SQLAlchemyError as error:
+        log.error("sync stopped", brand=brand, why=trouble(error))
+        return {"error": trouble(error)}
+
+
+def enqueue(brand: str) -> None:
+    """Ask for a tick of a brand; one that is queued or running already serves as well."""
+    queue = BACKLOG_QUEUE if registry().behind(brand) else SYNC_QUEUE
+    with SetEnqueueOptions(deduplication_id=brand, duplication_policy="return-existing"):
+        DBOS.enqueue_workflow(queue, sync_brand, brand)
+
+
+@DBOS.workflow()
+def schedule_due(_scheduled_at: datetime, _context: Any) -> None:
+    """Queue a tick for every brand whose time has come."""
+    due = _due()
+    asked = _asked_for() if due else set[str]()
+    for brand in due:
+        if brand not in asked:
+            enqueue(brand)
+
+
+def _asked_for() -> set[str]:
+    """Brands with a tick queued or running: one question, where asking for each tick again would
+    be a transaction for each."""
+    known = DBOS.list_workflows(
+        queue_name=[SYNC_QUEUE, BACKLOG_QUEUE],
+        status=["ENQUEUED", "PENDING"],
+        load_input=False,
+        load_output=False,
+    )
+    return {w.deduplication_id for w in known if w.deduplication_id}
+
+
+@DBOS.step()
+def _due() -> list[str]:
+    return registry().due(datetime.now(UTC))
+
+
+@DBOS.workflow()
+def forget(_scheduled_at: datetime, _context: Any) -> None:
+    """Mask personal data whose time is over, brand by brand."""
+    for brand in registry().settings.brands:
+        while _forget(brand):
+            pass
+
+
+@DBOS.step()
+def _forget(brand: str) -> bool:
+    """Some hundreds of returns; whether there may be more."""
+    now, after = datetime.now(UTC), registry().brand(brand).retention
+    with registry().ledger.write() as session:
+        done = retention.keep_erased(session, now, brand).returns
+        if after is not None:
+            done += retention.expire(session, now, brand, after).returns
+    if done:
+        log.info("personal data masked", brand=brand, returns=done)
+    return done >= retention.PER_RUN
+
+
+@DBOS.workflow()
+def alerts(_scheduled_at: datetime, _context: Any) -> None:
+    """Look whether people have to be called."""
+    _alerts()
+
+
+@DBOS.step()
+def _alerts() -> int:
+    return evaluate(registry().ledger, registry().settings, datetime.now(UTC))
+
+
+@DBOS.workflow()
+def sweep(scheduled_at: datetime, _context: Any) -> None:
+    """Forget DBOS's records of workflows finished long ago."""
+    before = datetime.fromtimestamp(scheduled_at.timestamp() - KEEP_FINISHED, UTC).isoformat()
+    while True:
+        old = DBOS.list_workflows(
+            status=["SUCCESS", "ERROR", "CANCELLED"],
+            end_time=before,
+            limit=SWEEP,
+            load_input=False,
+            load_output=False,
+        )
+        if old:
+            DBOS.delete_workflows([w.workflow_id for w in old])
+        if len(old) < SWEEP:
+            return

@@ -1,0 +1,181 @@
+"""Calling people: once when a cause has come, once when it has gone.
+
+Evaluated by the engine every minute, on one machine. What is open, and whether people were
+told, is in the ledger: a restart, another machine or a mail server that is down for an hour
+neither repeats a message nor swallows it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+import apprise
+import sqlalchemy as sa
+import structlog
+from sqlalchemy.orm import Session
+
+from bergen_loop.config import Settings
+from bergen_loop.config.operations import AlertSettings
+from bergen_loop.ledger.database import Ledger
+from bergen_loop.ledger.store import returns
+from bergen_loop.ledger.tables.operations import AlertRow
+from bergen_loop.tell import rules, snapshot
+from bergen_loop.tell.rules import FLAGS, KINDS, Finding
+
+FLAG_RATE_EVERY = timedelta(hours=1)
+_TITLES = {kind.name: kind.title for kind in KINDS}
+ALL_BRANDS = ""
+
+log = structlog.get_logger()
+
+Send = Callable[[str, str], bool]
+"""Sends (title, text) to everyone; whether it certainly went out."""
+
+
+def evaluate(ledger: Ledger, settings: Settings, now: datetime, send: Send | None = None) -> int:
+    """One round: note what has come and gone, then tell people. The number of open alerts."""
+    alerts = settings.service.alerts
+    with ledger.read() as session:
+        figures = snapshot.take(session, list(settings.brands), now)
+        found = rules.findings(rules.look(session, settings, figures))
+    with ledger.write() as session:
+        _note(session, found, now, lambda row: row.kind != FLAGS.name)
+        if alerts.flag_rate and _flags_due(session, now):
+            shares = _flag_rates(session, settings, now)
+            _note(session, shares, now, lambda row: row.kind == FLAGS.name)
+    return _tell(ledger, alerts, now, send or _apprise(alerts))
+
+
+# -- noting -------------------------------------------------------------------------------------
+
+
+def _open(session: Session) -> list[AlertRow]:
+    query = sa.select(AlertRow).where(sa.text("(resolved_at IS NULL OR recovery_sent_at IS NULL)"))
+    return list(session.scalars(query.order_by(AlertRow.id)))
+
+
+def _note(
+    session: Session,
+    found: Sequence[Finding],
+    now: datetime,
+    mine: Callable[[AlertRow], bool],
+) -> None:
+    """Open what is new, refresh what is still there, resolve what has gone."""
+    rows = {
+        (row.kind, row.brand): row
+        for row in _open(session)
+        if row.resolved_at is None and mine(row)
+    }
+    for finding in found:
+        row = rows.pop((finding.kind.name, finding.brand), None)
+        if row is None:
+            row = AlertRow(
+                kind=finding.kind.name,
+                brand=finding.brand,
+                open_key=finding.brand,
+                detail="",
+                data={},
+                since=now,
+            )
+            session.add(row)
+        row.detail = finding.detail
+        row.data = {"hold_seconds": finding.hold.total_seconds()}
+    for row in rows.values():
+        row.resolved_at, row.open_key = now, None
+        if row.sent_at is None:
+            row.recovery_sent_at = now  # nobody heard of it: nothing to take back
+
+
+def _flags_due(session: Session, now: datetime) -> bool:
+    looked = returns.cursor(session, ALL_BRANDS, FLAGS.name)
+    if looked is not None and now - looked < FLAG_RATE_EVERY:
+        return False
+    returns.set_cursor(session, ALL_BRANDS, FLAGS.name, now)
+    return True
+
+
+def _flag_rates(session: Session, settings: Settings, now: datetime) -> list[Finding]:
+    looked = (rules.flag_rate(session, brand, now) for brand in settings.brands)
+    return [finding for finding in looked if finding is not None]
+
+
+# -- telling ------------------------------------------------------------------------------------
+
+
+def _tell(ledger: Ledger, alerts: AlertSettings, now: datetime, send: Send) -> int:
+    with ledger.read() as session:
+        rows = _open(session)
+    fresh = [r for r in rows if r.resolved_at is None and r.sent_at is None and _ripe(r, now)]
+    gone = [r for r in rows if r.resolved_at is not None and r.recovery_sent_at is None]
+    for kind in KINDS:
+        _tell_kind(ledger, alerts, now, send, kind.name, [r for r in fresh if r.kind == kind.name])
+        _tell_gone(ledger, now, send, kind.name, [r for r in gone if r.kind == kind.name])
+    return sum(1 for row in rows if row.resolved_at is None)
+
+
+def _ripe(row: AlertRow, now: datetime) -> bool:
+    hold: dict[str, Any] = row.data
+    return now - row.since >= timedelta(seconds=float(hold.get("hold_seconds", 0)))
+
+
+def _tell_kind(
+    ledger: Ledger,
+    alerts: AlertSettings,
+    now: datetime,
+    send: Send,
+    kind: str,
+    rows: Sequence[AlertRow],
+) -> None:
+    """One message for all brands that have it: a cause common to all is one alarm."""
+    if not rows:
+        return
+    lines = [f"{row.brand}: {row.detail}" for row in rows]
+    text = "\n".join([*lines, "", f"What to do: {alerts.guide}#{kind}"])
+    for row in rows:
+        log.warning("alert", kind=kind, brand=row.brand, detail=row.detail)
+    if send(f"bergen-loop: {_TITLES[kind]} ({_brands(rows)})", text):
+        _mark(ledger, rows, sent_at=now)
+
+
+def _tell_gone(
+    ledger: Ledger, now: datetime, send: Send, kind: str, rows: Sequence[AlertRow]
+) -> None:
+    if not rows:
+        return
+    text = "\n".join(f"{row.brand}: over, since {row.since:%Y-%m-%d %H:%M} UTC" for row in rows)
+    for row in rows:
+        log.info("alert over", kind=kind, brand=row.brand)
+    if send(f"bergen-loop: recovered: {_TITLES[kind]} ({_brands(rows)})", text):
+        _mark(ledger, rows, recovery_sent_at=now)
+
+
+def _brands(rows: Sequence[AlertRow]) -> str:
+    return str(rows[0].brand) if len(rows) == 1 else f"{len(rows)} brands"
+
+
+def _mark(ledger: Ledger, rows: Sequence[AlertRow], **values: datetime) -> None:
+    ids = [row.id for row in rows]
+    with ledger.write() as session:
+        session.execute(sa.update(AlertRow).where(AlertRow.id.in_(ids)).values(**values))
+
+
+def _apprise(alerts: AlertSettings) -> Send:
+    """Send by Apprise, each address for itself: it counts as sent when one of them took it. With
+    no address at all an alert is only logged and kept."""
+
+    def send(title: str, text: str) -> bool:
+        sent = [_to_one(url.get_secret_value(), title, text) for url in alerts.urls]
+        # An address is a secret: it is named by its place in the list.
+        failed = [number for number, ok in enumerate(sent, 1) if not ok]
+        if failed:
+            log.error("alert not sent", addresses=failed, title=title, again=not any(sent))
+        return any(sent) or not sent
+
+    return send
+
+
+def _to_one(url: str, title: str, text: str) -> bool:
+    sender: Any = apprise.Apprise()  # its types are partly unknown
+    return bool(sender.add(url) and sender.notify(title=title, body=text))

@@ -1,0 +1,181 @@
+"""The causes for which people are called, each found in the figures of the metrics."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from bergen_loop.config import BrandSettings, Settings
+from bergen_loop.domain.decision import Outcome
+from bergen_loop.ledger.store import modes
+from bergen_loop.ledger.tables.core import BrandRow, DecisionRow
+from bergen_loop.ledger.tables.operations import EndpointRow
+from bergen_loop.tell.metrics import budget_used
+from bergen_loop.tell.rates import TRAILING, Band, DayCount, flag_band
+from bergen_loop.tell.snapshot import BrandFigures, Snapshot
+
+DAY = timedelta(days=1)
+_ENDING = (Outcome.PROCESS, Outcome.REMOVE_LINES, Outcome.FLAG)
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A kind of alert. Its name is also its section in the operations guide."""
+
+    name: str
+    title: str
+
+
+ATTENTION = Kind("attention-waiting", "Attention items wait too long")
+STALLED = Kind("sync-stalled", "A brand is not synced")
+BUDGET = Kind("loop-budget", "Loop's call budget is nearly used up")
+FLAGS = Kind("flag-rate", "An unusual share of returns is flagged")
+EVENTS = Kind("events-failing", "A brand's own endpoint takes no events")
+KINDS = (ATTENTION, STALLED, BUDGET, FLAGS, EVENTS)
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """A cause that is there now."""
+
+    kind: Kind
+    brand: str
+    detail: str
+    """A sentence with the figures."""
+    hold: timedelta = timedelta(0)
+    """How long it has to be there before anybody is told."""
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What the rules judge."""
+
+    settings: Settings
+    snapshot: Snapshot
+    paused: frozenset[str]
+    endpoints: Mapping[str, EndpointRow]
+    started: Mapping[str, datetime]
+    """Since when each brand could have been synced by this installation."""
+
+
+def look(session: Session, settings: Settings, snapshot: Snapshot) -> Look:
+    """Read what the figures do not have."""
+    rows = {row.brand: row for row in session.scalars(sa.select(BrandRow))}
+    return Look(
+        settings=settings,
+        snapshot=snapshot,
+        paused=frozenset(
+            brand
+            for brand, one in settings.brands.items()
+            if modes.effective(rows.get(brand), one.mode) == modes.PAUSED
+        ),
+        endpoints={row.brand: row for row in session.scalars(sa.select(EndpointRow))},
+        started={
+            brand: row.last_sync_started_at
+            for brand, row in rows.items()
+            if row.last_sync_started_at is not None
+        },
+    )
+
+
+def findings(seen: Look) -> list[Finding]:
+    """Everything that is wrong now, as far as the cheap rules tell."""
+    found: list[Finding] = []
+    for brand, settings in seen.settings.brands.items():
+        if brand in seen.paused:
+            continue
+        for rule in _RULES:
+            found.extend(rule(seen, brand, settings, seen.snapshot.brands[brand]))
+    return found
+
+
+def _attention(
+    seen: Look, brand: str, _settings: BrandSettings, one: BrandFigures
+) -> Iterable[Finding]:
+    limit = seen.settings.service.alerts.attention_older
+    if one.oldest_attention and seen.snapshot.at - one.oldest_attention > limit:
+        age = _hours(seen.snapshot.at - one.oldest_attention)
+        yield Finding(ATTENTION, brand, f"{one.attention} open item(s), the oldest {age} old")
+
+
+def _stalled(
+    seen: Look, brand: str, settings: BrandSettings, one: BrandFigures
+) -> Iterable[Finding]:
+    limit = max(seen.settings.service.alerts.sync_stalled, 3 * settings.poll)
+    since = one.last_good_sync or seen.started.get(brand)
+    if since is None or seen.snapshot.at - since <= limit:
+        return
+    what = "no sync without error" if one.last_good_sync else "not one sync without error"
+    yield Finding(STALLED, brand, f"{what} for {_hours(seen.snapshot.at - since)}")
+
+
+def _budget(
+    seen: Look, brand: str, settings: BrandSettings, _one: BrandFigures
+) -> Iterable[Finding]:
+    alerts, limit = seen.settings.service.alerts, settings.loop.calls_per_minute
+    used = budget_used(seen.snapshot.budgets, settings)
+    if used >= alerts.budget_share * limit:
+        yield Finding(
+            BUDGET, brand, f"{used} of {limit} calls a minute are in use", alerts.budget_for
+        )
+
+
+def _events(
+    seen: Look, brand: str, settings: BrandSettings, one: BrandFigures
+) -> Iterable[Finding]:
+    row = seen.endpoints.get(brand)
+    if settings.events is None or row is None or row.failing_since is None:
+        return
+    lasting = seen.snapshot.at - row.failing_since
+    if lasting > seen.settings.service.alerts.events_failing:
+        yield Finding(
+            EVENTS,
+            brand,
+            f"for {_hours(lasting)}; {one.events_pending} event(s) wait; last: {row.last_error}",
+        )
+
+
+Rule = Callable[[Look, str, BrandSettings, BrandFigures], Iterable[Finding]]
+_RULES: tuple[Rule, ...] = (_attention, _stalled, _budget, _events)
+
+
+def flag_rate(session: Session, brand: str, now: datetime) -> Finding | None:
+    """Whether the brand's share of flags is out of its band. 29 counts within an index."""
+    days = [_day(session, brand, now - DAY * n) for n in range(TRAILING + 1)]
+    band = flag_band(days[0], days[1:])
+    if band is None or not band.outside:
+        return None
+    return Finding(FLAGS, brand, _words(band, days[0]))
+
+
+def _day(session: Session, brand: str, until: datetime) -> DayCount:
+    query = (
+        sa.select(DecisionRow.outcome, sa.func.count())
+        .where(
+            DecisionRow.brand == brand,
+            DecisionRow.outcome.in_(_ENDING),
+            DecisionRow.decided_at > until - DAY,
+            DecisionRow.decided_at <= until,
+        )
+        .group_by(DecisionRow.outcome)
+    )
+    counts = dict(session.execute(query).all())
+    return DayCount(sum(counts.values()), counts.get(Outcome.FLAG.value, 0))
+
+
+def _words(band: Band, day: DayCount) -> str:
+    return (
+        f"{day.flagged} of {day.decided} returns ({band.rate:.0%}) were flagged in the last day; "
+        f"usual is {band.usual:.0%} ({band.low:.0%} to {band.high:.0%})"
+    )
+
+
+def _hours(age: timedelta) -> str:
+    minutes = round(age.total_seconds() / 60)
+    if minutes < 120:
+        return f"{minutes} min"
+    return f"{minutes // 60} h" if minutes < 2880 else f"{minutes // 1440} days"
