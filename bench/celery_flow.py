@@ -31,9 +31,8 @@ from demo.processes import Process, free_port
 from bench.rig import NO_LIMIT, Rig, connect
 from bergen_loop.flow.context import BrandContext
 from bergen_loop.ledger.database import Ledger
-from bergen_loop.outside.loop.errors import LoopError
+from bergen_loop.outside.errors import OutsideError
 from bergen_loop.outside.loop.limiter import SlidingWindowLimiter
-from bergen_loop.outside.warehouse.errors import WarehouseError
 
 FLOW = "BERGEN_LOOP_BENCH_FLOW"
 POOLS = ("prefork", "threads")
@@ -80,7 +79,7 @@ def warm(ticket: str) -> None:
     time.sleep(0.2)
 
 
-@app.task(autoretry_for=(LoopError, WarehouseError), retry_backoff=True, max_retries=5)
+@app.task(autoretry_for=(OutsideError, OutsideError), retry_backoff=True, max_retries=5)
 def settle(return_id: str, ticket: str) -> str:
     """Read the ticket, process or flag and note, remember it: one commit."""
     ctx = _connected()

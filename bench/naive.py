@@ -11,8 +11,7 @@ from bergen_loop.domain.receipt import Receipt
 from bergen_loop.domain.returns import LoopState, Return
 from bergen_loop.domain.rma import TicketStatus
 from bergen_loop.flow.context import BrandContext
-from bergen_loop.outside.loop.errors import LoopError
-from bergen_loop.outside.warehouse.errors import WarehouseError
+from bergen_loop.outside.errors import OutsideError
 
 POLLS = 56
 """A parcel is under way for a week: so often is each ticket read, every three hours, before it
@@ -51,7 +50,7 @@ class Naive:
             request = rma_request(one, self._rules, f"N-{return_.id}-{number}", self._ctx.now())
             try:
                 made.append(self._ctx.warehouse.create_rma(request))
-            except WarehouseError:
+            except OutsideError:
                 return
         self._tickets[return_.id] = made
 
@@ -74,5 +73,5 @@ class Naive:
                 self._ctx.loop.flag(return_id)
                 self._ctx.loop.add_note(return_id, "not as announced")
                 self.flagged += 1
-        except LoopError:
+        except OutsideError:
             return

@@ -12,13 +12,7 @@ import pytest
 from rex11_support import ADDED, RMA, SAVED, Rex11, answer, config, notifications
 
 from bergen_loop.domain.rma import CloseEvidence, Product, ProductImport, TicketChange, TicketStatus
-from bergen_loop.outside.warehouse.errors import (
-    WarehouseError,
-    WarehouseNotFound,
-    WarehouseOutcomeUnknown,
-    WarehouseRejected,
-    WarehouseUnavailable,
-)
+from bergen_loop.outside.errors import NotFound, OutcomeUnknown, OutsideError, Refused, Unavailable
 from bergen_loop.outside.warehouse.port import WarehousePort
 from bergen_loop.outside.warehouse.rex11 import ConfirmFinished, FileDrop, HttpCall, Rex11Warehouse
 
@@ -144,7 +138,7 @@ def test_file_drop_stays_in_its_folder_and_keeps_names_apart(tmp_path: Path) -> 
 
 
 def test_file_drop_that_fails_is_not_closed(tmp_path: Path) -> None:
-    with pytest.raises(WarehouseUnavailable, match=r"acme_WHRTN1\.json was not written"):
+    with pytest.raises(Unavailable, match=r"acme_WHRTN1\.json was not written"):
         FileDrop(tmp_path / "missing").close("acme", "WHRTN1", None, None)
 
 
@@ -155,7 +149,7 @@ def test_file_drop_leaves_nothing_half_written(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("os.fsync", full)
-    with pytest.raises(WarehouseUnavailable, match="No space left"):
+    with pytest.raises(Unavailable, match="No space left"):
         FileDrop(tmp_path).close("acme", "WHRTN1", None, None)
     assert list(tmp_path.iterdir()) == []
 
@@ -208,18 +202,18 @@ def test_http_delete_has_no_body() -> None:
 @pytest.mark.parametrize(
     ("trouble", "kind"),
     [
-        (401, WarehouseRejected),
-        (404, WarehouseNotFound),
-        (422, WarehouseRejected),
-        (302, WarehouseOutcomeUnknown),
-        (408, WarehouseOutcomeUnknown),
-        (500, WarehouseOutcomeUnknown),
-        (httpx2.ReadTimeout("slow"), WarehouseOutcomeUnknown),
-        (httpx2.ConnectError("refused"), WarehouseUnavailable),
+        (401, Refused),
+        (404, NotFound),
+        (422, Refused),
+        (302, OutcomeUnknown),
+        (408, OutcomeUnknown),
+        (500, OutcomeUnknown),
+        (httpx2.ReadTimeout("slow"), OutcomeUnknown),
+        (httpx2.ConnectError("refused"), Unavailable),
     ],
 )
 def test_http_call_that_fails_is_not_closed(
-    trouble: int | Exception, kind: type[WarehouseError]
+    trouble: int | Exception, kind: type[OutsideError]
 ) -> None:
     def reply(_: httpx2.Request) -> httpx2.Response:
         if isinstance(trouble, Exception):

@@ -28,13 +28,13 @@ from rex11_support import (
 from structlog.testing import capture_logs
 
 from bergen_loop.domain.rma import Product, ProductImport, RmaItem, TicketStatus
-from bergen_loop.outside.warehouse.errors import (
-    WarehouseError,
-    WarehouseOutcomeUnknown,
-    WarehouseRejected,
-    WarehouseUnauthorized,
-    WarehouseUnavailable,
-    WarehouseUnreadable,
+from bergen_loop.outside.errors import (
+    OutcomeUnknown,
+    OutsideError,
+    Refused,
+    Unauthorized,
+    Unavailable,
+    Unreadable,
 )
 from bergen_loop.outside.warehouse.rex11 import CallRecord, Rex11Client, Timeouts, requests
 from bergen_loop.outside.warehouse.rex11.config import AuthSigns, Retries
@@ -81,7 +81,7 @@ def test_an_expired_token_is_renewed_once_and_the_call_repeated_once() -> None:
 @pytest.mark.parametrize("refused", [REFUSED[BY_PO], fault("Invalid token"), (401, b"")])
 def test_a_token_refused_again_is_unauthorized(refused: bytes | tuple[int, bytes]) -> None:
     rex = Rex11(GetReceivingTicketsByPO=refused)
-    with pytest.raises(WarehouseUnauthorized, match="WebAddress, UserName and Password"):
+    with pytest.raises(Unauthorized, match="WebAddress, UserName and Password"):
         rex.client().get_receiving_tickets_by_po("PO")
     assert rex.operations() == ["AuthenticationTokenGet", BY_PO] * 2
 
@@ -104,7 +104,7 @@ def test_threads_with_the_same_expired_token_renew_it_once() -> None:
 
 def test_bad_credentials_are_asked_about_once() -> None:
     rex = Rex11(AuthenticationTokenGet=raw_token(""))
-    with pytest.raises(WarehouseUnauthorized, match="wrong credentials") as caught:
+    with pytest.raises(Unauthorized, match="wrong credentials") as caught:
         rex.client().receiving_ticket_add(RMA)
     assert caught.value.call == "AuthenticationTokenGet"
     assert rex.operations() == ["AuthenticationTokenGet"]
@@ -117,7 +117,7 @@ def test_how_a_refused_token_looks_is_configurable() -> None:
         assert rex.client(auth_signs=signs).get_receiving_tickets_by_po("PO") == ["WHRTN1"]
         assert rex.tokens == 2
     rex = Rex11(GetReceivingTicketsByPO=odd)
-    with pytest.raises(WarehouseRejected):
+    with pytest.raises(Refused):
         rex.client().get_receiving_tickets_by_po("PO")
 
 
@@ -138,7 +138,7 @@ def test_a_change_in_doubt_is_never_repeated(
 ) -> None:
     rex = Rex11(**{operation: trouble})
     client = rex.client()
-    with pytest.raises(WarehouseOutcomeUnknown) as caught:
+    with pytest.raises(OutcomeUnknown) as caught:
         if operation == "ReceivingTicketAdd":
             client.receiving_ticket_add(RMA)
         else:
@@ -154,21 +154,21 @@ def test_a_change_in_doubt_is_never_repeated(
 )
 def test_a_change_that_was_never_sent_is_unavailable(trouble: Exception) -> None:
     rex = Rex11(ReceivingTicketAdd=trouble)
-    with pytest.raises(WarehouseUnavailable, match="nothing was sent"):
+    with pytest.raises(Unavailable, match="nothing was sent"):
         rex.client().receiving_ticket_add(RMA)
     assert rex.operations() == ["AuthenticationTokenGet", "ReceivingTicketAdd"]
 
 
 def test_an_add_without_id_or_error_is_unreadable_and_not_repeated() -> None:
     rex = Rex11(ReceivingTicketAdd=answer("ReceivingTicketAdd", SAVED))
-    with pytest.raises(WarehouseUnreadable):
+    with pytest.raises(Unreadable):
         rex.client().receiving_ticket_add(RMA)
     assert rex.operations() == ["AuthenticationTokenGet", "ReceivingTicketAdd"]
 
 
 def test_an_add_is_not_sent_without_a_token() -> None:
     rex = Rex11(AuthenticationTokenGet=TIMEOUT)
-    with pytest.raises(WarehouseUnavailable):
+    with pytest.raises(Unavailable):
         rex.client().receiving_ticket_add(RMA)
     assert rex.operations() == ["AuthenticationTokenGet"] * 3
 
@@ -184,18 +184,18 @@ def test_a_read_is_repeated_a_few_times(trouble: Exception | tuple[int, bytes]) 
     assert 0.5 <= waits[0] <= 1.0
     assert 1.0 <= waits[1] <= 1.5
     rex = Rex11(GetReceivingTicketsByPO=trouble)
-    with pytest.raises(WarehouseUnavailable):
+    with pytest.raises(Unavailable):
         rex.client().get_receiving_tickets_by_po("PO")
     assert rex.operations().count(BY_PO) == 3
     rex = Rex11(GetReceivingTicketsByPO=trouble)
-    with pytest.raises(WarehouseUnavailable):
+    with pytest.raises(Unavailable):
         rex.client(retries=Retries(attempts=1)).get_receiving_tickets_by_po("PO")
     assert rex.operations().count(BY_PO) == 1
 
 
 def test_a_refusal_of_a_read_is_not_repeated() -> None:
     rex = Rex11(GetReceivingTicketsByPO=answer(BY_PO, notifications((9, "Error", "no"))))
-    with pytest.raises(WarehouseRejected):
+    with pytest.raises(Refused):
         rex.client().get_receiving_tickets_by_po("PO")
     assert rex.operations().count(BY_PO) == 1
 
@@ -225,7 +225,7 @@ def test_an_oversized_answer_is_not_read_to_its_end() -> None:
         return httpx2.Response(200, content=chunks())
 
     rex = Rex11(ReceivingTicketAdd=endless)
-    with pytest.raises(WarehouseOutcomeUnknown, match="bytes"):
+    with pytest.raises(OutcomeUnknown, match="bytes"):
         rex.client().receiving_ticket_add(RMA)
     assert read <= MAX_BYTES // (1024 * 1024) + 2
 
@@ -239,7 +239,7 @@ def test_a_dripping_answer_ends_at_the_deadline() -> None:
         return httpx2.Response(200, content=chunks())
 
     rex = Rex11(ReceivingTicketAdd=drip)
-    with pytest.raises(WarehouseOutcomeUnknown, match=r"not complete after 0\.02 seconds"):
+    with pytest.raises(OutcomeUnknown, match=r"not complete after 0\.02 seconds"):
         rex.client(timeouts=Timeouts(answer=0.02)).receiving_ticket_add(RMA)
 
 
@@ -247,7 +247,7 @@ def test_over_a_real_socket_a_refused_connection_was_never_sent() -> None:
     client = Rex11Client(
         "acme", config(endpoint="http://127.0.0.1:9/ws", retries=Retries(attempts=1))
     )
-    with pytest.raises(WarehouseUnavailable, match="nothing was sent"):
+    with pytest.raises(Unavailable, match="nothing was sent"):
         client.receiving_ticket_add(RMA)
     client.close()
 
@@ -266,7 +266,7 @@ def test_over_a_real_socket_a_refused_connection_was_never_sent() -> None:
 )
 def test_an_impossible_rma_is_not_sent(changes: dict[str, object], words: str) -> None:
     rex = Rex11()
-    with pytest.raises(WarehouseRejected, match=words):
+    with pytest.raises(Refused, match=words):
         rex.client().receiving_ticket_add(replace(RMA, **changes))
     assert not rex.requests
 
@@ -280,11 +280,11 @@ def test_a_code_that_would_be_sent_as_another_is_not_sent(code: str) -> None:
         rex.client().get_receiving_ticket_add_status,
         rex.client().get_style_master_product_add_status,
     ):
-        with pytest.raises(WarehouseRejected):
+        with pytest.raises(Refused):
             method(code)
-    with pytest.raises(WarehouseRejected):
+    with pytest.raises(Refused):
         rex.client().style_master_product_add([Product(code)])
-    with pytest.raises(WarehouseRejected):
+    with pytest.raises(Refused):
         rex.client().style_master_product_add([])
     assert not rex.requests
 
@@ -337,13 +337,13 @@ def test_every_exchange_is_recorded() -> None:
     )
     client = rex.client(on_call=records.append)
     client.get_receiving_tickets_by_po("PO-7")
-    with pytest.raises(WarehouseOutcomeUnknown):
+    with pytest.raises(OutcomeUnknown):
         client.receiving_ticket_add(RMA)
     assert [(r.brand, r.operation, r.subject, r.outcome) for r in records] == [
         ("acme", "AuthenticationTokenGet", None, "ok"),
-        ("acme", BY_PO, "PO-7", "WarehouseUnavailable"),
+        ("acme", BY_PO, "PO-7", "Unavailable"),
         ("acme", BY_PO, "PO-7", "ok"),
-        ("acme", "ReceivingTicketAdd", RMA.customer_po, "WarehouseOutcomeUnknown"),
+        ("acme", "ReceivingTicketAdd", RMA.customer_po, "OutcomeUnknown"),
     ]
     assert all(r.started.tzinfo is UTC and r.seconds >= 0 for r in records)
 
@@ -361,7 +361,7 @@ def test_neither_password_nor_token_is_logged_or_raised() -> None:
         return httpx2.Response(500, content=fault("<![CDATA[" + request.content.decode() + "]]>"))
 
     rex = Rex11(AuthenticationTokenGet=[echo, raw_token("TOKEN-SECRET")], ReceivingTicketAdd=echo)
-    with capture_logs() as logs, pytest.raises(WarehouseError) as caught:
+    with capture_logs() as logs, pytest.raises(OutsideError) as caught:
         rex.client().receiving_ticket_add(RMA)
     error = caught.value
     shown = f"{logs!r} {error} {error!r} {error.raw} {config()!r}"
@@ -378,7 +378,7 @@ def test_a_redirect_is_not_followed() -> None:
         return httpx2.Response(307, headers={"Location": "https://evil.test/"})
 
     rex = Rex11(ReceivingTicketAdd=elsewhere)
-    with pytest.raises(WarehouseOutcomeUnknown):
+    with pytest.raises(OutcomeUnknown):
         rex.client().receiving_ticket_add(RMA)
     assert {r.url.host for r in rex.requests} == {"rex11.test"}
 

@@ -26,14 +26,14 @@ from rex11_support import (
 
 from bergen_loop.domain.receipt import Receipt, ReceiptLine
 from bergen_loop.domain.rma import ProductImport, TicketChange, TicketStatus
-from bergen_loop.outside.warehouse.errors import (
-    WarehouseError,
-    WarehouseNotFound,
-    WarehouseOutcomeUnknown,
-    WarehouseRejected,
-    WarehouseUnauthorized,
-    WarehouseUnavailable,
-    WarehouseUnreadable,
+from bergen_loop.outside.errors import (
+    NotFound,
+    OutcomeUnknown,
+    OutsideError,
+    Refused,
+    Unauthorized,
+    Unavailable,
+    Unreadable,
 )
 from bergen_loop.outside.warehouse.rex11 import responses
 from bergen_loop.outside.warehouse.rex11.call import Call
@@ -74,7 +74,7 @@ def test_token() -> None:
     ],
 )
 def test_empty_token_means_bad_credentials(body: bytes) -> None:
-    with pytest.raises(WarehouseUnauthorized, match="wrong credentials"):
+    with pytest.raises(Unauthorized, match="wrong credentials"):
         responses.authentication_token_get(body, call("AuthenticationTokenGet"))
 
 
@@ -91,9 +91,9 @@ def test_ticket_refused_lists_every_notification() -> None:
         (32, "DataNotValid", "ReceivingTicket/Shipmentitemslist/Size[item 1] is not valid"),
     )
     body = answer("ReceivingTicketAdd", f"{notes}<ReceivingTicketId/>")
-    with pytest.raises(WarehouseRejected) as caught:
+    with pytest.raises(Refused) as caught:
         responses.receiving_ticket_add(body, call("ReceivingTicketAdd", changes=True))
-    assert type(caught.value) is WarehouseRejected
+    assert type(caught.value) is Refused
     assert caught.value.codes == (12, 32)
     assert caught.value.raw == body.decode()
     assert str(caught.value) == (
@@ -123,7 +123,7 @@ WITH_ID = "<ReceivingTicketId>WHRTN1</ReceivingTicketId>"
 )
 def test_ticket_add_in_doubt_is_unreadable(result: str) -> None:
     body = answer("ReceivingTicketAdd", result)
-    with pytest.raises(WarehouseUnreadable) as caught:
+    with pytest.raises(Unreadable) as caught:
         responses.receiving_ticket_add(body, call("ReceivingTicketAdd", changes=True))
     assert caught.value.raw == body.decode()
 
@@ -142,7 +142,7 @@ def test_anything_but_success_is_an_error(
     triple: tuple[object, str, str], codes: tuple[int, ...]
 ) -> None:
     body = answer("StyleMasterProductAdd", notifications(triple))
-    with pytest.raises(WarehouseRejected) as caught:
+    with pytest.raises(Refused) as caught:
         responses.style_master_product_add(body, call("StyleMasterProductAdd", changes=True))
     assert caught.value.codes == codes
 
@@ -180,14 +180,14 @@ def test_product_import(triples: list[tuple[object, str, str]], state: ProductIm
 @pytest.mark.parametrize(
     ("notes", "kind"),
     [
-        ("<Notifications/>", WarehouseUnreadable),
-        (notifications((0, "", "")), WarehouseUnreadable),
-        (notifications((9, "DataNotValid", "UPC")), WarehouseRejected),
-        (notifications((9, "Success", "UPC")), WarehouseRejected),
-        (TOKEN_REFUSED, WarehouseUnauthorized),
+        ("<Notifications/>", Unreadable),
+        (notifications((0, "", "")), Unreadable),
+        (notifications((9, "DataNotValid", "UPC")), Refused),
+        (notifications((9, "Success", "UPC")), Refused),
+        (TOKEN_REFUSED, Unauthorized),
     ],
 )
-def test_product_import_is_never_guessed(notes: str, kind: type[WarehouseError]) -> None:
+def test_product_import_is_never_guessed(notes: str, kind: type[OutsideError]) -> None:
     with pytest.raises(kind) as caught:
         responses.get_style_master_product_add_status(answer(IMPORT, notes), call(IMPORT))
     assert type(caught.value) is kind
@@ -214,10 +214,10 @@ def test_no_tickets_is_only_believed_of_a_whole_answer() -> None:
     hollow = envelope('<GetReceivingTicketsByPOResponse xmlns="http://rex11.com/webmethods/"/>')
     other = answer("GetInventoryByUPCs", "")
     for body in (hollow, other):
-        with pytest.raises(WarehouseUnreadable):
+        with pytest.raises(Unreadable):
             responses.get_receiving_tickets_by_po(body, c)
     refused = answer("GetReceivingTicketsByPO", notifications((77, "NoData", "nothing found")))
-    with pytest.raises(WarehouseRejected):
+    with pytest.raises(Refused):
         responses.get_receiving_tickets_by_po(refused, c)
     told = call("GetReceivingTicketsByPO", nothing_found_codes=frozenset({77}))
     assert responses.get_receiving_tickets_by_po(refused, told) == []
@@ -259,7 +259,7 @@ def test_a_status_line_without_a_ticket_is_not_lost_in_silence() -> None:
     body = answer(
         op, f"<ReceivingTicketStatus>{status_line(tag, '', 'Draft')}</ReceivingTicketStatus>"
     )
-    with pytest.raises(WarehouseUnreadable, match="no TicketId"):
+    with pytest.raises(Unreadable, match="no TicketId"):
         responses.get_receiving_statuses_by_date(body, call(op))
 
 
@@ -269,7 +269,7 @@ def test_add_status() -> None:
     assert responses.get_receiving_ticket_add_status(body, call(op)) == TicketChange(
         "WHRTN1", TicketStatus.DRAFT, "Draft", "100"
     )
-    with pytest.raises(WarehouseUnreadable):
+    with pytest.raises(Unreadable):
         responses.get_receiving_ticket_add_status(answer(op, SAVED), call(op))
 
 
@@ -389,22 +389,22 @@ def test_receipt_tells_what_it_could_not_read() -> None:
     ],
 )
 def test_no_such_ticket(body: bytes) -> None:
-    with pytest.raises(WarehouseNotFound):
+    with pytest.raises(NotFound):
         read_ticket(body)
 
 
 def test_another_error_beside_41_is_no_proof_of_absence() -> None:
     notes = notifications((41, "InvalidAsnError", "x"), (99, "Error", "database is down"))
-    with pytest.raises(WarehouseRejected) as caught:
+    with pytest.raises(Refused) as caught:
         read_ticket(answer(READ_TICKET, notes))
-    assert type(caught.value) is WarehouseRejected
+    assert type(caught.value) is Refused
     assert caught.value.codes == (41, 99)
 
 
 def test_two_tickets_for_one_number_are_unreadable() -> None:
     one = "<ReceivingTicket><Memo>x</Memo></ReceivingTicket>"
     body = answer(READ_TICKET, f"<ReceivingTicketByTicketNo>{one}{one}</ReceivingTicketByTicketNo>")
-    with pytest.raises(WarehouseUnreadable, match="2 tickets"):
+    with pytest.raises(Unreadable, match="2 tickets"):
         read_ticket(body)
 
 
@@ -435,7 +435,7 @@ GARBAGE = {
 
 @pytest.mark.parametrize("name", GARBAGE)
 def test_no_answer_to_an_add_is_a_doubt(name: str) -> None:
-    with pytest.raises(WarehouseOutcomeUnknown, match="look before repeating") as caught:
+    with pytest.raises(OutcomeUnknown, match="look before repeating") as caught:
         responses.receiving_ticket_add(GARBAGE[name], call("ReceivingTicketAdd", changes=True))
     assert caught.value.raw is not None
     assert "root:" not in caught.value.raw
@@ -443,42 +443,42 @@ def test_no_answer_to_an_add_is_a_doubt(name: str) -> None:
 
 @pytest.mark.parametrize("name", [n for n in GARBAGE if n != "auth fault"])
 def test_no_answer_to_a_read_is_unavailable(name: str) -> None:
-    with pytest.raises(WarehouseUnavailable):
+    with pytest.raises(Unavailable):
         read_ticket(GARBAGE[name])
 
 
 def test_fault_of_an_add_keeps_its_words() -> None:
-    with pytest.raises(WarehouseOutcomeUnknown, match="Timeout expired") as caught:
+    with pytest.raises(OutcomeUnknown, match="Timeout expired") as caught:
         responses.receiving_ticket_add(GARBAGE["fault"], call("ReceivingTicketAdd", changes=True))
     assert caught.value.raw == GARBAGE["fault"].decode()
 
 
 def test_token_refused_by_fault_or_notification_of_a_read() -> None:
     for body in (GARBAGE["auth fault"], answer(READ_TICKET, TOKEN_REFUSED)):
-        with pytest.raises(WarehouseUnauthorized):
+        with pytest.raises(Unauthorized):
             read_ticket(body)
     unexpected = "'a' is an unexpected token. The expected token is '='."
-    with pytest.raises(WarehouseUnavailable):
+    with pytest.raises(Unavailable):
         read_ticket(fault(unexpected))
 
 
 @pytest.mark.parametrize(
     ("status", "body", "changes", "kind"),
     [
-        (500, GARBAGE["fault"], True, WarehouseOutcomeUnknown),
-        (500, GARBAGE["fault"], False, WarehouseUnavailable),
-        (500, GARBAGE["auth fault"], False, WarehouseUnauthorized),
-        (500, GARBAGE["auth fault"], True, WarehouseOutcomeUnknown),
-        (502, GARBAGE["html"], True, WarehouseOutcomeUnknown),
-        (503, b"", False, WarehouseUnavailable),
-        (404, GARBAGE["html"], True, WarehouseOutcomeUnknown),
-        (302, b"", True, WarehouseOutcomeUnknown),
-        (500, ADDED, True, WarehouseOutcomeUnknown),
-        (401, b"", True, WarehouseUnauthorized),
-        (403, b"", False, WarehouseUnauthorized),
+        (500, GARBAGE["fault"], True, OutcomeUnknown),
+        (500, GARBAGE["fault"], False, Unavailable),
+        (500, GARBAGE["auth fault"], False, Unauthorized),
+        (500, GARBAGE["auth fault"], True, OutcomeUnknown),
+        (502, GARBAGE["html"], True, OutcomeUnknown),
+        (503, b"", False, Unavailable),
+        (404, GARBAGE["html"], True, OutcomeUnknown),
+        (302, b"", True, OutcomeUnknown),
+        (500, ADDED, True, OutcomeUnknown),
+        (401, b"", True, Unauthorized),
+        (403, b"", False, Unauthorized),
     ],
 )
-def test_http_status(status: int, body: bytes, changes: bool, kind: type[WarehouseError]) -> None:
+def test_http_status(status: int, body: bytes, changes: bool, kind: type[OutsideError]) -> None:
     with pytest.raises(kind) as caught:
         responses.check_status(status, body, call("ReceivingTicketAdd", changes=changes))
     assert type(caught.value) is kind
@@ -493,7 +493,7 @@ def test_secrets_are_in_no_message_and_no_raw() -> None:
     body = answer("ReceivingTicketAdd", f"<X>{echo}</X>{notifications((32, 'Bad T0KEN-1', echo))}")
     c = call("ReceivingTicketAdd", changes=True, secrets=(PASSWORD, "T0KEN-1"))
     for kept in (body, body.decode().replace("utf-8", "utf-16").encode("utf-16")):
-        with pytest.raises(WarehouseError) as caught:
+        with pytest.raises(OutsideError) as caught:
             responses.receiving_ticket_add(kept, c)
         shown = f"{caught.value} {caught.value.raw} {caught.value!r} {c!r}"
         assert caught.value.raw
@@ -541,6 +541,6 @@ def test_parsers_raise_nothing_but_warehouse_errors(operation: str, data: st.Dat
     for body in (whole, noise, whole[:cut] + noise + whole[cut + len(noise) :]):
         try:
             PARSERS[operation](body, call(operation, changes=data.draw(st.booleans())))
-        except WarehouseError as error:
+        except OutsideError as error:
             assert error.brand == "acme"
             assert error.call == operation

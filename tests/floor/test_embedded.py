@@ -14,7 +14,7 @@ from bergen_loop.domain.rma import ProductImport, RmaItem, RmaRequest, TicketSta
 from bergen_loop.ledger.database import Ledger
 from bergen_loop.ledger.tables.core import BrandRow
 from bergen_loop.ledger.tables.floor import FloorCountRow, FloorTicketRow
-from bergen_loop.outside.warehouse.errors import WarehouseNotFound
+from bergen_loop.outside.errors import NotFound
 from bergen_loop.outside.warehouse.floor.backend import FloorBackend, FloorRefused
 from bergen_loop.outside.warehouse.floor.embedded import EmbeddedFloor
 from bergen_loop.outside.warehouse.floor.warehouse import EmbeddedWarehouse
@@ -215,7 +215,7 @@ def test_a_ticket_nobody_waits_for_any_more_is_closed(
 def test_a_ticket_of_another_brand_is_not_there(ledger: Ledger, clock: Clock) -> None:
     ticket = EmbeddedWarehouse("acme", ledger, now=clock).create_rma(request_for())
     other = EmbeddedWarehouse("other", ledger, now=clock)
-    with pytest.raises(WarehouseNotFound):
+    with pytest.raises(NotFound):
         other.receipt(ticket)
     assert not other.close_rma(ticket, None, None).closed
     assert EmbeddedFloor(ledger, ["other"], now=clock).find("LR-1") == []

@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from loop_api import Step, answer, loop, raw_return
 
+from bergen_loop.outside.errors import Unreadable
 from bergen_loop.outside.loop import ReturnsPage
-from bergen_loop.outside.loop.errors import LoopUnreadable
 from bergen_loop.outside.loop.windows import day_windows, time_windows
 
 SINCE = datetime(2026, 11, 1, tzinfo=UTC)
@@ -128,7 +128,7 @@ def test_a_bare_array_is_a_single_page() -> None:
     "body", [{}, {"returns": None}, {"returns": {}}, None, {"message": "sorry"}, "true"]
 )
 def test_an_answer_that_is_no_list_is_not_taken_for_an_empty_one(body: Any) -> None:
-    with pytest.raises(LoopUnreadable) as caught:
+    with pytest.raises(Unreadable) as caught:
         walk(answer(body))
     assert caught.value.raw is not None
 
@@ -227,7 +227,7 @@ def test_asn_rows_of_two_windows_are_joined_and_the_later_stays() -> None:
 
 
 def test_an_asn_answer_that_is_no_array_is_unreadable() -> None:
-    with pytest.raises(LoopUnreadable, match="over 120 days"):
+    with pytest.raises(Unreadable, match="over 120 days"):
         loop(answer({"message": "over 120 days"})).client().asn_report(
             date(2026, 1, 1), date(2026, 1, 2)
         )

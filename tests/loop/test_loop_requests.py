@@ -10,6 +10,7 @@ import pytest
 from loop_api import KEY, answer, loop, raw_return
 
 from bergen_loop import __version__
+from bergen_loop.outside.errors import InvalidRequest, Unreadable
 from bergen_loop.outside.loop import (
     AssessItem,
     Condition,
@@ -18,7 +19,6 @@ from bergen_loop.outside.loop import (
     LoopClient,
     Subscription,
 )
-from bergen_loop.outside.loop.errors import LoopInvalidRequest, LoopUnreadable
 
 BASE = "https://api.loopreturns.com/api/2026-10"
 SINCE, UNTIL = datetime(2026, 11, 1, tzinfo=UTC), datetime(2026, 11, 2, tzinfo=UTC)
@@ -192,7 +192,7 @@ def test_assessing_sends_thirty_a_call_and_only_what_is_given() -> None:
 def test_a_later_batch_that_fails_says_what_was_accepted() -> None:
     fake = loop(answer(True), answer(text="<html>", status=200))
     items = [AssessItem(str(n), DispositionOutcome.DONATE) for n in range(31)]
-    with pytest.raises(LoopUnreadable, match="the first 30 items were accepted before"):
+    with pytest.raises(Unreadable, match="the first 30 items were accepted before"):
         fake.client().assess(items)
 
 
@@ -242,7 +242,7 @@ REFUSED_HERE: list[tuple[Callable[[LoopClient], Any], str]] = [
 @pytest.mark.parametrize(("call", "says"), REFUSED_HERE)
 def test_what_loop_would_refuse_is_not_sent(call: Callable[[LoopClient], Any], says: str) -> None:
     fake = loop(answer(True))
-    with pytest.raises(LoopInvalidRequest, match=says) as caught:
+    with pytest.raises(InvalidRequest, match=says) as caught:
         call(fake.client())
     assert (caught.value.status, caught.value.brand, fake.sent) == (None, "acme", [])
 
@@ -298,7 +298,7 @@ def test_webhook_answers() -> None:
     assert created.create_webhook("a", "b", "c") == expected
     silent = loop(answer(text="", status=204)).client()
     assert silent.create_webhook("a", "b", "c") is None
-    with pytest.raises(LoopUnreadable, match="has no id"):
+    with pytest.raises(Unreadable, match="has no id"):
         loop(answer([HOOK])).client().webhooks()
 
 

@@ -10,8 +10,8 @@ import httpx2
 import pytest
 from loop_api import Step, answer, fails, loop, raw_return
 
+from bergen_loop.outside.errors import RateLimited, Unavailable
 from bergen_loop.outside.loop import LoopClient, Retries, SlidingWindowLimiter, Timeouts
-from bergen_loop.outside.loop.errors import LoopRateLimited, LoopUnavailable
 from bergen_loop.outside.loop.transport import retry_after
 
 LIMITED = answer({}, status=429)
@@ -32,7 +32,7 @@ def test_a_read_gets_through_after_failures_with_growing_pauses() -> None:
 
 def test_a_read_gives_up_with_the_last_failure() -> None:
     fake = loop(answer({"message": "down"}, status=503))
-    with pytest.raises(LoopUnavailable, match="Loop answered 503: down"):
+    with pytest.raises(Unavailable, match="Loop answered 503: down"):
         fake.client(retries=Retries(reads=2)).details("77")
     assert len(fake.sent) == 2
 
@@ -43,7 +43,7 @@ def test_a_429_is_repeated_for_reads_and_actions(
 ) -> None:
     fake = loop(LIMITED, LIMITED, answer(reply))
     call(fake.client())
-    assert [r.outcome for r in fake.records] == ["LoopRateLimited", "LoopRateLimited", "ok"]
+    assert [r.outcome for r in fake.records] == ["RateLimited", "RateLimited", "ok"]
     assert 6 <= sum(fake.clock.slept) <= 8
 
 
@@ -52,7 +52,7 @@ def test_a_429_that_stays_is_given_up_after_more_than_a_minute(
     call: Callable[[LoopClient], Any], reply: Any
 ) -> None:
     fake = loop(LIMITED)
-    with pytest.raises(LoopRateLimited) as caught:
+    with pytest.raises(RateLimited) as caught:
         call(fake.client())
     assert (caught.value.status, len(fake.sent)) == (429, 6)
     assert 62 <= sum(fake.clock.slept) <= 67
@@ -60,7 +60,7 @@ def test_a_429_that_stays_is_given_up_after_more_than_a_minute(
 
 def test_an_action_that_fails_after_a_429_is_not_sent_again() -> None:
     fake = loop(LIMITED, fails(httpx2.ConnectError), answer(True))
-    with pytest.raises(LoopUnavailable):
+    with pytest.raises(Unavailable):
         fake.client().process("77")
     assert len(fake.sent) == 2
 
@@ -77,7 +77,7 @@ def test_retry_after_is_honoured_up_to_a_minute(header: str, pause: float) -> No
 
 def test_the_error_tells_how_long_loop_asked_to_wait() -> None:
     step: Step = answer({}, status=503, retry_after="3600")
-    with pytest.raises(LoopUnavailable) as caught:
+    with pytest.raises(Unavailable) as caught:
         loop(step).client().details("77")
     assert caught.value.retry_after == 3600
 
@@ -95,7 +95,7 @@ def test_a_retry_date_in_the_past_is_now() -> None:
 def test_a_429_makes_everyone_on_the_key_pause() -> None:
     limited, other = loop(answer({}, status=429, retry_after="20")), loop(answer(True))
     limiter = SlidingWindowLimiter(clock=other.clock, sleep=other.clock.sleep)
-    with pytest.raises(LoopRateLimited):
+    with pytest.raises(RateLimited):
         limited.client(limiter=limiter, retries=Retries(rate_limited=1)).process("1")
     other.client(limiter=limiter).process("2")
     assert sum(other.clock.slept) == pytest.approx(20)
@@ -107,7 +107,7 @@ def test_no_turn_within_the_time_allowed_is_not_sent() -> None:
     limiter = SlidingWindowLimiter(1, clock=fake.clock, sleep=fake.clock.sleep)
     client = fake.client(limiter=limiter, timeouts=Timeouts(turn=10))
     client.process("1")
-    with pytest.raises(LoopRateLimited, match="no turn within 10 seconds") as caught:
+    with pytest.raises(RateLimited, match="no turn within 10 seconds") as caught:
         client.process("2")
     assert (caught.value.status, len(fake.sent), sum(fake.clock.slept)) == (None, 1, 10)
 

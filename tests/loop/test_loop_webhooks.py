@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from loop_api import raw_return
 
 from bergen_loop.domain.returns import LoopState
+from bergen_loop.outside.errors import Unreadable
 from bergen_loop.outside.loop import Subscription
-from bergen_loop.outside.loop.errors import LoopUnreadable
 from bergen_loop.outside.loop.requests import WebhookSettings
 from bergen_loop.outside.loop.webhooks import (
     WANTED,
@@ -157,7 +157,7 @@ def test_the_id_of_a_label_is_not_taken_for_a_return() -> None:
     ],
 )
 def test_unreadable_events_keep_the_body(raw: bytes, says: str) -> None:
-    with pytest.raises(LoopUnreadable, match=says) as caught:
+    with pytest.raises(Unreadable, match=says) as caught:
         parse_event(raw, brand="acme")
     assert caught.value.raw == raw.decode("utf-8", errors="replace")
     assert (caught.value.brand, caught.value.call) == ("acme", "webhook")
@@ -165,7 +165,7 @@ def test_unreadable_events_keep_the_body(raw: bytes, says: str) -> None:
 
 @given(st.binary() | st.recursive(st.none() | st.text() | st.floats(), st.lists).map(json.dumps))
 def test_parsing_an_event_raises_nothing_else(raw: bytes | str) -> None:
-    with pytest.raises(LoopUnreadable):
+    with pytest.raises(Unreadable):
         parse_event(raw.encode() if isinstance(raw, str) else raw)
 
 

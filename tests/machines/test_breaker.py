@@ -46,13 +46,13 @@ def breaker(clock: Clock) -> Breaker:
 def fail(breaker: Breaker, times: int = 1) -> None:
     for _ in range(times):
         breaker.admit()
-        breaker.attempted("WarehouseUnavailable", "GetX after 60 s: WarehouseUnavailable")
+        breaker.attempted("Unavailable", "GetX after 60 s: Unavailable")
 
 
 def test_it_opens_after_failures_in_a_row_only(breaker: Breaker) -> None:
     for _ in range(5):
         fail(breaker, THRESHOLD - 1)
-        breaker.attempted("WarehouseRejected")  # an answer, if not a nice one
+        breaker.attempted("Refused")  # an answer, if not a nice one
     assert breaker.suspended() is None
     fail(breaker, THRESHOLD)
     with pytest.raises(Suspended, match=r"REX11 are suspended, since 5 in a row.*12:00:30 UTC"):

@@ -80,7 +80,7 @@ def test_a_failed_call_is_marked(
     tick.run(connected)
     tick.run(connected)
     failed = [s for s in by_name(spans)["rex11 ReceivingTicketAdd"] if not s.status.is_ok]
-    assert [s.status.description for s in failed] == ["WarehouseOutcomeUnknown"]
+    assert [s.status.description for s in failed] == ["OutcomeUnknown"]
 
 
 def test_log_lines_of_other_threads_know_their_brand_and_step(

@@ -18,8 +18,7 @@ from reliability_stage import BRAND, Stage
 from bergen_loop.flow.context import BrandContext
 from bergen_loop.ledger.store import attention
 from bergen_loop.ledger.tables.core import ReturnRow
-from bergen_loop.outside.loop.errors import LoopError
-from bergen_loop.outside.warehouse.errors import WarehouseError
+from bergen_loop.outside.errors import OutsideError
 from bergen_loop.people import actions, subscriptions
 from bergen_loop.repair import rebuild, reconcile
 from loop_sandbox.model import LoopReturn
@@ -155,7 +154,7 @@ class Driver:
     def _work(self, work: Callable[[BrandContext], object], fuse: Fuse) -> str:
         try:
             return "done" if self.stage.act(work, fuse) else f"killed {fuse.blown!r}"
-        except (LoopError, WarehouseError) as error:
+        except OutsideError as error:
             return str(error)
 
     def _new(self) -> str:

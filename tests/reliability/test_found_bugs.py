@@ -283,7 +283,7 @@ def _with_barcode(return_: LoopReturn, barcode: str) -> object:
 def test_one_rma_that_cannot_be_closed_does_not_keep_the_others_open(
     stages: Stages, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from bergen_loop.outside.warehouse.errors import WarehouseNotFound
+    from bergen_loop.outside.errors import NotFound
 
     stage = stages()
     one, two = stage.new_return(units=1), stage.new_return(units=1)
@@ -293,7 +293,7 @@ def test_one_rma_that_cannot_be_closed_does_not_keep_the_others_open(
 
     def close(ticket_id: str, *rest: object) -> object:
         if ticket_id == odd.id:
-            raise WarehouseNotFound("no such ticket", brand=BRAND, call="close")
+            raise NotFound("no such ticket", system="REX11", brand=BRAND, call="close")
         return real(ticket_id, *rest)  # type: ignore[arg-type]
 
     monkeypatch.setattr(stage.ctx.warehouse, "close_rma", close)

@@ -12,13 +12,12 @@ from typing import Any
 import httpx2
 import pytest
 
+from bergen_loop.outside.errors import InvalidRequest, OutsideError, Unavailable, Unreadable
 from bergen_loop.outside.loop import requests
 from bergen_loop.outside.loop.client import LoopClient
-from bergen_loop.outside.loop.errors import LoopError, LoopInvalidRequest, LoopUnreadable
 from bergen_loop.outside.loop.limiter import SlidingWindowLimiter
 from bergen_loop.outside.loop.transport import MAX_BODY
 from bergen_loop.outside.loop.transport import Retries as LoopRetries
-from bergen_loop.outside.warehouse.errors import WarehouseError, WarehouseUnavailable
 from bergen_loop.outside.warehouse.rex11 import Rex11Config, Rex11Warehouse, soap
 from bergen_loop.outside.warehouse.rex11.config import Retries
 
@@ -132,21 +131,21 @@ class Endless(httpx2.SyncByteStream):
 
 def test_rex11_cannot_send_without_end() -> None:
     stream = Endless(b"<x>" * 100_000)
-    with pytest.raises(WarehouseError, match="bytes and was not read on"):
+    with pytest.raises(OutsideError, match="bytes and was not read on"):
         warehouse(lambda _: httpx2.Response(200, stream=stream)).find_rmas("PO-1")
     assert stream.sent < soap.MAX_BYTES + 1_000_000
 
 
 def test_loop_cannot_send_without_end() -> None:
     stream = Endless(b"[" * 1_000_000)
-    with pytest.raises(LoopUnreadable, match="larger than"):
+    with pytest.raises(Unreadable, match="larger than"):
         loop(lambda _: httpx2.Response(200, stream=stream)).details(return_id="1")
     assert stream.sent < MAX_BODY + 2_000_000
 
 
 def test_deeply_nested_json_is_unreadable_not_a_crash() -> None:
     body = b"[" * 200_000 + b"]" * 200_000
-    with pytest.raises(LoopError):
+    with pytest.raises(OutsideError):
         loop(lambda _: httpx2.Response(200, content=body)).details(return_id="1")
 
 
@@ -176,7 +175,7 @@ def test_no_url_of_an_answer_is_followed() -> None:
         return httpx2.Response(200, json={"returns": [found], "nextPageUrl": following})
 
     client = loop(answer)
-    with pytest.raises(LoopError):
+    with pytest.raises(OutsideError):
         list(client.list_returns(NOW - timedelta(days=1), NOW, page_size=1))
     assert len(asked) == 4
     assert {r.url.host for r in asked} == {"loop.example.com"}
@@ -190,7 +189,7 @@ def test_a_redirect_of_rex11_is_not_followed() -> None:
         asked.append(request.url.host)
         return httpx2.Response(307, headers={"location": "http://evil.example.com/"})
 
-    with pytest.raises(WarehouseError):
+    with pytest.raises(OutsideError):
         warehouse(answer).find_rmas("PO-1")
     assert set(asked) == {"rex11.example.com"}
 
@@ -208,7 +207,7 @@ def test_an_id_cannot_leave_its_place_in_the_url(return_id: str) -> None:
 
     try:
         loop(answer).process(return_id)
-    except LoopInvalidRequest:
+    except InvalidRequest:
         assert asked == []
         return
     assert len(asked) == 1
@@ -231,7 +230,7 @@ def test_the_soap_action_takes_nothing_from_outside() -> None:
         asked.append(request)
         return httpx2.Response(500)
 
-    with pytest.raises(WarehouseUnavailable):
+    with pytest.raises(Unavailable):
         warehouse(answer).find_rmas('PO"\r\nX: 1</x>'.replace("\r\n", " "))
     for request in asked:
         assert request.headers["soapaction"].startswith('"http://rex11.com/webmethods/')

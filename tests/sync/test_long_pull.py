@@ -21,8 +21,8 @@ from bergen_loop.ledger.database import Ledger
 from bergen_loop.ledger.store import backfill, returns
 from bergen_loop.ledger.store.backfill import Backfill
 from bergen_loop.ledger.tables.core import CursorRow, JournalRow, ReturnRow
+from bergen_loop.outside.errors import Unavailable
 from bergen_loop.outside.loop.client import ReturnsPage
-from bergen_loop.outside.loop.errors import LoopUnavailable
 from bergen_loop.outside.loop.models import parse_return
 from loop_sandbox import ManualClock
 
@@ -183,7 +183,7 @@ def test_windows_have_a_least_and_a_greatest_size(
     assert len(taken_in(ctx)) == len(shop.times)
 
 
-DOWN = LoopUnavailable("down", brand=BRAND, call="list")
+DOWN = Unavailable("down", system="Loop", brand=BRAND, call="list")
 
 
 @pytest.mark.parametrize(

@@ -13,8 +13,7 @@ from bergen_loop.cli.output import console, fail, print_json, table
 from bergen_loop.cli.setup import DEFAULT_CONFIG, ConfigOption, JsonOption, person, registry_of
 from bergen_loop.flow.context import BrandContext
 from bergen_loop.ledger.locks import BrandBusy, LockLost
-from bergen_loop.outside.loop.errors import LoopError
-from bergen_loop.outside.warehouse.errors import WarehouseError
+from bergen_loop.outside.errors import OutsideError
 from bergen_loop.repair import drift, rebuild, reconcile, replay
 from bergen_loop.service.registry import Registry
 
@@ -83,7 +82,7 @@ def _each(config: ConfigOption, wanted: list[str] | None, work: Work, *, as_json
             summaries.append(work(registry.context(name)))
         except (BrandBusy, LockLost) as error:
             failed[name] = f"{error}; try again in a moment"
-        except (LoopError, WarehouseError) as error:
+        except OutsideError as error:
             failed[name] = f"{error}; what was done by then is kept, run it again"
     if as_json:
         print_json({"summaries": [s.as_json() for s in summaries], "failed": failed})

@@ -3,26 +3,20 @@
 from __future__ import annotations
 
 from bergen_loop.connect.check import Check, Status
-from bergen_loop.outside.loop.errors import (
-    LoopError,
-    LoopNotFound,
-    LoopRateLimited,
-    LoopUnauthorized,
-    LoopUnavailable,
-    LoopUnreadable,
-)
-from bergen_loop.outside.warehouse.errors import (
-    WarehouseError,
-    WarehouseUnauthorized,
-    WarehouseUnavailable,
-    WarehouseUnreadable,
+from bergen_loop.outside.errors import (
+    NotFound,
+    OutsideError,
+    RateLimited,
+    Unauthorized,
+    Unavailable,
+    Unreadable,
 )
 
 
-def loop_fault(name: str, error: LoopError, scope: str) -> Check:
+def loop_fault(name: str, error: OutsideError, scope: str) -> Check:
     """A refused or failed call to Loop. `scope` is the one the call needs."""
     status = f" (HTTP {error.status})" if error.status else ""
-    if isinstance(error, LoopUnauthorized):
+    if isinstance(error, Unauthorized):
         return Check(
             name,
             Status.FAILED,
@@ -31,7 +25,7 @@ def loop_fault(name: str, error: LoopError, scope: str) -> Check:
             f"Tools, and copy it whole. Either the key is wrong, or it lacks the scope {scope}; "
             "Loop does not say which",
         )
-    if isinstance(error, LoopRateLimited):
+    if isinstance(error, RateLimited):
         return Check(
             name,
             Status.UNKNOWN,
@@ -39,7 +33,7 @@ def loop_fault(name: str, error: LoopError, scope: str) -> Check:
             "Run this again in a minute. If it stays so, ask the brand's Loop admin for an API "
             "key that nothing else uses",
         )
-    if isinstance(error, LoopUnavailable):
+    if isinstance(error, Unavailable):
         return Check(
             name,
             Status.FAILED,
@@ -47,7 +41,7 @@ def loop_fault(name: str, error: LoopError, scope: str) -> Check:
             "Check loop.base_url, and ask Bergen's network people whether this machine may reach "
             "it; if it may, ask Loop support whether their API is up",
         )
-    if isinstance(error, (LoopNotFound, LoopUnreadable)):
+    if isinstance(error, (NotFound, Unreadable)):
         return Check(
             name,
             Status.FAILED,
@@ -59,16 +53,16 @@ def loop_fault(name: str, error: LoopError, scope: str) -> Check:
     )
 
 
-def rex11_fault(name: str, error: WarehouseError) -> Check:
+def rex11_fault(name: str, error: OutsideError) -> Check:
     """A refused or failed call to REX11."""
-    if isinstance(error, WarehouseUnauthorized):
+    if isinstance(error, Unauthorized):
         return Check(
             name,
             Status.FAILED,
             "REX11 refuses WebAddress, UserName and Password; it does not say which is wrong",
             "Ask Bergen (who gives out REX11's web service accounts) for this brand's three values",
         )
-    if isinstance(error, WarehouseUnavailable):
+    if isinstance(error, Unavailable):
         return Check(
             name,
             Status.FAILED,
@@ -76,7 +70,7 @@ def rex11_fault(name: str, error: WarehouseError) -> Check:
             "Check rex11.endpoint, and ask Bergen's network people whether this machine may reach "
             "it; if it may, ask Bergen's REX11 team whether the service is up",
         )
-    if isinstance(error, WarehouseUnreadable):
+    if isinstance(error, Unreadable):
         return Check(
             name,
             Status.FAILED,

@@ -11,8 +11,8 @@ from bergen_loop.connect.check import Check, Status
 from bergen_loop.connect.faults import loop_fault
 from bergen_loop.domain.announce import AnnounceRules
 from bergen_loop.domain.returns import Return
+from bergen_loop.outside.errors import OutsideError
 from bergen_loop.outside.loop.client import LoopClient
-from bergen_loop.outside.loop.errors import LoopError
 from bergen_loop.outside.loop.models import Subscription
 
 KEY, WEBHOOK_SCOPE = "Loop API key, scope Returns", "Loop API key, scope Developer Tools"
@@ -25,7 +25,7 @@ def check_key(loop: LoopClient, now: datetime) -> Check:
     """List the last day's returns."""
     try:
         page = next(loop.list_returns(now - timedelta(days=1), now, page_size=1))
-    except LoopError as error:
+    except OutsideError as error:
         return loop_fault(KEY, error, "Returns")
     some = "with returns in it" if page.returns else "with no returns in it"
     return Check(KEY, Status.OK, f"it works: Loop lists the last day, {some}")
@@ -35,7 +35,7 @@ def check_webhook_scope(loop: LoopClient) -> tuple[Check, list[Subscription]]:
     """List the webhook subscriptions."""
     try:
         found = loop.webhooks()
-    except LoopError as error:
+    except OutsideError as error:
         return loop_fault(WEBHOOK_SCOPE, error, "Developer Tools"), []
     count = f"{len(found)} webhook subscription(s) of all integrations"
     return Check(WEBHOOK_SCOPE, Status.OK, f"it works: Loop lists {count}"), found
@@ -63,7 +63,7 @@ def check_returns(loop: LoopClient, now: datetime) -> tuple[Check, Recent]:
                 break
         else:
             whole = True
-    except LoopError as error:
+    except OutsideError as error:
         return loop_fault(RETURNS, error, "Returns"), Recent()
     much = "" if whole else " (the first ones only)"
     text = f"{len(found)} return(s) in {DAYS} days{much}"
@@ -79,7 +79,7 @@ def _destination_names(loop: LoopClient, now: datetime) -> dict[str, str]:
     """Loop names destinations in its ASN report only; without it people see ids."""
     try:
         rows = loop.asn_report((now - timedelta(days=DAYS)).date(), now.date())
-    except LoopError:
+    except OutsideError:
         return {}
     return {
         r.destination_id: r.destination_name

@@ -12,7 +12,7 @@ from bergen_loop.connect.faults import rex11_fault
 from bergen_loop.domain.announce import AnnounceRules, physical_lines, products
 from bergen_loop.domain.returns import Return
 from bergen_loop.domain.rma import Product, ProductImport
-from bergen_loop.outside.warehouse.errors import WarehouseError
+from bergen_loop.outside.errors import OutsideError
 from bergen_loop.outside.warehouse.rex11 import Rex11Warehouse
 
 ACCOUNT, STATUSES = "REX11 account", "REX11 tickets by date"
@@ -26,7 +26,7 @@ def check_account(warehouse: Rex11Warehouse) -> Check:
     """Get a token."""
     try:
         warehouse.client.authentication_token_get()
-    except WarehouseError as error:
+    except OutsideError as error:
         return rex11_fault(ACCOUNT, error)
     return Check(ACCOUNT, Status.OK, "it works: REX11 gives a token")
 
@@ -35,7 +35,7 @@ def check_statuses(warehouse: Rex11Warehouse, now: datetime) -> Check:
     """List the tickets that changed in the last day."""
     try:
         found = warehouse.changed_tickets(now - timedelta(days=1), now)
-    except WarehouseError as error:
+    except OutsideError as error:
         return rex11_fault(STATUSES, error)
     strange = sorted({c.status_name for c in found if c.status is None})
     if strange:
@@ -58,7 +58,7 @@ def check_products(
     by_upc = {p.upc: p for of in wanted.values() for p in of}
     try:
         states = _states(warehouse, list(by_upc))
-    except WarehouseError as error:
+    except OutsideError as error:
         return rex11_fault(PRODUCTS, error)
     missing = {u: s for u, s in states.items() if s is not ProductImport.KNOWN}
     good = sum(not any(p.upc in missing for p in of) for of in wanted.values())

@@ -17,7 +17,7 @@ from bergen_loop.flow.context import BrandContext
 from bergen_loop.ledger.database import Ledger
 from bergen_loop.ledger.store import journal
 from bergen_loop.ledger.tables.core import WebhookRow
-from bergen_loop.outside.loop.errors import LoopError
+from bergen_loop.outside.errors import OutsideError
 from bergen_loop.outside.loop.models import Subscription
 from bergen_loop.outside.loop.webhooks import SIGNATURE_HEADER, WANTED, plan_subscriptions, sign
 from bergen_loop.people import subscriptions
@@ -49,7 +49,7 @@ def make_subscriptions(ctx: BrandContext, found: Sequence[Subscription], public_
     """Make and change subscriptions so that every event we want is delivered to us."""
     try:
         done = subscriptions.ensure(ctx, public_url)
-    except LoopError as error:
+    except OutsideError as error:
         return loop_fault(SUBSCRIPTIONS, error, "Developer Tools")
     url = subscriptions.webhook_url(public_url, ctx.brand)
     text = f"{done.created} made, {done.updated} changed, {done.kept} right already, at {url}"

@@ -13,7 +13,7 @@ from bergen_loop.console.state import Nudge, registry_of
 from bergen_loop.ledger.codec import storable
 from bergen_loop.ledger.store import journal, returns
 from bergen_loop.ledger.tables.core import WebhookRow
-from bergen_loop.outside.loop.errors import LoopUnreadable
+from bergen_loop.outside.errors import Unreadable
 from bergen_loop.outside.loop.webhooks import URGENT, parse_event, verify
 from bergen_loop.service.registry import Registry
 
@@ -62,7 +62,7 @@ def _take(
     digest = hashlib.sha256(body).hexdigest()
     try:
         event = parse_event(body, brand=brand)
-    except LoopUnreadable as error:
+    except Unreadable as error:
         _keep_unreadable(registry, brand, body, digest, error)
         return 422, error.message
     now = datetime.now(UTC)
@@ -90,7 +90,7 @@ def _take(
 
 
 def _keep_unreadable(
-    registry: Registry, brand: str, body: bytes, digest: str, error: LoopUnreadable
+    registry: Registry, brand: str, body: bytes, digest: str, error: Unreadable
 ) -> None:
     with registry.ledger.write() as session:
         journal.keep_raw(

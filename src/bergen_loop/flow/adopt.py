@@ -67,7 +67,7 @@ def may_have_past(row: ReturnRow, first_pull: datetime | None) -> bool:
 
 
 def look_up(ctx: BrandContext, return_: Return) -> Past:
-    """Find the tickets of a return by its POs, and read them. Raises WarehouseError, LoopError."""
+    """Find the tickets of a return by its POs, and read them. Raises OutsideError, OutsideError."""
     tickets: list[Ticket] = []
     attempt = 1
     while True:

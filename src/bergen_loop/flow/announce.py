@@ -19,14 +19,13 @@ from bergen_loop.ledger.codec import dump_item, load_return
 from bergen_loop.ledger.store import attention, effects, returns
 from bergen_loop.ledger.store.effects import EffectState
 from bergen_loop.ledger.tables.core import EffectRow, ReturnRow, RmaRow
-from bergen_loop.outside.loop.errors import LoopError
-from bergen_loop.outside.warehouse.errors import (
-    WarehouseError,
-    WarehouseOutcomeUnknown,
-    WarehouseRejected,
-    WarehouseUnauthorized,
-    WarehouseUnavailable,
-    WarehouseUnreadable,
+from bergen_loop.outside.errors import (
+    OutcomeUnknown,
+    OutsideError,
+    Refused,
+    Unauthorized,
+    Unavailable,
+    Unreadable,
 )
 
 PER_TICK = 150
@@ -64,7 +63,7 @@ def _due(ctx: BrandContext) -> list[ReturnRow]:
         return rows
     try:
         return _due_now(ctx) if pull.look_aside(ctx) else new
-    except LoopError:
+    except OutsideError:
         return new
 
 
@@ -90,32 +89,29 @@ def _new_ones(ctx: BrandContext, rows: Sequence[ReturnRow], result: Announced) -
         ctx.boundary("past looked up")
         with ctx.ledger.write() as session:
             for row, past in zip(batch, pasts, strict=True):
-                if isinstance(past, WarehouseError):
+                if isinstance(past, OutsideError):
                     _cannot_look(ctx, session, row.id, past, result)
-                elif past is not None and not past.tickets:
+                elif not past.tickets:
                     new.add(row.id)
-                elif past is not None:
+                else:
                     adopt.take_over(ctx, session, session.get_one(ReturnRow, row.id), past)
                     result.found += 1
     return [row for row in rows if row.id in new]
 
 
-def _look_up(ctx: BrandContext, row: ReturnRow) -> adopt.Past | WarehouseError | None:
-    """None: Loop did not answer, again at the next tick."""
+def _look_up(ctx: BrandContext, row: ReturnRow) -> adopt.Past | OutsideError:
     try:
         return adopt.look_up(ctx, load_return(row.content))
-    except WarehouseUnauthorized:
+    except Unauthorized:
         raise  # the brand's credentials, not this return
-    except WarehouseError as error:
+    except OutsideError as error:
         return error
-    except LoopError:
-        return None
 
 
 def _cannot_look(
-    ctx: BrandContext, session: Session, return_pk: int, error: WarehouseError, result: Announced
+    ctx: BrandContext, session: Session, return_pk: int, error: OutsideError, result: Announced
 ) -> None:
-    if not isinstance(error, WarehouseRejected):
+    if not isinstance(error, Refused):
         return
     attention.raise_item(
         session,
@@ -344,11 +340,11 @@ def _paired(
     return [(r, together) for r in unmade]
 
 
-def _send(ctx: BrandContext, request: RmaRequest) -> str | WarehouseError:
+def _send(ctx: BrandContext, request: RmaRequest) -> str | OutsideError:
     ctx.counts.add("rex11.ticket_add")
     try:
         return ctx.warehouse.create_rma(request)
-    except WarehouseError as error:
+    except OutsideError as error:
         return error
 
 
@@ -382,16 +378,16 @@ def _finish(
     session: Session,
     batch: _Made,
     effect: EffectRow,
-    outcome: str | WarehouseError,
+    outcome: str | OutsideError,
     result: Announced,
 ) -> None:
     if isinstance(outcome, str):
         _made(ctx, session, batch, effect, outcome, f"REX11 made ticket {outcome}")
         result.created += 1
-    elif isinstance(outcome, (WarehouseUnavailable, WarehouseUnauthorized)):
+    elif isinstance(outcome, (Unavailable, Unauthorized)):
         effects.finish(session, effect, ctx.now(), EffectState.NOT_SENT, str(outcome))
         _later(ctx, session, effect)
-    elif isinstance(outcome, (WarehouseOutcomeUnknown, WarehouseUnreadable)):
+    elif isinstance(outcome, (OutcomeUnknown, Unreadable)):
         effects.finish(session, effect, ctx.now(), EffectState.DOUBT, str(outcome))
     else:
         _refused(ctx, session, effect, outcome)
@@ -404,10 +400,10 @@ def _later(ctx: BrandContext, session: Session, effect: EffectRow) -> None:
         row.due_at = ctx.now() + timedelta(minutes=1)
 
 
-def _refused(ctx: BrandContext, session: Session, effect: EffectRow, error: WarehouseError) -> None:
+def _refused(ctx: BrandContext, session: Session, effect: EffectRow, error: OutsideError) -> None:
     # A refusal changed nothing, so after a person has seen to it the same PO may be used.
     effects.finish(session, effect, ctx.now(), EffectState.NOT_SENT, str(error))
-    codes = error.codes if isinstance(error, WarehouseRejected) else ()
+    codes = error.codes if isinstance(error, Refused) else ()
     attention.raise_item(
         session,
         ctx.now(),
@@ -450,27 +446,27 @@ def _resolve_lost(ctx: BrandContext, result: Announced) -> None:
             made = _Made.load(session, [effect.id for effect in batch])
             for lost_one, tickets in zip(batch, found, strict=True):
                 effect = made.effects[lost_one.id]
-                if isinstance(tickets, WarehouseError):
+                if isinstance(tickets, OutsideError):
                     _not_looked(ctx, session, effect, tickets, result)
                 else:
                     _looked(ctx, session, made, effect, tickets, result)
 
 
-def _find(ctx: BrandContext, effect: EffectRow) -> list[str] | WarehouseError:
+def _find(ctx: BrandContext, effect: EffectRow) -> list[str] | OutsideError:
     try:
         return ctx.warehouse.find_rmas(str(effect.payload["customer_po"]))
-    except WarehouseUnauthorized:
+    except Unauthorized:
         raise  # the brand's credentials, not this ticket
-    except WarehouseError as error:
+    except OutsideError as error:
         return error
 
 
 def _not_looked(
-    ctx: BrandContext, session: Session, effect: EffectRow, error: WarehouseError, result: Announced
+    ctx: BrandContext, session: Session, effect: EffectRow, error: OutsideError, result: Announced
 ) -> None:
     """Looking failed: again at the next tick, unless REX11 will not be asked for this PO."""
     effect.state, effect.doubt_since = EffectState.DOUBT, effect.doubt_since or ctx.now()
-    if not isinstance(error, WarehouseRejected):
+    if not isinstance(error, Refused):
         return
     attention.raise_item(
         session,

@@ -14,7 +14,7 @@ from bergen_loop.flow.context import BrandContext
 from bergen_loop.flow.intake import enter
 from bergen_loop.ledger.store import attention, journal, returns
 from bergen_loop.ledger.tables.core import ReturnRow, RmaRow
-from bergen_loop.outside.warehouse.errors import WarehouseError, WarehouseRejected
+from bergen_loop.outside.errors import OutsideError, Refused
 
 PER_TICK = 1000
 PER_WRITE = 50
@@ -58,14 +58,14 @@ def run(ctx: BrandContext) -> Closed:
     return result
 
 
-def _close(ctx: BrandContext, rma: RmaRow) -> CloseEvidence | WarehouseError:
+def _close(ctx: BrandContext, rma: RmaRow) -> CloseEvidence | OutsideError:
     if rma.ticket_id is None:
         return CloseEvidence(closed=True, evidence="no ticket was ever made")
     known = {s.value for s in TicketStatus}
     status = TicketStatus(rma.ticket_status) if rma.ticket_status in known else None
     try:
         return ctx.warehouse.close_rma(rma.ticket_id, status, rma.status_seen_at)
-    except WarehouseError as error:
+    except OutsideError as error:
         return error  # one RMA that cannot be closed must not keep the others open
 
 
@@ -74,18 +74,18 @@ def _record(
     session: Session,
     row: ReturnRow,
     rmas: Sequence[RmaRow],
-    evidence: dict[int, CloseEvidence | WarehouseError],
+    evidence: dict[int, CloseEvidence | OutsideError],
     result: Closed,
 ) -> None:
     if row.stage != Stage.CLOSING:
         return
     now = ctx.now()
-    failed: WarehouseError | None = None
+    failed: OutsideError | None = None
     for rma in rmas:
         found = evidence.get(rma.id)
         if rma.closed_at or found is None:
             continue
-        if isinstance(found, WarehouseError):
+        if isinstance(found, OutsideError):
             failed = found
             continue
         rma.close_evidence = found.evidence
@@ -117,9 +117,9 @@ def _record(
         result.waiting += 1
 
 
-def _not_closed(ctx: BrandContext, session: Session, row: ReturnRow, error: WarehouseError) -> None:
+def _not_closed(ctx: BrandContext, session: Session, row: ReturnRow, error: OutsideError) -> None:
     row.due_at = ctx.now() + AGAIN
-    if not isinstance(error, WarehouseRejected):
+    if not isinstance(error, Refused):
         return
     attention.raise_item(
         session,

@@ -23,13 +23,13 @@ from bergen_loop.flow.facts import comparison_of
 from bergen_loop.ledger.store import attention, effects, returns
 from bergen_loop.ledger.store.effects import EffectState
 from bergen_loop.ledger.tables.core import DecisionRow, EffectRow, ReturnRow
-from bergen_loop.outside.loop.errors import (
-    LoopError,
-    LoopOutcomeUnknown,
-    LoopRateLimited,
-    LoopUnauthorized,
-    LoopUnavailable,
-    LoopUnreadable,
+from bergen_loop.outside.errors import (
+    OutcomeUnknown,
+    OutsideError,
+    RateLimited,
+    Unauthorized,
+    Unavailable,
+    Unreadable,
 )
 from bergen_loop.outside.loop.requests import AssessItem, Condition, GradeItem
 
@@ -187,34 +187,34 @@ def _send(ctx: BrandContext, kind: str, work: Sequence[_Work]) -> None:
             _finish(ctx, session, session.get_one(EffectRow, one.effect_ids[kind]), answer)
 
 
-def _call(ctx: BrandContext, kind: str, work: Sequence[_Work]) -> LoopError | None:
+def _call(ctx: BrandContext, kind: str, work: Sequence[_Work]) -> OutsideError | None:
     ctx.counts.add(f"loop.{kind}")
     try:
         if kind == "grade":
             ctx.loop.grade([g for w in work for g in w.grades])
         else:
             ctx.loop.assess([a for w in work for a in w.assessments])
-    except LoopError as error:
+    except OutsideError as error:
         return error
     return None
 
 
-def _is_refusal(error: LoopError) -> bool:
-    passing = (LoopUnavailable, LoopRateLimited, LoopOutcomeUnknown, LoopUnreadable)
+def _is_refusal(error: OutsideError) -> bool:
+    passing = (Unavailable, RateLimited, OutcomeUnknown, Unreadable)
     return not isinstance(error, passing) and error.status not in (401,)
 
 
 def _finish(
-    ctx: BrandContext, session: Session, effect: EffectRow, answer: LoopError | None
+    ctx: BrandContext, session: Session, effect: EffectRow, answer: OutsideError | None
 ) -> None:
     now = ctx.now()
     if answer is None:
         effects.finish(session, effect, now, EffectState.DONE, "Loop took it")
-    elif isinstance(answer, (LoopUnavailable, LoopRateLimited)) or (
-        isinstance(answer, LoopUnauthorized) and answer.status == 401
+    elif isinstance(answer, (Unavailable, RateLimited)) or (
+        isinstance(answer, Unauthorized) and answer.status == 401
     ):
         effects.finish(session, effect, now, EffectState.NOT_SENT, str(answer))
-    elif isinstance(answer, (LoopOutcomeUnknown, LoopUnreadable)):
+    elif isinstance(answer, (OutcomeUnknown, Unreadable)):
         why = f"its answer was lost, and it is not repeated: {answer}"
         effects.finish(session, effect, now, EffectState.FAILED, why)
     else:

@@ -10,13 +10,13 @@ from bergen_loop.flow.context import BrandContext
 from bergen_loop.ledger.store import attention, effects, returns
 from bergen_loop.ledger.store.effects import EffectState
 from bergen_loop.ledger.tables.core import EffectRow, ReturnRow
-from bergen_loop.outside.loop.errors import (
-    LoopError,
-    LoopOutcomeUnknown,
-    LoopRateLimited,
-    LoopUnauthorized,
-    LoopUnavailable,
-    LoopUnreadable,
+from bergen_loop.outside.errors import (
+    OutcomeUnknown,
+    OutsideError,
+    RateLimited,
+    Unauthorized,
+    Unavailable,
+    Unreadable,
 )
 
 KIND = "note"
@@ -79,24 +79,24 @@ def _send(ctx: BrandContext, due: list[EffectRow]) -> None:
         ctx.boundary("note recorded")
 
 
-def _add(ctx: BrandContext, effect: EffectRow) -> LoopError | None:
+def _add(ctx: BrandContext, effect: EffectRow) -> OutsideError | None:
     ctx.counts.add("loop.note")
     try:
         ctx.loop.add_note(str(effect.payload["return_id"]), str(effect.payload["content"]))
-    except LoopError as error:
+    except OutsideError as error:
         return error
     return None
 
 
 def _finish(
-    ctx: BrandContext, session: Session, effect: EffectRow, answer: LoopError | None
+    ctx: BrandContext, session: Session, effect: EffectRow, answer: OutsideError | None
 ) -> None:
     now = ctx.now()
     if answer is None:
         effects.finish(session, effect, now, EffectState.DONE, "Loop took the note")
-    elif isinstance(answer, (LoopOutcomeUnknown, LoopUnreadable)):
+    elif isinstance(answer, (OutcomeUnknown, Unreadable)):
         effects.finish(session, effect, now, EffectState.DOUBT, str(answer))
-    elif isinstance(answer, (LoopUnavailable, LoopRateLimited, LoopUnauthorized)):
+    elif isinstance(answer, (Unavailable, RateLimited, Unauthorized)):
         effects.finish(session, effect, now, EffectState.NOT_SENT, str(answer))
     else:
         effects.finish(session, effect, now, EffectState.REFUSED, str(answer))
@@ -149,6 +149,6 @@ def _is_there(ctx: BrandContext, effect: EffectRow) -> bool | None:
     ctx.counts.add("loop.notes")
     try:
         notes = ctx.loop.notes(str(effect.payload["return_id"]))
-    except LoopError:
+    except OutsideError:
         return None
     return any(note.content == effect.payload["content"] for note in notes)

@@ -14,12 +14,7 @@ from bergen_loop.flow.context import BrandContext
 from bergen_loop.ledger.store import effects, returns
 from bergen_loop.ledger.store.effects import EffectState
 from bergen_loop.ledger.tables.core import ProductRow
-from bergen_loop.outside.warehouse.errors import (
-    WarehouseError,
-    WarehouseOutcomeUnknown,
-    WarehouseRejected,
-    WarehouseUnreadable,
-)
+from bergen_loop.outside.errors import OutcomeUnknown, OutsideError, Refused, Unreadable
 
 log = structlog.get_logger()
 
@@ -87,7 +82,7 @@ def _import(ctx: BrandContext, upc: str) -> ProductImport:
     in the shop's barcode) concerns its own return only."""
     try:
         return ctx.warehouse.product_import(upc)
-    except WarehouseRejected as error:
+    except Refused as error:
         log.warning("product refused", brand=ctx.brand, upc=upc, error=str(error))
         return ProductImport.FAILED
 
@@ -115,12 +110,12 @@ def _add(ctx: BrandContext, products: Sequence[Product]) -> bool:
     try:
         ctx.warehouse.add_products(products)
         state, outcome = EffectState.ACCEPTED, "REX11 took the products for import"
-    except (WarehouseOutcomeUnknown, WarehouseUnreadable) as error:
+    except (OutcomeUnknown, Unreadable) as error:
         state, outcome = EffectState.ACCEPTED, f"answer lost, the import status tells: {error}"
-    except WarehouseRejected as error:
+    except Refused as error:
         _finish(ctx, effect.id, EffectState.REFUSED, str(error))
         return False
-    except WarehouseError as error:
+    except OutsideError as error:
         _finish(ctx, effect.id, EffectState.REFUSED, str(error))
         raise
     _finish(ctx, effect.id, state, outcome)

@@ -21,13 +21,7 @@ from bergen_loop.flow.intake import enter
 from bergen_loop.ledger.codec import digest, dump_receipt
 from bergen_loop.ledger.store import attention, journal, returns
 from bergen_loop.ledger.tables.core import ReceiptRow, ReturnRow, RmaRow
-from bergen_loop.outside.loop.errors import LoopError
-from bergen_loop.outside.warehouse.errors import (
-    WarehouseError,
-    WarehouseRejected,
-    WarehouseUnauthorized,
-    WarehouseUnreadable,
-)
+from bergen_loop.outside.errors import OutsideError, Refused, Unauthorized, Unreadable
 
 log = structlog.get_logger()
 
@@ -98,7 +92,7 @@ def _look_aside(ctx: BrandContext) -> None:
     """A cancelled ticket is usually that of a return cancelled in Loop: see that first."""
     try:
         pull.look_aside(ctx)
-    except LoopError as error:
+    except OutsideError as error:
         log.warning("cancelled returns not seen", brand=ctx.brand, error=str(error))
 
 
@@ -184,13 +178,13 @@ def _store(
     ctx: BrandContext,
     session: Session,
     rmas: Mapping[int, RmaRow],
-    answers: Iterable[tuple[RmaRow, Receipt | WarehouseError]],
+    answers: Iterable[tuple[RmaRow, Receipt | OutsideError]],
 ) -> dict[int, ReceiptRow]:
     """Store those whose counts are final and that are not stored yet; by RMA."""
     known = returns.receipts_known(session, list(rmas))
     stored: dict[int, ReceiptRow] = {}
     for rma, answer in answers:
-        if isinstance(answer, WarehouseError) or not adopt.final(answer):
+        if isinstance(answer, OutsideError) or not adopt.final(answer):
             continue
         hash_ = digest(dump_receipt(answer))
         row = returns.add_receipt(session, rmas[rma.id], answer, hash_, ctx.now(), known)
@@ -200,13 +194,13 @@ def _store(
     return stored
 
 
-def _read(ctx: BrandContext, rma: RmaRow) -> Receipt | WarehouseError:
+def _read(ctx: BrandContext, rma: RmaRow) -> Receipt | OutsideError:
     ctx.counts.add("rex11.ticket_read")
     try:
         return ctx.warehouse.receipt(rma.ticket_id or "")
-    except WarehouseUnauthorized:
+    except Unauthorized:
         raise  # the brand's credentials, not this ticket
-    except WarehouseError as error:
+    except OutsideError as error:
         return error
 
 
@@ -215,11 +209,11 @@ def _take(
     session: Session,
     rma: RmaRow,
     row: ReturnRow,
-    answer: Receipt | WarehouseError,
+    answer: Receipt | OutsideError,
     stored: ReceiptRow | None,
     result: Received,
 ) -> None:
-    if isinstance(answer, WarehouseError):
+    if isinstance(answer, OutsideError):
         _unread(ctx, session, rma, row, answer, result)
         return
     result.read += 1
@@ -275,12 +269,12 @@ def _unread(
     session: Session,
     rma: RmaRow,
     row: ReturnRow,
-    error: WarehouseError,
+    error: OutsideError,
     result: Received,
 ) -> None:
     """A read that failed for a passing reason is tried at the next tick; one that cannot be
     understood goes to a person, with the answer as it came."""
-    if not isinstance(error, (WarehouseUnreadable, WarehouseRejected)):
+    if not isinstance(error, (Unreadable, Refused)):
         return
     rma.to_read = False
     if error.raw:

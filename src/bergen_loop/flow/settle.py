@@ -26,14 +26,14 @@ from bergen_loop.ledger.codec import load_receipt, load_return
 from bergen_loop.ledger.store import attention, effects, journal, modes, returns
 from bergen_loop.ledger.store.effects import EffectState
 from bergen_loop.ledger.tables.core import DecisionRow, EffectRow, ReceiptRow, ReturnRow, RmaRow
-from bergen_loop.outside.loop.errors import (
-    LoopError,
-    LoopOutcomeUnknown,
-    LoopRateLimited,
-    LoopRefused,
-    LoopUnauthorized,
-    LoopUnavailable,
-    LoopUnreadable,
+from bergen_loop.outside.errors import (
+    OutcomeUnknown,
+    OutsideError,
+    RateLimited,
+    Refused,
+    Unauthorized,
+    Unavailable,
+    Unreadable,
 )
 
 PER_TICK = 150
@@ -350,7 +350,7 @@ def _outdated(ctx: BrandContext, session: Session, row: ReturnRow, decision: Dec
     )
 
 
-def _send(ctx: BrandContext, effect: EffectRow) -> LoopError | None:
+def _send(ctx: BrandContext, effect: EffectRow) -> OutsideError | None:
     return_id = str(effect.payload["return_id"])
     ctx.counts.add(f"loop.{effect.kind}")
     try:
@@ -360,7 +360,7 @@ def _send(ctx: BrandContext, effect: EffectRow) -> LoopError | None:
             ctx.loop.flag(return_id)
         else:
             ctx.loop.remove_lines(return_id, [str(i) for i in effect.payload["line_item_ids"]])
-    except LoopError as error:
+    except OutsideError as error:
         return error
     return None
 
@@ -370,7 +370,7 @@ def _finish(
     session: Session,
     effect: EffectRow,
     row: ReturnRow,
-    answer: LoopError | None,
+    answer: OutsideError | None,
     result: Settled,
 ) -> None:
     now = ctx.now()
@@ -380,10 +380,10 @@ def _finish(
             result.flagged += 1
         else:
             result.processed += 1
-    elif isinstance(answer, (LoopUnavailable, LoopRateLimited, LoopUnauthorized)):
+    elif isinstance(answer, (Unavailable, RateLimited, Unauthorized)):
         effects.finish(session, effect, now, EffectState.NOT_SENT, str(answer))
         row.due_at = now  # certainly not carried out: at the next tick again
-    elif isinstance(answer, (LoopOutcomeUnknown, LoopUnreadable)):
+    elif isinstance(answer, (OutcomeUnknown, Unreadable)):
         effects.finish(session, effect, now, EffectState.DOUBT, str(answer))
         row.due_at = None
     elif effect.kind == Outcome.FLAG and _refused_as(answer, LoopState.REVIEW):
@@ -408,8 +408,8 @@ def _finish(
         result.attention += 1
 
 
-def _refused_as(answer: LoopError, state: LoopState) -> bool:
-    return isinstance(answer, LoopRefused) and answer.state == state
+def _refused_as(answer: OutsideError, state: LoopState) -> bool:
+    return isinstance(answer, Refused) and answer.state == state
 
 
 def accepted(

@@ -22,9 +22,8 @@ from bergen_loop.ledger.locks import LockLost, brand_lock
 from bergen_loop.ledger.store import attention, journal, modes, returns
 from bergen_loop.ledger.tables.core import BrandRow
 from bergen_loop.outside.breaker import LOOP, REX11
+from bergen_loop.outside.errors import OutsideError, Unauthorized
 from bergen_loop.outside.guard import GuardedWarehouse
-from bergen_loop.outside.loop.errors import LoopError, LoopUnauthorized
-from bergen_loop.outside.warehouse.errors import WarehouseError, WarehouseUnauthorized
 from bergen_loop.tell import tracing
 
 log = structlog.get_logger()
@@ -91,7 +90,7 @@ def step(ctx: BrandContext, name: str) -> dict[str, Any]:
         span = tracing.span(f"step {name}", {"brand": ctx.brand})
         with told_as(brand=ctx.brand, step=name), span:
             result = STEPS[name](ctx)
-    except (LoopError, WarehouseError) as error:
+    except OutsideError as error:
         bound.warning("step failed", error=str(error))
         _failed(ctx, name, error)
         return {"error": str(error)}
@@ -230,9 +229,9 @@ def holding(ctx: BrandContext) -> Generator[None]:
 
 def _failed(ctx: BrandContext, name: str, error: Exception) -> None:
     ctx.counts.add(f"{name}.failed")
-    if not isinstance(error, (LoopUnauthorized, WarehouseUnauthorized)):
+    if not isinstance(error, Unauthorized):
         return
-    system = "Loop" if isinstance(error, LoopError) else "REX11"
+    system = error.system
     ask = (
         "ask the brand for a working Loop API key with the scopes Returns and Developer Tools"
         if system == "Loop"

@@ -18,7 +18,7 @@ from bergen_loop.ledger.codec import digest, dump_return
 from bergen_loop.ledger.store import attention, effects, returns
 from bergen_loop.ledger.store.effects import EffectState
 from bergen_loop.ledger.tables.core import EffectRow, ReturnRow
-from bergen_loop.outside.loop.errors import LoopError, LoopNotFound, LoopUnreadable
+from bergen_loop.outside.errors import NotFound, OutsideError, Unreadable
 
 KINDS = (Outcome.PROCESS.value, Outcome.FLAG.value, Outcome.REMOVE_LINES.value)
 PER_TICK = 100
@@ -86,9 +86,9 @@ def details(ctx: BrandContext, return_id: str) -> Seen:
     ctx.counts.add("loop.details")
     try:
         parsed = ctx.loop.details(return_id=return_id)
-    except (LoopNotFound, LoopUnreadable) as error:
+    except (NotFound, Unreadable) as error:
         return Seen(problem=str(error))
-    except LoopError:
+    except OutsideError:
         return Seen()
     if parsed.value is None:
         return Seen(problem=parsed.problem or "not understood")

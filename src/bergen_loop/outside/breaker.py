@@ -26,9 +26,7 @@ TELL_AFTER = timedelta(minutes=10)
 """A system suspended for so long is put on the attention list."""
 KIND = "unreachable"
 
-FAILED = frozenset(
-    {"LoopUnavailable", "LoopOutcomeUnknown", "WarehouseUnavailable", "WarehouseOutcomeUnknown"}
-)
+FAILED = frozenset({"Unavailable", "OutcomeUnknown"})
 """Outcomes of attempts that say the system is not there; any other answer says it is."""
 
 

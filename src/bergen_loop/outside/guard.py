@@ -23,10 +23,9 @@ from bergen_loop.domain.rma import (
     TicketStatus,
 )
 from bergen_loop.outside.breaker import Breaker, Suspended
-from bergen_loop.outside.loop.errors import LoopRateLimited
+from bergen_loop.outside.errors import RateLimited, Unavailable
 from bergen_loop.outside.loop.limiter import RateLimiter
 from bergen_loop.outside.loop.transport import CallRecord as LoopRecord
-from bergen_loop.outside.warehouse.errors import WarehouseUnavailable
 from bergen_loop.outside.warehouse.port import WarehousePort
 from bergen_loop.outside.warehouse.rex11.call import CallRecord as Rex11Record
 
@@ -39,7 +38,7 @@ class GuardedLimiter:
         self.brand, self.limiter, self.breaker = brand, limiter, breaker
 
     def acquire(self, cost: int = 1, timeout: float | None = None, *, priority: int = 1) -> float:
-        """As the limiter. LoopRateLimited without a status: not sent, not to be repeated now."""
+        """As the limiter. RateLimited without a status: not sent, not to be repeated now."""
         self._admitted()
         waited = self.limiter.acquire(cost, timeout, priority=priority)
         if waited > 1 and (why := self.breaker.suspended()):
@@ -63,8 +62,10 @@ class GuardedLimiter:
         except Suspended as why:
             raise self._not_sent(str(why)) from None
 
-    def _not_sent(self, why: str) -> LoopRateLimited:
-        return LoopRateLimited(f"{why}; nothing was sent", brand=self.brand, call="(any)")
+    def _not_sent(self, why: str) -> RateLimited:
+        return RateLimited(
+            f"{why}; nothing was sent", system="Loop", brand=self.brand, call="(any)"
+        )
 
 
 class GuardedTransport(httpx2.BaseTransport):
@@ -136,7 +137,7 @@ class GuardedWarehouse(WarehousePort):
             self.breaker.admit()
         except Suspended as why:
             message = f"{why}; nothing was sent"
-            raise WarehouseUnavailable(message, brand=self.brand, call=call) from None
+            raise Unavailable(message, system="REX11", brand=self.brand, call=call) from None
         yield
 
 

@@ -24,7 +24,7 @@ def webhook_url(public_url: str, brand: str) -> str:
 
 
 def ensure(ctx: BrandContext, public_url: str) -> Subscribed:
-    """Have every topic we use delivered to this service. LoopError where Loop refuses."""
+    """Have every topic we use delivered to this service. OutsideError where Loop refuses."""
     url = webhook_url(public_url, ctx.brand)
     plan = plan_subscriptions(ctx.loop.webhooks(), url)
     for wanted in plan.create:

@@ -29,8 +29,8 @@ WINDOW = timedelta(days=120)
 
 def run(ctx: BrandContext, window: timedelta = WINDOW) -> Summary:
     """Recover what the last `window` holds; returns the ledger knows are left alone, so that a
-    rebuild that was interrupted can simply be run again. Raises BrandBusy, LoopError,
-    WarehouseError."""
+    rebuild that was interrupted can simply be run again. Raises BrandBusy, OutsideError,
+    OutsideError."""
     started = ctx.now()
     summary = Summary(ctx.brand, "rebuild", started - window, started)
     with tick.holding(ctx):

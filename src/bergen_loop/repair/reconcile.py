@@ -23,8 +23,8 @@ from bergen_loop.flow.context import BrandContext
 from bergen_loop.ledger.codec import load_return
 from bergen_loop.ledger.store import attention, effects, journal, returns
 from bergen_loop.ledger.tables.core import ReturnRow, RmaRow
+from bergen_loop.outside.errors import OutsideError, Unauthorized
 from bergen_loop.outside.loop.models import ParsedReturn
-from bergen_loop.outside.warehouse.errors import WarehouseError, WarehouseUnauthorized
 from bergen_loop.repair import drift
 from bergen_loop.repair.drift import Done, Finding, Summary
 
@@ -40,8 +40,8 @@ ENDED = (Stage.COMPLETE, Stage.CANCELLED, Stage.EXPIRED, Stage.IGNORED)
 
 
 def run(ctx: BrandContext, window: timedelta = WINDOW, *, stale: timedelta = STALE) -> Summary:
-    """Compare the last `window`. Raises BrandBusy, LoopError (its list could not be walked) and
-    WarehouseUnauthorized; what was repaired by then stays repaired."""
+    """Compare the last `window`. Raises BrandBusy, OutsideError (its list could not be walked) and
+    Unauthorized; what was repaired by then stays repaired."""
     until = ctx.now()
     summary = Summary(ctx.brand, "reconcile", until - window, until)
     with tick.holding(ctx):
@@ -206,9 +206,9 @@ def _read(ctx: BrandContext, ticket_id: str) -> Receipt | None:
     """None for a ticket that cannot be read: the next reconcile tries again."""
     try:
         return ctx.warehouse.receipt(ticket_id)
-    except WarehouseUnauthorized:
+    except Unauthorized:
         raise
-    except WarehouseError:
+    except OutsideError:
         return None
 
 
@@ -289,9 +289,9 @@ def _look_for_missing_tickets(ctx: BrandContext, summary: Summary) -> None:
 def _look_for_ticket(ctx: BrandContext, summary: Summary, row: ReturnRow) -> None:
     try:
         past = adopt.look_up(ctx, load_return(row.content))
-    except WarehouseUnauthorized:
+    except Unauthorized:
         raise
-    except WarehouseError:
+    except OutsideError:
         return
     summary.tickets += 1
     if not past.tickets:

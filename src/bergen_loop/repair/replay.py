@@ -15,7 +15,7 @@ from bergen_loop.flow import intake, tick
 from bergen_loop.flow.context import BrandContext
 from bergen_loop.ledger.store import attention, journal, returns
 from bergen_loop.ledger.tables.core import RawRow
-from bergen_loop.outside.loop.errors import LoopUnreadable
+from bergen_loop.outside.errors import Unreadable
 from bergen_loop.outside.loop.models import parse_return
 from bergen_loop.outside.loop.webhooks import parse_event
 
@@ -82,7 +82,7 @@ def _return(ctx: BrandContext, raw: RawRow) -> str | None:
 def _webhook(ctx: BrandContext, raw: RawRow) -> str | None:
     try:
         parse_event(raw.body.encode(), brand=ctx.brand)
-    except LoopUnreadable as error:
+    except Unreadable as error:
         return error.message
     with ctx.ledger.write() as session:  # a delivery says no more than "look now"
         returns.brand_row(session, ctx.brand).nudged_at = ctx.now()

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from alembic import context
 
-from bergen_loop.ledger.tables.core import Base
 from bergen_loop.ledger.tables import floor as floor_tables
 from bergen_loop.ledger.tables import operations as operations_tables
+from bergen_loop.ledger.tables.core import Base
 
 TABLES = (Base, floor_tables, operations_tables)
 """Importing them is what makes their tables known."""

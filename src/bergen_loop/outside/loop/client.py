@@ -11,8 +11,8 @@ from typing import Any, TypeVar
 
 import httpx2
 
+from bergen_loop.outside.errors import OutsideError
 from bergen_loop.outside.loop import requests, responses
-from bergen_loop.outside.loop.errors import LoopError
 from bergen_loop.outside.loop.limiter import RateLimiter
 from bergen_loop.outside.loop.models import AsnRow, Note, ParsedReturn, Subscription
 from bergen_loop.outside.loop.requests import (
@@ -54,7 +54,7 @@ class LoopClient:
     """A brand's Loop account. Safe to use from many threads; use it in a `with`, or `shutdown`
     it (`close` closes a return).
 
-    Every method raises a LoopError. Arguments that Loop would refuse are a LoopInvalidRequest
+    Every method raises a OutsideError. Arguments that Loop would refuse are a InvalidRequest
     without a status, before anything is sent.
     """
 
@@ -191,7 +191,7 @@ class LoopClient:
         order_name: str | None = None,
         currency_type: CurrencyType | None = None,
     ) -> ParsedReturn:
-        """One return, by exactly one of the three. LoopNotFound if there is none."""
+        """One return, by exactly one of the three. NotFound if there is none."""
         request = self._valid(
             "details",
             return_id,
@@ -300,7 +300,7 @@ class LoopClient:
         for number, request in enumerate(batches, start=1):
             try:
                 answers.append(self._transport.call(request, responses.read_accepted))
-            except LoopError as error:
+            except OutsideError as error:
                 if number > 1:
                     done = (number - 1) * requests.MAX_BATCH
                     error.message += f" (the first {done} items were accepted before)"

@@ -8,16 +8,16 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from bergen_loop.outside.loop.errors import (
-    LoopError,
-    LoopInvalidRequest,
-    LoopNotFound,
-    LoopOutcomeUnknown,
-    LoopRateLimited,
-    LoopRefused,
-    LoopUnauthorized,
-    LoopUnavailable,
-    LoopUnreadable,
+from bergen_loop.outside.errors import (
+    InvalidRequest,
+    NotFound,
+    OutcomeUnknown,
+    OutsideError,
+    RateLimited,
+    Refused,
+    Unauthorized,
+    Unavailable,
+    Unreadable,
 )
 from bergen_loop.outside.loop.json_values import as_array, as_object, as_text, brief, loads
 from bergen_loop.outside.loop.models import (
@@ -35,6 +35,7 @@ from bergen_loop.outside.loop.models import (
 _REFUSAL = re.compile(
     r"\breturn is (?P<state>[a-z_ ]{1,40}?) and (?:therefore\b|cannot be processed)", re.IGNORECASE
 )
+SYSTEM = "Loop"
 _NOT_FOUND_CODES = ("NOT_FOUND", "ORDER_NOT_FOUND")
 
 
@@ -58,20 +59,21 @@ class Answer:
     text: str
     content_type: str = ""
 
-    def error(self, kind: type[LoopError], message: str) -> LoopError:
+    def error(self, kind: type[OutsideError], message: str) -> OutsideError:
         return kind(message, **self._context())
 
-    def refused(self, message: str, code: str | None) -> LoopRefused:
+    def refused(self, message: str, code: str | None) -> Refused:
         match = _REFUSAL.search(message)
         word = match["state"].strip().casefold() if match else None
         state = parse_state(word) or word
-        return LoopRefused(message, **self._context(), code=code, state=state)
+        return Refused(message, **self._context(), codes=(code,) if code else (), state=state)
 
     def _context(self) -> dict[str, Any]:
         return {
+            "system": SYSTEM,
             "brand": self.where.brand,
             "call": self.where.call,
-            "return_id": self.where.return_id,
+            "subject": self.where.return_id,
             "status": self.status,
             "raw": self.text,
         }
@@ -145,21 +147,21 @@ def check_status(answer: Answer) -> None:
         return
     if status == 429:
         raise answer.error(
-            LoopRateLimited, "the key's calls per minute are used up; try again in a minute"
+            RateLimited, "the key's calls per minute are used up; try again in a minute"
         )
     if status in (401, 403):
-        raise answer.error(LoopUnauthorized, _unauthorized(answer))
+        raise answer.error(Unauthorized, _unauthorized(answer))
     if 300 <= status < 400:
         raise answer.error(
-            LoopUnreadable, f"answered with a redirect ({status}), not followed; check the base URL"
+            Unreadable, f"answered with a redirect ({status}), not followed; check the base URL"
         )
     if status >= 500 or status == 408 or (answer.html and not answer.where.changes):
         raise _failed(answer, f"Loop answered {status}{_said(answer)}")
     if status == 404:
-        raise answer.error(LoopNotFound, f"not found{_said(answer)}")
+        raise answer.error(NotFound, f"not found{_said(answer)}")
     if 400 <= status < 500:
         raise _invalid(answer)
-    raise answer.error(LoopUnreadable, f"answered with an unexpected status {status}")
+    raise answer.error(Unreadable, f"answered with an unexpected status {status}")
 
 
 def no_notes(answer: Answer) -> bool:
@@ -168,10 +170,10 @@ def no_notes(answer: Answer) -> bool:
     return answer.where.call == "notes" and answer.status == 422 and said == "false"
 
 
-def _failed(answer: Answer, message: str) -> LoopError:
+def _failed(answer: Answer, message: str) -> OutsideError:
     if answer.where.changes:
-        return answer.error(LoopOutcomeUnknown, f"{message}; it may have taken effect all the same")
-    return answer.error(LoopUnavailable, message)
+        return answer.error(OutcomeUnknown, f"{message}; it may have taken effect all the same")
+    return answer.error(Unavailable, message)
 
 
 def _unauthorized(answer: Answer) -> str:
@@ -181,16 +183,14 @@ def _unauthorized(answer: Answer) -> str:
     )
 
 
-def _invalid(answer: Answer) -> LoopError:
+def _invalid(answer: Answer) -> OutsideError:
     """A 4xx. A refusal is a refusal also if it ever comes with the status it should have."""
     error = error_body(_json_or_none(answer.text))
     if error and answer.where.changes:
         named = (error.code or "").startswith("UNPROCESSABLE_")
         if named or _REFUSAL.search(error.message):
             return answer.refused(error.message, error.code)
-    return answer.error(
-        LoopInvalidRequest, f"refused as invalid with {answer.status}{_said(answer)}"
-    )
+    return answer.error(InvalidRequest, f"refused as invalid with {answer.status}{_said(answer)}")
 
 
 def _said(answer: Answer) -> str:
@@ -212,10 +212,10 @@ def _json(answer: Answer) -> object:
     except ValueError as exc:
         if answer.html and not answer.where.changes:
             raise _failed(answer, "a web page came instead of data (a gateway's?)") from exc
-        raise answer.error(LoopUnreadable, f"the answer is not JSON ({exc})") from exc
+        raise answer.error(Unreadable, f"the answer is not JSON ({exc})") from exc
 
 
-def _error_in_2xx(answer: Answer, error: ErrorBody) -> LoopError:
+def _error_in_2xx(answer: Answer, error: ErrorBody) -> OutsideError:
     """The error that a body reports in spite of its status."""
     if error.code == "UNEXPECTED_ERROR":
         # Loop itself does not know what happened, so this is no proof that nothing did.
@@ -223,10 +223,10 @@ def _error_in_2xx(answer: Answer, error: ErrorBody) -> LoopError:
     if answer.where.changes:
         return answer.refused(error.message, error.code)
     if error.code in _NOT_FOUND_CODES:
-        return answer.error(LoopNotFound, error.message)
+        return answer.error(NotFound, error.message)
     if error.code == "NOT_AUTHORIZED":
-        return answer.error(LoopUnauthorized, error.message)
-    return answer.error(LoopUnreadable, f"an error came instead of data: {error.message}")
+        return answer.error(Unauthorized, error.message)
+    return answer.error(Unreadable, f"an error came instead of data: {error.message}")
 
 
 def read_done(answer: Answer) -> None:
@@ -238,7 +238,7 @@ def read_done(answer: Answer) -> None:
     if error:
         raise _error_in_2xx(answer, error)
     raise answer.error(
-        LoopUnreadable, f"{brief(body)} says neither that it was done nor that it was refused"
+        Unreadable, f"{brief(body)} says neither that it was done nor that it was refused"
     )
 
 
@@ -258,7 +258,7 @@ def read_accepted(answer: Answer) -> Any:
     if error:
         raise _error_in_2xx(answer, error)
     if body is False:
-        raise answer.error(LoopUnreadable, "answered `false`, without a reason")
+        raise answer.error(Unreadable, "answered `false`, without a reason")
     return body
 
 
@@ -299,11 +299,11 @@ def read_list(answer: Answer) -> ListAnswer:
     )
 
 
-def _no_data(answer: Answer, body: object, wanted: str) -> LoopError:
+def _no_data(answer: Answer, body: object, wanted: str) -> OutsideError:
     error = error_body(body)
     if error:
         return _error_in_2xx(answer, error)
-    return answer.error(LoopUnreadable, f"{wanted} was expected, not {brief(body)}")
+    return answer.error(Unreadable, f"{wanted} was expected, not {brief(body)}")
 
 
 def next_cursor(
@@ -345,7 +345,7 @@ def read_details(answer: Answer) -> ParsedReturn:
     array = as_array(body)
     if array is not None and len(array) != 1:
         raise answer.error(
-            LoopUnreadable, f"{len(array)} returns came where one was asked for; ask by return id"
+            Unreadable, f"{len(array)} returns came where one was asked for; ask by return id"
         )
     fields = as_object(array[0] if array else body)
     if fields is None or "id" not in fields:
@@ -353,7 +353,7 @@ def read_details(answer: Answer) -> ParsedReturn:
     parsed = parse_return(fields)
     asked = answer.where.return_id
     if asked is not None and parsed.return_id is not None and parsed.return_id != asked:
-        raise answer.error(LoopUnreadable, f"the answer is about return {parsed.return_id}")
+        raise answer.error(Unreadable, f"the answer is about return {parsed.return_id}")
     return parsed
 
 
@@ -378,7 +378,7 @@ def read_subscriptions(answer: Answer) -> list[Subscription]:
     for element in _array_in(answer, "webhooks"):
         subscription = parse_subscription(element)
         if subscription is None:
-            raise answer.error(LoopUnreadable, f"the webhook {brief(element)} has no id")
+            raise answer.error(Unreadable, f"the webhook {brief(element)} has no id")
         result.append(subscription)
     return result
 

@@ -19,17 +19,17 @@ import structlog
 import tenacity
 
 from bergen_loop import __version__
-from bergen_loop.outside.loop.errors import (
-    LoopError,
-    LoopInvalidRequest,
-    LoopOutcomeUnknown,
-    LoopRateLimited,
-    LoopUnavailable,
-    LoopUnreadable,
+from bergen_loop.outside.errors import (
+    InvalidRequest,
+    OutcomeUnknown,
+    OutsideError,
+    RateLimited,
+    Unavailable,
+    Unreadable,
 )
 from bergen_loop.outside.loop.limiter import LimiterTimeout, RateLimiter, limiter_for
 from bergen_loop.outside.loop.requests import LoopRequest
-from bergen_loop.outside.loop.responses import Answer, Where, check_status
+from bergen_loop.outside.loop.responses import SYSTEM, Answer, Where, check_status
 
 T = TypeVar("T")
 
@@ -138,14 +138,14 @@ class Transport:
     def close(self) -> None:
         self._http.close()
 
-    def invalid(self, request_call: str, return_id: str | None, exc: ValueError) -> LoopError:
+    def invalid(self, request_call: str, return_id: str | None, exc: ValueError) -> OutsideError:
         """A request that was refused here, before sending."""
-        return LoopInvalidRequest(
-            str(exc), brand=self.brand, call=request_call, return_id=return_id
+        return InvalidRequest(
+            str(exc), system=SYSTEM, brand=self.brand, call=request_call, subject=return_id
         )
 
     def call(self, request: LoopRequest, read: Callable[[Answer], T]) -> T:
-        """Send, with retries where they are safe, and read the answer. LoopError otherwise."""
+        """Send, with retries where they are safe, and read the answer. OutsideError otherwise."""
         retrying = tenacity.Retrying(
             retry=tenacity.retry_if_exception(lambda exc: _may_repeat(request, exc)),
             stop=self._enough,
@@ -160,7 +160,7 @@ class Transport:
         raise AssertionError("tenacity neither returned nor raised")
 
     def _enough(self, state: tenacity.RetryCallState) -> bool:
-        limited = isinstance(_failure(state), LoopRateLimited)
+        limited = isinstance(_failure(state), RateLimited)
         most = self._retries.rate_limited if limited else self._retries.reads
         return state.attempt_number >= most
 
@@ -168,8 +168,8 @@ class Transport:
         """Seconds before the next attempt. After a 429 all who use the key pause with us, also
         when this call gives up."""
         error = _failure(state)
-        limited = isinstance(error, LoopRateLimited)
-        asked = error.retry_after if isinstance(error, LoopError) else None
+        limited = isinstance(error, RateLimited)
+        asked = error.retry_after if isinstance(error, OutsideError) else None
         if asked is not None:
             pause = min(asked, self._retries.longest)
         else:
@@ -192,7 +192,7 @@ class Transport:
             result = read(answer)
             outcome = "ok"
             return result
-        except LoopError as exc:
+        except OutsideError as exc:
             outcome, status = type(exc).__name__, exc.status
             raise
         finally:
@@ -218,11 +218,12 @@ class Transport:
                 timeout=self._timeouts.turn, priority=0 if request.changes else 1
             )
         except LimiterTimeout as exc:
-            raise LoopRateLimited(
+            raise RateLimited(
                 f"{exc} under the key's limit of calls per minute; the call was not sent",
+                system=SYSTEM,
                 brand=where.brand,
                 call=where.call,
-                return_id=where.return_id,
+                subject=where.return_id,
             ) from exc
 
     def _exchange(self, request: LoopRequest, where: Where) -> Answer:
@@ -244,11 +245,11 @@ class Transport:
         )
         try:
             check_status(answer)
-        except LoopError as error:
+        except OutsideError as error:
             error.retry_after = retry_after(response.headers.get("retry-after"), self._now())
             raise
         if not complete:
-            raise answer.error(LoopUnreadable, f"the answer is larger than {MAX_BODY} bytes")
+            raise answer.error(Unreadable, f"the answer is larger than {MAX_BODY} bytes")
         return answer
 
     def _read_body(self, response: httpx2.Response) -> tuple[bytes, bool]:
@@ -263,17 +264,19 @@ class Transport:
                 raise httpx2.ReadTimeout(f"not complete after {self._timeouts.total:g} seconds")
         return bytes(content), True
 
-    def _broken(self, where: Where, exc: Exception) -> LoopError:
+    def _broken(self, where: Where, exc: Exception) -> OutsideError:
         reason = self._scrub(f"{type(exc).__name__}: {exc}").rstrip(": ")
         if isinstance(exc, _NOT_SENT):
-            kind, message = LoopUnavailable, f"Loop could not be reached ({reason})"
+            kind, message = Unavailable, f"Loop could not be reached ({reason})"
         elif not where.changes:
-            kind, message = LoopUnavailable, f"no complete answer ({reason})"
+            kind, message = Unavailable, f"no complete answer ({reason})"
         elif isinstance(exc, httpx2.DecodingError):
-            kind, message = LoopUnreadable, f"the answer cannot be decoded ({reason})"
+            kind, message = Unreadable, f"the answer cannot be decoded ({reason})"
         else:
-            kind, message = LoopOutcomeUnknown, f"no answer ({reason}); it may have taken effect"
-        return kind(message, brand=where.brand, call=where.call, return_id=where.return_id)
+            kind, message = OutcomeUnknown, f"no answer ({reason}); it may have taken effect"
+        return kind(
+            message, system=SYSTEM, brand=where.brand, call=where.call, subject=where.return_id
+        )
 
     def _scrub(self, text: str) -> str:
         return text.replace(self._api_key, "[API key]")
@@ -306,9 +309,9 @@ def _failure(state: tenacity.RetryCallState) -> BaseException | None:
 
 
 def _may_repeat(request: LoopRequest, exc: BaseException) -> bool:
-    if isinstance(exc, LoopRateLimited):
+    if isinstance(exc, RateLimited):
         return exc.status == 429
-    return isinstance(exc, LoopUnavailable) and not request.changes
+    return isinstance(exc, Unavailable) and not request.changes
 
 
 def _check_key(brand: str, api_key: str) -> None:

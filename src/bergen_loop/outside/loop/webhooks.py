@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from bergen_loop.domain.returns import LoopState
-from bergen_loop.outside.loop.errors import LoopUnreadable
+from bergen_loop.outside.errors import Unreadable
 from bergen_loop.outside.loop.json_values import as_object, as_text, brief, loads
 from bergen_loop.outside.loop.models import Subscription, parse_state
 from bergen_loop.outside.loop.requests import WebhookSettings
@@ -80,7 +80,7 @@ def sign(secret: str, body: bytes) -> bytes:
 
 
 def parse_event(raw: bytes, *, brand: str = "?") -> WebhookEvent:
-    """Read a webhook's body. LoopUnreadable if it is not JSON, no object, or says neither a
+    """Read a webhook's body. Unreadable if it is not JSON, no object, or says neither a
     topic nor a trigger."""
     text = raw.decode("utf-8-sig", errors="replace")
     try:
@@ -113,8 +113,8 @@ def _return_id(topic: str | None, trigger: str | None, fields: dict[str, Any]) -
     return named or (as_text(fields.get("id")) if about_return else None)
 
 
-def _unreadable(brand: str, message: str, raw: str) -> LoopUnreadable:
-    return LoopUnreadable(message, brand=brand, call="webhook", raw=raw)
+def _unreadable(brand: str, message: str, raw: str) -> Unreadable:
+    return Unreadable(message, system="Loop", brand=brand, call="webhook", raw=raw)
 
 
 def desired_subscriptions(url: str) -> list[tuple[str, str]]:

@@ -18,7 +18,7 @@ from bergen_loop.domain.rma import (
 
 
 class WarehousePort(Protocol):
-    """What the flows need of a warehouse. Errors: `bergen_loop.outside.warehouse.errors`."""
+    """What the flows need of a warehouse. Errors: `bergen_loop.outside.errors`."""
 
     def find_products(self, upcs: Sequence[str]) -> set[str]:
         """Of these UPCs, those certainly known (in the caller's spelling). One call for many;
@@ -35,7 +35,7 @@ class WarehousePort(Protocol):
 
     def create_rma(self, rma: RmaRequest) -> str:
         """Create the RMA and return its ticket id. NOT idempotent: on
-        WarehouseOutcomeUnknown/WarehouseUnreadable call `find_rmas` before trying again."""
+        OutcomeUnknown/Unreadable call `find_rmas` before trying again."""
         ...
 
     def find_rmas(self, customer_po: str) -> list[str]:
@@ -47,7 +47,7 @@ class WarehousePort(Protocol):
         ...
 
     def receipt(self, ticket_id: str) -> Receipt:
-        """Read a ticket with its counts. WarehouseNotFound if there is none."""
+        """Read a ticket with its counts. NotFound if there is none."""
         ...
 
     def close_rma(

@@ -21,7 +21,7 @@ from bergen_loop.domain.rma import (
 from bergen_loop.ledger.codec import storable
 from bergen_loop.ledger.database import Ledger
 from bergen_loop.ledger.tables.floor import FloorCodeRow, FloorItemRow, FloorTicketRow
-from bergen_loop.outside.warehouse.errors import WarehouseNotFound
+from bergen_loop.outside.errors import NotFound
 from bergen_loop.outside.warehouse.floor import codes
 from bergen_loop.outside.warehouse.port import WarehousePort
 
@@ -82,8 +82,12 @@ class EmbeddedWarehouse(WarehousePort):
         with self._ledger.read() as session:
             row = find(session, self.brand, ticket_id)
             if row is None:
-                raise WarehouseNotFound(
-                    "there is no such ticket", brand=self.brand, call="receipt", subject=ticket_id
+                raise NotFound(
+                    "there is no such ticket",
+                    system="the floor",
+                    brand=self.brand,
+                    call="receipt",
+                    subject=ticket_id,
                 )
             return _receipt(row, items_of(session, row.id))
 

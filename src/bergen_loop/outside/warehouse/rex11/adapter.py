@@ -18,7 +18,7 @@ from bergen_loop.domain.rma import (
     TicketChange,
     TicketStatus,
 )
-from bergen_loop.outside.warehouse.errors import WarehouseRejected
+from bergen_loop.outside.errors import Refused
 from bergen_loop.outside.warehouse.port import WarehousePort
 from bergen_loop.outside.warehouse.rex11.call import CallRecord
 from bergen_loop.outside.warehouse.rex11.client import Rex11Client
@@ -98,7 +98,7 @@ class Rex11Warehouse(WarehousePort):
     def _known_codes(self, upcs: Sequence[str]) -> set[str | None]:
         try:
             found = self.client.get_inventory_by_upcs(upcs)
-        except WarehouseRejected as error:
+        except Refused as error:
             log.warning("rex11.inventory_refused", brand=self.brand, problem=str(error))
             return set()
         return {normal_code(item.upc) for item in found}

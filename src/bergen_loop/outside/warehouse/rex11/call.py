@@ -4,18 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TypeVar
+from typing import Any, TypeVar
 
-from bergen_loop.outside.warehouse.errors import (
-    WarehouseError,
-    WarehouseOutcomeUnknown,
-    WarehouseUnauthorized,
-    WarehouseUnavailable,
-)
+from bergen_loop.outside.errors import OutcomeUnknown, OutsideError, Unauthorized, Unavailable
 from bergen_loop.outside.warehouse.rex11.config import AuthSigns
 from bergen_loop.outside.warehouse.rex11.scrub import raw_text, scrub
 
-AnyWarehouseError = TypeVar("AnyWarehouseError", bound=WarehouseError)
+AnyWarehouseError = TypeVar("AnyWarehouseError", bound=OutsideError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,20 +44,20 @@ class Call:
         """An error of this kind, scrubbed of secrets."""
         return kind(self.clean(message), **self.where(raw))
 
-    def no_answer(self, message: str, raw: bytes | None = None) -> WarehouseError:
+    def no_answer(self, message: str, raw: bytes | None = None) -> OutsideError:
         """Sent, but no usable answer: harmless for a read, a doubt for a change."""
         if self.changes:
             return self.error(
-                WarehouseOutcomeUnknown,
+                OutcomeUnknown,
                 f"{message}; it may have been carried out: look before repeating",
                 raw,
             )
-        return self.error(WarehouseUnavailable, f"{message}; nothing was changed", raw)
+        return self.error(Unavailable, f"{message}; nothing was changed", raw)
 
-    def unauthorized(self, message: str, raw: bytes | None = None) -> WarehouseError:
+    def unauthorized(self, message: str, raw: bytes | None = None) -> OutsideError:
         """The credentials or the token were refused."""
         return self.error(
-            WarehouseUnauthorized,
+            Unauthorized,
             f"{message}; check the account's WebAddress, UserName and Password",
             raw,
         )
@@ -71,9 +66,10 @@ class Call:
         """The message without this call's secrets."""
         return scrub(message, self.secrets)
 
-    def where(self, raw: bytes | None) -> dict[str, str]:
-        """The keyword arguments every WarehouseError takes."""
+    def where(self, raw: bytes | None) -> dict[str, Any]:
+        """The keyword arguments every OutsideError takes."""
         known = {
+            "system": "REX11",
             "brand": self.brand,
             "call": self.operation,
             "subject": self.subject,

@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from decimal import Decimal
 
 from bergen_loop.domain.rma import Product, RmaItem, RmaRequest
-from bergen_loop.outside.warehouse.errors import WarehouseRejected
+from bergen_loop.outside.errors import Refused
 from bergen_loop.outside.warehouse.rex11.call import Call
 from bergen_loop.outside.warehouse.rex11.soap import clean
 
 
 def check_rma(rma: RmaRequest, warehouses: Sequence[str], call: Call) -> None:
-    """WarehouseRejected, listing everything that is wrong with the RMA."""
+    """Refused, listing everything that is wrong with the RMA."""
     problems: list[str] = []
     if not rma.customer_po.strip():
         problems.append("it has no CustomerPO, without which a lost answer cannot be resolved")
@@ -28,7 +28,7 @@ def check_rma(rma: RmaRequest, warehouses: Sequence[str], call: Call) -> None:
 
 
 def check_products(products: Sequence[Product], call: Call) -> None:
-    """WarehouseRejected, listing everything that is wrong with the products."""
+    """Refused, listing everything that is wrong with the products."""
     problems: list[str] = [] if products else ["there are none"]
     for number, product in enumerate(products, start=1):
         if not product.upc.strip() or _altered(product.upc):
@@ -39,7 +39,7 @@ def check_products(products: Sequence[Product], call: Call) -> None:
 
 
 def check_code(name: str, code: str, call: Call) -> None:
-    """WarehouseRejected for a code (PO, ticket id, UPC) that would be sent as another one."""
+    """Refused for a code (PO, ticket id, UPC) that would be sent as another one."""
     if not code.strip() or _altered(code):
         _refuse(name, [f"it is {code!r}: blank, with outer blanks, or no valid XML text"], call)
 
@@ -66,4 +66,4 @@ def _no_amount(amount: Decimal | None) -> bool:
 def _refuse(what: str, problems: Sequence[str], call: Call) -> None:
     if problems:
         message = f"not sent, the {what} cannot be right: {'; '.join(problems)}"
-        raise call.error(WarehouseRejected, message)
+        raise call.error(Refused, message)

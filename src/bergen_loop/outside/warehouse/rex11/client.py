@@ -1,7 +1,8 @@
 """The REX11 client: one method per operation, with the token, the repeats and the records.
 
-Raises WarehouseError only (and ValueError for an impossible query window). Calls that only read
-are repeated a few times; ReceivingTicketAdd and StyleMasterProductAdd are sent once, and a second time only where REX11 answered that it refused the token.
+Raises OutsideError only (and ValueError for an impossible query window). Calls that only read
+are repeated a few times; ReceivingTicketAdd and StyleMasterProductAdd are sent once, and a second
+time only where REX11 answered that it refused the token.
 """
 
 from __future__ import annotations
@@ -18,11 +19,7 @@ import tenacity
 
 from bergen_loop.domain.receipt import Receipt
 from bergen_loop.domain.rma import Product, ProductImport, RmaRequest, TicketChange, TicketStatus
-from bergen_loop.outside.warehouse.errors import (
-    WarehouseError,
-    WarehouseUnauthorized,
-    WarehouseUnavailable,
-)
+from bergen_loop.outside.errors import OutsideError, Unauthorized, Unavailable
 from bergen_loop.outside.warehouse.rex11 import requests, responses
 from bergen_loop.outside.warehouse.rex11.call import Call, CallRecord
 from bergen_loop.outside.warehouse.rex11.checks import check_code, check_products, check_rma
@@ -70,7 +67,7 @@ class Rex11Client:
         self._sender.close()
 
     def authentication_token_get(self) -> str:
-        """A new token. WarehouseUnauthorized if the credentials are wrong. The other methods
+        """A new token. Unauthorized if the credentials are wrong. The other methods
         get, share and renew theirs by themselves."""
         c = self.config
         envelope = requests.authentication_token_get(c.web_address, c.user_name, c.password)
@@ -166,7 +163,7 @@ class Rex11Client:
         )
 
     def get_receiving_ticket_object_by_ticket_no(self, ticket_id: str) -> Receipt:
-        """The ticket with its counts. WarehouseNotFound if there is none."""
+        """The ticket with its counts. NotFound if there is none."""
         return self._perform(
             self._code_call("GetReceivingTicketObjectByTicketNo", "ticket id", ticket_id),
             lambda token: requests.get_receiving_ticket_object_by_ticket_no(token, ticket_id),
@@ -208,7 +205,7 @@ class Rex11Client:
         token = self._token.get()
         try:
             return self._with_token(call, token, build, parse)
-        except WarehouseUnauthorized:
+        except Unauthorized:
             log.info("rex11.token_refused", brand=self.brand, operation=call.operation)
         return self._with_token(call, self._token.renewed(token), build, parse)
 
@@ -224,7 +221,7 @@ class Rex11Client:
             wait=tenacity.wait_exponential_jitter(
                 multiplier=settings.first_wait, max=settings.longest_wait, jitter=settings.jitter
             ),
-            retry=tenacity.retry_if_exception_type(WarehouseUnavailable),
+            retry=tenacity.retry_if_exception_type(Unavailable),
             sleep=self._sleep,
             reraise=True,
         )
@@ -238,7 +235,7 @@ class Rex11Client:
             result = parse(self._post(call, envelope), call)
             outcome = "ok"
             return result
-        except WarehouseError as error:
+        except OutsideError as error:
             outcome = type(error).__name__
             raise
         finally:
@@ -256,7 +253,7 @@ class Rex11Client:
             answer = self._sender.send("POST", self.config.endpoint, headers, envelope)
         except NotSent as reason:
             message = f"not reached ({reason}); nothing was sent, safe to repeat"
-            raise call.error(WarehouseUnavailable, message) from None
+            raise call.error(Unavailable, message) from None
         except Interrupted as reason:
             raise call.no_answer(f"no answer ({reason})") from None
         responses.check_status(answer.status, answer.body, call)

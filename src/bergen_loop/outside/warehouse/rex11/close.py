@@ -19,11 +19,7 @@ from urllib.parse import quote, urlsplit
 import httpx2
 
 from bergen_loop.domain.rma import CloseEvidence, TicketStatus
-from bergen_loop.outside.warehouse.errors import (
-    WarehouseNotFound,
-    WarehouseRejected,
-    WarehouseUnavailable,
-)
+from bergen_loop.outside.errors import NotFound, Refused, Unavailable
 from bergen_loop.outside.warehouse.rex11.call import Call
 from bergen_loop.outside.warehouse.rex11.config import Timeouts, check_url
 from bergen_loop.outside.warehouse.rex11.transport import Answer, Interrupted, NotSent, Sender
@@ -87,7 +83,7 @@ class FileDrop:
         last_status: TicketStatus | None,
         observed_at: datetime | None,
     ) -> CloseEvidence:
-        """Drop the file. WarehouseUnavailable if it cannot be written."""
+        """Drop the file. Unavailable if it cannot be written."""
         now = self._clock()
         # An underscore is escaped too, so that two pairs never share a name.
         brand_part, ticket_part = (
@@ -99,7 +95,7 @@ class FileDrop:
         except OSError as error:
             call = Call(brand, "FileDrop", ticket_id)
             message = f"{target.name} was not written to the close folder: {error.strerror}"
-            raise call.error(WarehouseUnavailable, message) from error
+            raise call.error(Unavailable, message) from error
         if fresh:
             return CloseEvidence(True, f"Close file {target.name} dropped", now)
         return CloseEvidence(True, f"Close file {target.name} was there already", now)
@@ -168,7 +164,7 @@ class HttpCall:
         last_status: TicketStatus | None,
         observed_at: datetime | None,
     ) -> CloseEvidence:
-        """Call the endpoint. Closed on any 2xx; everything else is a WarehouseError."""
+        """Call the endpoint. Closed on any 2xx; everything else is a OutsideError."""
         now = self._clock()
         call = Call(brand, "HttpCall", ticket_id, changes=True, secrets=self._secrets())
         answer = self._send(call, self._content(brand, ticket_id, now), self._address(call))
@@ -177,11 +173,11 @@ class HttpCall:
             return CloseEvidence(True, sentence, now)
         message = f"the close endpoint answered HTTP {answer.status}"
         if answer.status in (401, 403):
-            raise call.error(WarehouseRejected, f"{message}; check its headers", answer.body)
+            raise call.error(Refused, f"{message}; check its headers", answer.body)
         if answer.status in (404, 410):
-            raise call.error(WarehouseNotFound, message, answer.body)
+            raise call.error(NotFound, message, answer.body)
         if 400 <= answer.status < 500 and answer.status not in (408, 429):
-            raise call.error(WarehouseRejected, message, answer.body)
+            raise call.error(Refused, message, answer.body)
         raise call.no_answer(message, answer.body)
 
     def _send(self, call: Call, content: bytes | None, url: str) -> Answer:
@@ -190,7 +186,7 @@ class HttpCall:
             return self._sender.send(self._method, url, {**kind, **self._headers}, content)
         except NotSent as reason:
             message = f"the close endpoint was not reached ({reason}); safe to repeat"
-            raise call.error(WarehouseUnavailable, message) from None
+            raise call.error(Unavailable, message) from None
         except Interrupted as reason:
             raise call.no_answer(f"no answer from the close endpoint ({reason})") from None
 

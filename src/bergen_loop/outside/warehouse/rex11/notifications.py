@@ -9,12 +9,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from bergen_loop.outside.warehouse.errors import (
-    WarehouseError,
-    WarehouseNotFound,
-    WarehouseRejected,
-    WarehouseUnreadable,
-)
+from bergen_loop.outside.errors import NotFound, OutsideError, Refused, Unreadable
 from bergen_loop.outside.warehouse.rex11 import soap
 from bergen_loop.outside.warehouse.rex11.call import Call
 from bergen_loop.outside.warehouse.rex11.soap import Element
@@ -60,11 +55,11 @@ def read_notifications(result: Element) -> list[Notification]:
 
 def refusal(
     notifications: Sequence[Notification], call: Call, raw: bytes, *, done: bool = False
-) -> WarehouseError | None:
+) -> OutsideError | None:
     """The error these notifications stand for; None if there is none.
 
     `done`: the answer also holds what a success would (a ticket id). Success and error in one
-    answer to a change are a contradiction, so a doubt (WarehouseUnreadable), not a refusal.
+    answer to a change are a contradiction, so a doubt (Unreadable), not a refusal.
     """
     errors = [n for n in notifications if not n.ok]
     if not errors:
@@ -73,12 +68,12 @@ def refusal(
     codes = tuple(n.code for n in errors if n.code is not None)
     if call.changes and (done or len(errors) < len(notifications)):
         return call.error(
-            WarehouseUnreadable,
+            Unreadable,
             f"the answer reports both success and errors ({message}); look before repeating",
             raw,
         )
     if any(call.signs.match(n.message, n.code) for n in errors):
         return call.unauthorized(f"REX11 refused the token: {message}", raw)
     gone = len(codes) == len(errors) and set(codes) == {INVALID_ASN}
-    kind = WarehouseNotFound if gone else WarehouseRejected
+    kind = NotFound if gone else Refused
     return kind(call.clean(message), codes=codes, **call.where(raw))

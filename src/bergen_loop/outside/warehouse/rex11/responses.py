@@ -1,6 +1,6 @@
 """Answers of REX11 to this project's terms, one parser per operation. Pure.
 
-Each takes the body of an HTTP answer and its Call, and raises nothing but WarehouseError:
+Each takes the body of an HTTP answer and its Call, and raises nothing but OutsideError:
 Rejected/NotFound for error notifications, Unauthorized for a refused token, Unreadable for an
 envelope that lacks what it must hold; for what is no SOAP answer at all (HTML, a fault, a
 DOCTYPE, broken XML) Unavailable if the call only reads, else OutcomeUnknown.
@@ -13,12 +13,7 @@ from zoneinfo import ZoneInfo
 
 from bergen_loop.domain.receipt import Receipt
 from bergen_loop.domain.rma import ProductImport, TicketChange
-from bergen_loop.outside.warehouse.errors import (
-    WarehouseError,
-    WarehouseNotFound,
-    WarehouseRejected,
-    WarehouseUnreadable,
-)
+from bergen_loop.outside.errors import NotFound, OutsideError, Refused, Unreadable
 from bergen_loop.outside.warehouse.rex11 import soap
 from bergen_loop.outside.warehouse.rex11.call import Call
 from bergen_loop.outside.warehouse.rex11.notifications import (
@@ -70,7 +65,7 @@ def check_status(status: int, body: bytes, call: Call) -> None:
 
 
 def authentication_token_get(body: bytes, call: Call) -> str:
-    """The token. An empty result means wrong credentials: WarehouseUnauthorized."""
+    """The token. An empty result means wrong credentials: Unauthorized."""
     content = _content(body, call)
     token = soap.text(content, "AuthenticationTokenGetResult")
     if token is None:
@@ -84,7 +79,7 @@ def style_master_product_add(body: bytes, call: Call) -> None:
 
 
 def get_style_master_product_add_status(body: bytes, call: Call) -> ProductImport:
-    """Success, PendingImport, Error or UpcCodeError; another Severity is WarehouseRejected."""
+    """Success, PendingImport, Error or UpcCodeError; another Severity is Refused."""
     notifications = read_notifications(_unchecked_result(body, call))
     other = [n for n in notifications if _import(n) is None or call.signs.match(n.message, n.code)]
     if error := refusal(other, call, body):
@@ -92,19 +87,19 @@ def get_style_master_product_add_status(body: bytes, call: Call) -> ProductImpor
     found = {_import(n) for n in notifications}
     state = next((state for state in _IMPORTS.values() if state in found), None)
     if state is None:
-        raise call.error(WarehouseUnreadable, "the answer does not name an import status", body)
+        raise call.error(Unreadable, "the answer does not name an import status", body)
     return state
 
 
 def receiving_ticket_add(body: bytes, call: Call) -> str:
-    """The new ticket's id. No id and no error is WarehouseUnreadable: look it up by its PO."""
+    """The new ticket's id. No id and no error is Unreadable: look it up by its PO."""
     result = _unchecked_result(body, call)
     ticket_id = soap.text(result, "ReceivingTicketId")
     error = refusal(read_notifications(result), call, body, done=ticket_id is not None)
     if error:
         raise error
     if ticket_id is None:
-        raise call.error(WarehouseUnreadable, "the answer has neither ticket id nor error", body)
+        raise call.error(Unreadable, "the answer has neither ticket id nor error", body)
     return ticket_id
 
 
@@ -112,7 +107,7 @@ def get_receiving_ticket_add_status(body: bytes, call: Call) -> TicketChange:
     """The status of one ticket."""
     change = read_status(_result(body, call), "ReceivingTicketStatus")
     if not change:
-        raise call.error(WarehouseUnreadable, "the answer holds no ticket status", body)
+        raise call.error(Unreadable, "the answer holds no ticket status", body)
     return change[0]
 
 
@@ -129,14 +124,14 @@ def get_receiving_tickets_by_status_and_create_date(body: bytes, call: Call) -> 
 def get_receiving_statuses_by_date(body: bytes, call: Call) -> list[TicketChange]:
     """Every ticket in the window; the Configurable operation answers in the same form.
 
-    A line without a ticket id is WarehouseUnreadable: left out, its change would be lost.
+    A line without a ticket id is Unreadable: left out, its change would be lost.
     """
     result = _listing(body, call)
     changes: list[TicketChange] = []
     for group in soap.children(result, "ReceivingTicketStatus"):
         found = read_status(group, "ReceivingTicketShipmentStatus")
         if len(found) != sum(1 for _ in soap.children(group, "ReceivingTicketShipmentStatus")):
-            raise call.error(WarehouseUnreadable, "a status line has no TicketId", body)
+            raise call.error(Unreadable, "a status line has no TicketId", body)
         changes.extend(found)
     return changes
 
@@ -144,7 +139,7 @@ def get_receiving_statuses_by_date(body: bytes, call: Call) -> list[TicketChange
 def get_receiving_ticket_object_by_ticket_no(
     body: bytes, call: Call, ticket_id: str, zone: ZoneInfo
 ) -> Receipt:
-    """The ticket with its counts. No ticket in the answer is WarehouseNotFound."""
+    """The ticket with its counts. No ticket in the answer is NotFound."""
     result = _result(body, call)
     tickets = [
         ticket
@@ -153,10 +148,10 @@ def get_receiving_ticket_object_by_ticket_no(
         if len(ticket)
     ]
     if not tickets:
-        raise call.error(WarehouseNotFound, "the answer holds no ticket", body)
+        raise call.error(NotFound, "the answer holds no ticket", body)
     if len(tickets) > 1:
         message = f"the answer holds {len(tickets)} tickets for one number"
-        raise call.error(WarehouseUnreadable, message, body)
+        raise call.error(Unreadable, message, body)
     return read_receipt(tickets[0], ticket_id, zone)
 
 
@@ -194,11 +189,11 @@ def _content(body: bytes, call: Call) -> Element:
         if soap.local_name(content) == f"{call.operation}Response":
             return content
         message = f"this answers another call: <{soap.local_name(content)[:60]}>"
-        raise call.error(WarehouseUnreadable, message, body)
+        raise call.error(Unreadable, message, body)
     raise call.no_answer(problem, body)
 
 
-def _fault(content: Element, call: Call, body: bytes) -> WarehouseError | None:
+def _fault(content: Element, call: Call, body: bytes) -> OutsideError | None:
     words = soap.fault_text(content)
     if words is None:
         return None
@@ -212,7 +207,7 @@ def _unchecked_result(body: bytes, call: Call) -> Element:
     result = soap.child(_content(body, call), f"{call.operation}Result")
     if result is None:
         message = f"the answer holds no {call.operation}Result"
-        raise call.error(WarehouseUnreadable, message, body)
+        raise call.error(Unreadable, message, body)
     return result
 
 
@@ -228,7 +223,7 @@ def _listing(body: bytes, call: Call) -> Element | None:
     """The result of a list operation; None where a configured code says that there is none."""
     try:
         return _result(body, call)
-    except WarehouseRejected as error:
+    except Refused as error:
         if error.codes and set(error.codes) <= call.nothing_found_codes:
             return None
         raise

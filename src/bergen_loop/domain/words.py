@@ -1,0 +1,266 @@
+"""What happened, what needs a person, and what was called outside: enums with one table each.
+
+Everything that counts, tells, filters or decides goes by these names. The sentences beside them
+are for people and are never parsed. The values stand in the ledger: one that was used is never
+renamed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class What(StrEnum):
+    """What a journal entry tells of."""
+
+    # the way of a return
+    SEEN = "seen"
+    SEEN_ENDED = "seen_ended"
+    """Seen for the first time when nothing was left to do: ended before, or not ours."""
+    EDITED = "edited"
+    LABEL = "label"
+    DESTINATION = "destination"
+    RECONSIDERED = "reconsidered"
+    MOVED = "moved"
+    """Loop's or the warehouse's state led to another stage; `data["to"]` is the stage."""
+    CLOSING = "closing"
+    TICKET = "ticket"
+    RECEIVED = "received"
+    RECEIPT_REOPENED = "receipt_reopened"
+    """A ticket left its final state: its receipt does not count until it is final again."""
+    RECEIPT_CORRECTED = "receipt_corrected"
+    """The counts changed after the return had been settled."""
+    DECIDED = "decided"
+    """`data`: outcome, shadow, rule."""
+    DECIDED_BY_HAND = "decided_by_hand"
+    RMA_CLOSED = "rma_closed"
+    COMPLETE = "complete"
+    # calls that change something outside; `data["kind"]` is the EffectKind
+    CALL_PLANNED = "call_planned"
+    CALL_AGAIN = "call_again"
+    CALL_DONE = "call_done"
+    CALL_ACCEPTED = "call_accepted"
+    CALL_DOUBT = "call_doubt"
+    CALL_NOT_SENT = "call_not_sent"
+    CALL_REFUSED = "call_refused"
+    CALL_FAILED = "call_failed"
+    # people's attention; `data["kind"]` is the Need
+    NEEDS_PERSON = "needs_person"
+    RESOLVED = "resolved"
+    # what people did
+    RESYNC = "resync"
+    NOTE = "note"
+    EXPORTED = "exported"
+    MODE_SET = "mode_set"
+    MODE_LIVE = "mode_live"
+    TAKEN_BACK = "taken_back"
+    """A decision that was not sent yet is judged anew."""
+    BRAND_CONNECTED = "brand_connected"
+    BRAND_CHANGED = "brand_changed"
+    WEBHOOKS_SUBSCRIBED = "webhooks_subscribed"
+    SECRET_SET = "secret_set"  # noqa: S105
+    SECRET_REMOVED = "secret_removed"  # noqa: S105
+    SECRETS_ROTATED = "secrets_rotated"
+    ACCOUNT_MADE = "account_made"
+    ACCOUNT_CHANGED = "account_changed"
+    PASSWORD_SET = "password_set"  # noqa: S105
+    SIGNED_IN = "signed_in"
+    SIGNED_OUT = "signed_out"
+    SIGN_IN_REFUSED = "sign_in_refused"
+    TOKEN_MADE = "token_made"  # noqa: S105
+    TOKEN_REVOKED = "token_revoked"  # noqa: S105
+    ERASURE_ASKED = "erasure_asked"
+    ERASED = "erased"
+    # the service
+    SYSTEM_SUSPENDED = "system_suspended"
+    SYSTEM_CALLED_AGAIN = "system_called_again"
+    RECONCILED = "reconciled"
+    RECONCILE_FINDING = "reconcile_finding"
+    REBUILT = "rebuilt"
+    REBUILD_FINDING = "rebuild_finding"
+    REPLAYED = "replayed"
+    LEDGER_RESTORED = "ledger_restored"
+
+    @property
+    def title(self) -> str:
+        """For people: `needs a person`, `RMA closed`."""
+        return _TITLES.get(self) or self.value.replace("_", " ")
+
+
+_TITLES = {
+    What.SEEN_ENDED: "seen, nothing to do",
+    What.EDITED: "edited in Loop",
+    What.CALL_PLANNED: "call planned",
+    What.CALL_AGAIN: "sent again",
+    What.CALL_DONE: "done",
+    What.CALL_ACCEPTED: "accepted",
+    What.CALL_DOUBT: "answer lost",
+    What.CALL_NOT_SENT: "not sent",
+    What.CALL_REFUSED: "refused",
+    What.CALL_FAILED: "failed",
+    What.NEEDS_PERSON: "needs attention",
+    What.RESOLVED: "attention resolved",
+    What.RMA_CLOSED: "RMA closed",
+    What.DECIDED_BY_HAND: "decided by hand",
+    What.MODE_SET: "mode set",
+    What.MODE_LIVE: "live takes effect",
+    What.SIGN_IN_REFUSED: "sign-in refused",
+    What.SYSTEM_SUSPENDED: "calls suspended",
+    What.SYSTEM_CALLED_AGAIN: "called again",
+}
+
+
+class EffectKind(StrEnum):
+    """A call that changes something outside."""
+
+    TICKET = "ticket_add"
+    PROCESS = "process"
+    FLAG = "flag"
+    REMOVE_LINES = "remove_lines"
+    NOTE = "note"
+    GRADE = "grade"
+    ASSESS = "assess"
+    PRODUCT = "product_add"
+
+    @property
+    def title(self) -> str:
+        """For people: `the RMA`, `the process call`."""
+        return _CALLS[self]
+
+
+_CALLS = {
+    EffectKind.TICKET: "the RMA (ReceivingTicketAdd)",
+    EffectKind.PROCESS: "the process call",
+    EffectKind.FLAG: "the flag",
+    EffectKind.REMOVE_LINES: "the call that removes lines and processes the rest",
+    EffectKind.NOTE: "the note",
+    EffectKind.GRADE: "the grades",
+    EffectKind.ASSESS: "the dispositions",
+    EffectKind.PRODUCT: "the product (StyleMasterProductAdd)",
+}
+
+SETTLING = (EffectKind.PROCESS, EffectKind.FLAG, EffectKind.REMOVE_LINES)
+"""Of these a return gets one, once (I1): they share a key."""
+
+
+class Retry(StrEnum):
+    """What a person's "retry" of an attention item leads to."""
+
+    LOOK = "look"
+    """What it depends on is looked at again; nothing is sent that was taken before."""
+    READ = "read"
+    """The ticket or the return is read again."""
+    JUDGE = "judge"
+    """The criteria judge the return again."""
+    SEND = "send"
+    """What was refused is sent again: it certainly had no effect."""
+    ANNOUNCE = "announce"
+    """A new RMA, with a PO of its own."""
+    NONE = "none"
+    """There is nothing to retry: it is decided elsewhere, or ignored with a reason."""
+
+
+class Need(StrEnum):
+    """Why something is on the attention list."""
+
+    ACCESS = "access"
+    ALREADY_SETTLED = "already_settled"
+    ANSWER_ELSEWHERE = "answer_elsewhere"
+    CANNOT_SEE = "cannot_see"
+    CLOSE_REFUSED = "close_refused"
+    CODE_UNSENDABLE = "code_unsendable"
+    CONFIGURATION = "configuration"
+    CONFLICT = "conflict"
+    CORRECTED = "corrected"
+    DECIDE_BY_HAND = "decide_by_hand"
+    DESTINATION = "destination"
+    GONE = "gone"
+    GRADING_REFUSED = "grading_refused"
+    INTERNAL = "internal"
+    LIST_GAP = "list_gap"
+    LIST_INCOMPLETE = "list_incomplete"
+    LOST_SETTLEMENT = "lost_settlement"
+    NO_SUCCESS = "no_success"
+    """A call has been tried as often as it may be."""
+    NOT_CONFIRMED = "not_confirmed"
+    NOTE_REFUSED = "note_refused"
+    PROCESSING_FAILED = "processing_failed"
+    PRODUCT_IMPORT = "product_import"
+    PRODUCT_REFUSED = "product_refused"
+    RECEIPT_UNREADABLE = "receipt_unreadable"
+    RECONCILE = "reconcile"
+    REFUSED = "refused"
+    STATUS_UNKNOWN = "status_unknown"
+    STEP_FAILING = "step_failing"
+    TICKET_CANCELLED = "ticket_cancelled"
+    TICKET_LOOKUP = "ticket_lookup"
+    TICKET_REFUSED = "ticket_refused"
+    TWO_TICKETS = "two_tickets"
+    UNEXPECTED_RECEIPT = "unexpected_receipt"
+    UNKNOWN_PAST = "unknown_past"
+    UNKNOWN_PRODUCT = "unknown_product"
+    UNREACHABLE = "unreachable"
+    UNREADABLE = "unreadable"
+    WEBHOOKS = "webhooks"
+
+    @property
+    def title(self) -> str:
+        """For people, at most five words."""
+        return NEEDS[self].title
+
+    @property
+    def retry(self) -> Retry:
+        return NEEDS[self].retry
+
+
+@dataclass(frozen=True, slots=True)
+class NeedWords:
+    """How a kind of item is called, what a retry of it does, and what stays when its return
+    settles by itself."""
+
+    title: str
+    retry: Retry
+    outlives_return: bool = False
+
+
+NEEDS: dict[Need, NeedWords] = {
+    Need.ACCESS: NeedWords("credentials refused", Retry.LOOK, True),
+    Need.ALREADY_SETTLED: NeedWords("settled before", Retry.NONE),
+    Need.ANSWER_ELSEWHERE: NeedWords("answer about something else", Retry.READ),
+    Need.CANNOT_SEE: NeedWords("outcome cannot be seen", Retry.LOOK),
+    Need.CLOSE_REFUSED: NeedWords("RMA cannot be closed", Retry.SEND),
+    Need.CODE_UNSENDABLE: NeedWords("code cannot be sent", Retry.READ),
+    Need.CONFIGURATION: NeedWords("settings cannot be used", Retry.NONE, True),
+    Need.CONFLICT: NeedWords("Loop and the parcel disagree", Retry.LOOK),
+    Need.CORRECTED: NeedWords("counts changed after settling", Retry.NONE, True),
+    Need.DECIDE_BY_HAND: NeedWords("decide by hand", Retry.JUDGE),
+    Need.DESTINATION: NeedWords("unknown destination", Retry.READ, True),
+    Need.GONE: NeedWords("gone from Loop", Retry.LOOK),
+    Need.GRADING_REFUSED: NeedWords("grading refused", Retry.NONE),
+    Need.INTERNAL: NeedWords("fault in bergen-loop", Retry.LOOK),
+    Need.LIST_GAP: NeedWords("gap in Loop's list", Retry.NONE, True),
+    Need.LIST_INCOMPLETE: NeedWords("Loop's list incomplete", Retry.NONE, True),
+    Need.LOST_SETTLEMENT: NeedWords("answer lost", Retry.LOOK),
+    Need.NO_SUCCESS: NeedWords("tried in vain", Retry.SEND),
+    Need.NOT_CONFIRMED: NeedWords("not confirmed by Loop", Retry.LOOK),
+    Need.NOTE_REFUSED: NeedWords("note refused", Retry.NONE),
+    Need.PROCESSING_FAILED: NeedWords("processing failed in Loop", Retry.LOOK),
+    Need.PRODUCT_IMPORT: NeedWords("product import takes long", Retry.LOOK),
+    Need.PRODUCT_REFUSED: NeedWords("product refused by warehouse", Retry.SEND, True),
+    Need.RECEIPT_UNREADABLE: NeedWords("receipt cannot be read", Retry.READ),
+    Need.RECONCILE: NeedWords("found by reconcile", Retry.NONE),
+    Need.REFUSED: NeedWords("refused by Loop", Retry.SEND),
+    Need.STATUS_UNKNOWN: NeedWords("unknown ticket status", Retry.READ),
+    Need.STEP_FAILING: NeedWords("a step keeps failing", Retry.NONE, True),
+    Need.TICKET_CANCELLED: NeedWords("ticket cancelled", Retry.ANNOUNCE),
+    Need.TICKET_LOOKUP: NeedWords("ticket cannot be looked up", Retry.LOOK),
+    Need.TICKET_REFUSED: NeedWords("RMA refused", Retry.SEND),
+    Need.TWO_TICKETS: NeedWords("two tickets", Retry.NONE, True),
+    Need.UNEXPECTED_RECEIPT: NeedWords("unexpected receipt", Retry.NONE),
+    Need.UNKNOWN_PAST: NeedWords("unknown past", Retry.JUDGE),
+    Need.UNKNOWN_PRODUCT: NeedWords("unknown product", Retry.SEND),
+    Need.UNREACHABLE: NeedWords("system does not answer", Retry.LOOK, True),
+    Need.UNREADABLE: NeedWords("return cannot be read", Retry.READ),
+    Need.WEBHOOKS: NeedWords("webhooks not delivered", Retry.NONE, True),
+}
