@@ -25,9 +25,12 @@ class Label:
     carrier: str | None = None
     tracking_number: str | None = None
     status: str | None = None
-    """new, pre_transit, in_transit, out_for_delivery or delivered; others pass through."""
+    """new, pre_transit, in_transit, out_for_delivery, delivered, pending, error or failure;
+    others pass through. None where Loop says none, or `N/A`."""
     url: str | None = None
     updated_at: datetime | None = None
+    line_item_ids: tuple[str, ...] = ()
+    """Which units travel with it, where Loop says so (`labels[]`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,10 +42,17 @@ class ReturnLine:
     barcode: str | None = None
     """The UPC/EAN, as the shop has it."""
     title: str | None = None
+    variant_title: str | None = None
+    """`Small / Navy`: the shop's option values, in the shop's order."""
     price: Decimal | None = None
+    discount: Decimal | None = None
+    tax: Decimal | None = None
     refund: Decimal | None = None
+    exchange_variant: str | None = None
+    """What it is exchanged for; None: nothing."""
     outcome: str | None = None
-    """What the customer gets for this unit: refund, credit, exchange, gift, keep, donate ..."""
+    """What the customer gets for this unit: refund, credit, exchange, gift, keep, donate ...;
+    `default`: what the whole return's outcome says."""
     reason: str | None = None
     parent_reason: str | None = None
     comment: str | None = None
@@ -86,9 +96,17 @@ class Return:
     totals: ReturnTotals = field(default_factory=ReturnTotals)
     lines: tuple[ReturnLine, ...] = ()
     label: Label = field(default_factory=Label)
+    """The first label, or the one Loop shows at the return itself."""
+    labels: tuple[Label, ...] = ()
+    """All labels, where Loop shows them (`labels[]`)."""
     destination_id: str | None = None
     return_method: str | None = None
-    """How the customer sends it; Loop gives a string, an object or null: this is its name."""
+    """Who carries it (`provider`); Loop gives a string, an object or null: this is its name."""
+    method_type: str | None = None
+    """How it is handed over (mail, dropoff, in_store ...); Loop has no list of these values."""
+    doubts: tuple[str, ...] = ()
+    """What of Loop's answer could not be relied on, in words: while there are any, nothing is
+    announced or paid on it."""
     package_reference: str | None = None
     status_page_url: str | None = None
 
