@@ -28,7 +28,7 @@ from bergen_loop.config import BrandSettings
 from bergen_loop.config.models import ServiceSettings
 from bergen_loop.console.webhooks import PER_POLL
 from bergen_loop.flow.adopt import FIRST_PULL
-from bergen_loop.ledger.store import returns
+from bergen_loop.ledger.store import cursors, returns
 from bergen_loop.outside.loop.webhooks import WANTED
 from bergen_loop.service.service import engine_url
 from bergen_loop.service.workflows import sync_brand
@@ -364,7 +364,7 @@ def _known_for_long(made: Fleet) -> None:
     RMA is made, as those of a brand's first pull are."""
     with made.ledger.write() as session:
         for slug in made.slugs:
-            returns.set_cursor(session, slug, FIRST_PULL, datetime.now(UTC) - timedelta(days=1))
+            cursors.set(session, slug, FIRST_PULL, datetime.now(UTC) - timedelta(days=1))
 
 
 def _window(world: World, traffic: Traffic, seconds: float) -> Window:

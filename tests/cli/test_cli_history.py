@@ -20,7 +20,7 @@ from bergen_loop.cli import watching
 from bergen_loop.flow import pull, tick
 from bergen_loop.flow.context import BrandContext
 from bergen_loop.ledger.database import Ledger
-from bergen_loop.ledger.store import backfill, returns
+from bergen_loop.ledger.store import backfill, cursors, returns
 
 WORDS = "taking in history: 40 %, about 15 min left"
 
@@ -31,7 +31,7 @@ def pulling(ledger: Ledger, days: int = 12) -> None:
     begun, since = now - timedelta(minutes=10), now - timedelta(days=30)
     with ledger.write() as session:
         backfill.begin(session, "acme", pull.CURSOR, since, begun)
-        returns.set_cursor(session, "acme", pull.CURSOR, since + timedelta(days=days))
+        cursors.set(session, "acme", pull.CURSOR, since + timedelta(days=days))
 
 
 def over(ledger: Ledger) -> None:

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from bergen_loop.ledger.database import Ledger
-from bergen_loop.ledger.store import backfill, returns
+from bergen_loop.ledger.store import backfill, cursors, returns
 from bergen_loop.ledger.store.backfill import Backfill
 from bergen_loop.ledger.tables.core import CursorRow
 
@@ -26,7 +26,7 @@ def begin(ledger: Ledger, since: datetime = SINCE, now: datetime = NOW, walk: st
 
 def reach(ledger: Ledger, at: datetime, walk: str = MAIN) -> None:
     with ledger.write() as session:
-        returns.set_cursor(session, "acme", walk, at)
+        cursors.set(session, "acme", walk, at)
 
 
 def progress(ledger: Ledger, now: datetime, walk: str = MAIN) -> Backfill:
@@ -112,7 +112,7 @@ def test_the_walks_and_the_brands_are_told_apart(ledger: Ledger) -> None:
     reach(ledger, SINCE + timedelta(days=3), ASIDE)
     with ledger.write() as session:
         backfill.begin(session, "zebra", MAIN, SINCE, NOW)
-        returns.set_cursor(session, "other", f"{MAIN}.untilx", NOW)
+        cursors.set(session, "other", f"{MAIN}.untilx", NOW)
     with ledger.read() as session:
         found = backfill.under_way(session, ["acme", "zebra", "other"], NOW)
         assert {brand: one.walk for brand, one in found.items()} == {"acme": ASIDE, "zebra": MAIN}

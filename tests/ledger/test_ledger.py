@@ -13,7 +13,7 @@ from sqlalchemy.exc import IntegrityError
 
 from bergen_loop.ledger import locks
 from bergen_loop.ledger.database import Ledger
-from bergen_loop.ledger.store import attention, effects, journal, returns
+from bergen_loop.ledger.store import attention, cursors, effects, journal, returns
 from bergen_loop.ledger.store.effects import EffectState
 from bergen_loop.ledger.tables.core import Base, EffectRow, JournalRow, RawRow, ReturnRow, RmaRow
 from support.postgres import Cluster
@@ -35,9 +35,9 @@ def test_migrating_twice_changes_nothing(ledger: Ledger) -> None:
 def test_times_come_back_as_utc_whatever_zone_went_in(ledger: Ledger) -> None:
     new_york = NOW.astimezone(timezone(timedelta(hours=-5)))
     with ledger.write() as session:
-        returns.set_cursor(session, "acme", "x", new_york)
+        cursors.set(session, "acme", "x", new_york)
     with ledger.read() as session:
-        value = returns.cursor(session, "acme", "x")
+        value = cursors.get(session, "acme", "x")
         assert value == NOW
         assert value is not None
         assert value.utcoffset() == timedelta(0)
@@ -45,7 +45,7 @@ def test_times_come_back_as_utc_whatever_zone_went_in(ledger: Ledger) -> None:
 
 def test_a_time_without_zone_is_refused(ledger: Ledger) -> None:
     with pytest.raises(sa.exc.StatementError, match="without zone"), ledger.write() as session:
-        returns.set_cursor(session, "acme", "x", NOW.replace(tzinfo=None))
+        cursors.set(session, "acme", "x", NOW.replace(tzinfo=None))
 
 
 def test_a_failed_transaction_leaves_nothing(ledger: Ledger) -> None:

@@ -18,7 +18,7 @@ from bergen_loop.domain.criteria import preset
 from bergen_loop.flow import pull
 from bergen_loop.flow.context import BrandContext
 from bergen_loop.ledger.database import Ledger
-from bergen_loop.ledger.store import backfill, returns
+from bergen_loop.ledger.store import backfill, cursors, returns
 from bergen_loop.ledger.store.backfill import Backfill
 from bergen_loop.ledger.tables.core import CursorRow, JournalRow, ReturnRow
 from bergen_loop.outside.errors import Unavailable
@@ -117,7 +117,7 @@ def taken_in(ctx: BrandContext) -> list[int]:
 
 def cursor(ctx: BrandContext) -> datetime | None:
     with ctx.ledger.read() as session:
-        return returns.cursor(session, BRAND, pull.CURSOR)
+        return cursors.get(session, BRAND, pull.CURSOR)
 
 
 def shown(ctx: BrandContext) -> Backfill | None:

@@ -12,7 +12,7 @@ from bergen_loop.console import words
 from bergen_loop.flow import pull
 from bergen_loop.ledger.database import Ledger
 from bergen_loop.ledger.read.people import Role
-from bergen_loop.ledger.store import backfill, returns
+from bergen_loop.ledger.store import backfill, cursors, returns
 from bergen_loop.ledger.store.backfill import Backfill
 
 NEVER = "Catching up with Loop"
@@ -26,7 +26,7 @@ def pulling(
     begun, since = now - timedelta(minutes=10), now - timedelta(days=30)
     with ledger.write() as session:
         backfill.begin(session, brand, walk, since, begun)
-        returns.set_cursor(session, brand, walk, since + timedelta(days=days))
+        cursors.set(session, brand, walk, since + timedelta(days=days))
 
 
 def over(ledger: Ledger, brand: str = "acme") -> None:

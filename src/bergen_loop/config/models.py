@@ -32,6 +32,10 @@ class LoopSettings(Model):
     timeout: Duration = timedelta(seconds=30)
     overlap: Duration = timedelta(minutes=10)
     """How far each pull reaches back over the one before."""
+    deep_overlap: Duration = timedelta(hours=3)
+    """How far a pull reaches back every `deep_every`: pages that shift while they are read can
+    hide a return from several short overlaps."""
+    deep_every: Duration = timedelta(hours=1)
     look_aside: Duration = timedelta(minutes=30)
     """How often at least Loop's lists of cancelled returns and of those in review are read; they
     are read as well before anything is settled, or announced after a wait."""
@@ -146,6 +150,15 @@ class SettleSettings(Model):
     """Nothing is processed unless Loop's list was walked to its end this recently."""
 
 
+class RepeatSettings(Model):
+    """How often a call that had no effect is made again before a person is told."""
+
+    attempts: Annotated[int, Field(ge=1, le=50)] = 5
+    first_pause: Duration = timedelta(minutes=1)
+    """Doubled after each attempt."""
+    longest_pause: Duration = timedelta(hours=1)
+
+
 class BrandSettings(Model):
     """One brand."""
 
@@ -157,6 +170,7 @@ class BrandSettings(Model):
     rex11: Rex11Settings
     announce: AnnounceSettings = AnnounceSettings()
     settle: SettleSettings = SettleSettings()
+    repeats: RepeatSettings = RepeatSettings()
     grading: GradingSettings = GradingSettings()
     criteria: str = "standard"
     """Name of a preset, or path of a criteria file (relative to this file)."""

@@ -12,6 +12,7 @@ from bergen_loop.config.source import load_service
 from bergen_loop.connect import configfile
 from bergen_loop.connect.check import Check
 from bergen_loop.connect.draft import Draft
+from bergen_loop.domain.words import What
 from bergen_loop.ledger.database import Ledger
 from bergen_loop.ledger.store import journal
 from bergen_loop.secrets import SecretStores
@@ -62,7 +63,7 @@ def note(
         journal.record(
             session,
             datetime.now(UTC),
-            "brand connected" if new else "brand's connection updated",
+            What.BRAND_CONNECTED if new else What.BRAND_CHANGED,
             why,
             brand=brand,
             who=who,

@@ -16,6 +16,7 @@ from bergen_loop.console.state import Console, console_of
 from bergen_loop.console.templating import page
 from bergen_loop.console.words import kind
 from bergen_loop.console.working import TEXT_LIMIT
+from bergen_loop.domain.words import What
 from bergen_loop.ledger.codec import storable
 from bergen_loop.ledger.database import Ledger
 from bergen_loop.ledger.read import listing
@@ -23,6 +24,7 @@ from bergen_loop.ledger.read.listing import Page
 from bergen_loop.ledger.scope import Scope
 from bergen_loop.ledger.store import journal
 from bergen_loop.ledger.tables.core import AttentionRow
+from bergen_loop.ledger.transaction import Transaction
 from bergen_loop.people import actions
 from bergen_loop.people.actions import NotPossible
 
@@ -42,7 +44,7 @@ class Doing:
     button: str
     heading: str
     does: str
-    run: Callable[..., None]
+    run: Callable[[Transaction, AttentionRow, str], None]
 
 
 DOING: dict[str, Doing] = {
@@ -52,8 +54,8 @@ DOING: dict[str, Doing] = {
             "retry",
             "Retry",
             "Try again",
-            "The service tries again what led to each item. Where a call to Loop or REX11 is "
-            "repeated, your word counts that it did not take effect before: look there first.",
+            "What each item depends on is looked at again, and what certainly had no effect is "
+            "tried again. What Loop has taken is never sent a second time.",
             actions.retry,
         ),
         Doing(
@@ -137,7 +139,8 @@ def do_one(console: Console, person: Person, doing: Doing, number: int, why: str
             item = listing.attention_item_to_change(session, person.scope, number)
             if item is None:
                 return None
-            doing.run(session, datetime.now(UTC), item, who=person.name, why=storable(why))
+            tx = Transaction(session, item.brand, datetime.now(UTC), person.name)
+            doing.run(tx, item, storable(why))
         return Result(item, "")
     except NotPossible as error:
         with ledger.read() as session:
@@ -189,8 +192,8 @@ def attention_csv(
     with ledger.write() as session:
         asked = ", ".join(v for v in (brand, kind) if v) or "all"
         journal.record(
-            session, datetime.now(UTC), "exported the attention list", asked, brand=brand or None,
-            who=person.name,
+            session, datetime.now(UTC), What.EXPORTED, asked, brand=brand or None,
+            who=person.name, data={"what": "the attention list"},
         )  # fmt: skip
     head = ["item", "brand", "return", "order", "kind", "reason", "tried", "open since (UTC)"]
     return download("attention", head, _cells(ledger, scope, kind or None))

@@ -14,7 +14,7 @@ from bergen_loop.console.overview import glances
 from bergen_loop.console.state import console_of
 from bergen_loop.console.templating import day_start, page, today, zone_of
 from bergen_loop.ledger.read import listing
-from bergen_loop.ledger.store import journal, returns
+from bergen_loop.ledger.store import cursors, journal
 
 router = APIRouter()
 
@@ -38,7 +38,7 @@ def brand_page(request: Request, person: Viewer, brand: str) -> HTMLResponse:
     with registry.ledger.read() as session:
         (glance,) = glances(session, registry, [brand], day_start(today(zone), zone))
         counters = journal.counters(session, brand)
-        cursors = returns.cursors(session, brand, list(_CURSORS))
+        read = cursors.get_all(session, brand, list(_CURSORS))
         history = listing.brand_history(session, person.scope, brand)
     return page(
         request,
@@ -59,7 +59,7 @@ def brand_page(request: Request, person: Viewer, brand: str) -> HTMLResponse:
         webhooks=_of(counters, "webhooks."),
         failures={k: v for k, v in counters.items() if k.endswith(".failed")},
         webhooks_on=settings.loop.webhook_secret is not None,
-        cursors=[(words_, cursors[name]) for name, words_ in _CURSORS.items() if name in cursors],
+        cursors=[(words_, read[name]) for name, words_ in _CURSORS.items() if name in read],
         history=history,
     )
 

@@ -15,6 +15,7 @@ from bergen_loop.console.state import console_of
 from bergen_loop.console.templating import page
 from bergen_loop.console.words import STAGES
 from bergen_loop.domain.lifecycle import Moment
+from bergen_loop.domain.words import What
 from bergen_loop.ledger.database import Ledger
 from bergen_loop.ledger.read import listing, search, views
 from bergen_loop.ledger.read.listing import Page, ReturnFilter
@@ -85,8 +86,8 @@ def returns_csv(request: Request, person: Viewer) -> StreamingResponse:
     with registry.ledger.write() as session:
         asked = ", ".join(f"{k}: {v}" for k, v in query.given.items()) or "all"
         journal.record(
-            session, datetime.now(UTC), "exported returns", asked, brand=query.brand,
-            who=person.name,
+            session, datetime.now(UTC), What.EXPORTED, asked, brand=query.brand,
+            who=person.name, data={"what": "returns"},
         )  # fmt: skip
     rows = _every(registry.ledger, scope, query)
     return download("returns", _HEAD, (_cells(row) for row in rows))

@@ -19,6 +19,7 @@ from bergen_loop.domain.criteria.model import (
     Wait,
 )
 from bergen_loop.domain.lifecycle import Moment, Stage
+from bergen_loop.domain.words import NEEDS
 from bergen_loop.flow.pull import ASIDE
 from bergen_loop.ledger.store.backfill import Backfill
 
@@ -49,27 +50,6 @@ MOMENTS: dict[Moment, str] = {
 }
 """Short forms of `Moment.title`, for column heads."""
 
-KINDS: dict[str, str] = {
-    "access": "credentials refused",
-    "already_settled": "settled before",
-    "cannot_see": "outcome cannot be seen",
-    "conflict": "Loop and the parcel disagree",
-    "decide_by_hand": "decide by hand",
-    "internal": "fault in bergen-loop",
-    "list_incomplete": "Loop's list incomplete",
-    "lost_settlement": "answer lost",
-    "not_confirmed": "not confirmed by Loop",
-    "note_refused": "note refused",
-    "processing_failed": "processing failed in Loop",
-    "product_import": "product import takes long",
-    "receipt_unreadable": "receipt cannot be read",
-    "refused": "refused by Loop",
-    "ticket_cancelled": "ticket cancelled",
-    "unexpected_receipt": "unexpected receipt",
-    "unknown_product": "unknown product",
-    "unreadable": "return cannot be read",
-}
-
 
 def stage(value: str) -> str:
     """A stage in words."""
@@ -78,7 +58,8 @@ def stage(value: str) -> str:
 
 def kind(value: str) -> str:
     """The kind of an item of the attention list, in words."""
-    return KINDS.get(value, value.replace("_", " "))
+    words = NEEDS.get(value)  # pyright: ignore[reportArgumentType, reportCallIssue]
+    return words.title if words else plain(value)
 
 
 def plain(value: str) -> str:

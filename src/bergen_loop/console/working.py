@@ -15,8 +15,9 @@ from bergen_loop.domain.lifecycle import Stage
 from bergen_loop.ledger.codec import digest, storable
 from bergen_loop.ledger.store import modes
 from bergen_loop.ledger.tables.core import BrandRow, ReceiptRow, ReturnRow, RmaRow
+from bergen_loop.ledger.transaction import Transaction
 from bergen_loop.people import actions
-from bergen_loop.people.actions import NotPossible
+from bergen_loop.people.actions import ByHand, NotPossible
 from bergen_loop.service.registry import Registry
 
 TEXT_LIMIT = 500
@@ -43,28 +44,27 @@ class Work:
     """What it leads to, for the confirmation."""
     done: str
     """What is said afterwards."""
-    run: Callable[[Session, datetime, ReturnRow, Person, Asked], None]
+    run: Callable[[Transaction, ReturnRow, Asked], None]
     asks_why: bool = False
     asks_note: bool = False
     settles: bool = False
     """It ends in a call that cannot be undone."""
 
 
-def _resync(session: Session, now: datetime, row: ReturnRow, person: Person, _: Asked) -> None:
-    actions.resync(session, now, row, who=person.name)
+def _resync(tx: Transaction, row: ReturnRow, _: Asked) -> None:
+    actions.resync(tx, row)
 
 
-def _note(session: Session, now: datetime, row: ReturnRow, person: Person, asked: Asked) -> None:
-    actions.add_note(session, now, row, asked.note, who=person.name)
+def _note(tx: Transaction, row: ReturnRow, asked: Asked) -> None:
+    actions.add_note(tx, row, asked.note)
 
 
-def _process(session: Session, now: datetime, row: ReturnRow, person: Person, asked: Asked) -> None:
-    actions.decide(session, now, row, Outcome.PROCESS, who=person.name, why=asked.why)
+def _process(tx: Transaction, row: ReturnRow, asked: Asked) -> None:
+    actions.decide(tx, row, ByHand(Outcome.PROCESS, asked.why))
 
 
-def _flag(session: Session, now: datetime, row: ReturnRow, person: Person, asked: Asked) -> None:
-    note = asked.note or None
-    actions.decide(session, now, row, Outcome.FLAG, who=person.name, why=asked.why, note=note)
+def _flag(tx: Transaction, row: ReturnRow, asked: Asked) -> None:
+    actions.decide(tx, row, ByHand(Outcome.FLAG, asked.why, asked.note or None))
 
 
 WORK: dict[str, Work] = {
@@ -168,7 +168,7 @@ def carry_out(
     if len(asked.why) > TEXT_LIMIT:
         raise NotPossible(f"the reason has {len(asked.why)} characters, more than {TEXT_LIMIT}")
     clean = Asked(storable(asked.why), storable(asked.note))
-    work.run(session, datetime.now(UTC), row, person, clean)
+    work.run(Transaction(session, row.brand, datetime.now(UTC), person.name), row, clean)
 
 
 def _mode(session: Session, registry: Registry, brand: str) -> str:

@@ -71,6 +71,20 @@ class Stage(StrEnum):
         return self in (Stage.COMPLETE, Stage.CANCELLED, Stage.EXPIRED, Stage.IGNORED)
 
 
+WORKING = (
+    Stage.SEEN,
+    Stage.RECEIVED,
+    Stage.WAITING,
+    Stage.SETTLING,
+    Stage.CONFIRMING,
+    Stage.CLOSING,
+)
+"""Something is ours to do, at a time: few returns at any moment, however many there are."""
+
+ENDED = tuple(stage for stage in Stage if stage.terminal)
+UNDECIDED = (Stage.SEEN, Stage.ANNOUNCED, Stage.RECEIVED, Stage.WAITING)
+"""A receipt that comes now is judged."""
+
 STAGE_MOMENT: dict[Stage, Moment] = {
     Stage.SEEN: Moment.SEEN,
     Stage.NO_PARCEL: Moment.SEEN,

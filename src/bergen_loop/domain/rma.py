@@ -21,10 +21,23 @@ class TicketStatus(StrEnum):
     ADDED_TO_INVENTORY = "AddedToInventory"
     CANCELLED = "Cancelled"
 
+    @classmethod
+    def read(cls, name: str | None) -> TicketStatus | None:
+        """The status of this name, however it is spelled (`addedtoinventory`, `Added To
+        Inventory`); None for one we do not know."""
+        return _STATUSES.get(_letters(name or ""))
+
     @property
     def finished(self) -> bool:
         """True where the warehouse will not touch the ticket again."""
         return self in (TicketStatus.ADDED_TO_INVENTORY, TicketStatus.CANCELLED)
+
+
+def _letters(name: str) -> str:
+    return "".join(c for c in name.casefold() if c.isalnum())
+
+
+_STATUSES = {_letters(status.value): status for status in TicketStatus}
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,8 +7,10 @@ renamed.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
 
 
 class What(StrEnum):
@@ -22,6 +24,7 @@ class What(StrEnum):
     LABEL = "label"
     DESTINATION = "destination"
     RECONSIDERED = "reconsidered"
+    WAITS = "waits"
     MOVED = "moved"
     """Loop's or the warehouse's state led to another stage; `data["to"]` is the stage."""
     CLOSING = "closing"
@@ -59,8 +62,8 @@ class What(StrEnum):
     BRAND_CONNECTED = "brand_connected"
     BRAND_CHANGED = "brand_changed"
     WEBHOOKS_SUBSCRIBED = "webhooks_subscribed"
-    SECRET_SET = "secret_set"  # noqa: S105
-    SECRET_REMOVED = "secret_removed"  # noqa: S105
+    SECRET_STORED = "secret_stored"  # noqa: S105
+    SECRET_REPLACED = "secret_replaced"  # noqa: S105
     SECRETS_ROTATED = "secrets_rotated"
     ACCOUNT_MADE = "account_made"
     ACCOUNT_CHANGED = "account_changed"
@@ -83,9 +86,18 @@ class What(StrEnum):
     LEDGER_RESTORED = "ledger_restored"
 
     @property
-    def title(self) -> str:
-        """For people: `needs a person`, `RMA closed`."""
+    def words(self) -> str:
+        """For people: `needs attention`, `RMA closed`."""
         return _TITLES.get(self) or self.value.replace("_", " ")
+
+    def told(self, data: Mapping[str, Any]) -> str:
+        """The title with the particular that people look for: `decided: flag`,
+        `process: accepted`."""
+        if self in _PARTICULAR:
+            name, form = _PARTICULAR[self]
+            if data.get(name):
+                return form.format(str(data[name]).replace("_", " "), words=self.words)
+        return self.words
 
 
 _TITLES = {
@@ -102,12 +114,43 @@ _TITLES = {
     What.NEEDS_PERSON: "needs attention",
     What.RESOLVED: "attention resolved",
     What.RMA_CLOSED: "RMA closed",
+    What.RECONCILED: "reconcile",
+    What.REBUILT: "rebuild",
+    What.ERASED: "personal data erased",
+    What.ERASURE_ASKED: "erasure asked for",
     What.DECIDED_BY_HAND: "decided by hand",
     What.MODE_SET: "mode set",
     What.MODE_LIVE: "live takes effect",
     What.SIGN_IN_REFUSED: "sign-in refused",
     What.SYSTEM_SUSPENDED: "calls suspended",
     What.SYSTEM_CALLED_AGAIN: "called again",
+}
+
+
+_CALLED = ("kind", "{0}: {words}")
+_PARTICULAR: dict[What, tuple[str, str]] = {
+    What.MOVED: ("to", "{0}"),
+    What.DECIDED: ("outcome", "decided: {0}"),
+    What.DECIDED_BY_HAND: ("outcome", "decided by hand: {0}"),
+    What.MODE_SET: ("after", "mode: {0}"),
+    What.SYSTEM_SUSPENDED: ("system", "{0} suspended"),
+    What.SYSTEM_CALLED_AGAIN: ("system", "{0} called again"),
+    What.EXPORTED: ("what", "exported {0}"),
+    What.RECONCILE_FINDING: ("done", "reconcile: {0}"),
+    What.REBUILD_FINDING: ("done", "rebuild: {0}"),
+    **dict.fromkeys(
+        (
+            What.CALL_PLANNED,
+            What.CALL_AGAIN,
+            What.CALL_DONE,
+            What.CALL_ACCEPTED,
+            What.CALL_DOUBT,
+            What.CALL_NOT_SENT,
+            What.CALL_REFUSED,
+            What.CALL_FAILED,
+        ),
+        _CALLED,
+    ),
 }
 
 
@@ -124,7 +167,7 @@ class EffectKind(StrEnum):
     PRODUCT = "product_add"
 
     @property
-    def title(self) -> str:
+    def words(self) -> str:
         """For people: `the RMA`, `the process call`."""
         return _CALLS[self]
 
@@ -205,13 +248,17 @@ class Need(StrEnum):
     WEBHOOKS = "webhooks"
 
     @property
-    def title(self) -> str:
+    def words(self) -> str:
         """For people, at most five words."""
         return NEEDS[self].title
 
     @property
     def retry(self) -> Retry:
         return NEEDS[self].retry
+
+    @property
+    def holds(self) -> bool:
+        return NEEDS[self].holds
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,6 +269,8 @@ class NeedWords:
     title: str
     retry: Retry
     outlives_return: bool = False
+    holds: bool = True
+    """Whether no flow touches the return while the item is open."""
 
 
 NEEDS: dict[Need, NeedWords] = {
@@ -233,18 +282,18 @@ NEEDS: dict[Need, NeedWords] = {
     Need.CODE_UNSENDABLE: NeedWords("code cannot be sent", Retry.READ),
     Need.CONFIGURATION: NeedWords("settings cannot be used", Retry.NONE, True),
     Need.CONFLICT: NeedWords("Loop and the parcel disagree", Retry.LOOK),
-    Need.CORRECTED: NeedWords("counts changed after settling", Retry.NONE, True),
+    Need.CORRECTED: NeedWords("counts changed after settling", Retry.NONE, True, holds=False),
     Need.DECIDE_BY_HAND: NeedWords("decide by hand", Retry.JUDGE),
     Need.DESTINATION: NeedWords("unknown destination", Retry.READ, True),
     Need.GONE: NeedWords("gone from Loop", Retry.LOOK),
-    Need.GRADING_REFUSED: NeedWords("grading refused", Retry.NONE),
+    Need.GRADING_REFUSED: NeedWords("grading refused", Retry.NONE, holds=False),
     Need.INTERNAL: NeedWords("fault in bergen-loop", Retry.LOOK),
     Need.LIST_GAP: NeedWords("gap in Loop's list", Retry.NONE, True),
     Need.LIST_INCOMPLETE: NeedWords("Loop's list incomplete", Retry.NONE, True),
     Need.LOST_SETTLEMENT: NeedWords("answer lost", Retry.LOOK),
     Need.NO_SUCCESS: NeedWords("tried in vain", Retry.SEND),
     Need.NOT_CONFIRMED: NeedWords("not confirmed by Loop", Retry.LOOK),
-    Need.NOTE_REFUSED: NeedWords("note refused", Retry.NONE),
+    Need.NOTE_REFUSED: NeedWords("note refused", Retry.NONE, holds=False),
     Need.PROCESSING_FAILED: NeedWords("processing failed in Loop", Retry.LOOK),
     Need.PRODUCT_IMPORT: NeedWords("product import takes long", Retry.LOOK),
     Need.PRODUCT_REFUSED: NeedWords("product refused by warehouse", Retry.SEND, True),
@@ -256,11 +305,11 @@ NEEDS: dict[Need, NeedWords] = {
     Need.TICKET_CANCELLED: NeedWords("ticket cancelled", Retry.ANNOUNCE),
     Need.TICKET_LOOKUP: NeedWords("ticket cannot be looked up", Retry.LOOK),
     Need.TICKET_REFUSED: NeedWords("RMA refused", Retry.SEND),
-    Need.TWO_TICKETS: NeedWords("two tickets", Retry.NONE, True),
+    Need.TWO_TICKETS: NeedWords("two tickets", Retry.NONE, True, holds=False),
     Need.UNEXPECTED_RECEIPT: NeedWords("unexpected receipt", Retry.NONE),
     Need.UNKNOWN_PAST: NeedWords("unknown past", Retry.JUDGE),
     Need.UNKNOWN_PRODUCT: NeedWords("unknown product", Retry.SEND),
-    Need.UNREACHABLE: NeedWords("system does not answer", Retry.LOOK, True),
+    Need.UNREACHABLE: NeedWords("system does not answer", Retry.LOOK, True, holds=False),
     Need.UNREADABLE: NeedWords("return cannot be read", Retry.READ),
     Need.WEBHOOKS: NeedWords("webhooks not delivered", Retry.NONE, True),
 }

@@ -12,22 +12,20 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import groupby
 
-from sqlalchemy.orm import Session
-
 from bergen_loop.domain import announce as rules
-from bergen_loop.domain.decision import Outcome
 from bergen_loop.domain.lifecycle import Stage
 from bergen_loop.domain.receipt import Receipt
 from bergen_loop.domain.returns import LoopState, Return
 from bergen_loop.domain.rma import TicketStatus
+from bergen_loop.domain.words import EffectKind, Need
 from bergen_loop.flow.context import BrandContext
-from bergen_loop.flow.intake import enter
 from bergen_loop.flow.pull import AHEAD
 from bergen_loop.flow.pull import FIRST_PULL as FIRST_PULL
 from bergen_loop.ledger.codec import digest, dump_item, dump_receipt, load_return
-from bergen_loop.ledger.store import attention, effects, journal, returns
-from bergen_loop.ledger.store.effects import EffectState
+from bergen_loop.ledger.store import effects, returns
+from bergen_loop.ledger.store.effects import EffectState, Intent, settling_key, ticket_key
 from bergen_loop.ledger.tables.core import ReturnRow, RmaRow
+from bergen_loop.ledger.transaction import Transaction
 
 LATE = timedelta(hours=1)
 """Returns seen so long after they were submitted are looked up as well."""
@@ -56,8 +54,8 @@ class Past:
 
 def final(receipt: Receipt) -> bool:
     """Whether the counts are final. A ticket that was read for another reason, such as a resync,
-    may be a Draft still; one in a status we do not know is taken, for what judges it to say so."""
-    return receipt.status in (None, TicketStatus.ADDED_TO_INVENTORY)
+    may be a Draft still; what a status means that we do not know, a person finds out."""
+    return receipt.status is TicketStatus.ADDED_TO_INVENTORY
 
 
 def may_have_past(row: ReturnRow, first_pull: datetime | None) -> bool:
@@ -84,46 +82,49 @@ def look_up(ctx: BrandContext, return_: Return) -> Past:
     return past
 
 
-def take_over(ctx: BrandContext, session: Session, row: ReturnRow, past: Past) -> None:
+def take_over(ctx: BrandContext, tx: Transaction, row: ReturnRow, past: Past) -> None:
     """Make the tickets the return's own, and put it where the two systems show it to be."""
     if not past.tickets:
         return
     return_ = load_return(row.content)
     for po, group in groupby(past.tickets, key=lambda t: t.customer_po):
-        _follow(ctx, session, row, return_, po, [t.receipt for t in group])
-    session.flush()
-    row.announced_at = row.announced_at or ctx.now()
-    _place(ctx, session, row, past)
+        _follow(ctx, tx, row, return_, (po, [t.receipt for t in group]))
+    tx.session.flush()
+    row.announced_at = row.announced_at or tx.now
+    _place(tx, row, past)
 
 
 def _follow(
     ctx: BrandContext,
-    session: Session,
+    tx: Transaction,
     row: ReturnRow,
     return_: Return,
-    po: str,
-    tickets: Sequence[Receipt],
+    found: tuple[str, Sequence[Receipt]],
 ) -> None:
     """One RMA: of several tickets with its PO, the first that is not cancelled."""
-    now = ctx.now()
-    known = returns.rmas_of(session, [row.id]).get(row.id, [])
+    po, tickets = found
+    known = returns.rmas_of(tx.session, [row.id]).get(row.id, [])
     rma = next((r for r in known if r.customer_po == po), None)
     alive = [t for t in tickets if t.status is not TicketStatus.CANCELLED] or list(tickets)
     if rma is None or rma.ticket_id is None:
         rma = rma or _new_rma(ctx, row, return_, po, len(known) + 1)
-        rma.ticket_id, rma.confirmed_at = alive[0].ticket_id, now
-        session.add(rma)
-        _settle_effect(ctx, session, row, po, alive[0].ticket_id)
+        rma.ticket_id, rma.confirmed_at = alive[0].ticket_id, tx.now
+        tx.session.add(rma)
+        _never_add_again(tx, row, po, alive[0].ticket_id)
     followed = next((t for t in tickets if t.ticket_id == rma.ticket_id), alive[0])
-    rma.ticket_status, rma.status_seen_at = followed.status_name, now
-    session.flush()
+    rma.ticket_status = followed.status.value if followed.status else followed.status_name
+    rma.status_seen_at = tx.now
+    tx.session.flush()
     if final(followed):
-        returns.add_receipt(session, rma, followed, digest_of(followed), now)
-        rma.read_status = followed.status_name
-        row.received_at = row.received_at or followed.added_to_inventory_at or now
+        newest = returns.latest_receipts(tx.session, [rma.id]).get(rma.id)
+        hash_ = digest_of(followed)
+        if newest is None or newest.content_hash.partition("#")[0] != hash_:
+            returns.add_receipt(tx.session, rma, followed, hash_, tx.now)
+        rma.read_status = rma.ticket_status
+        row.received_at = row.received_at or followed.added_to_inventory_at or tx.now
     others = [t.ticket_id for t in alive if t.ticket_id != rma.ticket_id]
     if others:
-        two_tickets(ctx, session, row, po, rma.ticket_id or "", others)
+        two_tickets(tx, row, po, rma.ticket_id or "", others)
 
 
 def digest_of(receipt: Receipt) -> str:
@@ -132,23 +133,14 @@ def digest_of(receipt: Receipt) -> str:
 
 
 def two_tickets(
-    ctx: BrandContext,
-    session: Session,
-    row: ReturnRow,
-    po: str,
-    followed: str,
-    others: Sequence[str],
+    tx: Transaction, row: ReturnRow, po: str, followed: str, others: Sequence[str]
 ) -> None:
     """Tell that REX11 has more tickets with a PO than the one that is followed."""
-    attention.raise_item(
-        session,
-        ctx.now(),
-        brand=ctx.brand,
-        kind="two_tickets",
-        reason=f"REX11 has {len(others) + 1} tickets with PO {po}: {followed}, "
+    tx.needs_person(
+        Need.TWO_TICKETS,
+        f"REX11 has {len(others) + 1} tickets with PO {po}: {followed}, "
         f"{', '.join(others)}; we follow {followed}, ask Bergen to cancel the others",
-        row=row,
-        blocking=False,
+        row,
     )
 
 
@@ -166,53 +158,30 @@ def _new_rma(ctx: BrandContext, row: ReturnRow, return_: Return, po: str, parcel
     )
 
 
-def _settle_effect(
-    ctx: BrandContext, session: Session, row: ReturnRow, po: str, ticket_id: str
-) -> None:
+def _never_add_again(tx: Transaction, row: ReturnRow, po: str, ticket_id: str) -> None:
     """The ticket call has been made, whoever remembers it: it is never made again."""
-    key, now = f"ticket:{po}", ctx.now()
-    effect = effects.find(session, ctx.brand, key)
-    if effect is None:
-        effect = effects.intend(
-            session,
-            now,
-            brand=ctx.brand,
-            key=key,
-            kind="ticket_add",
-            payload={"customer_po": po},
-            return_pk=row.id,
-        )
-    effects.finish(
-        session, effect, now, EffectState.DONE, f"found by its PO {po}: ticket {ticket_id}"
-    )
+    key = ticket_key(po)
+    intent = Intent(EffectKind.TICKET, key, row.id, {"customer_po": po})
+    effect = effects.find(tx.session, tx.brand, key) or tx.plan(intent)
+    assert effect is not None
+    tx.outcome(effect, EffectState.DONE, f"found by its PO {po}: ticket {ticket_id}")
 
 
-def _place(ctx: BrandContext, session: Session, row: ReturnRow, past: Past) -> None:
-    now, state = ctx.now(), LoopState(row.loop_state)
+def _place(tx: Transaction, row: ReturnRow, past: Past) -> None:
+    state = LoopState(row.loop_state)
     stage = _stage(row, state, past)
     if stage is not None and stage != row.stage:
-        journal.record(
-            session,
-            now,
-            stage.value,
-            f"its ticket was in REX11 already, and Loop shows the return {state}",
-            brand=ctx.brand,
-            return_pk=row.id,
-            data={"from": row.stage, "tickets": [t.receipt.ticket_id for t in past.tickets]},
-        )
+        why = f"its ticket was in REX11 already, and Loop shows the return {state}"
+        tx.move(row, stage, why, {"tickets": [t.receipt.ticket_id for t in past.tickets]})
         row.completed_at = None
-        enter(row, stage, now)
     if state is LoopState.OPEN and row.stage == Stage.RECEIVED:
-        _maybe_settled(ctx, session, row, past)
+        _maybe_settled(tx, row, past)
     elif row.stage == Stage.ANNOUNCED and _all_cancelled(past):
-        attention.raise_item(
-            session,
-            now,
-            brand=ctx.brand,
-            kind="ticket_cancelled",
-            reason="the warehouse cancelled its ticket, but the return is still open in Loop: "
+        tx.needs_person(
+            Need.TICKET_CANCELLED,
+            "the warehouse cancelled its ticket, but the return is still open in Loop: "
             "retry makes a new RMA, or close the return in Loop by hand",
-            row=row,
+            row,
         )
 
 
@@ -233,35 +202,21 @@ def _all_cancelled(past: Past) -> bool:
     return all(t.receipt.status is TicketStatus.CANCELLED for t in past.tickets)
 
 
-def _maybe_settled(ctx: BrandContext, session: Session, row: ReturnRow, past: Past) -> None:
+def _maybe_settled(tx: Transaction, row: ReturnRow, past: Past) -> None:
     """Received and open: a process call that nobody remembers may be under way, or a flag may
     have been taken off again by a person. The first shows with time; the second does not."""
-    now, key = ctx.now(), f"settle:{row.return_id}"
-    if effects.find(session, ctx.brand, key) is None:
-        effect = effects.intend(
-            session,
-            now,
-            brand=ctx.brand,
-            key=key,
-            kind=Outcome.PROCESS.value,
-            payload={"return_id": row.return_id, "decision": None, "line_item_ids": []},
-            return_pk=row.id,
-        )
-        effects.finish(
-            session,
-            effect,
-            now,
-            EffectState.DOUBT,
-            "a call made before this ledger knew the return may be under way",
-        )
+    payload: dict[str, object] = {"return_id": row.return_id, "decision": None, "line_item_ids": []}
+    key = settling_key(row.return_id)
+    effect = tx.plan(Intent(EffectKind.PROCESS, key, row.id, payload))
+    if effect is not None:
+        why = "a call made before this ledger knew the return may be under way"
+        effect.attempts = 1
+        tx.outcome(effect, EffectState.DOUBT, why)
     if past.notes:
-        attention.raise_item(
-            session,
-            now,
-            brand=ctx.brand,
-            kind="unknown_past",
-            reason="its parcel was received before this ledger knew the return, and it has notes "
+        tx.needs_person(
+            Need.UNKNOWN_PAST,
+            "its parcel was received before this ledger knew the return, and it has notes "
             f"in Loop ({past.notes}): it may have been flagged before, and what was flagged is "
             "never processed. Look in Loop; retry lets the criteria judge it",
-            row=row,
+            row,
         )

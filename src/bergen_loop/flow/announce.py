@@ -1,4 +1,9 @@
-"""Moment 3: an RMA in Bergen for every return whose parcel will come (I3: at most one each)."""
+"""Moment 3: an RMA in Bergen for every return whose parcel will come (I3: at most one each).
+
+REX11's add is not idempotent. So every RMA has a PO of its own, written down before the call; where
+an answer was lost, the ticket is looked for by that PO, and only if it stays absent is it added
+again, with the same PO.
+"""
 
 from __future__ import annotations
 
@@ -6,30 +11,26 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
-from sqlalchemy.orm import Session
-
 from bergen_loop.domain import announce as rules
 from bergen_loop.domain.lifecycle import Stage
 from bergen_loop.domain.returns import LoopState, Return
-from bergen_loop.domain.rma import ProductImport, RmaRequest, TicketStatus
+from bergen_loop.domain.rma import RmaRequest, TicketStatus
+from bergen_loop.domain.words import EffectKind, Need
 from bergen_loop.flow import adopt, products, pull
+from bergen_loop.flow.calls import Call, Undertaking, carry_out, had_no_effect, ready
 from bergen_loop.flow.context import BrandContext
-from bergen_loop.flow.intake import Known, enter, follow, known_of
+from bergen_loop.flow.transitions import Known, follow, known_of
 from bergen_loop.ledger.codec import dump_item, load_return
-from bergen_loop.ledger.store import attention, effects, returns
-from bergen_loop.ledger.store.effects import EffectState
+from bergen_loop.ledger.store import cursors, effects, returns
+from bergen_loop.ledger.store.effects import AlreadyIntended, EffectState, Intent, ticket_key
 from bergen_loop.ledger.tables.core import EffectRow, ReturnRow, RmaRow
-from bergen_loop.outside.errors import (
-    OutcomeUnknown,
-    OutsideError,
-    Refused,
-    Unauthorized,
-    Unavailable,
-    Unreadable,
-)
+from bergen_loop.ledger.transaction import FencedTransaction, Transaction
+from bergen_loop.outside.errors import Effect, OutsideError, Refused, Scope
 
 PER_TICK = 150
 """How many RMAs one tick makes at most, so that one brand's flood keeps its ticks short."""
+REFUSED_PRODUCT = timedelta(hours=24)
+"""How long a return waits whose ticket was refused for a product, unless a person retries."""
 
 
 @dataclass(slots=True)
@@ -45,12 +46,11 @@ class Announced:
 def run(ctx: BrandContext) -> Announced:
     """Resolve lost ticket calls by looking, then make the RMAs that are due."""
     result = Announced()
-    _resolve_lost(ctx, result)
-    rows = _new_ones(ctx, _due(ctx), result)
-    ready = _with_known_products(ctx, rows, result)
-    trackings = _trackings(ctx, ready)
-    for batch in ctx.batches(ready):
-        _create(ctx, batch, trackings, result)
+    _find_lost(ctx, result)
+    new = _without_past(ctx, _due(ctx), result)
+    known = products.known_to_the_warehouse(ctx, new)
+    result.waiting += len(new) - len(known)
+    carry_out(ctx, TicketAdds(ctx, result, _labels(ctx, known)), known)
     return result
 
 
@@ -72,123 +72,9 @@ def _due_now(ctx: BrandContext) -> list[ReturnRow]:
         return returns.due(session, ctx.brand, [Stage.SEEN], ctx.now(), PER_TICK)
 
 
-# -- what was announced before ----------------------------------------------------------------
-
-
-def _new_ones(ctx: BrandContext, rows: Sequence[ReturnRow], result: Announced) -> list[ReturnRow]:
-    """The returns that certainly have no ticket yet; those that have one get it here."""
-    if not rows:
-        return []
-    with ctx.ledger.read() as session:
-        first = returns.cursor(session, ctx.brand, adopt.FIRST_PULL)
-        tried = returns.tickets_tried(session, [row.id for row in rows])
-    old = [r for r in rows if r.id not in tried and adopt.may_have_past(r, first)]
-    new = {row.id for row in rows} - {row.id for row in old}
-    for batch in ctx.batches(old):
-        pasts = ctx.in_parallel(lambda row: _look_up(ctx, row), batch)
-        ctx.boundary("past looked up")
-        with ctx.ledger.write() as session:
-            for row, past in zip(batch, pasts, strict=True):
-                if isinstance(past, OutsideError):
-                    _cannot_look(ctx, session, row.id, past, result)
-                elif not past.tickets:
-                    new.add(row.id)
-                else:
-                    adopt.take_over(ctx, session, session.get_one(ReturnRow, row.id), past)
-                    result.found += 1
-    return [row for row in rows if row.id in new]
-
-
-def _look_up(ctx: BrandContext, row: ReturnRow) -> adopt.Past | OutsideError:
-    try:
-        return adopt.look_up(ctx, load_return(row.content))
-    except Unauthorized:
-        raise  # the brand's credentials, not this return
-    except OutsideError as error:
-        return error
-
-
-def _cannot_look(
-    ctx: BrandContext, session: Session, return_pk: int, error: OutsideError, result: Announced
-) -> None:
-    if not isinstance(error, Refused):
-        return
-    attention.raise_item(
-        session,
-        ctx.now(),
-        brand=ctx.brand,
-        kind="ticket_lookup",
-        reason="whether REX11 has an RMA of this return already cannot be found out, for it "
-        f"refuses the look-up: {error.message}",
-        row=session.get_one(ReturnRow, return_pk),
-    )
-    result.attention += 1
-
-
-# -- products ---------------------------------------------------------------------------------
-
-
-def _with_known_products(
-    ctx: BrandContext, rows: Sequence[ReturnRow], result: Announced
-) -> list[ReturnRow]:
-    if not ctx.settings.announce.check_products:
-        return list(rows)
-    wanted = {row.id: rules.products(load_return(row.content), ctx.rules) for row in rows}
-    states = products.check(ctx, [p for of in wanted.values() for p in of])
-    ready: list[ReturnRow] = []
-    for row in rows:
-        mine = {p.upc: (states.get(p.upc, ProductImport.UNKNOWN), p.sku) for p in wanted[row.id]}
-        missing = {u: s for u, s in mine.items() if s[0] is not ProductImport.KNOWN}
-        if not missing:
-            ready.append(row)
-        elif all(s is ProductImport.PENDING for s, _ in missing.values()):
-            _wait_for_import(ctx, row, list(missing), result)
-        else:
-            _unknown_products(ctx, row, missing, result)
-    return ready
-
-
-def _wait_for_import(
-    ctx: BrandContext, row: ReturnRow, upcs: Sequence[str], result: Announced
-) -> None:
-    since = min(filter(None, (products.pending_since(ctx, u) for u in upcs)), default=ctx.now())
-    if ctx.now() - since > ctx.settings.announce.product_patience:
-        ctx.needs_person(
-            row.id,
-            "product_import",
-            f"REX11 has not finished importing UPC {', '.join(upcs)} since {since:%Y-%m-%d %H:%M}"
-            " UTC; ask Bergen to look at the import",
-        )
-        result.attention += 1
-        return
-    with ctx.ledger.write() as session:
-        fresh = session.get_one(ReturnRow, row.id)
-        fresh.due_at = ctx.now() + ctx.settings.announce.product_poll
-    result.waiting += 1
-
-
-def _unknown_products(
-    ctx: BrandContext,
-    row: ReturnRow,
-    missing: dict[str, tuple[ProductImport, str | None]],
-    result: Announced,
-) -> None:
-    names = ", ".join(f"{sku or '?'} (UPC {upc}: {s})" for upc, (s, sku) in missing.items())
-    ctx.needs_person(
-        row.id,
-        "unknown_product",
-        f"REX11 does not know {names}. Ask Bergen to import the product, or let this brand add "
-        "products (announce.add_products), then retry",
-        "looked it up in REX11's inventory and import status",
-    )
-    result.attention += 1
-
-
-# -- tickets ----------------------------------------------------------------------------------
-
-
-def _trackings(ctx: BrandContext, rows: Sequence[ReturnRow]) -> dict[str, dict[str, str]]:
-    """Label of each line item by return, for brands whose returns travel in several parcels."""
+def _labels(ctx: BrandContext, rows: Sequence[ReturnRow]) -> dict[str, dict[str, str]]:
+    """Label of each line item by return, for brands whose returns travel in several parcels and
+    where the returns themselves do not say it."""
     if not ctx.settings.announce.multi_parcel or not rows:
         return {}
     ctx.counts.add("loop.asn")
@@ -201,130 +87,181 @@ def _trackings(ctx: BrandContext, rows: Sequence[ReturnRow]) -> dict[str, dict[s
     return found
 
 
-def _create(
-    ctx: BrandContext,
-    batch: Sequence[ReturnRow],
-    trackings: Mapping[str, Mapping[str, str]],
-    result: Announced,
-) -> None:
-    with ctx.acting() as session:
-        work = _intend_all(ctx, session, [row.id for row in batch], trackings)
-    ctx.boundary("ticket intended")
-    outcomes = ctx.in_parallel(lambda w: _send(ctx, w[1]), work)
-    ctx.boundary("ticket sent")
-    with ctx.ledger.write() as session:
-        made = _Made.load(session, [effect.id for effect, _ in work])
-        for (sent, _), outcome in zip(work, outcomes, strict=True):
-            _finish(ctx, session, made, made.effects[sent.id], outcome, result)
-    ctx.boundary("ticket recorded")
+# -- what was announced before ----------------------------------------------------------------
 
 
-def _intend_all(
-    ctx: BrandContext,
-    session: Session,
-    pks: Sequence[int],
-    trackings: Mapping[str, Mapping[str, str]],
-) -> list[tuple[EffectRow, RmaRequest]]:
-    """The RMAs' rows and intents, from the returns as they are now; none where one is no longer
-    due."""
-    rows = returns.by_pks(session, pks, lock=True)
-    existing = returns.rmas_of(session, pks)
-    planned = [
-        (rows[pk], rma, request)
-        for pk in pks
-        for rma, request in _plan(ctx, session, rows[pk], existing.get(pk, []), trackings)
-    ]
-    session.flush()
-    known = effects.find_all(session, ctx.brand, [_key(rma) for _, rma, _ in planned])
-    work = [
-        (effect, request)
-        for row, rma, request in planned
-        if (effect := _intend(ctx, session, row, rma, known))
-    ]
-    session.flush()
-    return work
-
-
-def _key(rma: RmaRow) -> str:
-    return f"ticket:{rma.customer_po}"
-
-
-def _plan(
-    ctx: BrandContext,
-    session: Session,
-    row: ReturnRow,
-    existing: Sequence[RmaRow],
-    trackings: Mapping[str, Mapping[str, str]],
-) -> list[tuple[RmaRow, RmaRequest]]:
-    if row.stage != Stage.SEEN or row.held:
+def _without_past(
+    ctx: BrandContext, rows: Sequence[ReturnRow], result: Announced
+) -> list[ReturnRow]:
+    """The returns that certainly have no ticket yet; those that have one get it here."""
+    if not rows:
         return []
-    row.due_at = None  # until an answer says otherwise
-    if row.loop_state not in (LoopState.OPEN, LoopState.REVIEW):
-        return []  # nothing will come; it is due again if Loop opens it again
-    return_ = load_return(row.content)
-    return _rmas(ctx, session, row, return_, existing, trackings.get(row.return_id))
+    with ctx.ledger.read() as session:
+        first = cursors.get(session, ctx.brand, adopt.FIRST_PULL)
+        tried = effects.returns_with_ticket_call(session, [row.id for row in rows])
+    old = [r for r in rows if r.id not in tried and adopt.may_have_past(r, first)]
+    new = {row.id for row in rows} - {row.id for row in old}
+    for batch in ctx.batches(old):
+        pasts = ctx.in_parallel(lambda row: _look_up(ctx, row), batch)
+        ctx.boundary("past looked up")
+        with ctx.write() as tx:
+            for row, past in zip(batch, pasts, strict=True):
+                if isinstance(past, OutsideError):
+                    _cannot_look(tx, tx.session.get_one(ReturnRow, row.id), past, result)
+                elif not past.tickets:
+                    new.add(row.id)
+                else:
+                    adopt.take_over(ctx, tx, tx.session.get_one(ReturnRow, row.id), past)
+                    result.found += 1
+    return [row for row in rows if row.id in new]
 
 
-def _intend(
-    ctx: BrandContext,
-    session: Session,
-    row: ReturnRow,
-    rma: RmaRow,
-    known: Mapping[str, EffectRow],
-) -> EffectRow | None:
-    """None: its answer is being looked for; `_looked` makes the return due again."""
+def _look_up(ctx: BrandContext, row: ReturnRow) -> adopt.Past | OutsideError:
     try:
-        return effects.intend(
-            session,
-            ctx.now(),
-            brand=ctx.brand,
-            key=_key(rma),
-            kind="ticket_add",
-            payload={"customer_po": rma.customer_po},
-            return_pk=row.id,
-            known=known,
-        )
-    except effects.AlreadyIntended:
-        return None
+        return adopt.look_up(ctx, load_return(row.content))
+    except OutsideError as error:
+        if error.scope is Scope.ACCESS:
+            raise
+        return error
 
 
-def _rmas(
-    ctx: BrandContext,
-    session: Session,
-    row: ReturnRow,
-    return_: Return,
-    existing: Sequence[RmaRow],
-    tracking: Mapping[str, str] | None,
-) -> list[tuple[RmaRow, RmaRequest]]:
-    """The RMAs to make, one per parcel: those that were planned and not made, else new ones,
-    each with a PO of its own."""
-    current = [r for r in existing if r.ticket_status != TicketStatus.CANCELLED]
-    parcels = rules.parcels(return_, ctx.rules, tracking)
-    if not current:
-        numbers = range(len(existing) + 1, len(existing) + 1 + len(parcels))
-        current = [
+def _cannot_look(tx: Transaction, row: ReturnRow, error: OutsideError, result: Announced) -> None:
+    """Looking failed: again at the next tick, unless it will never be answered."""
+    if error.effect is Effect.NOT_SENT:
+        return
+    tx.needs_person(
+        Need.TICKET_LOOKUP,
+        f"whether REX11 has an RMA of this return cannot be found out: {error.message}",
+        row,
+    )
+    result.attention += 1
+
+
+# -- making RMAs ------------------------------------------------------------------------------
+
+
+class TicketAdds(Undertaking[ReturnRow, RmaRequest, str]):
+    """ReceivingTicketAdd, one for each parcel."""
+
+    name = "ticket"
+
+    def __init__(
+        self, ctx: BrandContext, result: Announced, labels: Mapping[str, Mapping[str, str]]
+    ) -> None:
+        super().__init__(ctx)
+        self.result = result
+        self.labels = labels
+        self.made = _Made.none()
+
+    def intend(self, tx: FencedTransaction, items: Sequence[ReturnRow]) -> list[Call[RmaRequest]]:
+        """The RMAs' rows and intents, from the returns as they are now; none where one is no
+        longer due."""
+        pks = [row.id for row in items]
+        rows = returns.by_pks(tx.session, pks, lock=True)
+        existing = returns.rmas_of(tx.session, pks)
+        planned = [
+            (rows[pk], rma, request)
+            for pk in pks
+            for rma, request in self._plan(tx, rows[pk], existing.get(pk, []))
+        ]
+        tx.session.flush()
+        keys = [ticket_key(rma.customer_po) for _, rma, _ in planned]
+        known = effects.find_all(tx.session, tx.brand, keys)
+        calls = [
+            Call(request, (effect,))
+            for row, rma, request in planned
+            if (effect := self._intend(tx, row, rma, known))
+        ]
+        tx.session.flush()
+        return calls
+
+    def _plan(
+        self, tx: Transaction, row: ReturnRow, existing: Sequence[RmaRow]
+    ) -> list[tuple[RmaRow, RmaRequest]]:
+        if row.stage != Stage.SEEN or row.held:
+            return []
+        row.due_at = None  # until an answer says otherwise
+        if row.loop_state not in (LoopState.OPEN, LoopState.REVIEW):
+            return []  # nothing will come; it is due again if Loop opens it again
+        return_ = load_return(row.content)
+        parcels = rules.parcels(return_, self.ctx.rules, self.labels.get(row.return_id))
+        current = [r for r in existing if r.ticket_status != TicketStatus.CANCELLED]
+        if not current:
+            current = self._new(row, return_, len(existing), len(parcels))
+        planned: list[tuple[RmaRow, RmaRequest]] = []
+        for rma, parcel in _paired(current, parcels):
+            request = rules.rma_request(return_, self.ctx.rules, rma.customer_po, tx.now, parcel)
+            rma.warehouse = request.warehouse
+            rma.items = [dump_item(i) for i in request.items]
+            rma.tracking_numbers = list(request.tracking_numbers)
+            tx.session.add(rma)
+            planned.append((rma, request))
+        return planned
+
+    def _new(self, row: ReturnRow, return_: Return, before: int, parcels: int) -> list[RmaRow]:
+        """One for each parcel, with a PO of its own."""
+        return [
             RmaRow(
-                brand=ctx.brand,
+                brand=row.brand,
                 return_pk=row.id,
                 parcel=number,
-                customer_po=rules.customer_po(return_, ctx.rules, number),
-                created_at=ctx.now(),
+                customer_po=rules.customer_po(return_, self.ctx.rules, number),
+                created_at=self.ctx.now(),
             )
-            for number in numbers
+            for number in range(before + 1, before + 1 + parcels)
         ]
-    planned: list[tuple[RmaRow, RmaRequest]] = []
-    for rma, parcel in _paired(current, parcels, return_):
-        request = rules.rma_request(return_, ctx.rules, rma.customer_po, ctx.now(), parcel)
-        rma.warehouse = request.warehouse
-        rma.items = [dump_item(i) for i in request.items]
-        rma.tracking_numbers = list(request.tracking_numbers)
-        session.add(rma)
-        planned.append((rma, request))
-    return planned
+
+    def _intend(
+        self,
+        tx: FencedTransaction,
+        row: ReturnRow,
+        rma: RmaRow,
+        known: Mapping[str, EffectRow],
+    ) -> EffectRow | None:
+        """None: its answer is being looked for, or it failed before and its pause is not over."""
+        key = ticket_key(rma.customer_po)
+        before = known.get(key)
+        if before is not None and not ready(before, tx.now):
+            row.due_at = before.try_at
+            return None
+        payload = {"customer_po": rma.customer_po}
+        try:
+            return tx.intend(Intent(EffectKind.TICKET, key, row.id, payload), known)
+        except AlreadyIntended:
+            return None  # `_looked` makes the return due again
+
+    def send(self, call: Call[RmaRequest]) -> str:
+        self.ctx.counts.add("rex11.ticket_add")
+        return self.ctx.warehouse.create_rma(call.request)
+
+    def load(self, tx: Transaction, of: Sequence[EffectRow]) -> None:
+        self.made = _Made.load(tx, of)
+
+    def taken(self, tx: Transaction, effect: EffectRow, answer: str) -> None:
+        _exists(tx, self.made, effect, answer, f"REX11 made ticket {answer}")
+        self.result.created += 1
+
+    def refused(self, tx: Transaction, effect: EffectRow, error: OutsideError) -> None:
+        """It changed nothing, so after its cause is gone the same PO may be used."""
+        tx.outcome(effect, EffectState.NOT_SENT, str(error))
+        row, rma = self.made.row(effect), self.made.rma(effect)
+        named = error.items if isinstance(error, Refused) else ()
+        self.result.attention += 1
+        if named and products.refused(tx, rma, named, error):
+            effect.attempts = 0
+            effect.try_at = row.due_at = tx.now + REFUSED_PRODUCT
+            return
+        codes = f" (codes {', '.join(map(str, error.codes))})" if error.codes else ""
+        tx.needs_person(
+            Need.TICKET_REFUSED,
+            f"REX11 refused the RMA: {error.message}",
+            row,
+            f"one ReceivingTicketAdd with PO {rma.customer_po}{codes}",
+        )
 
 
 def _paired(
-    rmas: Sequence[RmaRow], parcels: Sequence[rules.Parcel], return_: Return
+    rmas: Sequence[RmaRow], parcels: Sequence[rules.Parcel]
 ) -> list[tuple[RmaRow, rules.Parcel]]:
     """Each RMA that is not made yet with its parcel. Where the labels have been changed in
     between, so that they no longer fit, the first RMA announces all units that are left."""
@@ -340,29 +277,22 @@ def _paired(
     return [(r, together) for r in unmade]
 
 
-def _send(ctx: BrandContext, request: RmaRequest) -> str | OutsideError:
-    ctx.counts.add("rex11.ticket_add")
-    try:
-        return ctx.warehouse.create_rma(request)
-    except OutsideError as error:
-        return error
-
-
 @dataclass(frozen=True, slots=True)
 class _Made:
-    """The effects of a batch, and what the ledger has of their returns, by key."""
+    """What the ledger has of the returns of a batch of effects, by key."""
 
-    effects: dict[int, EffectRow]
     rows: dict[int, ReturnRow]
     known: dict[int, Known]
 
     @classmethod
-    def load(cls, session: Session, effect_pks: Sequence[int]) -> _Made:
+    def none(cls) -> _Made:
+        return cls({}, {})
+
+    @classmethod
+    def load(cls, tx: Transaction, of: Sequence[EffectRow]) -> _Made:
         """In a few questions, however many they are."""
-        found = effects.by_pks(session, effect_pks)
-        pks = [e.return_pk for e in found.values() if e.return_pk is not None]
-        rows = returns.by_pks(session, pks)
-        return cls(found, rows, known_of(session, list(rows.values())))
+        rows = returns.by_pks(tx.session, [e.return_pk for e in of if e.return_pk is not None])
+        return cls(rows, known_of(tx.session, list(rows.values())))
 
     def row(self, effect: EffectRow) -> ReturnRow:
         return self.rows[effect.return_pk or 0]
@@ -373,155 +303,73 @@ class _Made:
         return next(r for r in self.known[effect.return_pk or 0].rmas if r.customer_po == po)
 
 
-def _finish(
-    ctx: BrandContext,
-    session: Session,
-    batch: _Made,
-    effect: EffectRow,
-    outcome: str | OutsideError,
-    result: Announced,
-) -> None:
-    if isinstance(outcome, str):
-        _made(ctx, session, batch, effect, outcome, f"REX11 made ticket {outcome}")
-        result.created += 1
-    elif isinstance(outcome, (Unavailable, Unauthorized)):
-        effects.finish(session, effect, ctx.now(), EffectState.NOT_SENT, str(outcome))
-        _later(ctx, session, effect)
-    elif isinstance(outcome, (OutcomeUnknown, Unreadable)):
-        effects.finish(session, effect, ctx.now(), EffectState.DOUBT, str(outcome))
-    else:
-        _refused(ctx, session, effect, outcome)
-        result.attention += 1
-
-
-def _later(ctx: BrandContext, session: Session, effect: EffectRow) -> None:
-    if effect.return_pk is not None:
-        row = session.get_one(ReturnRow, effect.return_pk)
-        row.due_at = ctx.now() + timedelta(minutes=1)
-
-
-def _refused(ctx: BrandContext, session: Session, effect: EffectRow, error: OutsideError) -> None:
-    # A refusal changed nothing, so after a person has seen to it the same PO may be used.
-    effects.finish(session, effect, ctx.now(), EffectState.NOT_SENT, str(error))
-    codes = error.codes if isinstance(error, Refused) else ()
-    attention.raise_item(
-        session,
-        ctx.now(),
-        brand=ctx.brand,
-        kind="ticket_refused",
-        reason=f"REX11 refused the RMA: {error.message}",
-        tried=f"one ReceivingTicketAdd with PO {effect.payload['customer_po']}"
-        + (f" (codes {', '.join(map(str, codes))})" if codes else ""),
-        row=session.get_one(ReturnRow, effect.return_pk),
-    )
-
-
-def _made(
-    ctx: BrandContext, session: Session, batch: _Made, effect: EffectRow, ticket_id: str, how: str
-) -> RmaRow:
+def _exists(tx: Transaction, batch: _Made, effect: EffectRow, ticket_id: str, how: str) -> RmaRow:
     """The RMA exists: note its ticket, and go where Loop's state leads by now."""
-    now, row, rma = ctx.now(), batch.row(effect), batch.rma(effect)
-    rma.ticket_id, rma.confirmed_at = ticket_id, now
-    effects.finish(session, effect, now, EffectState.DONE, how)
-    row.announced_at = row.announced_at or now
+    row, rma = batch.row(effect), batch.rma(effect)
+    rma.ticket_id, rma.confirmed_at = ticket_id, tx.now
+    tx.outcome(effect, EffectState.DONE, how)
+    row.announced_at = row.announced_at or tx.now
     unmade = any(r.ticket_id is None for r in batch.known[row.id].rmas)
     if row.stage == Stage.SEEN and not unmade:
-        enter(row, Stage.ANNOUNCED, now)
-    flying = unmade and bool(returns.tickets_in_flight(session, [row.id]))
-    follow(ctx, session, row, replace(batch.known[row.id], in_flight=flying))
+        tx.enter(row, Stage.ANNOUNCED)
+    flying = unmade and bool(effects.returns_with_open_ticket(tx.session, [row.id]))
+    follow(tx, row, replace(batch.known[row.id], in_flight=flying))
     return rma
 
 
 # -- lost answers -----------------------------------------------------------------------------
 
 
-def _resolve_lost(ctx: BrandContext, result: Announced) -> None:
+def _find_lost(ctx: BrandContext, result: Announced) -> None:
     """Find out by its PO whether a ticket whose answer was lost exists; only then add again."""
     with ctx.ledger.read() as session:
-        lost = effects.in_doubt(session, ctx.brand, ["ticket_add"], PER_TICK)
+        lost = effects.in_doubt(session, ctx.brand, [EffectKind.TICKET], PER_TICK)
     for batch in ctx.batches(lost):
         found = ctx.in_parallel(lambda e: _find(ctx, e), batch)
         ctx.boundary("ticket looked up")
-        with ctx.ledger.write() as session:
-            made = _Made.load(session, [effect.id for effect in batch])
+        with ctx.write() as tx:
+            fresh = effects.by_pks(tx.session, [effect.id for effect in batch])
+            made = _Made.load(tx, list(fresh.values()))
             for lost_one, tickets in zip(batch, found, strict=True):
-                effect = made.effects[lost_one.id]
+                effect = fresh[lost_one.id]
+                effect.state = EffectState.DOUBT
+                effect.doubt_since = effect.doubt_since or tx.now
                 if isinstance(tickets, OutsideError):
-                    _not_looked(ctx, session, effect, tickets, result)
+                    _cannot_look(tx, made.row(effect), tickets, result)
                 else:
-                    _looked(ctx, session, made, effect, tickets, result)
+                    _looked(ctx, tx, made, effect, tickets)
+                    result.found += bool(tickets)
 
 
 def _find(ctx: BrandContext, effect: EffectRow) -> list[str] | OutsideError:
     try:
         return ctx.warehouse.find_rmas(str(effect.payload["customer_po"]))
-    except Unauthorized:
-        raise  # the brand's credentials, not this ticket
     except OutsideError as error:
+        if error.scope is Scope.ACCESS:
+            raise
         return error
 
 
-def _not_looked(
-    ctx: BrandContext, session: Session, effect: EffectRow, error: OutsideError, result: Announced
-) -> None:
-    """Looking failed: again at the next tick, unless REX11 will not be asked for this PO."""
-    effect.state, effect.doubt_since = EffectState.DOUBT, effect.doubt_since or ctx.now()
-    if not isinstance(error, Refused):
-        return
-    attention.raise_item(
-        session,
-        ctx.now(),
-        brand=ctx.brand,
-        kind="ticket_lookup",
-        reason="whether REX11 made the RMA cannot be found out, for it refuses the look-up: "
-        f"{error.message}; find PO {effect.payload['customer_po']} in REX11",
-        row=session.get_one(ReturnRow, effect.return_pk),
-    )
-    result.attention += 1
-
-
 def _looked(
-    ctx: BrandContext,
-    session: Session,
-    batch: _Made,
-    effect: EffectRow,
-    tickets: list[str],
-    result: Announced,
+    ctx: BrandContext, tx: Transaction, batch: _Made, effect: EffectRow, tickets: Sequence[str]
 ) -> None:
-    row = batch.row(effect)
-    po = effect.payload["customer_po"]
-    attention.resolve_kind(
-        session,
-        ctx.now(),
-        brand=ctx.brand,
-        kind="ticket_lookup",
-        subject=row.return_id,
-        resolution="REX11 answers the look-up again",
-    )
+    row, po = batch.row(effect), str(effect.payload["customer_po"])
+    tx.resolve(Need.TICKET_LOOKUP, row, "REX11 answers the look-up again")
     if tickets:
         how = f"found by its PO {po}: ticket {tickets[0]}"
-        rma = _made(ctx, session, batch, effect, tickets[0], how)
+        rma = _exists(tx, batch, effect, tickets[0], how)
         rma.to_read = True  # its status may have changed before it was known
-        result.found += 1
         if len(tickets) > 1:
-            adopt.two_tickets(ctx, session, row, po, tickets[0], tickets[1:])
+            adopt.two_tickets(tx, row, po, tickets[0], tickets[1:])
         return
-    since = effect.doubt_since or ctx.now()
-    effect.state, effect.doubt_since = EffectState.DOUBT, since
-    if ctx.now() - since < ctx.settings.announce.lost_ticket_wait:
+    wait = ctx.settings.announce.lost_ticket_wait
+    if tx.now - (effect.doubt_since or tx.now) < wait:
         return  # it may still be on its way into REX11: look again at the next tick
-    effects.finish(
-        session,
-        effect,
-        ctx.now(),
-        EffectState.NOT_SENT,
-        f"no ticket with PO {po} in REX11, {ctx.settings.announce.lost_ticket_wait} later",
-    )
-    state = LoopState(row.loop_state)
-    if state in (LoopState.OPEN, LoopState.REVIEW):
-        row.due_at = ctx.now()
+    may_go_on = had_no_effect(ctx, tx, effect, f"no ticket with PO {po} in REX11, {wait} later")
+    if row.loop_state in (LoopState.OPEN, LoopState.REVIEW):
+        row.due_at = effect.try_at if may_go_on else None
         return
     # The return went another way meanwhile: the RMA that was never made is not needed.
-    session.delete(batch.rma(effect))
-    session.flush()
-    follow(ctx, session, row, known_of(session, [row])[row.id])
+    tx.session.delete(batch.rma(effect))
+    tx.session.flush()
+    follow(tx, row, known_of(tx.session, [row])[row.id])

@@ -6,22 +6,21 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TypeVar
 
 import structlog
-from sqlalchemy.orm import Session
 
 from bergen_loop.config import BrandSettings
 from bergen_loop.domain.announce import AnnounceRules
 from bergen_loop.domain.criteria import Criteria
-from bergen_loop.ledger import locks
-from bergen_loop.ledger.codec import digest
-from bergen_loop.ledger.database import Ledger
-from bergen_loop.ledger.store import attention, journal, modes
-from bergen_loop.ledger.tables.core import ReturnRow
+from bergen_loop.ledger import transaction
+from bergen_loop.ledger.database import Ledger, record_at_fault
+from bergen_loop.ledger.locks import LockLost
+from bergen_loop.ledger.store import modes
+from bergen_loop.ledger.transaction import FencedTransaction, Transaction
 from bergen_loop.outside.breaker import Breakers
 from bergen_loop.outside.loop.client import LoopClient
 from bergen_loop.outside.warehouse.port import WarehousePort
@@ -55,6 +54,27 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
+@dataclass(slots=True)
+class Tick:
+    """What is known for one tick only: made anew at its beginning."""
+
+    backlog: bool = False
+    """It only goes on with what the one before left: the lists of changes have been read within
+    the last `poll`, and are not read again except before money moves."""
+    mode: str | None = None
+    """The mode as the ledger, or else the configuration, has it."""
+    epoch: int | None = None
+    """The fence of the lock this tick holds."""
+    restored_at: datetime | None = None
+    """When the ledger was put back from a backup, if it was."""
+    walked: set[str] = field(default_factory=set[str])
+    """Loop's lists that were walked to their end since it began."""
+    statuses_seen: bool = False
+    """REX11's list of changed tickets was read since it began."""
+    tickets_read: set[int] = field(default_factory=set[int])
+    """RMAs (keys) whose ticket was read since it began."""
+
+
 BATCH = 4
 """Calls of each thread between two commits: more make a commit cheaper, and a crash leave more
 calls whose outcome has to be looked for."""
@@ -82,15 +102,9 @@ class BrandContext:
     now: Callable[[], datetime] = utc_now
     quiet_ticks: int = 0
     """How many ticks in a row nothing has happened."""
-    backlog: bool = False
-    """This tick only goes on with what the one before left: both lists of changes have been
-    read within the last `poll`, and are not read again."""
-    mode: str | None = None
-    """The mode of this tick, as the ledger or else the configuration has it."""
-    epoch: int | None = None
-    """The fence of the lock this tick holds."""
-    restored_at: datetime | None = None
-    """When the ledger was put back from a backup, if it was."""
+    behind: bool = False
+    """The last tick left work over that is to go on at once."""
+    tick: Tick = field(default_factory=Tick)
     boundary: Callable[[str], None] = lambda _name: None
     """Called at every point where a crash must be survivable; tests put one there."""
     _pool: ThreadPoolExecutor | None = None
@@ -118,12 +132,12 @@ class BrandContext:
     @property
     def live(self) -> bool:
         """Whether decisions are acted on (else they are only journaled)."""
-        return (self.mode or self.settings.mode) == modes.LIVE
+        return (self.tick.mode or self.settings.mode) == modes.LIVE
 
     @property
     def paused(self) -> bool:
         """Whether nothing at all is done for the brand."""
-        return (self.mode or self.settings.mode) == modes.PAUSED
+        return (self.tick.mode or self.settings.mode) == modes.PAUSED
 
     def in_parallel(self, work: Callable[[A], B], items: Sequence[A]) -> list[B]:
         """`work` on every item with the brand's bounded concurrency, results in order."""
@@ -152,42 +166,40 @@ class BrandContext:
         size = BATCH * self.settings.settle.concurrency
         return (items[start : start + size] for start in range(0, len(items), size))
 
-    @contextmanager
-    def acting(self) -> Generator[Session]:
-        """A transaction that writes intents: refused when another sync has taken over."""
-        with self.ledger.write() as session:
-            locks.fence(session, self.brand, self.epoch)
-            yield session
+    def write(self) -> AbstractContextManager[Transaction]:
+        """A transaction that writes; it cannot intend."""
+        return transaction.transaction(self.ledger, self.brand, self.now())
 
-    def keep_raw(self, source: str, body: str, problem: str, return_id: str | None = None) -> None:
-        """Keep a payload that could not be understood."""
-        with self.ledger.write() as session:
-            journal.keep_raw(
-                session,
-                self.now(),
-                brand=self.brand,
-                source=source,
-                digest=digest(body),
-                body=body,
-                problem=problem,
-                return_id=return_id,
-            )
+    def acting(self) -> AbstractContextManager[FencedTransaction]:
+        """A transaction that may intend calls: refused when another sync has taken over."""
+        return transaction.fenced(self.ledger, self.brand, self.now(), self.tick.epoch)
 
-    def needs_person(
-        self, row_pk: int, kind: str, reason: str, tried: str = "", *, raw: str | None = None
+    def take_in(
+        self,
+        items: Sequence[A],
+        work: Callable[[Transaction, Sequence[A]], None],
+        set_aside: Callable[[Transaction, A, Exception], None],
     ) -> None:
-        """Put a return on the attention list, in a transaction of its own."""
-        with self.ledger.write() as session:
-            row = session.get_one(ReturnRow, row_pk)
-            attention.raise_item(
-                session,
-                self.now(),
-                brand=self.brand,
-                kind=kind,
-                reason=reason,
-                tried=tried,
-                row=row,
-            )
-            return_id = row.return_id
-        if raw:
-            self.keep_raw(kind, raw, reason, return_id)
+        """`work` on all in one transaction. Where that fails, on each by itself, so that one bad
+        record never holds the rest: that one is set aside, and the others go on. `work` is done
+        again from the start, so it may leave nothing but what it writes."""
+        if not items:
+            return
+        try:
+            with self.write() as tx:
+                work(tx, items)
+            return
+        except Exception as error:
+            if isinstance(error, LockLost) or not record_at_fault(error):
+                raise
+            log.warning("taken in one by one", brand=self.brand, error=type(error).__name__)
+        for item in items:
+            try:
+                with self.write() as tx:
+                    work(tx, [item])
+            except Exception as error:
+                if isinstance(error, LockLost) or not record_at_fault(error):
+                    raise
+                log.exception("set aside", brand=self.brand)
+                with self.write() as tx:
+                    set_aside(tx, item, error)

@@ -9,141 +9,146 @@ Grading never holds up a refund: what Loop refuses is shown to people, and the r
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy.orm import Session
-
-from bergen_loop.config.grading import ConditionSettings
+from bergen_loop.config.grading import ConditionSettings, GradingSettings
 from bergen_loop.domain.decision import Outcome
 from bergen_loop.domain.grading import GradedUnit, graded_units
 from bergen_loop.domain.lifecycle import Stage
+from bergen_loop.domain.words import EffectKind, Need
+from bergen_loop.flow.calls import Call, Undertaking, carry_out
 from bergen_loop.flow.context import BrandContext
 from bergen_loop.flow.facts import comparison_of
-from bergen_loop.ledger.store import attention, effects, returns
-from bergen_loop.ledger.store.effects import EffectState
+from bergen_loop.ledger.store import effects, returns
+from bergen_loop.ledger.store.effects import AlreadyIntended, EffectState, Intent
 from bergen_loop.ledger.tables.core import DecisionRow, EffectRow, ReturnRow
-from bergen_loop.outside.errors import (
-    OutcomeUnknown,
-    OutsideError,
-    RateLimited,
-    Unauthorized,
-    Unavailable,
-    Unreadable,
-)
+from bergen_loop.ledger.transaction import FencedTransaction, Transaction
+from bergen_loop.outside.errors import OutsideError
 from bergen_loop.outside.loop.requests import AssessItem, Condition, GradeItem
 
-KINDS = ("grade", "assess")
+KINDS = (EffectKind.GRADE, EffectKind.ASSESS)
 PER_CALL = 30
 """Loop takes at most so many items in a call."""
 PER_TICK = 400
+LOST = "its answer was lost; grades cannot be read back, so it is not repeated"
+
+Items = Sequence[GradeItem] | Sequence[AssessItem]
+"""Of one return."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Work:
-    """What one return has to be told to Loop, and the intents of it."""
-
-    return_pk: int
-    grades: tuple[GradeItem, ...]
-    assessments: tuple[AssessItem, ...]
-    effect_ids: dict[str, int]
-
-    def items(self, kind: str) -> tuple[GradeItem, ...] | tuple[AssessItem, ...]:
-        return self.grades if kind == "grade" else self.assessments
-
-
-def run(ctx: BrandContext) -> int:
-    """Grade what is about to be settled; the number of returns graded."""
+def run(ctx: BrandContext) -> None:
+    """Grade what is about to be settled."""
     if not ctx.settings.grading.enabled:
-        return 0
-    _give_up_lost(ctx)
+        return
+    with ctx.write() as tx:
+        for effect in effects.in_doubt(tx.session, ctx.brand, KINDS, PER_TICK):
+            tx.outcome(effect, EffectState.FAILED, LOST)
     with ctx.ledger.read() as session:
         rows = returns.due(session, ctx.brand, [Stage.SETTLING], ctx.now(), PER_TICK)
-    graded = 0
-    for batch in _batches(ctx, rows):
-        for kind in KINDS:
-            _send(ctx, kind, [w for w in batch if w.items(kind) and kind in w.effect_ids])
-        graded += len(batch)
-    return graded
+    for kind in KINDS:
+        carry_out(ctx, Gradings(ctx, kind), rows)
 
 
-def _give_up_lost(ctx: BrandContext) -> None:
-    with ctx.ledger.write() as session:
-        for effect in effects.in_doubt(session, ctx.brand, KINDS, PER_TICK):
-            why = "its answer was lost; grades cannot be read back, so it is not repeated"
-            effects.finish(session, effect, ctx.now(), EffectState.FAILED, why)
+class Gradings(Undertaking[ReturnRow, Sequence[Items], None]):
+    """Grades or dispositions, of several returns a call."""
 
+    def __init__(self, ctx: BrandContext, kind: EffectKind) -> None:
+        super().__init__(ctx)
+        self.kind = kind
+        self.name = kind.value
 
-def _batches(ctx: BrandContext, rows: Sequence[ReturnRow]) -> list[list[_Work]]:
-    """Returns put together so that one call has as many units as Loop takes."""
-    batches: list[list[_Work]] = []
-    units = PER_CALL
-    for row in rows:
-        with ctx.acting() as session:
-            work = _work(ctx, session, row.id)
-        if work is None:
-            continue
-        size = max(len(work.grades), len(work.assessments))
-        if units + size > PER_CALL:
-            batches.append([])
-            units = 0
-        batches[-1].append(work)
-        units += size
-    return batches
+    def intend(
+        self, tx: FencedTransaction, items: Sequence[ReturnRow]
+    ) -> list[Call[Sequence[Items]]]:
+        """Returns put together so that one call has as many units as Loop takes."""
+        rows = returns.by_pks(tx.session, [row.id for row in items], lock=True)
+        decisions = returns.latest_decisions(tx.session, list(rows))
+        groups: list[list[tuple[Items, EffectRow]]] = []
+        units = PER_CALL
+        for row in rows.values():
+            decision = decisions.get(row.id)
+            if row.stage != Stage.SETTLING or row.held or decision is None:
+                continue
+            wanted = self._items(tx, row, decision)
+            effect = self._intend(tx, row, decision) if wanted else None
+            if effect is None:
+                continue
+            if units + len(wanted) > PER_CALL:
+                groups.append([])
+                units = 0
+            groups[-1].append((wanted, effect))
+            units += len(wanted)
+        return [Call([i for i, _ in g], tuple(e for _, e in g)) for g in groups]
 
+    def _items(self, tx: Transaction, row: ReturnRow, decision: DecisionRow) -> Items:
+        if not decision.receipt_ids:
+            return []
+        settings, at = self.ctx.settings.grading, row.received_at or tx.now
+        units = graded_units(comparison_of(self.ctx, tx.session, row))
+        if decision.outcome == Outcome.REMOVE_LINES:
+            units = tuple(u for u in units if u.line_item_id not in decision.line_item_ids)
+        if self.kind is EffectKind.GRADE:
+            return [g for u in units if (g := _grade(settings, u, at))]
+        return [a for u in units if (a := _assess(settings, u, at))]
 
-def _work(ctx: BrandContext, session: Session, return_pk: int) -> _Work | None:
-    row = session.get_one(ReturnRow, return_pk)
-    decision = returns.latest_decision(session, return_pk)
-    if row.stage != Stage.SETTLING or row.held or decision is None or not decision.receipt_ids:
-        return None
-    units = graded_units(comparison_of(ctx, session, row))
-    if decision.outcome == Outcome.REMOVE_LINES:
-        units = tuple(u for u in units if u.line_item_id not in decision.line_item_ids)
-    at = row.received_at or ctx.now()
-    grades = tuple(g for u in units if (g := _grade(ctx, u, at)))
-    assessments = tuple(a for u in units if (a := _assess(ctx, u, at)))
-    wanted = {"grade": bool(grades), "assess": bool(assessments)}
-    ids = {
-        kind: effect.id
-        for kind in KINDS
-        if wanted[kind] and (effect := _intend(ctx, session, row, decision, kind))
-    }
-    return _Work(row.id, grades, assessments, ids) if ids else None
+    def _intend(
+        self, tx: FencedTransaction, row: ReturnRow, decision: DecisionRow
+    ) -> EffectRow | None:
+        """The intent; None where this receipt has been told to Loop already."""
+        receipts = "-".join(str(i) for i in decision.receipt_ids)
+        payload = {"return_id": row.return_id, "receipts": decision.receipt_ids}
+        key = f"{self.kind}:{row.return_id}:{receipts}"
+        try:
+            return tx.intend(Intent(self.kind, key, row.id, payload))
+        except AlreadyIntended:
+            return None
 
+    def send(self, call: Call[Sequence[Items]]) -> None:
+        self.ctx.counts.add(f"loop.{self.kind}")
+        if self.kind is EffectKind.GRADE:
+            grades = [i for of in call.request for i in of if isinstance(i, GradeItem)]
+            self.ctx.loop.grade(grades)
+        else:
+            assessments = [i for of in call.request for i in of if isinstance(i, AssessItem)]
+            self.ctx.loop.assess(assessments)
 
-def _intend(
-    ctx: BrandContext, session: Session, row: ReturnRow, decision: DecisionRow, kind: str
-) -> EffectRow | None:
-    """The intent; None where this receipt has been told to Loop already."""
-    receipts = "-".join(str(i) for i in decision.receipt_ids)
-    try:
-        return effects.intend(
-            session,
-            ctx.now(),
-            brand=ctx.brand,
-            key=f"{kind}:{row.return_id}:{receipts}",
-            kind=kind,
-            payload={"return_id": row.return_id, "receipts": decision.receipt_ids},
-            return_pk=row.id,
+    def taken(self, tx: Transaction, effect: EffectRow, answer: None) -> None:
+        tx.outcome(effect, EffectState.DONE, "Loop took it")
+
+    def refused(self, tx: Transaction, effect: EffectRow, error: OutsideError) -> None:
+        tx.outcome(effect, EffectState.REFUSED, str(error))
+        tx.needs_person(
+            Need.GRADING_REFUSED,
+            f"Loop refused the {effect.kind} call of this return: {error.message}; "
+            "it is settled all the same",
+            tx.session.get_one(ReturnRow, effect.return_pk),
         )
-    except effects.AlreadyIntended:
-        return None
+
+    def put_off(self, tx: Transaction, effect: EffectRow) -> None:
+        """The return is settled all the same."""
+
+    def lost(self, tx: Transaction, effect: EffectRow) -> None:
+        tx.outcome(effect, EffectState.FAILED, LOST)
+
+    def divide(self, call: Call[Sequence[Items]]) -> list[Call[Sequence[Items]]]:
+        """One return each, to find which of them Loop means."""
+        if len(call.effects) < 2:
+            return []
+        return [Call([i], (e,)) for i, e in zip(call.request, call.effects, strict=True)]
 
 
-def _settings(ctx: BrandContext, unit: GradedUnit) -> ConditionSettings | None:
-    grading = ctx.settings.grading
-    return {"good": grading.good, "damaged": grading.damaged, "missing": grading.missing}[
+def _wanted(settings: GradingSettings, unit: GradedUnit) -> ConditionSettings | None:
+    return {"good": settings.good, "damaged": settings.damaged, "missing": settings.missing}[
         unit.condition
     ]
 
 
-def _grade(ctx: BrandContext, unit: GradedUnit, at: datetime) -> GradeItem | None:
-    wanted = _settings(ctx, unit)
+def _grade(settings: GradingSettings, unit: GradedUnit, at: datetime) -> GradeItem | None:
+    wanted = _wanted(settings, unit)
     if wanted is None or wanted.title is None:
         return None
     condition = Condition(
-        subject=ctx.settings.grading.subject,
+        subject=settings.subject,
         title=wanted.title,
         grade=wanted.grade,
         category_name=wanted.category_name,
@@ -153,79 +158,19 @@ def _grade(ctx: BrandContext, unit: GradedUnit, at: datetime) -> GradeItem | Non
         line_item_id=unit.line_item_id,
         condition=condition,
         description=unit.description,
-        return_processor=ctx.settings.grading.processor,
+        return_processor=settings.processor,
         inspected_at=at,
     )
 
 
-def _assess(ctx: BrandContext, unit: GradedUnit, at: datetime) -> AssessItem | None:
-    wanted = _settings(ctx, unit)
+def _assess(settings: GradingSettings, unit: GradedUnit, at: datetime) -> AssessItem | None:
+    wanted = _wanted(settings, unit)
     if wanted is None or wanted.disposition is None:
         return None
     return AssessItem(
         line_item_id=unit.line_item_id,
         outcome=wanted.disposition,
-        return_processor=ctx.settings.grading.processor,
+        return_processor=settings.processor,
         note=unit.description,
         inspected_at=at,
     )
-
-
-def _send(ctx: BrandContext, kind: str, work: Sequence[_Work]) -> None:
-    """One call for several returns; if Loop refuses it, one each, to find which it means."""
-    if not work:
-        return
-    ctx.boundary(f"{kind} intended")
-    answer = _call(ctx, kind, work)
-    ctx.boundary(f"{kind} sent")
-    if answer is not None and len(work) > 1 and _is_refusal(answer):
-        for one in work:
-            _send(ctx, kind, [one])
-        return
-    with ctx.ledger.write() as session:
-        for one in work:
-            _finish(ctx, session, session.get_one(EffectRow, one.effect_ids[kind]), answer)
-
-
-def _call(ctx: BrandContext, kind: str, work: Sequence[_Work]) -> OutsideError | None:
-    ctx.counts.add(f"loop.{kind}")
-    try:
-        if kind == "grade":
-            ctx.loop.grade([g for w in work for g in w.grades])
-        else:
-            ctx.loop.assess([a for w in work for a in w.assessments])
-    except OutsideError as error:
-        return error
-    return None
-
-
-def _is_refusal(error: OutsideError) -> bool:
-    passing = (Unavailable, RateLimited, OutcomeUnknown, Unreadable)
-    return not isinstance(error, passing) and error.status not in (401,)
-
-
-def _finish(
-    ctx: BrandContext, session: Session, effect: EffectRow, answer: OutsideError | None
-) -> None:
-    now = ctx.now()
-    if answer is None:
-        effects.finish(session, effect, now, EffectState.DONE, "Loop took it")
-    elif isinstance(answer, (Unavailable, RateLimited)) or (
-        isinstance(answer, Unauthorized) and answer.status == 401
-    ):
-        effects.finish(session, effect, now, EffectState.NOT_SENT, str(answer))
-    elif isinstance(answer, (OutcomeUnknown, Unreadable)):
-        why = f"its answer was lost, and it is not repeated: {answer}"
-        effects.finish(session, effect, now, EffectState.FAILED, why)
-    else:
-        effects.finish(session, effect, now, EffectState.REFUSED, str(answer))
-        attention.raise_item(
-            session,
-            now,
-            brand=ctx.brand,
-            kind="grading_refused",
-            reason=f"Loop refused the {effect.kind} call of this return: {answer.message}; "
-            "it is settled all the same",
-            row=session.get_one(ReturnRow, effect.return_pk),
-            blocking=False,
-        )

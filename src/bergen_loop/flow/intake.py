@@ -12,26 +12,20 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-import sqlalchemy as sa
-from sqlalchemy.orm import Session
-
 from bergen_loop.domain.announce import AnnounceRules, ready_at, why_not_announced
-from bergen_loop.domain.lifecycle import Move, Stage, Standing, follow_loop
+from bergen_loop.domain.lifecycle import Stage
 from bergen_loop.domain.returns import LoopState, Return
-from bergen_loop.domain.rma import TicketStatus
-from bergen_loop.flow import confirm
+from bergen_loop.domain.words import Need, What
 from bergen_loop.flow.context import BrandContext
+from bergen_loop.flow.transitions import Known, follow, known_of, settlement_shown
 from bergen_loop.ledger.codec import digest, dump_return, load_return
-from bergen_loop.ledger.store import attention, journal, returns
-from bergen_loop.ledger.store.effects import OPEN, EffectState
-from bergen_loop.ledger.tables.core import (
-    EffectRow,
-    ReceiptRow,
-    ReturnRow,
-    RmaRow,
-    WebhookRow,
-)
+from bergen_loop.ledger.store import attention, effects, returns, webhooks
+from bergen_loop.ledger.store.effects import EffectState
+from bergen_loop.ledger.tables.core import ReturnRow, WebhookRow
+from bergen_loop.ledger.transaction import Transaction
 from bergen_loop.outside.loop.models import ParsedReturn
+
+Json = dict[str, Any]
 
 
 @dataclass(slots=True)
@@ -49,148 +43,105 @@ class Pulled:
     the times, or a clock of Loop's that was put back. Looking at the return itself tells."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Picture:
+    """A return as an answer shows it, ready for the ledger."""
+
+    answer: ParsedReturn
+    return_: Return
+    content: Json
+    hash: str
+
+
+def _picture(answer: ParsedReturn, known: Return | None) -> _Picture:
+    """What an answer does not mention is as it is known."""
+    assert answer.value is not None
+    return_ = answer.value
+    del known
+    content = dump_return(return_)
+    # As it can be stored: the text that the ledger will give back.
+    return _Picture(answer, load_return(content), content, digest(content))
+
+
 def store(ctx: BrandContext, parsed: Sequence[ParsedReturn], result: Pulled) -> None:
-    """Take a page of returns in: one transaction, only what changed is written."""
-    good = {p.value.id: p.value for p in parsed if p.value is not None}
-    bad = [p for p in parsed if p.problem is not None]
-    doubtful = {p.return_id for p in bad}
-    dumped = {i: dump_return(r) for i, r in good.items()}
-    hashes = {i: digest(d) for i, d in dumped.items()}
+    """Take a page of returns in; only what changed is written. One that cannot be taken in is
+    set aside, and the others go on."""
+    good = {p.value.id: p for p in parsed if p.value is not None}
+    bad = [p for p in parsed if p.value is None]
     with ctx.ledger.read() as session:
         stored = returns.by_ids(session, ctx.brand, good)
     changed = [
-        load_return(dumped[i])  # as it can be stored, the text the ledger will give back
-        for i in good
-        if i not in stored or stored[i].held or stored[i].content_hash != hashes[i]
+        picture
+        for return_id, answer in good.items()
+        if (picture := _picture(answer, None))
+        and (
+            return_id not in stored
+            or stored[return_id].held
+            or stored[return_id].content_hash != picture.hash
+        )
     ]
-    if not changed and not bad:
-        return
-    with ctx.ledger.write() as session:
-        # Read again under the write lock: a person may have acted meanwhile.
-        rows = returns.by_ids(session, ctx.brand, [r.id for r in changed])
-        known = known_of(session, list(rows.values()))
-        new = [r for r in changed if r.id not in rows]
-        add_all(ctx, session, new, dumped, hashes)
-        for return_ in changed:
-            row = rows.get(return_.id)
-            if row is None:
-                continue
-            if _backwards(row, return_):
-                result.backwards.append(return_.id)
-            content, hash_ = dumped[return_.id], hashes[return_.id]
-            update(ctx, session, row, return_, content, hash_, known[row.id])
-        _readable_again(ctx, session, [r.id for r in changed if r.id not in doubtful])
-        for item in bad:
-            _keep_unreadable(ctx, session, item)
+    ctx.take_in(changed, lambda tx, some: _take_in(ctx, tx, some, result), _set_aside)
+    ctx.take_in(bad, _keep_unreadable, _set_aside_answer)
     result.changed += len(changed)
     result.unreadable += len(bad)
 
 
-def _readable_again(ctx: BrandContext, session: Session, return_ids: Sequence[str]) -> None:
-    told = attention.subjects(session, ctx.brand, "unreadable")
-    for return_id in told.intersection(return_ids):
-        attention.resolve_kind(
-            session,
-            ctx.now(),
-            brand=ctx.brand,
-            kind="unreadable",
-            subject=return_id,
-            resolution="Loop's answer can be read again",
-        )
+def _take_in(
+    ctx: BrandContext, tx: Transaction, changed: Sequence[_Picture], result: Pulled
+) -> None:
+    # Read again under the write lock: a person may have acted meanwhile.
+    rows = returns.by_ids(tx.session, ctx.brand, [p.return_.id for p in changed])
+    known = known_of(tx.session, list(rows.values()))
+    unreadable = attention.subjects(tx.session, ctx.brand, Need.UNREADABLE)
+    add_all(ctx, tx, [p for p in changed if p.return_.id not in rows])
+    for picture in changed:
+        row = rows.get(picture.return_.id)
+        if row is None:
+            continue
+        if _backwards(row, picture.return_) and row.return_id not in result.backwards:
+            result.backwards.append(row.return_id)
+        _update(ctx, tx, row, picture, known[row.id], newest=False)
+        if row.return_id in unreadable and not picture.return_.doubts:
+            tx.resolve(Need.UNREADABLE, row, "Loop's answer can be read again")
 
 
 def _backwards(row: ReturnRow, return_: Return) -> bool:
     return return_.updated_at < row.loop_updated_at and return_.state != row.loop_state
 
 
-@dataclass(frozen=True, slots=True)
-class Known:
-    """What the ledger has of a return beside its row."""
-
-    rmas: Sequence[RmaRow]
-    receipts: Mapping[int, ReceiptRow]
-    """By RMA."""
-    settlement: EffectRow | None
-    in_flight: bool
-    """Whether a ticket call has no outcome yet."""
-    has_items: bool
-    """Whether it is on the attention list."""
+# -- returns the ledger does not know yet -----------------------------------------------------
 
 
-def known_of(session: Session, rows: Sequence[ReturnRow]) -> dict[int, Known]:
-    """For many returns in a few questions, by key."""
-    pks = [row.id for row in rows]
-    rmas, settled = returns.rmas_of(session, pks), returns.settlements_of(session, pks)
-    read = returns.latest_receipts(session, [r.id for of in rmas.values() for r in of])
-    flying = returns.tickets_in_flight(session, [pk for pk, of in rmas.items() if _unmade(of)])
-    items = attention.returns_with_items(session, pks)
-    return {
-        pk: Known(rmas.get(pk, []), read, settled.get(pk), pk in flying, pk in items) for pk in pks
-    }
-
-
-def _unmade(rmas: Sequence[RmaRow]) -> bool:
-    return any(r.ticket_id is None for r in rmas)
-
-
-def standing(row: ReturnRow, known: Known) -> Standing:
-    """What `follow_loop` goes by."""
-    rmas, settled = known.rmas, known.settlement
-    return Standing(
-        stage=Stage(row.stage),
-        has_rma=any(r.ticket_id for r in rmas),
-        has_receipt=any(r.id in known.receipts for r in rmas),
-        settled_by_us=settled.kind if settled and settled.state != EffectState.NOT_SENT else None,
-        rma_in_flight=known.in_flight,
-        rma_cancelled=all(r.ticket_status == TicketStatus.CANCELLED for r in rmas if r.ticket_id),
-    )
-
-
-def follow(ctx: BrandContext, session: Session, row: ReturnRow, known: Known) -> None:
-    """Go where Loop's state leads."""
-    move = follow_loop(standing(row, known), LoopState(row.loop_state))
-    # Held: one was raised in this very transaction.
-    apply_move(ctx, session, row, move, has_items=known.has_items or row.held)
-
-
-def add(
-    ctx: BrandContext, session: Session, return_: Return, content: dict[str, Any], hash_: str
-) -> ReturnRow:
+def add(ctx: BrandContext, tx: Transaction, answer: ParsedReturn) -> ReturnRow:
     """A return that the ledger does not know yet."""
-    [row] = add_all(ctx, session, [return_], {return_.id: content}, {return_.id: hash_})
+    [row] = add_all(ctx, tx, [_picture(answer, None)])
     return row
 
 
-def add_all(
-    ctx: BrandContext,
-    session: Session,
-    new: Sequence[Return],
-    contents: Mapping[str, dict[str, Any]],
-    hashes: Mapping[str, str],
-) -> list[ReturnRow]:
+def add_all(ctx: BrandContext, tx: Transaction, new: Sequence[_Picture]) -> list[ReturnRow]:
     """Returns that the ledger does not know yet; a first pull brings very many."""
-    now, rules = ctx.now(), ctx.rules
     rows: list[ReturnRow] = []
-    why: list[str] = []
-    for return_ in new:
-        row, reason = _new_row(ctx.brand, rules, return_, now)
-        _fill(row, return_, contents[return_.id], hashes[return_.id])
+    why: list[tuple[What, str]] = []
+    for picture in new:
+        row, reason = _new_row(ctx.brand, ctx.rules, picture.return_, tx.now)
+        _fill(row, picture)
         rows.append(row)
         why.append(reason)
-    session.add_all(rows)
-    session.flush()
-    for row, return_, reason in zip(rows, new, why, strict=True):
-        returns.add_lines(session, row.id, return_)
-        journal.record(session, now, "seen", reason, brand=ctx.brand, return_pk=row.id)
-    session.flush()
+    tx.session.add_all(rows)
+    tx.session.flush()
+    for row, picture, (what, reason) in zip(rows, new, why, strict=True):
+        returns.add_lines(tx.session, row.id, picture.return_)
+        tx.journal(what, reason, row)
+        _mind_doubts(tx, row, picture)
+    tx.session.flush()
     return rows
 
 
 def _new_row(
     brand: str, rules: AnnounceRules, return_: Return, now: datetime
-) -> tuple[ReturnRow, str]:
+) -> tuple[ReturnRow, tuple[What, str]]:
     """Its row, and why it stands where it does."""
-    stage, why = _first_stage(rules, return_)
+    stage, what, why = _first_stage(rules, return_)
     row = ReturnRow(
         brand=brand,
         return_id=return_.id,
@@ -201,25 +152,31 @@ def _new_row(
         due_at=max(now, ready_at(return_, rules)) if stage is Stage.SEEN else None,
         completed_at=now if stage is Stage.COMPLETE else None,
     )
-    return row, why
+    return row, (what, why)
 
 
-def _first_stage(rules: AnnounceRules, return_: Return) -> tuple[Stage, str]:
+_ENDED = {
+    LoopState.CLOSED: Stage.COMPLETE,
+    LoopState.CANCELLED: Stage.CANCELLED,
+    LoopState.EXPIRED: Stage.EXPIRED,
+}
+
+
+def _first_stage(rules: AnnounceRules, return_: Return) -> tuple[Stage, What, str]:
     skip = why_not_announced(return_, rules)
     if skip and not skip.no_parcel:
-        return Stage.IGNORED, f"left alone: {skip.reason}"
-    if return_.state is LoopState.CLOSED:
-        return Stage.COMPLETE, "already closed in Loop when first seen"
-    if return_.state is LoopState.CANCELLED:
-        return Stage.CANCELLED, "already cancelled in Loop when first seen"
-    if return_.state is LoopState.EXPIRED:
-        return Stage.EXPIRED, "already expired in Loop when first seen"
+        return Stage.IGNORED, What.SEEN_ENDED, f"left alone: {skip.reason}"
+    if return_.state in _ENDED:
+        why = f"already {return_.state} in Loop when first seen"
+        return _ENDED[return_.state], What.SEEN_ENDED, why
     if skip:
-        return Stage.NO_PARCEL, f"no RMA: {skip.reason}"
-    return Stage.SEEN, f"submitted in Loop at {return_.created_at:%Y-%m-%d %H:%M} UTC"
+        return Stage.NO_PARCEL, What.SEEN, f"no RMA: {skip.reason}"
+    why = f"submitted in Loop at {return_.created_at:%Y-%m-%d %H:%M} UTC"
+    return Stage.SEEN, What.SEEN, why
 
 
-def _fill(row: ReturnRow, return_: Return, content: dict[str, Any], hash_: str) -> None:
+def _fill(row: ReturnRow, picture: _Picture) -> None:
+    return_ = picture.return_
     row.loop_state = return_.state
     row.order_name = return_.order_name
     row.customer_email = return_.customer_email
@@ -227,190 +184,215 @@ def _fill(row: ReturnRow, return_: Return, content: dict[str, Any], hash_: str) 
     row.outcome = return_.outcome
     row.currency = return_.currency
     row.total = str(return_.totals.total) if return_.totals.total is not None else None
-    row.content, row.content_hash = content, hash_
+    row.content, row.content_hash = picture.content, picture.hash
     row.loop_updated_at = return_.updated_at
+
+
+# -- returns it knows -------------------------------------------------------------------------
 
 
 def update(
     ctx: BrandContext,
-    session: Session,
+    tx: Transaction,
     row: ReturnRow,
-    return_: Return,
-    content: dict[str, Any],
-    hash_: str,
-    known: Known | None = None,
+    answer: ParsedReturn,
     *,
     newest: bool = False,
+) -> Return:
+    """Take in another picture of a known return, and what follows from it; the return as it is
+    known now. `newest`: it has just been read by itself, so that it is newer even if Loop's clock
+    has gone back."""
+    picture = _picture(answer, load_return(row.content))
+    _update(ctx, tx, row, picture, known_of(tx.session, [row])[row.id], newest=newest)
+    return picture.return_
+
+
+def _update(
+    ctx: BrandContext,
+    tx: Transaction,
+    row: ReturnRow,
+    picture: _Picture,
+    known: Known,
+    *,
+    newest: bool,
 ) -> None:
-    """Take in a newer picture of a known return, and what follows from it. `newest`: it has
-    just been read by itself, so that it is newer even if Loop's clock has gone back."""
+    return_ = picture.return_
     if return_.updated_at < row.loop_updated_at and not newest:
         return  # an older picture from an earlier page: what we have is newer
-    known = known or known_of(session, [row])[row.id]
     before = load_return(row.content)
-    _fill(row, return_, content, hash_)
+    _fill(row, picture)
+    _mind_doubts(tx, row, picture)
     if before.lines_key() != return_.lines_key():
-        _edited(ctx, session, row, before, return_)
-    if before.label != return_.label:
-        _label_moved(ctx, session, row, before, return_)
-    follow(ctx, session, row, known)
-    confirm.by_state(ctx, session, row, known.settlement)
+        _edited(tx, row, before, return_)
+    if before.label.tracking_number != return_.label.tracking_number:
+        _label_moved(tx, row, return_)
+    if before.destination_id != return_.destination_id:
+        _redirected(tx, row, before, return_)
+    follow(tx, row, known)
+    settlement_shown(tx, row, known.settlement)
     if row.stage in (Stage.SEEN, Stage.NO_PARCEL):
-        _reconsider(ctx, session, row, return_)
+        _reconsider(ctx, tx, row, return_)
 
 
-def _edited(
-    ctx: BrandContext, session: Session, row: ReturnRow, before: Return, after: Return
-) -> None:
-    returns.replace_lines(session, row.id, after)
-    journal.record(
-        session,
-        ctx.now(),
-        "edited in Loop",
+def _mind_doubts(tx: Transaction, row: ReturnRow, picture: _Picture) -> None:
+    """What cannot be relied on is kept as it came, and a person looks before anything is announced
+    or paid on it."""
+    doubts = picture.return_.doubts
+    if not doubts:
+        return
+    problem = "; ".join(doubts)
+    body = json.dumps(picture.answer.raw, ensure_ascii=False, default=str)
+    tx.keep_raw("loop.list", body, problem, row.return_id)
+    tx.needs_person(
+        Need.UNREADABLE,
+        f"what Loop shows of this return cannot be relied on: {problem}. Look at it in Loop",
+        row,
+        "the answer is kept as it came; every later one is read again",
+    )
+
+
+def _edited(tx: Transaction, row: ReturnRow, before: Return, after: Return) -> None:
+    returns.replace_lines(tx.session, row.id, after)
+    tx.journal(
+        What.EDITED,
         f"its units changed from {len(before.lines)} to {len(after.lines)}; "
         "the receipt is judged by the new ones",
-        brand=ctx.brand,
-        return_pk=row.id,
-        data={
+        row,
+        {
             "before": [x.line_item_id for x in before.lines],
             "after": [x.line_item_id for x in after.lines],
         },
     )
     if row.stage in (Stage.WAITING, Stage.RECEIVED):
-        row.stage, row.due_at = Stage.RECEIVED, ctx.now()
+        row.stage, row.due_at = Stage.RECEIVED, tx.now
 
 
-def _label_moved(
-    ctx: BrandContext, session: Session, row: ReturnRow, before: Return, after: Return
-) -> None:
-    tracking = after.label.tracking_number
-    if tracking == before.label.tracking_number:
-        return
-    late = row.stage == Stage.ANNOUNCED
-    why = f"tracking number {tracking}"
-    if late:
+def _label_moved(tx: Transaction, row: ReturnRow, after: Return) -> None:
+    why = f"tracking number {after.label.tracking_number}"
+    if row.stage == Stage.ANNOUNCED:
         why += "; its ticket exists already and REX11 has no call to change it"
-    journal.record(session, ctx.now(), "label", why, brand=ctx.brand, return_pk=row.id)
+    tx.journal(What.LABEL, why, row)
 
 
-def _reconsider(ctx: BrandContext, session: Session, row: ReturnRow, return_: Return) -> None:
+def _redirected(tx: Transaction, row: ReturnRow, before: Return, after: Return) -> None:
+    why = f"destination {before.destination_id or 'unknown'} became {after.destination_id}"
+    if row.announced_at:
+        why += "; its RMA was made for the former one"
+    tx.journal(What.DESTINATION, why, row)
+
+
+def _reconsider(ctx: BrandContext, tx: Transaction, row: ReturnRow, return_: Return) -> None:
     """Before there is an RMA, an edit or a label decides anew whether and when to make one."""
     if return_.state not in (LoopState.OPEN, LoopState.REVIEW):
         return
     skip = why_not_announced(return_, ctx.rules)
     stage = Stage.NO_PARCEL if skip and skip.no_parcel else Stage.SEEN
     if stage is Stage.SEEN:
-        ready = max(ctx.now(), ready_at(return_, ctx.rules))
+        ready = max(tx.now, ready_at(return_, ctx.rules))
         row.due_at = min(row.due_at, ready) if row.due_at else ready
     if stage != row.stage:
         row.stage = stage
         why = skip.reason if skip else "there is something to send back now"
-        journal.record(session, ctx.now(), "reconsidered", why, brand=ctx.brand, return_pk=row.id)
+        tx.journal(What.RECONSIDERED, why, row)
 
 
-def apply_move(
-    ctx: BrandContext, session: Session, row: ReturnRow, move: Move, *, has_items: bool = True
+# -- what cannot be taken in ------------------------------------------------------------------
+
+
+def _keep_unreadable(tx: Transaction, items: Sequence[ParsedReturn]) -> None:
+    rows = returns.by_ids(tx.session, tx.brand, [i.return_id for i in items if i.return_id])
+    for item in items:
+        _unreadable(tx, item, item.problem or "not understood", rows)
+
+
+def _unreadable(
+    tx: Transaction, item: ParsedReturn, problem: str, rows: Mapping[str, ReturnRow]
 ) -> None:
-    """Carry out what a state of Loop's leads to. `has_items` False: it is known that the return
-    is not on the attention list."""
-    now = ctx.now()
-    if move.stage is not None and move.stage != row.stage:
-        journal.record(
-            session,
-            now,
-            move.stage.value,
-            move.why,
-            brand=ctx.brand,
-            return_pk=row.id,
-            data={"from": row.stage, "loop_state": row.loop_state},
-        )
-        enter(row, move.stage, now)
-        if has_items and move.stage in (Stage.CLOSING, Stage.COMPLETE, Stage.CANCELLED):
-            attention.resolve_all(session, now, row, resolution=f"settled by itself: {move.why}")
-    if move.attention:
-        attention.raise_item(
-            session, now, brand=ctx.brand, kind="conflict", reason=move.attention, row=row
-        )
-
-
-def enter(row: ReturnRow, stage: Stage, now: datetime) -> None:
-    """Put a return into a stage, with the times of its moments."""
-    row.stage = stage
-    row.due_at = now if stage in (Stage.SEEN, Stage.RECEIVED, Stage.CLOSING) else None
-    if stage in (Stage.CLOSING, Stage.FLAGGED):
-        row.settled_at = row.settled_at or now
-    if stage is Stage.COMPLETE:
-        row.completed_at = now
-
-
-def _keep_unreadable(ctx: BrandContext, session: Session, item: ParsedReturn) -> None:
-    problem = item.problem or "not understood"
     body = json.dumps(item.raw, ensure_ascii=False, default=str)
-    new = journal.keep_raw(
-        session,
-        ctx.now(),
-        brand=ctx.brand,
-        source="loop.list",
-        digest=digest(body),
-        body=body,
-        problem=problem,
-        return_id=item.return_id,
-    )
-    if not new:
+    if not tx.keep_raw("loop.list", body, problem, item.return_id):
         return  # the very same payload is on the list, or a person has dealt with it
-    row = returns.by_id(session, ctx.brand, item.return_id) if item.return_id else None
-    attention.raise_item(
-        session,
-        ctx.now(),
-        brand=ctx.brand,
-        kind="unreadable",
-        reason=f"Loop's answer about this return could not be understood: {problem}",
-        tried="the payload is kept as it came; the next pull reads it again",
-        row=row,
-        subject=item.return_id or digest(body)[:12],
+    tx.needs_person(
+        Need.UNREADABLE,
+        f"Loop's answer about this return could not be understood: {problem}",
+        rows.get(item.return_id or "") or item.return_id or digest(body)[:12],
+        "the payload is kept as it came; the next pull reads it again",
     )
 
 
-def take_webhooks(ctx: BrandContext, limit: int = 1000) -> int:
-    """Act on what deliveries say beyond "look now": a failed processing. Returns their number."""
+def _set_aside(tx: Transaction, picture: _Picture, error: Exception) -> None:
+    _set_aside_answer(tx, picture.answer, error)
+
+
+def _set_aside_answer(tx: Transaction, answer: ParsedReturn, error: Exception) -> None:
+    """It was understood, but cannot be put into the ledger."""
+    rows = returns.by_ids(tx.session, tx.brand, [answer.return_id] if answer.return_id else [])
+    _unreadable(tx, answer, f"it cannot be stored ({type(error).__name__})", rows)
+
+
+# -- webhooks ---------------------------------------------------------------------------------
+
+
+def take_webhooks(ctx: BrandContext, limit: int = 1000) -> tuple[int, list[str]]:
+    """Act on what deliveries say beyond "look now": a failed processing. Their number, and the
+    returns to look at one by one, for no list may show what they tell of: a label can come
+    without a new `updated_at`, and a list can miss a return."""
     with ctx.ledger.read() as session:
-        if not _webhooks(ctx, session, 1):
-            return 0
-    with ctx.ledger.write() as session:
-        todo = _webhooks(ctx, session, limit)
-        for hook in todo:
-            if hook.trigger == "return.processing.failed" and hook.return_id:
-                _processing_failed(ctx, session, hook)
-            # The body holds a customer's address and has done its duty.
-            hook.handled_at, hook.body = ctx.now(), ""
-    return len(todo)
+        todo = webhooks.untaken(session, ctx.brand, limit)
+    if not todo:
+        return 0, []
+    ctx.take_in(todo, lambda tx, some: _take_deliveries(tx, some), _drop_delivery)
+    with ctx.ledger.read() as session:
+        named = [hook.return_id for hook in todo if hook.return_id]
+        rows = returns.by_ids(session, ctx.brand, named)
+        return len(todo), [
+            hook.return_id
+            for hook in todo
+            if hook.return_id and _wants_a_look(hook, rows.get(hook.return_id))
+        ]
 
 
-def _webhooks(ctx: BrandContext, session: Session, limit: int) -> list[WebhookRow]:
-    query = sa.select(WebhookRow).where(
-        WebhookRow.brand == ctx.brand, WebhookRow.handled_at.is_(None)
+def _wants_a_look(hook: WebhookRow, row: ReturnRow | None) -> bool:
+    if row is None:
+        return True  # nothing lists it
+    waits_for_label = row.stage == Stage.SEEN and row.tracking_number is None
+    return waits_for_label and hook.trigger.startswith("label.")
+
+
+def _take_deliveries(tx: Transaction, todo: Sequence[WebhookRow]) -> None:
+    fresh = webhooks.by_pks(tx.session, [hook.id for hook in todo])
+    for hook in fresh:
+        if hook.trigger == "return.processing.failed" and hook.return_id:
+            _processing_failed(tx, hook)
+        # The body holds a customer's address and has done its duty.
+        hook.handled_at, hook.body = tx.now, ""
+
+
+def _drop_delivery(tx: Transaction, hook: WebhookRow, error: Exception) -> None:
+    [fresh] = webhooks.by_pks(tx.session, [hook.id])
+    tx.keep_raw("webhook", fresh.body, f"{type(error).__name__}", fresh.return_id)
+    tx.needs_person(
+        Need.INTERNAL,
+        f"a webhook ({fresh.trigger}) could not be acted on: {type(error).__name__}; what it said "
+        "is kept",
+        f"webhook {fresh.id}",
     )
-    return list(session.scalars(query.order_by(WebhookRow.id).limit(limit)))
+    fresh.handled_at, fresh.body = tx.now, ""
 
 
-def _processing_failed(ctx: BrandContext, session: Session, hook: WebhookRow) -> None:
-    row = returns.by_id(session, ctx.brand, hook.return_id or "")
+def _processing_failed(tx: Transaction, hook: WebhookRow) -> None:
+    row = returns.by_id(tx.session, tx.brand, hook.return_id or "")
     if row is None or row.stage not in (Stage.SETTLING, Stage.CONFIRMING):
         return
     try:
         message = str(json.loads(hook.body).get("message") or "no reason given")
     except (ValueError, AttributeError):
         message = "no reason given"
-    effect = returns.settlements_of(session, [row.id]).get(row.id)
-    if effect and effect.state in (*OPEN, EffectState.ACCEPTED):
-        effect.state, effect.outcome = EffectState.FAILED, f"Loop: {message}"
-        effect.finished_at = ctx.now()
-    attention.raise_item(
-        session,
-        ctx.now(),
-        brand=ctx.brand,
-        kind="processing_failed",
-        reason=f"Loop could not process the return: {message}",
-        tried="one process call, which Loop had accepted; it is not repeated by itself",
-        row=row,
+    effect = effects.settlements_of(tx.session, [row.id]).get(row.id)
+    if effect and effect.state in (*effects.OPEN, EffectState.ACCEPTED):
+        tx.outcome(effect, EffectState.FAILED, f"Loop: {message}")
+    tx.needs_person(
+        Need.PROCESSING_FAILED,
+        f"Loop could not process the return: {message}",
+        row,
+        "one process call, which Loop had accepted; it is not repeated by itself",
     )

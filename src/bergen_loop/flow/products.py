@@ -1,73 +1,87 @@
-"""Does the warehouse know the products of a return? Asked once per product, then remembered."""
+"""Does the warehouse know the products of a return? Asked once per product, then remembered.
+
+What is wrong with a product concerns every return that has it: it is told once per product, and
+the returns wait.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from datetime import datetime
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
 
-import sqlalchemy as sa
-import structlog
-from sqlalchemy.orm import Session
-
+from bergen_loop.domain import announce as rules
 from bergen_loop.domain.rma import Product, ProductImport
+from bergen_loop.domain.words import EffectKind, Need, What
+from bergen_loop.flow.calls import Call, Undertaking, carry_out, had_no_effect, ready
 from bergen_loop.flow.context import BrandContext
-from bergen_loop.ledger.store import effects, returns
-from bergen_loop.ledger.store.effects import EffectState
-from bergen_loop.ledger.tables.core import ProductRow
-from bergen_loop.outside.errors import OutcomeUnknown, OutsideError, Refused, Unreadable
+from bergen_loop.ledger.codec import load_item, load_return
+from bergen_loop.ledger.store import effects, journal, products, returns
+from bergen_loop.ledger.store.effects import AlreadyIntended, EffectState, Intent
+from bergen_loop.ledger.tables.core import EffectRow, ReturnRow, RmaRow
+from bergen_loop.ledger.transaction import FencedTransaction, Transaction
+from bergen_loop.outside.errors import Effect, OutsideError
 
-log = structlog.get_logger()
+RECHECK = timedelta(hours=1)
+"""How often a product that the warehouse does not know is asked for again."""
+PER_CALL = 50
+"""Products of one StyleMasterProductAdd."""
 
 
-def check(ctx: BrandContext, wanted: Iterable[Product]) -> dict[str, ProductImport]:
+def known_to_the_warehouse(ctx: BrandContext, rows: Sequence[ReturnRow]) -> list[ReturnRow]:
+    """The returns whose products the warehouse knows; the others are due again later."""
+    if not ctx.settings.announce.check_products or not rows:
+        return list(rows)
+    wanted = {row.id: rules.products(load_return(row.content), ctx.rules) for row in rows}
+    states = _check(ctx, {p.upc: p for of in wanted.values() for p in of})
+    missing = {
+        row.id: [p for p in wanted[row.id] if states[p.upc] is not ProductImport.KNOWN]
+        for row in rows
+    }
+    waiting = [row.id for row in rows if missing[row.id]]
+    if waiting:
+        with ctx.write() as tx:
+            for row in returns.by_pks(tx.session, waiting).values():
+                _wait(ctx, tx, row, missing[row.id], states)
+    return [row for row in rows if not missing[row.id]]
+
+
+def _wait(
+    ctx: BrandContext,
+    tx: Transaction,
+    row: ReturnRow,
+    missing: Sequence[Product],
+    states: Mapping[str, ProductImport],
+) -> None:
+    pending = all(states[p.upc] is ProductImport.PENDING for p in missing)
+    row.due_at = tx.now + (ctx.settings.announce.product_poll if pending else RECHECK)
+    names = ", ".join(f"{p.sku or '?'} (UPC {p.upc}: {states[p.upc]})" for p in missing)
+    why = f"the RMA waits for what REX11 does not know: {names}"
+    if not journal.told(tx.session, row.id, What.WAITS, why):
+        tx.journal(What.WAITS, why, row)
+
+
+def _check(ctx: BrandContext, wanted: Mapping[str, Product]) -> dict[str, ProductImport]:
     """State of each product by UPC; unknown ones are added first, where the brand allows it."""
-    products = {p.upc: p for p in wanted}
-    if not products:
-        return {}
-    states = _remembered(ctx, list(products))
-    ask = [upc for upc in products if states.get(upc) is not ProductImport.KNOWN]
-    fresh = _ask(ctx, ask, states)
-    unknown = [products[u] for u, state in fresh.items() if state is ProductImport.UNKNOWN]
+    with ctx.ledger.read() as session:
+        before = products.states(session, ctx.brand, list(wanted))
+    ask = [upc for upc in wanted if before.get(upc) is not ProductImport.KNOWN]
+    if not ask:
+        return before
+    states = {**before, **_ask(ctx, ask, before)}
+    unknown = [wanted[u] for u in ask if states[u] is ProductImport.UNKNOWN]
     if unknown and ctx.settings.announce.add_products:
-        fresh.update(_add_all(ctx, unknown))
-    _remember(ctx, fresh)
-    return {**states, **fresh}
-
-
-def _add_all(ctx: BrandContext, unknown: Sequence[Product]) -> dict[str, ProductImport]:
-    """Their states once they were asked to be imported. Where REX11 refuses them together, each
-    is tried alone, so that one that cannot be added does not stop the others."""
-    if _add(ctx, unknown):
-        return dict.fromkeys((p.upc for p in unknown), ProductImport.PENDING)
-    if len(unknown) == 1:
-        return {unknown[0].upc: ProductImport.FAILED}
-    return {upc: state for p in unknown for upc, state in _add_all(ctx, [p]).items()}
-
-
-def pending_since(ctx: BrandContext, upc: str) -> datetime | None:
-    """Since when a product is in its present state."""
-    with ctx.ledger.read() as session:
-        row = session.get(ProductRow, (ctx.brand, upc))
-        return row.since if row else None
-
-
-def _remembered(ctx: BrandContext, upcs: Sequence[str]) -> dict[str, ProductImport]:
-    with ctx.ledger.read() as session:
-        return {upc: ProductImport(row.state) for upc, row in _rows(session, ctx, upcs).items()}
-
-
-def _rows(session: Session, ctx: BrandContext, upcs: Sequence[str]) -> dict[str, ProductRow]:
-    found: dict[str, ProductRow] = {}
-    for chunk in returns.chunks(upcs, returns.IN_CHUNK):
-        rows = session.scalars(
-            sa.select(ProductRow).where(ProductRow.brand == ctx.brand, ProductRow.upc.in_(chunk))
-        )
-        found.update((row.upc, row) for row in rows)
-    return found
+        adds = ProductAdds(ctx)
+        carry_out(ctx, adds, unknown)
+        states |= adds.states
+    with ctx.write() as tx:
+        since = products.remember(tx.session, tx.now, ctx.brand, {u: states[u] for u in ask})
+        for upc in ask:
+            _tell(ctx, tx, wanted[upc], states[upc], tx.now - since[upc])
+    return states
 
 
 def _ask(
-    ctx: BrandContext, upcs: Sequence[str], before: dict[str, ProductImport]
+    ctx: BrandContext, upcs: Sequence[str], before: Mapping[str, ProductImport]
 ) -> dict[str, ProductImport]:
     """One inventory call for many; only what it does not list is asked one by one."""
     new = [u for u in upcs if u not in before]
@@ -79,64 +93,142 @@ def _ask(
 
 def _import(ctx: BrandContext, upc: str) -> ProductImport:
     """One product's state. A UPC that REX11 will not be asked for (a blank, a control character
-    in the shop's barcode) concerns its own return only."""
+    in the shop's barcode) concerns its own returns only."""
     try:
         return ctx.warehouse.product_import(upc)
-    except Refused as error:
-        log.warning("product refused", brand=ctx.brand, upc=upc, error=str(error))
-        return ProductImport.FAILED
-
-
-def _add(ctx: BrandContext, products: Sequence[Product]) -> bool:
-    """Ask for products to be imported; False where REX11 refuses them. Adding one twice does no
-    harm, so a lost answer is not looked for: the import status tells."""
-    key = "products:" + ",".join(sorted(p.upc for p in products))[:200]
-    with ctx.acting() as session:
-        effect = effects.find(session, ctx.brand, key)
-        if effect:
-            effects.repeat(
-                session, effect, ctx.now(), "still unknown to REX11", who=effects.journal.SERVICE
-            )
-        else:
-            effect = effects.intend(
-                session,
-                ctx.now(),
-                brand=ctx.brand,
-                key=key,
-                kind="product_add",
-                payload={"upcs": [p.upc for p in products]},
-                return_pk=None,
-            )
-    try:
-        ctx.warehouse.add_products(products)
-        state, outcome = EffectState.ACCEPTED, "REX11 took the products for import"
-    except (OutcomeUnknown, Unreadable) as error:
-        state, outcome = EffectState.ACCEPTED, f"answer lost, the import status tells: {error}"
-    except Refused as error:
-        _finish(ctx, effect.id, EffectState.REFUSED, str(error))
-        return False
     except OutsideError as error:
-        _finish(ctx, effect.id, EffectState.REFUSED, str(error))
+        if error.effect is Effect.REFUSED:
+            return ProductImport.FAILED
         raise
-    _finish(ctx, effect.id, state, outcome)
-    return True
 
 
-def _finish(ctx: BrandContext, effect_id: int, state: EffectState, outcome: str) -> None:
-    with ctx.ledger.write() as session:
-        effect = session.get_one(effects.EffectRow, effect_id)
-        effects.finish(session, effect, ctx.now(), state, outcome)
+def _tell(
+    ctx: BrandContext, tx: Transaction, product: Product, state: ProductImport, age: timedelta
+) -> None:
+    """One item per product, gone when the warehouse knows it."""
+    name = f"{product.sku or '?'} (UPC {product.upc})"
+    if state is ProductImport.KNOWN:
+        for need in (Need.UNKNOWN_PRODUCT, Need.PRODUCT_IMPORT):
+            tx.resolve(need, product.upc, "REX11 knows the product")
+    elif state is ProductImport.PENDING:
+        if age > ctx.settings.announce.product_patience:
+            tx.needs_person(
+                Need.PRODUCT_IMPORT,
+                f"REX11 has not finished importing {name} in {age}; ask Bergen to look at the "
+                "import. Returns with it wait for their RMA",
+                product.upc,
+            )
+    else:
+        tx.needs_person(
+            Need.UNKNOWN_PRODUCT,
+            f"REX11 does not know {name}: {state}. Ask Bergen to import the product, or let this "
+            "brand add products (announce.add_products); returns with it wait for their RMA",
+            product.upc,
+            "looked it up in REX11's inventory and import status; asked again every hour",
+        )
 
 
-def _remember(ctx: BrandContext, states: dict[str, ProductImport]) -> None:
-    now = ctx.now()
-    with ctx.ledger.write() as session:
-        rows = _rows(session, ctx, list(states))
-        for upc, state in states.items():
-            row = rows.get(upc)
-            if row is None:
-                row = ProductRow(brand=ctx.brand, upc=upc, state=state, checked_at=now, since=now)
-                session.add(row)
-            elif row.state != state:
-                row.state, row.since = state, now
-            row.checked_at = now
+class ProductAdds(Undertaking[Product, Sequence[Product], None]):
+    """StyleMasterProductAdd, many products a call. Adding one twice does no harm, so a lost
+    answer is not looked for: the import status tells."""
+
+    name = "product"
+
+    def __init__(self, ctx: BrandContext) -> None:
+        super().__init__(ctx)
+        self.states: dict[str, ProductImport] = {}
+        """What was asked to be imported, or refused, by UPC."""
+
+    def intend(
+        self, tx: FencedTransaction, items: Sequence[Product]
+    ) -> list[Call[Sequence[Product]]]:
+        """Those not tried too often, nor tried just now."""
+        known = effects.find_all(tx.session, tx.brand, [_key(p.upc) for p in items])
+        intended: list[tuple[Product, EffectRow]] = []
+        for product in items:
+            before = known.get(_key(product.upc))
+            if before is not None and not self._again(tx, before):
+                continue
+            payload = {"upc": product.upc}
+            intent = Intent(EffectKind.PRODUCT, _key(product.upc), None, payload)
+            try:
+                intended.append((product, tx.intend(intent, known)))
+            except AlreadyIntended:
+                continue
+        tx.session.flush()
+        return [
+            Call([p for p, _ in part], tuple(e for _, e in part))
+            for part in (intended[i : i + PER_CALL] for i in range(0, len(intended), PER_CALL))
+        ]
+
+    def _again(self, tx: Transaction, before: EffectRow) -> bool:
+        """REX11 took the product for import, and still does not know it."""
+        if before.state not in effects.SENDABLE:
+            had_no_effect(self.ctx, tx, before, "still unknown to REX11")
+        tried_enough = before.attempts >= self.ctx.settings.repeats.attempts
+        return not tried_enough and ready(before, tx.now)
+
+    def send(self, call: Call[Sequence[Product]]) -> None:
+        self.ctx.warehouse.add_products(call.request)
+
+    def taken(self, tx: Transaction, effect: EffectRow, answer: None) -> None:
+        tx.outcome(effect, EffectState.ACCEPTED, "REX11 took the product for import")
+        self.states[str(effect.payload["upc"])] = ProductImport.PENDING
+
+    def lost(self, tx: Transaction, effect: EffectRow) -> None:
+        effect.state = EffectState.ACCEPTED  # or not: the import status tells
+        self.states[str(effect.payload["upc"])] = ProductImport.PENDING
+
+    def refused(self, tx: Transaction, effect: EffectRow, error: OutsideError) -> None:
+        tx.outcome(effect, EffectState.NOT_SENT, str(error))
+        effect.attempts = self.ctx.settings.repeats.attempts  # it will never succeed as it is
+        upc = str(effect.payload["upc"])
+        self.states[upc] = ProductImport.FAILED
+        tx.needs_person(
+            Need.PRODUCT_REFUSED,
+            f"REX11 refuses to import the product with UPC {upc}: {error.message}",
+            upc,
+            "one StyleMasterProductAdd for it alone",
+        )
+
+    def put_off(self, tx: Transaction, effect: EffectRow) -> None:
+        del tx, effect
+
+    def divide(self, call: Call[Sequence[Product]]) -> list[Call[Sequence[Product]]]:
+        """One that cannot be added does not keep out the others."""
+        if len(call.effects) < 2:
+            return []
+        return [Call([p], (e,)) for p, e in zip(call.request, call.effects, strict=True)]
+
+
+def _key(upc: str) -> str:
+    return f"product:{upc}"
+
+
+def refused(tx: Transaction, rma: RmaRow, places: Sequence[int], error: OutsideError) -> bool:
+    """REX11 refused a ticket for some of its items: told once per product, with its own words and
+    what was sent; what we remember of the product is asked for again. Whether the places are
+    items of the ticket."""
+    items = [load_item(rma.items[i]) for i in places if 0 <= i < len(rma.items)]
+    for item in items:
+        code = item.upc or item.sku or "?"
+        sent = ", ".join(
+            f"{name} {value!r}"
+            for name, value in (
+                ("Style", item.style),
+                ("Color", item.color),
+                ("Size", item.size),
+                ("Sku", item.sku),
+                ("UPC", item.upc),
+            )
+        )
+        tx.needs_person(
+            Need.PRODUCT_REFUSED,
+            f"REX11 refuses tickets with this product: {error.message}. Sent: {sent}. Put the "
+            "product right in REX11 (or map its fields under announce.product_fields), then retry",
+            code,
+            f"ReceivingTicketAdd with PO {rma.customer_po}",
+        )
+        if item.upc:
+            products.forget(tx.session, tx.brand, item.upc)
+    return bool(items)

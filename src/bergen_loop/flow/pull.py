@@ -10,13 +10,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-import sqlalchemy as sa
-from sqlalchemy.orm import Session
-
+from bergen_loop.domain.words import Need
 from bergen_loop.flow.context import BrandContext
 from bergen_loop.flow.intake import Pulled, store
-from bergen_loop.ledger.store import attention, backfill, returns
-from bergen_loop.ledger.tables.core import WebhookRow
+from bergen_loop.ledger.store import backfill, cursors, returns, webhooks
+from bergen_loop.ledger.transaction import Transaction
 
 CURSOR = "loop.updated_at"
 ASIDE = "loop.updated_at.aside"
@@ -54,7 +52,7 @@ _ASIDE = _Walk(ASIDE, ("cancelled", "review"), "cancelled and review")
 def pull(ctx: BrandContext) -> Pulled:
     """Walk everything updated since the last pull, with an overlap, and take it in."""
     result = Pulled()
-    if ctx.backlog:
+    if ctx.tick.backlog:
         return result  # listed within the last `poll`: the calls are for what waits
     aside = _aside_wanted(ctx)
     _run(ctx, _MAIN, result)
@@ -65,44 +63,42 @@ def pull(ctx: BrandContext) -> Pulled:
 
 def look_aside(ctx: BrandContext) -> bool:
     """See what was cancelled or put in review, unless that was done within the last `poll`;
-    whether it is all known. Before what cannot be undone."""
+    whether it is all known."""
     with ctx.ledger.read() as session:
-        seen = returns.cursor(session, ctx.brand, ASIDE)
+        seen = cursors.get(session, ctx.brand, ASIDE)
     if seen is not None and ctx.now() - seen < ctx.settings.poll:
         return True
+    return _walked_now(ctx, _ASIDE)
+
+
+def look_before_paying(ctx: BrandContext) -> bool:
+    """See what people did until a moment ago: all of Loop's lists are walked since this tick
+    began; whether they could be, to their end. One look serves every return of the tick."""
+    return all(walk.name in ctx.tick.walked or _walked_now(ctx, walk) for walk in (_MAIN, _ASIDE))
+
+
+def _walked_now(ctx: BrandContext, walk: _Walk) -> bool:
     result = Pulled()
-    _run(ctx, _ASIDE, result)
+    _run(ctx, walk, result)
     return not result.gaps
 
 
 def _aside_wanted(ctx: BrandContext) -> bool:
     """Its time has come, or a webhook told of more than a new return or label."""
     with ctx.ledger.read() as session:
-        seen = returns.cursor(session, ctx.brand, ASIDE)
+        seen = cursors.get(session, ctx.brand, ASIDE)
         if seen is None or ctx.now() - seen >= ctx.settings.loop.look_aside:
             return True
-        told = sa.select(WebhookRow.id).where(
-            WebhookRow.brand == ctx.brand,
-            WebhookRow.handled_at.is_(None),
-            WebhookRow.trigger.not_in(_ONLY_NEW),
-        )
-        return session.scalar(told.limit(1)) is not None
-
-
-def _note_first(ctx: BrandContext, started: datetime) -> None:
-    """From when on returns are seen as they come: older ones may have been announced before."""
-    with ctx.ledger.write() as session:
-        if returns.cursor(session, ctx.brand, FIRST_PULL) is None:
-            returns.set_cursor(session, ctx.brand, FIRST_PULL, started)
+        return webhooks.told_of_more(session, ctx.brand, _ONLY_NEW)
 
 
 def _run(ctx: BrandContext, walk: _Walk, result: Pulled) -> None:
     """Window by window from the walk's cursor to now."""
     started = ctx.now()
     with ctx.ledger.read() as session:
-        cursor = returns.cursor(session, ctx.brand, walk.cursor)
+        cursor = cursors.get(session, ctx.brand, walk.cursor)
         begun = backfill.begun(session, ctx.brand, walk.cursor)
-    since = (cursor - ctx.settings.loop.overlap) if cursor else started - ctx.settings.loop.backfill
+    since, deep = _since(ctx, walk, cursor, started)
     if cursor is None and walk is _MAIN:
         _note_first(ctx, started)
     span = FIRST_WINDOW
@@ -110,23 +106,52 @@ def _run(ctx: BrandContext, walk: _Walk, result: Pulled) -> None:
     if long:
         with ctx.ledger.write() as session:
             backfill.begin(session, ctx.brand, walk.cursor, since, started)
+    whole = True
     while since < started:
         until = min(since + span, started)
         last = until == started
         gaps, pages = len(result.gaps), result.pages
         _walk(ctx, walk, since, until + AHEAD if last else until, result)
-        with ctx.ledger.write() as session:
-            patient = cursor is not None and started - cursor <= PATIENCE
-            _tell_gaps(ctx, session, walk, result.gaps[gaps:], patient=patient)
-            if len(result.gaps) > gaps and patient:
-                break
-            returns.set_cursor(session, ctx.brand, walk.cursor, until)
+        new_gaps = result.gaps[gaps:]
+        whole = whole and not new_gaps
+        patient = cursor is not None and started - cursor <= PATIENCE
+        with ctx.write() as tx:
+            _tell_gaps(tx, walk, new_gaps, patient=patient)
+            if new_gaps and patient:
+                return
+            cursors.set(tx.session, ctx.brand, walk.cursor, until)
             if last and long:
-                backfill.end(session, ctx.brand, walk.cursor)
+                backfill.end(tx.session, ctx.brand, walk.cursor)
+            if last and deep:
+                cursors.set(tx.session, ctx.brand, f"{walk.cursor}.deep", started)
             if last and walk is _MAIN:
-                returns.brand_row(session, ctx.brand).last_pull_at = started
+                returns.brand_row(tx.session, ctx.brand).last_pull_at = started
         span = _next_span(span, result.pages - pages)
         since = until
+    if whole:
+        ctx.tick.walked.add(walk.name)
+
+
+def _since(
+    ctx: BrandContext, walk: _Walk, cursor: datetime | None, started: datetime
+) -> tuple[datetime, bool]:
+    """Where a walk begins, and whether that is farther back than usual: every so often, for a
+    page that shifted while it was read hides a return from each of several short overlaps."""
+    settings = ctx.settings.loop
+    if cursor is None:
+        return started - settings.backfill, True
+    with ctx.ledger.read() as session:
+        deep = cursors.get(session, ctx.brand, f"{walk.cursor}.deep")
+    if deep is None or started - deep >= settings.deep_every:
+        return cursor - max(settings.deep_overlap, settings.overlap), True
+    return cursor - settings.overlap, False
+
+
+def _note_first(ctx: BrandContext, started: datetime) -> None:
+    """From when on returns are seen as they come: older ones may have been announced before."""
+    with ctx.ledger.write() as session:
+        if cursors.get(session, ctx.brand, FIRST_PULL) is None:
+            cursors.set(session, ctx.brand, FIRST_PULL, started)
 
 
 def _next_span(span: timedelta, pages: int) -> timedelta:
@@ -135,39 +160,23 @@ def _next_span(span: timedelta, pages: int) -> timedelta:
     return min(LONGEST, span * 2) if pages <= FEW else span
 
 
-def _tell_gaps(
-    ctx: BrandContext, session: Session, walk: _Walk, gaps: list[str], *, patient: bool
-) -> None:
-    now = ctx.now()
+def _tell_gaps(tx: Transaction, walk: _Walk, gaps: list[str], *, patient: bool) -> None:
     if patient and gaps:
-        attention.raise_item(
-            session,
-            now,
-            brand=ctx.brand,
-            kind="list_incomplete",
-            subject=walk.name,
-            reason=f"Loop's list of returns cannot be walked to its end: updated {gaps[0]}",
-            tried="halved the window down to a minute; every sync walks it again",
+        tx.needs_person(
+            Need.LIST_INCOMPLETE,
+            f"Loop's list of returns cannot be walked to its end: updated {gaps[0]}",
+            walk.name,
+            "halved the window down to a minute; every sync walks it again",
         )
         return
-    attention.resolve_kind(
-        session,
-        now,
-        brand=ctx.brand,
-        kind="list_incomplete",
-        subject=walk.name,
-        resolution="the list is walked on",
-    )
+    tx.resolve(Need.LIST_INCOMPLETE, walk.name, "the list is walked on")
     for gap in gaps:
-        attention.raise_item(
-            session,
-            now,
-            brand=ctx.brand,
-            kind="list_gap",
-            subject=gap,
-            reason=f"Loop's list of returns could not be walked to its end: updated {gap}; "
+        tx.needs_person(
+            Need.LIST_GAP,
+            f"Loop's list of returns could not be walked to its end: updated {gap}; "
             "compare that minute with Loop by hand, or run `bergen-loop reconcile` later",
-            tried="halved the window down to a minute, again and again",
+            gap,
+            "halved the window down to a minute, again and again",
         )
 
 

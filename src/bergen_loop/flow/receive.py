@@ -1,33 +1,39 @@
 """Moment 4: item receipts. One call lists every ticket that changed; each changed ticket whose
-counts matter is read once."""
+counts matter is read once.
+
+A receipt counts while its ticket is final (AddedToInventory). A ticket that leaves that state takes
+its receipt's word back: nothing is decided on it until it has been read again when it is final.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
-import sqlalchemy as sa
 import structlog
-from sqlalchemy.orm import Session
 
-from bergen_loop.domain.lifecycle import Stage
+from bergen_loop.domain.lifecycle import UNDECIDED, Stage
 from bergen_loop.domain.receipt import Receipt
 from bergen_loop.domain.rma import TicketChange, TicketStatus
-from bergen_loop.flow import adopt, notes, pull
+from bergen_loop.domain.words import Need, What
+from bergen_loop.flow import adopt, pull
 from bergen_loop.flow.context import BrandContext
 from bergen_loop.flow.facts import comparison_of, in_words
-from bergen_loop.flow.intake import enter
-from bergen_loop.ledger.codec import digest, dump_receipt
-from bergen_loop.ledger.store import attention, journal, returns
+from bergen_loop.flow.transitions import plan_note
+from bergen_loop.ledger.codec import digest, dump_receipt, load_receipt
+from bergen_loop.ledger.store import cursors, returns
 from bergen_loop.ledger.tables.core import ReceiptRow, ReturnRow, RmaRow
-from bergen_loop.outside.errors import OutsideError, Refused, Unauthorized, Unreadable
+from bergen_loop.ledger.transaction import Transaction
+from bergen_loop.outside.errors import Effect, OutsideError, Scope
 
 log = structlog.get_logger()
 
 CURSOR = "rex11.statuses"
 AHEAD = timedelta(minutes=5)
 PER_TICK = 150
+TELL_AFTER = timedelta(hours=1)
+"""How long a ticket may fail to be read before a person is told."""
 
 
 @dataclass(slots=True)
@@ -43,10 +49,12 @@ class Received:
 def run(ctx: BrandContext) -> Received:
     """See which tickets changed, and read the receipts among them."""
     result = Received()
-    if not ctx.backlog:
+    if not ctx.tick.backlog:
         _see_changes(ctx, result)
     _look_again_at_waiting(ctx)
-    _read_tickets(ctx, result)
+    with ctx.ledger.read() as session:
+        due = returns.tickets_to_read(session, ctx.brand, PER_TICK)
+    _read_and_take(ctx, due, result)
     return result
 
 
@@ -57,16 +65,19 @@ def _look_again_at_waiting(ctx: BrandContext) -> None:
         rows = returns.due(session, ctx.brand, [Stage.WAITING], ctx.now(), PER_TICK)
     if not rows:
         return
-    with ctx.ledger.write() as session:
-        for rmas in returns.rmas_of(session, [row.id for row in rows]).values():
+    with ctx.write() as tx:
+        for rmas in returns.rmas_of(tx.session, [row.id for row in rows]).values():
             for rma in rmas:
                 rma.to_read = rma.to_read or rma.read_status is not None
+
+
+# -- which tickets changed --------------------------------------------------------------------
 
 
 def _see_changes(ctx: BrandContext, result: Received) -> None:
     started = ctx.now()
     with ctx.ledger.read() as session:
-        cursor = returns.cursor(session, ctx.brand, CURSOR)
+        cursor = cursors.get(session, ctx.brand, CURSOR)
     reach = cursor or started - ctx.settings.loop.backfill
     changes = ctx.warehouse.changed_tickets(reach - ctx.settings.rex11.overlap, started + AHEAD)
     ctx.counts.add("rex11.statuses_by_date")
@@ -75,17 +86,23 @@ def _see_changes(ctx: BrandContext, result: Received) -> None:
     news = [
         c
         for c in changes
-        if c.ticket_id in known and known[c.ticket_id].ticket_status != c.status_name
+        if c.ticket_id in known and known[c.ticket_id].ticket_status != status_of(c)
     ]
     if any(c.status is TicketStatus.CANCELLED for c in news):
         _look_aside(ctx)
-    with ctx.ledger.write() as session:
-        rmas = returns.rmas_by_ticket(session, ctx.brand, [c.ticket_id for c in news])
-        rows = returns.by_pks(session, [rma.return_pk for rma in rmas.values()])
-        for change in news:
+
+    def take(tx: Transaction, some: Sequence[TicketChange]) -> None:
+        rmas = returns.rmas_by_ticket(tx.session, ctx.brand, [c.ticket_id for c in some])
+        rows = returns.by_pks(tx.session, [rma.return_pk for rma in rmas.values()])
+        for change in some:
             rma = rmas[change.ticket_id]
-            _changed(ctx, session, rma, rows[rma.return_pk], change, result)
-        returns.set_cursor(session, ctx.brand, CURSOR, started)
+            _changed(tx, rma, rows[rma.return_pk], change)
+
+    ctx.take_in(news, take, _set_aside_change)
+    result.changed += len(news)
+    with ctx.ledger.write() as session:
+        cursors.set(session, ctx.brand, CURSOR, started)
+    ctx.tick.statuses_seen = True
 
 
 def _look_aside(ctx: BrandContext) -> None:
@@ -96,62 +113,68 @@ def _look_aside(ctx: BrandContext) -> None:
         log.warning("cancelled returns not seen", brand=ctx.brand, error=str(error))
 
 
-def _changed(
-    ctx: BrandContext,
-    session: Session,
-    rma: RmaRow,
-    row: ReturnRow,
-    change: TicketChange,
-    result: Received,
-) -> None:
-    now = ctx.now()
-    rma.ticket_status, rma.status_seen_at = change.status_name, now
-    result.changed += 1
+def status_of(change: TicketChange | Receipt) -> str:
+    """The status in its normal form, as it is stored; a name we do not know as it came."""
+    return change.status.value if change.status else change.status_name
+
+
+def _changed(tx: Transaction, rma: RmaRow, row: ReturnRow, change: TicketChange) -> None:
+    before, rma.ticket_status = rma.ticket_status, status_of(change)
+    rma.status_seen_at = tx.now
+    words = f"ticket {change.ticket_id} is {change.status_name} in REX11"
+    tx.journal(What.TICKET, words, row)
+    if change.status is None:
+        tx.needs_person(
+            Need.STATUS_UNKNOWN,
+            f"REX11 calls tickets {change.status_name!r}, which we do not know: nothing is decided "
+            f"on such tickets (the first one is {change.ticket_id}). Ask Bergen what it means",
+            change.status_name,
+        )
     # Counts may still change before the goods are in the inventory: only then are they read.
-    if change.status is TicketStatus.ADDED_TO_INVENTORY and rma.read_status != change.status_name:
-        rma.to_read = True
-    journal.record(
-        session,
-        now,
-        "ticket",
-        f"ticket {change.ticket_id} is {change.status_name} in REX11",
-        brand=ctx.brand,
-        return_pk=row.id,
-    )
+    if change.status is TicketStatus.ADDED_TO_INVENTORY:
+        rma.to_read = rma.to_read or rma.read_status is None
+    elif before == TicketStatus.ADDED_TO_INVENTORY:
+        _reopened(tx, rma, row)
     if change.status is TicketStatus.CANCELLED and not Stage(row.stage).terminal:
-        _ticket_cancelled(ctx, session, row, change, result)
+        _ticket_cancelled(tx, row, change)
     if row.stage == Stage.CLOSING and not row.held:
-        row.due_at = now
+        row.due_at = tx.now
 
 
-def _ticket_cancelled(
-    ctx: BrandContext, session: Session, row: ReturnRow, change: TicketChange, result: Received
-) -> None:
+def _reopened(tx: Transaction, rma: RmaRow, row: ReturnRow) -> None:
+    """Its receipt does not count any more; it is read again when the ticket is final again."""
+    rma.read_status, rma.to_read = None, False
+    words = f"ticket {rma.ticket_id} was finished and is {rma.ticket_status} again"
+    tx.journal(
+        What.RECEIPT_REOPENED,
+        f"{words}: nothing is decided on its receipt until it is finished again",
+        row,
+    )
+    if row.stage in (Stage.RECEIVED, Stage.WAITING):
+        row.stage, row.due_at = Stage.RECEIVED, tx.now  # judged without it, if there is another
+
+
+def _ticket_cancelled(tx: Transaction, row: ReturnRow, change: TicketChange) -> None:
     if row.stage == Stage.CLOSING:
         return  # nothing is awaited any more: a cancelled ticket is a finished one
-    attention.raise_item(
-        session,
-        ctx.now(),
-        brand=ctx.brand,
-        kind="ticket_cancelled",
-        reason=f"the warehouse cancelled ticket {change.ticket_id}, but the return is still open "
+    tx.needs_person(
+        Need.TICKET_CANCELLED,
+        f"the warehouse cancelled ticket {change.ticket_id}, but the return is still open "
         "in Loop: retry makes a new RMA, or close the return in Loop by hand",
-        row=row,
+        row,
     )
-    result.attention += 1
 
 
-def _read_tickets(ctx: BrandContext, result: Received) -> None:
-    with ctx.ledger.read() as session:
-        due = list(
-            session.scalars(
-                sa.select(RmaRow)
-                .where(RmaRow.brand == ctx.brand, RmaRow.to_read.is_(True))
-                .order_by(RmaRow.status_seen_at, RmaRow.id)
-                .limit(PER_TICK)
-            )
-        )
-    _read_and_take(ctx, due, result)
+def _set_aside_change(tx: Transaction, change: TicketChange, error: Exception) -> None:
+    tx.needs_person(
+        Need.INTERNAL,
+        f"the change of ticket {change.ticket_id} to {change.status_name!r} could not be taken in: "
+        f"{type(error).__name__}",
+        f"ticket {change.ticket_id}",
+    )
+
+
+# -- what was counted -------------------------------------------------------------------------
 
 
 def reread(ctx: BrandContext, rmas: Sequence[RmaRow]) -> Received:
@@ -161,140 +184,163 @@ def reread(ctx: BrandContext, rmas: Sequence[RmaRow]) -> Received:
     return result
 
 
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    rma_pk: int
+    receipt: Receipt | None = None
+    error: OutsideError | None = None
+
+
 def _read_and_take(ctx: BrandContext, due: Sequence[RmaRow], result: Received) -> None:
     for batch in ctx.batches(due):
         answers = ctx.in_parallel(lambda rma: _read(ctx, rma), batch)
-        with ctx.ledger.write() as session:
-            rmas = returns.rmas_by_pk(session, [rma.id for rma in batch])
-            rows = returns.by_pks(session, [rma.return_pk for rma in batch])
-            stored = _store(ctx, session, rmas, zip(batch, answers, strict=True))
-            for before, answer in zip(batch, answers, strict=True):
-                rma = rmas[before.id]
-                _take(ctx, session, rma, rows[rma.return_pk], answer, stored.get(rma.id), result)
+        ctx.take_in(answers, lambda tx, some: _take(ctx, tx, some), _set_aside_answer)
+        ctx.tick.tickets_read.update(a.rma_pk for a in answers if a.receipt)
+        result.read += sum(a.receipt is not None for a in answers)
+        result.receipts += sum(a.receipt is not None and adopt.final(a.receipt) for a in answers)
         ctx.boundary("receipt recorded")
 
 
-def _store(
-    ctx: BrandContext,
-    session: Session,
-    rmas: Mapping[int, RmaRow],
-    answers: Iterable[tuple[RmaRow, Receipt | OutsideError]],
-) -> dict[int, ReceiptRow]:
-    """Store those whose counts are final and that are not stored yet; by RMA."""
-    known = returns.receipts_known(session, list(rmas))
-    stored: dict[int, ReceiptRow] = {}
-    for rma, answer in answers:
-        if isinstance(answer, OutsideError) or not adopt.final(answer):
-            continue
-        hash_ = digest(dump_receipt(answer))
-        row = returns.add_receipt(session, rmas[rma.id], answer, hash_, ctx.now(), known)
-        if row is not None:
-            stored[rma.id] = row
-    session.flush()  # their keys are told in the journal
-    return stored
-
-
-def _read(ctx: BrandContext, rma: RmaRow) -> Receipt | OutsideError:
+def _read(ctx: BrandContext, rma: RmaRow) -> _Answer:
     ctx.counts.add("rex11.ticket_read")
     try:
-        return ctx.warehouse.receipt(rma.ticket_id or "")
-    except Unauthorized:
-        raise  # the brand's credentials, not this ticket
+        return _Answer(rma.id, ctx.warehouse.receipt(rma.ticket_id or ""))
     except OutsideError as error:
-        return error
+        if error.scope is Scope.ACCESS:
+            raise
+        return _Answer(rma.id, error=error)
 
 
-def _take(
+def _take(ctx: BrandContext, tx: Transaction, answers: Sequence[_Answer]) -> None:
+    rmas = returns.rmas_by_pk(tx.session, [a.rma_pk for a in answers])
+    rows = returns.by_pks(tx.session, [rma.return_pk for rma in rmas.values()])
+    newest = returns.latest_receipts(tx.session, list(rmas))
+    for answer in answers:
+        rma = rmas[answer.rma_pk]
+        row = rows[rma.return_pk]
+        if answer.receipt is None:
+            assert answer.error is not None
+            _unread(tx, rma, row, answer.error)
+            continue
+        _status_read(tx, rma, row, answer.receipt)
+        if adopt.final(answer.receipt):
+            _counted(ctx, tx, rma, row, (answer.receipt, newest.get(rma.id)))
+
+
+def _status_read(tx: Transaction, rma: RmaRow, row: ReturnRow, receipt: Receipt) -> None:
+    if rma.ticket_status != status_of(receipt):
+        _changed(tx, rma, row, TicketChange(receipt.ticket_id, receipt.status, receipt.status_name))
+    rma.to_read, rma.status_seen_at = False, tx.now
+    rma.read_status = status_of(receipt) if adopt.final(receipt) else None
+    tx.resolve(Need.RECEIPT_UNREADABLE, row, "the ticket can be read again")
+
+
+def _counted(
     ctx: BrandContext,
-    session: Session,
+    tx: Transaction,
     rma: RmaRow,
     row: ReturnRow,
-    answer: Receipt | OutsideError,
-    stored: ReceiptRow | None,
-    result: Received,
+    read: tuple[Receipt, ReceiptRow | None],
 ) -> None:
-    if isinstance(answer, OutsideError):
-        _unread(ctx, session, rma, row, answer, result)
+    """Final counts: stored where they differ from the last ones, and followed."""
+    receipt, before = read
+    hash_ = digest(dump_receipt(receipt))
+    again = before is not None and before.content_hash.partition("#")[0] == hash_
+    if again and row.stage not in UNDECIDED:
         return
-    result.read += 1
-    if rma.ticket_status != answer.status_name:
-        status = TicketChange(answer.ticket_id, answer.status, answer.status_name)
-        _changed(ctx, session, rma, row, status, result)
-    rma.to_read, rma.read_status = False, answer.status_name
-    rma.status_seen_at = ctx.now()
-    if stored is None:
-        return
-    result.receipts += 1
-    counted = sum(x.actual or 0 for x in answer.lines)
-    damaged = sum(x.damaged or 0 for x in answer.lines)
-    journal.record(
-        session,
-        ctx.now(),
-        "received",
-        f"ticket {answer.ticket_id}: {counted} counted, {damaged} damaged",
-        brand=ctx.brand,
-        return_pk=row.id,
-        data={"receipt": stored.id},
-    )
-    _arrived(ctx, session, row, answer, result)
+    if not again:
+        stored = returns.add_receipt(tx.session, rma, receipt, hash_, tx.now)
+        tx.session.flush()
+        counted = sum(x.actual or 0 for x in receipt.lines)
+        damaged = sum(x.damaged or 0 for x in receipt.lines)
+        words = f"ticket {receipt.ticket_id}: {counted} counted, {damaged} damaged"
+        tx.journal(What.RECEIVED, words, row, {"receipt": stored.id})
+    _arrived(ctx, tx, row, receipt, before if not again else None)
+
+
+def _judged(tx: Transaction, row: ReturnRow) -> bool:
+    """Whether the last decision about a return was made on the receipts that count now."""
+    decision = returns.latest_decision(tx.session, row.id)
+    now = returns.final_receipt_ids(tx.session, row.id)
+    return decision is not None and decision.receipt_ids == now
 
 
 def _arrived(
-    ctx: BrandContext, session: Session, row: ReturnRow, receipt: Receipt, result: Received
+    ctx: BrandContext,
+    tx: Transaction,
+    row: ReturnRow,
+    receipt: Receipt,
+    before: ReceiptRow | None,
 ) -> None:
-    now = ctx.now()
-    row.received_at = row.received_at or now
-    if row.stage in (Stage.SEEN, Stage.ANNOUNCED, Stage.RECEIVED, Stage.WAITING):
-        enter(row, Stage.RECEIVED, now)
+    """`before`: what was counted before, where that was something else."""
+    row.received_at = row.received_at or tx.now
+    if row.stage in (Stage.SEEN, Stage.ANNOUNCED) or (
+        row.stage in (Stage.RECEIVED, Stage.WAITING) and not _judged(tx, row)
+    ):
+        tx.enter(row, Stage.RECEIVED)
     elif row.stage == Stage.FLAGGED:
         # A person decides in Loop: that is where the news has to go.
-        words = in_words(comparison_of(ctx, session, row))
+        words = in_words(comparison_of(ctx, tx.session, row))
         news = f"Warehouse update after the flag (ticket {receipt.ticket_id}): now {words}."
-        notes.intend(ctx, session, row, digest(dump_receipt(receipt))[:12], news)
+        plan_note(tx, row, digest(dump_receipt(receipt))[:12], news)
+        if before is not None:
+            _corrected(ctx, tx, row, receipt, before)
     elif row.stage in (Stage.CANCELLED, Stage.EXPIRED):
-        attention.raise_item(
-            session,
-            now,
-            brand=ctx.brand,
-            kind="unexpected_receipt",
-            reason=f"ticket {receipt.ticket_id} was received, but Loop shows the return "
-            f"{row.stage}",
-            row=row,
+        tx.needs_person(
+            Need.UNEXPECTED_RECEIPT,
+            f"ticket {receipt.ticket_id} was received, but Loop shows the return {row.stage}",
+            row,
         )
-        result.attention += 1
+    elif row.stage in (Stage.CONFIRMING, Stage.CLOSING, Stage.COMPLETE):
+        _corrected(ctx, tx, row, receipt, before)
 
 
-def _unread(
+def _corrected(
     ctx: BrandContext,
-    session: Session,
-    rma: RmaRow,
+    tx: Transaction,
     row: ReturnRow,
-    error: OutsideError,
-    result: Received,
+    receipt: Receipt,
+    before: ReceiptRow | None,
 ) -> None:
+    """Counts that change, or come, after the return was settled: nothing is taken back by us."""
+    now = in_words(comparison_of(ctx, tx.session, row))
+    was = "nothing was known of this parcel"
+    if before is not None:
+        old = load_receipt(before.content)
+        was = f"it was {sum(x.actual or 0 for x in old.lines)} counted, "
+        was += f"{sum(x.damaged or 0 for x in old.lines)} damaged"
+    why = f"ticket {receipt.ticket_id} was counted after the return was settled: now {now}; {was}"
+    tx.journal(What.RECEIPT_CORRECTED, why, row)
+    tx.needs_person(Need.CORRECTED, f"{why}. Decide in Loop whether anything follows", row)
+
+
+def _unread(tx: Transaction, rma: RmaRow, row: ReturnRow, error: OutsideError) -> None:
     """A read that failed for a passing reason is tried at the next tick; one that cannot be
-    understood goes to a person, with the answer as it came."""
-    if not isinstance(error, (Unreadable, Refused)):
-        return
-    rma.to_read = False
+    understood, that is refused, or that fails for this ticket alone for long, goes to a person,
+    with the answer as it came."""
+    if error.effect is Effect.NOT_SENT:
+        since = rma.unread_since = rma.unread_since or tx.now
+        if error.raw is None or tx.now - since < TELL_AFTER:
+            return
+    rma.to_read, rma.unread_since = False, None
     if error.raw:
-        journal.keep_raw(
-            session,
-            ctx.now(),
-            brand=ctx.brand,
-            source="rex11.ticket",
-            digest=digest(error.raw),
-            body=error.raw,
-            problem=error.message,
-            return_id=row.return_id,
-        )
-    attention.raise_item(
-        session,
-        ctx.now(),
-        brand=ctx.brand,
-        kind="receipt_unreadable",
-        reason=f"the receipt of ticket {rma.ticket_id} cannot be read: {error.message}",
-        tried="one read of the ticket; the answer is kept as it came",
-        row=row,
+        tx.keep_raw("rex11.ticket", error.raw, error.message, row.return_id)
+    tx.needs_person(
+        Need.RECEIPT_UNREADABLE,
+        f"the receipt of ticket {rma.ticket_id} cannot be read: {error.message}",
+        row,
+        "read the ticket; the answer is kept as it came",
     )
-    result.attention += 1
+
+
+def _set_aside_answer(tx: Transaction, answer: _Answer, error: Exception) -> None:
+    """It was read, but cannot be put into the ledger."""
+    rma = returns.rmas_by_pk(tx.session, [answer.rma_pk])[answer.rma_pk]
+    rma.to_read = False
+    row = returns.by_pks(tx.session, [rma.return_pk])[rma.return_pk]
+    tx.needs_person(
+        Need.RECEIPT_UNREADABLE,
+        f"the receipt of ticket {rma.ticket_id} cannot be stored: {type(error).__name__}",
+        row,
+        "read the ticket",
+    )

@@ -11,18 +11,17 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import structlog
-from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.orm import Session
 from structlog.contextvars import bound_contextvars as told_as
 
-from bergen_loop.flow import announce, close, intake, pull, receive, settle, verify
-from bergen_loop.flow.context import BrandContext
-from bergen_loop.ledger.database import trouble
+from bergen_loop.domain.words import Need
+from bergen_loop.flow import announce, close, intake, look, pull, receive, settle
+from bergen_loop.flow.context import BrandContext, Tick
+from bergen_loop.ledger.database import LedgerError, Session, trouble
 from bergen_loop.ledger.locks import LockLost, brand_lock
-from bergen_loop.ledger.store import attention, journal, modes, returns
+from bergen_loop.ledger.store import attention, cursors, journal, modes, returns
 from bergen_loop.ledger.tables.core import BrandRow
 from bergen_loop.outside.breaker import LOOP, REX11
-from bergen_loop.outside.errors import OutsideError, Unauthorized
+from bergen_loop.outside.errors import OutsideError, Scope
 from bergen_loop.outside.guard import GuardedWarehouse
 from bergen_loop.tell import tracing
 
@@ -40,15 +39,15 @@ TELL_AFTER = timedelta(hours=1)
 """How long a step may fail before it goes on the attention list."""
 
 
-def _pull(ctx: BrandContext) -> dict[str, Any]:
+def _intake(ctx: BrandContext) -> dict[str, Any]:
     pulled = pull.pull(ctx)
-    verify.look_at(ctx, pulled.backwards)
-    result = asdict(pulled)
-    return result | {"webhooks": intake.take_webhooks(ctx)}
+    webhooks, named = intake.take_webhooks(ctx)
+    look.look_at(ctx, [*pulled.backwards, *named])
+    return asdict(pulled) | {"webhooks": webhooks}
 
 
 STEPS: dict[str, Callable[[BrandContext], dict[str, Any]]] = {
-    "intake": _pull,
+    "intake": _intake,
     "announce": lambda ctx: asdict(announce.run(ctx)),
     "receive": lambda ctx: asdict(receive.run(ctx)),
     "settle": lambda ctx: asdict(settle.run(ctx)),
@@ -67,10 +66,10 @@ def begin(ctx: BrandContext) -> None:
         now = ctx.now()
         listed = row.last_pull_at is not None and now - row.last_pull_at < ctx.settings.poll
         nudged = returns.take_nudge(session, row, now)
-        ctx.backlog = ctx.backlog and listed and not nudged
+        ctx.tick = Tick(backlog=ctx.behind and listed and not nudged, epoch=ctx.tick.epoch)
         row.last_sync_started_at = now
         row.config_version = ctx.config_version
-        ctx.mode = modes.take_effect(session, now, row, ctx.settings.mode)
+        ctx.tick.mode = modes.take_effect(session, now, row, ctx.settings.mode)
         ctx.breakers.load(session, ctx.brand)
         _after_restore(ctx, row)
 
@@ -96,7 +95,7 @@ def step(ctx: BrandContext, name: str) -> dict[str, Any]:
         return {"error": str(error)}
     except LockLost:
         raise  # another sync has taken over: stop at once
-    except SQLAlchemyError as error:
+    except LedgerError as error:
         why = trouble(error)
         bound.error("step failed on the ledger", why=why)
         ctx.counts.add(f"{name}.failed")
@@ -144,11 +143,11 @@ def _next_due(
     ever more rarely, up to `poll_max`, while nothing happens; but never later than the next
     return is due."""
     poll = ctx.settings.poll
-    ctx.backlog = False
+    ctx.behind = False
     if failed:
         return now + poll
-    if results.get("receive", {}).get("read") and returns.to_read(session, ctx.brand):
-        ctx.backlog = True
+    if results.get("receive", {}).get("read") and returns.any_to_read(session, ctx.brand):
+        ctx.behind = True
         return now + BREATH
     moved = any(v for r in results.values() for k, v in r.items() if k not in SEEN_AGAIN)
     ctx.quiet_ticks = 0 if moved else min(ctx.quiet_ticks + 1, 40)
@@ -158,7 +157,7 @@ def _next_due(
         return now + soon
     if due > now:
         return due
-    ctx.backlog = moved
+    ctx.behind = moved
     return now + (BREATH if moved else poll)
 
 
@@ -170,21 +169,21 @@ def _pace(brand: str) -> float:
 def _mind(ctx: BrandContext, session: Session, errors: dict[str, str | None]) -> None:
     """A step that keeps failing holds its brand's returns up, so a person has to know."""
     now = ctx.now()
-    failing = returns.cursors(session, ctx.brand, [f"failing.{name}" for name in errors])
+    failing = cursors.get_all(session, ctx.brand, [f"failing.{name}" for name in errors])
     for name, error in errors.items():
         mark = f"failing.{name}"
         since = failing.get(mark)
         if error is None and since is not None:
-            returns.drop_cursor(session, ctx.brand, mark)
+            cursors.drop(session, ctx.brand, mark)
             _works_again(ctx, session, name)
         elif error is not None and since is None:
-            returns.set_cursor(session, ctx.brand, mark, now)
+            cursors.set(session, ctx.brand, mark, now)
         elif error is not None and since is not None and now - since >= TELL_AFTER:
             attention.raise_item(
                 session,
                 now,
                 brand=ctx.brand,
-                kind="step_failing",
+                kind=Need.STEP_FAILING,
                 subject=name,
                 reason=f"the step {name} has failed since {since:%Y-%m-%d %H:%M} UTC: {error}",
                 tried="every sync tries it again",
@@ -192,7 +191,7 @@ def _mind(ctx: BrandContext, session: Session, errors: dict[str, str | None]) ->
 
 
 def _works_again(ctx: BrandContext, session: Session, name: str) -> None:
-    for kind in ("access", "step_failing"):
+    for kind in (Need.ACCESS, Need.STEP_FAILING):
         attention.resolve_kind(
             session,
             ctx.now(),
@@ -219,35 +218,28 @@ def holding(ctx: BrandContext) -> Generator[None]:
         tracing.span("tick", {"brand": ctx.brand}),
         brand_lock(ctx.ledger, ctx.brand) as epoch,
     ):
-        ctx.epoch = epoch
+        ctx.tick.epoch = epoch
         try:
             with ctx.threads():
                 yield
         finally:
-            ctx.epoch = None
+            ctx.tick.epoch = None
 
 
 def _failed(ctx: BrandContext, name: str, error: Exception) -> None:
     ctx.counts.add(f"{name}.failed")
-    if not isinstance(error, Unauthorized):
+    if not isinstance(error, OutsideError) or error.scope is not Scope.ACCESS:
         return
-    system = error.system
     ask = (
         "ask the brand for a working Loop API key with the scopes Returns and Developer Tools"
-        if system == "Loop"
+        if error.system == "Loop"
         else "ask Bergen for the brand's WebAddress, UserName and Password"
     )
-    with ctx.ledger.write() as session:
-        if returns.cursor(session, ctx.brand, f"failing.{name}") is None:
-            returns.set_cursor(session, ctx.brand, f"failing.{name}", ctx.now())
-        attention.raise_item(
-            session,
-            ctx.now(),
-            brand=ctx.brand,
-            kind="access",
-            subject=name,
-            reason=f"{system} refuses this brand's credentials: {error}; {ask}",
-        )
+    with ctx.write() as tx:
+        if cursors.get(tx.session, ctx.brand, f"failing.{name}") is None:
+            cursors.set(tx.session, ctx.brand, f"failing.{name}", tx.now)
+        why = f"{error.system} refuses this brand's credentials: {error}; {ask}"
+        tx.needs_person(Need.ACCESS, why, name)
 
 
 # -- after the ledger was put back from a backup ------------------------------------------------
@@ -259,17 +251,17 @@ def _after_restore(ctx: BrandContext, row: BrandRow) -> None:
     if isinstance(ctx.warehouse, GuardedWarehouse):
         at = row.restored_at
         ctx.warehouse.look_first = at is not None and ctx.now() - at < LOOK_FIRST
-    ctx.restored_at = row.restored_at
+    ctx.tick.restored_at = row.restored_at
 
 
 def _hold_after_restore(ctx: BrandContext) -> str | None:
     """Why nothing is to be settled yet; None where it may."""
-    if ctx.restored_at is None:
+    if ctx.tick.restored_at is None:
         return None
-    until = ctx.restored_at + ctx.settings.settle.confirm_within
+    until = ctx.tick.restored_at + ctx.settings.settle.confirm_within
     if ctx.now() >= until:
         return None
     return (
-        f"the ledger was restored at {ctx.restored_at:%H:%M} UTC: nothing is settled until "
+        f"the ledger was restored at {ctx.tick.restored_at:%H:%M} UTC: nothing is settled until "
         f"{until:%H:%M} UTC, for Loop may still carry out calls that the backup does not know"
     )

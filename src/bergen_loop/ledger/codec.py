@@ -42,6 +42,11 @@ def dump_item(value: RmaItem) -> dict[str, Any]:
     return _ITEM.dump_python(value, mode="json")
 
 
+def load_item(data: dict[str, Any]) -> RmaItem:
+    """The inverse of `dump_item`."""
+    return _ITEM.validate_python(data)
+
+
 def storable(data: Any) -> Any:
     """Plain data without what PostgreSQL refuses in text: NUL and lone surrogates."""
     if isinstance(data, str):

@@ -14,10 +14,14 @@ from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import event
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session, sessionmaker
 
 from bergen_loop.ledger.turns import Turns
+
+LedgerError = SQLAlchemyError
+"""What the ledger's database may raise, for who has to say so: `trouble` puts it into words."""
 
 _PRAGMAS = (
     "journal_mode=WAL",
@@ -110,6 +114,16 @@ def trouble(error: SQLAlchemyError) -> str:
     if "malformed" in words or "not a database" in words:
         return f"the ledger is damaged ({words}): stop the service and restore a backup"
     return f"the ledger does not answer as it should ({type(error).__name__}: {words})"
+
+
+def record_at_fault(error: Exception) -> bool:
+    """Whether a failed transaction is the fault of what was to be written (a value the database
+    refuses, a broken rule, our own code), and not of a database that cannot be had now."""
+    if not isinstance(error, SQLAlchemyError):
+        return True
+    if isinstance(error, DBAPIError) and error.connection_invalidated:
+        return False
+    return not isinstance(error, (OperationalError, InterfaceError, PoolTimeout))
 
 
 def _upgrade(connection: sa.Connection) -> None:

@@ -15,6 +15,7 @@ from datetime import UTC, datetime, timedelta
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
+from bergen_loop.domain.words import Need, What
 from bergen_loop.ledger.store import attention, journal, returns
 from bergen_loop.ledger.tables.core import BreakerRow
 
@@ -24,7 +25,6 @@ THRESHOLD = 5
 FIRST, LONGEST = timedelta(seconds=30), timedelta(minutes=15)
 TELL_AFTER = timedelta(minutes=10)
 """A system suspended for so long is put on the attention list."""
-KIND = "unreachable"
 
 FAILED = frozenset({"Unavailable", "OutcomeUnknown"})
 """Outcomes of attempts that say the system is not there; any other answer says it is."""
@@ -193,23 +193,34 @@ def _keep(
         return
     why = f"{TITLES[system]} gave no answer {row.failures} times in a row: {row.error}"
     if not was_open:
-        journal.record(session, now, f"{TITLES[system]} suspended", why, brand=brand)
+        journal.record(
+            session, now, What.SYSTEM_SUSPENDED, why, brand=brand, data={"system": TITLES[system]}
+        )
     if now - row.opened_at >= TELL_AFTER:
         attention.raise_item(
             session,
             now,
             brand=brand,
-            kind=KIND,
+            kind=Need.UNREACHABLE,
             subject=system,
             reason=f"{why}; it is tried again from time to time. If it is back, "
             f"`bergen-loop breaker reset {brand}` tries at once",
             tried=f"{row.probes} further call(s) since {row.opened_at:%Y-%m-%d %H:%M} UTC",
-            blocking=False,
         )
 
 
 def _tell_closed(
     session: Session, now: datetime, brand: str, system: str, why: str, who: str
 ) -> None:
-    journal.record(session, now, f"{TITLES[system]} called again", why, brand=brand, who=who)
-    attention.resolve_kind(session, now, brand=brand, kind=KIND, subject=system, resolution=why)
+    journal.record(
+        session,
+        now,
+        What.SYSTEM_CALLED_AGAIN,
+        why,
+        brand=brand,
+        who=who,
+        data={"system": TITLES[system]},
+    )
+    attention.resolve_kind(
+        session, now, brand=brand, kind=Need.UNREACHABLE, subject=system, resolution=why
+    )

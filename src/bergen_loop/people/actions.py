@@ -6,101 +6,189 @@ any machine.
 
 from __future__ import annotations
 
-from datetime import datetime
-
-import sqlalchemy as sa
-from sqlalchemy.orm import Session
+from dataclasses import dataclass
 
 from bergen_loop.domain.decision import NOTE_LIMIT, Outcome
 from bergen_loop.domain.lifecycle import Stage
 from bergen_loop.domain.rma import TicketStatus
-from bergen_loop.ledger.codec import digest
-from bergen_loop.ledger.store import attention, effects, journal, modes, returns
-from bergen_loop.ledger.store.effects import EffectState
-from bergen_loop.ledger.tables.core import AttentionRow, DecisionRow, ReturnRow
+from bergen_loop.domain.words import EffectKind, Need, Retry, What
+from bergen_loop.ledger.codec import digest, load_return
+from bergen_loop.ledger.store import attention, effects, modes, products, returns
+from bergen_loop.ledger.store.effects import EffectState, Intent
+from bergen_loop.ledger.tables.core import AttentionRow, DecisionRow, EffectRow, ReturnRow
+from bergen_loop.ledger.transaction import Transaction
 
 
 class NotPossible(Exception):
     """The action does not fit where the return stands; the message says why, for a person."""
 
 
-def _hold_still(session: Session, row: ReturnRow) -> None:
+SETTLES = (Need.REFUSED, Need.LOST_SETTLEMENT, Need.PROCESSING_FAILED)
+"""A retry of these may end in a call that moves money: one at a time, at its own page."""
+
+
+def _hold_still(tx: Transaction, row: ReturnRow) -> None:
     """Lock the return and see it as it is now: a tick may be deciding at this very moment."""
-    session.flush()
-    session.refresh(row, with_for_update=True)
+    tx.session.flush()
+    tx.session.refresh(row, with_for_update=True)
 
 
-def retry(session: Session, now: datetime, item: AttentionRow, *, who: str, why: str) -> None:
-    """Let the flows try again what led to this item. Raises NotPossible."""
+def retry(tx: Transaction, item: AttentionRow, why: str) -> None:
+    """Let the flows look at, or try, again what led to this item. Raises NotPossible."""
     if item.resolved_at:
         raise NotPossible("this item has been resolved already")
-    row = session.get(ReturnRow, item.return_pk) if item.return_pk else None
+    row = tx.session.get(ReturnRow, item.return_pk) if item.return_pk else None
     if row is not None:
-        _hold_still(session, row)
-        _prepare_retry(session, now, item, row, who)
-    attention.resolve(session, now, item, who=who, resolution=f"retry: {why}")
+        _hold_still(tx, row)
+        _prepare_retry(tx, item, row)
+    attention.resolve(tx.session, tx.now, item, who=tx.who, resolution=f"retry: {why}")
+    if row is None:
+        _again_for_all(tx, item)
+    returns.brand_row(tx.session, tx.brand).nudged_at = tx.now
 
 
-def _prepare_retry(
-    session: Session, now: datetime, item: AttentionRow, row: ReturnRow, who: str
-) -> None:
-    if item.kind == "receipt_unreadable":
-        for rma in returns.rmas_of(session, [row.id]).get(row.id, []):
-            rma.to_read = rma.ticket_id is not None
-    elif item.kind == "ticket_cancelled":
-        _announce_again(session, row)
-    elif item.kind == "decide_by_hand":
-        row.stage = Stage.RECEIVED
-    elif item.kind in ("refused", "lost_settlement", "processing_failed", "not_confirmed"):
-        _settle_again(session, now, row, who)
-    elif item.kind == "conflict" and row.stage == Stage.FLAGGED:
+def _prepare_retry(tx: Transaction, item: AttentionRow, row: ReturnRow) -> None:
+    need = Need(item.kind)
+    if need is Need.TICKET_CANCELLED:
+        _announce_again(tx, row)
+    elif need is Need.CONFLICT and row.stage == Stage.FLAGGED:
         raise NotPossible(
             "after a flag nothing is processed: decide the return in Loop, which resolves this "
             "item, or ignore it with a reason"
         )
-    elif item.kind == "note_refused":
+    elif need is Need.NOTE_REFUSED:
         raise NotPossible("add the note in Loop by hand, then resolve this item with a reason")
+    elif need is Need.NOT_CONFIRMED:
+        row.stage = Stage.CONFIRMING  # looked at again; what Loop took is never sent again
+    elif need in SETTLES:
+        _settle_again(tx, row)
+    elif need.retry is Retry.READ:
+        _read_tickets_again(tx, row)
+    elif need.retry is Retry.JUDGE:
+        row.stage = Stage.RECEIVED
+    elif need.retry is Retry.SEND:
+        _send_again(tx, row)
 
 
-def _announce_again(session: Session, row: ReturnRow) -> None:
-    rmas = returns.rmas_of(session, [row.id]).get(row.id, [])
+def _again_for_all(tx: Transaction, item: AttentionRow) -> None:
+    """An item about a product or destination: what waits for it is looked at again."""
+    if item.kind in (Need.UNKNOWN_PRODUCT, Need.PRODUCT_REFUSED, Need.PRODUCT_IMPORT):
+        products.forget(tx.session, tx.brand, item.subject or "")
+        effect = effects.find(tx.session, tx.brand, f"product:{item.subject}")
+        if effect is not None:
+            effect.attempts, effect.try_at = 0, None
+    if item.return_pk is None and item.kind in (
+        Need.UNKNOWN_PRODUCT,
+        Need.PRODUCT_REFUSED,
+        Need.PRODUCT_IMPORT,
+        Need.DESTINATION,
+    ):
+        returns.announce_now(tx.session, tx.brand, tx.now)
+
+
+def _read_tickets_again(tx: Transaction, row: ReturnRow) -> None:
+    for rma in returns.rmas_of(tx.session, [row.id]).get(row.id, []):
+        rma.to_read = rma.ticket_id is not None
+
+
+def _announce_again(tx: Transaction, row: ReturnRow) -> None:
+    rmas = returns.rmas_of(tx.session, [row.id]).get(row.id, [])
     if any(r.ticket_status != TicketStatus.CANCELLED for r in rmas if r.ticket_id):
         raise NotPossible("the return has another ticket that is not cancelled")
     row.stage = Stage.SEEN
 
 
-def _settle_again(session: Session, now: datetime, row: ReturnRow, who: str) -> None:
-    """A person has looked in Loop and says that the call did not take effect."""
-    effect = returns.settlements_of(session, [row.id]).get(row.id)
+def _send_again(tx: Transaction, row: ReturnRow) -> None:
+    """What certainly had no effect may be tried as often as at first."""
+    for effect in effects.of_return(tx.session, row.id):
+        if effect.state in effects.SENDABLE:
+            effect.attempts, effect.try_at = 0, None
+
+
+def _settle_again(tx: Transaction, row: ReturnRow) -> None:
+    """A person wants a settling call that had no effect made again. What Loop has accepted is
+    never sent again by anybody. What it refused may be sent at once, for each call goes out on
+    lists read in the same tick. Else it is only looked at: it is sent anew if a fresh look shows
+    the return open and untouched, after the same waits as the service keeps."""
+    effect = effects.settlements_of(tx.session, [row.id]).get(row.id)
     if effect is None:
         raise NotPossible("there is no call to repeat")
     if row.loop_state != "open":
         raise NotPossible(f"Loop shows the return {row.loop_state}, not open")
-    if effect.state not in (EffectState.REFUSED, EffectState.FAILED, EffectState.ACCEPTED):
-        raise NotPossible(f"the {effect.kind} call is {effect.state}: its answer is awaited")
-    effects.finish(
-        session, effect, now, EffectState.NOT_SENT, f"{who} says it did not take effect in Loop"
-    )
-    row.stage = Stage.SETTLING
+    if effect.state == EffectState.REFUSED:
+        why = f"{tx.who} wants it tried again; Loop had refused it"
+        tx.outcome(effect, EffectState.NOT_SENT, why)
+        effect.attempts = 0
+        row.stage = Stage.SETTLING
+    elif effect.state == EffectState.FAILED:
+        _doubt_again(tx, effect)
+        row.stage = Stage.SETTLING
+    else:
+        raise NotPossible(
+            f"the {effect.kind} call is {effect.state}: what Loop took is never sent again; look "
+            "at the return in Loop, and finish it there"
+        )
 
 
-def decide(
-    session: Session,
-    now: datetime,
-    row: ReturnRow,
-    outcome: Outcome,
-    *,
-    who: str,
-    why: str,
-    note: str | None = None,
-) -> None:
+def _doubt_again(tx: Transaction, effect: EffectRow) -> None:
+    """Failed, by Loop's word or for want of an answer: to be looked for as any lost answer."""
+    since = effect.doubt_since or effect.finished_at or tx.now
+    tx.outcome(effect, EffectState.DOUBT, f"{tx.who} wants it looked at again")
+    effect.doubt_since, effect.attempts = since, 1
+    effect.payload = {**effect.payload, "asked_at": tx.now.isoformat()}
+
+
+@dataclass(frozen=True, slots=True)
+class ByHand:
+    """A person's decision: process, or flag with a note (else the reason is the note)."""
+
+    outcome: Outcome
+    why: str
+    note: str | None = None
+
+
+def decide(tx: Transaction, row: ReturnRow, wanted: ByHand) -> None:
     """Decide by hand: process, or flag with a note. Raises NotPossible."""
+    outcome, why = wanted.outcome, wanted.why.strip()
     if outcome not in (Outcome.PROCESS, Outcome.FLAG):
         raise NotPossible("by hand a return can be processed or flagged")
-    if not why.strip():
+    if not why:
         raise NotPossible("a decision by hand needs a reason")
-    _hold_still(session, row)
-    brand = returns.brand_row(session, row.brand)
+    _hold_still(tx, row)
+    _check_decidable(tx, row)
+    text = (wanted.note or why).strip()
+    if outcome is Outcome.FLAG and len(text) > NOTE_LIMIT:
+        raise NotPossible(f"the note has {len(text)} characters; Loop takes {NOTE_LIMIT}")
+    tx.session.add(
+        DecisionRow(
+            brand=row.brand,
+            return_pk=row.id,
+            decided_at=tx.now,
+            outcome=outcome,
+            rule="by hand",
+            reason=why,
+            note=text if outcome is Outcome.FLAG else None,
+            wait_until=None,
+            line_item_ids=[],
+            criteria_version="by hand",
+            config_version="by hand",
+            # What the person saw: where it has changed by the time of the call, they are asked
+            # again.
+            facts={"units": sorted(x.line_item_id for x in load_return(row.content).lines)},
+            receipt_ids=returns.final_receipt_ids(tx.session, row.id),
+            shadow=False,
+            by=tx.who,
+        )
+    )
+    tx.journal(What.DECIDED_BY_HAND, why, row, {"outcome": outcome.value})
+    for item in attention.open_items(tx.session, return_pk=row.id):
+        words = f"decided by hand: {outcome}"
+        attention.resolve(tx.session, tx.now, item, who=tx.who, resolution=words)
+    row.stage, row.due_at, row.decided_at = Stage.SETTLING, tx.now, tx.now
+
+
+def _check_decidable(tx: Transaction, row: ReturnRow) -> None:
+    brand = returns.brand_row(tx.session, row.brand)
     mode = brand.mode or brand.acted_mode
     if mode not in (None, modes.LIVE):
         raise NotPossible(f"the brand is {mode}: nothing is acted on; decide it in Loop")
@@ -108,89 +196,41 @@ def decide(
         raise NotPossible(f"Loop shows the return {row.loop_state}, not open")
     if row.stage not in (Stage.RECEIVED, Stage.WAITING, Stage.ANNOUNCED):
         raise NotPossible(f"the return is {row.stage.replace('_', ' ')}: nothing to decide now")
-    effect = returns.settlements_of(session, [row.id]).get(row.id)
-    if effect is not None and effect.state != EffectState.NOT_SENT:
+    effect = effects.settlements_of(tx.session, [row.id]).get(row.id)
+    if effect is not None and effect.state not in effects.SENDABLE:
         raise NotPossible(f"it was settled before ({effect.kind}: {effect.state})")
-    text = (note or why).strip()
-    if outcome is Outcome.FLAG and len(text) > NOTE_LIMIT:
-        raise NotPossible(f"the note has {len(text)} characters; Loop takes {NOTE_LIMIT}")
-    session.add(
-        DecisionRow(
-            brand=row.brand,
-            return_pk=row.id,
-            decided_at=now,
-            outcome=outcome,
-            rule="by hand",
-            reason=why.strip(),
-            note=text if outcome is Outcome.FLAG else None,
-            wait_until=None,
-            line_item_ids=[],
-            criteria_version="by hand",
-            config_version="by hand",
-            facts={},
-            receipt_ids=[],
-            shadow=False,
-            by=who,
-        )
-    )
-    journal.record(
-        session,
-        now,
-        f"decided by hand: {outcome}",
-        why.strip(),
-        brand=row.brand,
-        return_pk=row.id,
-        who=who,
-    )
-    for item in attention.open_items(session, return_pk=row.id):
-        attention.resolve(session, now, item, who=who, resolution=f"decided by hand: {outcome}")
-    row.stage, row.due_at, row.decided_at = Stage.SETTLING, now, now
 
 
-def ignore(session: Session, now: datetime, item: AttentionRow, *, who: str, why: str) -> None:
+def ignore(tx: Transaction, item: AttentionRow, why: str) -> None:
     """Take an item off the list for a reason. Its return is left to people: no flow takes it
     up by itself until something new happens to it. Raises NotPossible."""
     if not why.strip():
         raise NotPossible("ignoring an item needs a reason")
     if item.resolved_at:
         raise NotPossible("this item has been resolved already")
-    attention.resolve(session, now, item, who=who, resolution=f"ignored: {why.strip()}")
+    words = f"ignored: {why.strip()}"
+    attention.resolve(tx.session, tx.now, item, who=tx.who, resolution=words)
     if item.return_pk is not None:
-        session.get_one(ReturnRow, item.return_pk).due_at = None
+        tx.session.get_one(ReturnRow, item.return_pk).due_at = None
 
 
-def resync(session: Session, now: datetime, row: ReturnRow, *, who: str) -> None:
+def resync(tx: Transaction, row: ReturnRow) -> None:
     """Have the tickets read again and the return looked at, at the next tick."""
-    _hold_still(session, row)
-    for rma in returns.rmas_of(session, [row.id]).get(row.id, []):
-        rma.to_read = rma.ticket_id is not None
+    _hold_still(tx, row)
+    _read_tickets_again(tx, row)
     if row.stage in (Stage.SEEN, Stage.RECEIVED, Stage.WAITING, Stage.CONFIRMING, Stage.CLOSING):
-        row.due_at = now
-    returns.brand_row(session, row.brand).nudged_at = now
-    journal.record(
-        session, now, "resync", "asked for by hand", brand=row.brand, return_pk=row.id, who=who
-    )
+        row.due_at = tx.now
+    returns.brand_row(tx.session, row.brand).nudged_at = tx.now
+    tx.journal(What.RESYNC, "asked for by hand", row)
 
 
-def add_note(session: Session, now: datetime, row: ReturnRow, text: str, *, who: str) -> None:
+def add_note(tx: Transaction, row: ReturnRow, text: str) -> None:
     """Have a note added to the return in Loop. Raises NotPossible."""
     text = text.strip()
     if not 0 < len(text) <= NOTE_LIMIT:
         raise NotPossible(f"a note has 1 to {NOTE_LIMIT} characters; this one {len(text)}")
-    key = f"note:{row.return_id}:{digest([text, now.isoformat()])[:12]}"
-    effects.intend(
-        session,
-        now,
-        brand=row.brand,
-        key=key,
-        kind="note",
-        payload={"return_id": row.return_id, "content": text},
-        return_pk=row.id,
-    )
-    journal.record(session, now, "note", text, brand=row.brand, return_pk=row.id, who=who)
-    returns.brand_row(session, row.brand).nudged_at = now
-
-
-def find_item(session: Session, item_id: int) -> AttentionRow | None:
-    """An item of the attention list."""
-    return session.scalar(sa.select(AttentionRow).where(AttentionRow.id == item_id))
+    key = f"note:{row.return_id}:{digest([text, tx.now.isoformat()])[:12]}"
+    payload = {"return_id": row.return_id, "content": text}
+    tx.plan(Intent(EffectKind.NOTE, key, row.id, payload))
+    tx.journal(What.NOTE, text, row)
+    returns.brand_row(tx.session, row.brand).nudged_at = tx.now

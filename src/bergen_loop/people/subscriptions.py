@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from bergen_loop.domain.words import What
 from bergen_loop.flow.context import BrandContext
 from bergen_loop.ledger.store import journal
 from bergen_loop.outside.loop.webhooks import plan_subscriptions
@@ -37,7 +38,7 @@ def ensure(ctx: BrandContext, public_url: str) -> Subscribed:
             journal.record(
                 session,
                 ctx.now(),
-                "webhooks subscribed",
+                What.WEBHOOKS_SUBSCRIBED,
                 f"{result.created} made, {result.updated} changed, {result.kept} kept",
                 brand=ctx.brand,
                 data={"url": url},

@@ -9,11 +9,11 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy.orm import Session
-
+from bergen_loop.domain.words import What
 from bergen_loop.flow.context import BrandContext
 from bergen_loop.ledger.store import journal
 from bergen_loop.ledger.tables.core import ReturnRow
+from bergen_loop.ledger.transaction import Transaction
 
 
 class Done(StrEnum):
@@ -60,43 +60,29 @@ class Summary:
         return {**asdict(self), "counts": self.counts()}
 
 
-def tell(
-    ctx: BrandContext,
-    session: Session,
-    summary: Summary,
-    finding: Finding,
-    row: ReturnRow | None = None,
-) -> None:
+def tell(tx: Transaction, summary: Summary, finding: Finding, row: ReturnRow | None = None) -> None:
     """Add a finding, and journal it."""
     summary.findings.append(finding)
-    journal.record(
-        session,
-        ctx.now(),
-        f"{summary.what}: {finding.done.value}",
-        finding.text,
-        brand=ctx.brand,
-        return_pk=row.id if row else None,
-        data={"kind": finding.kind, "return": finding.return_id},
-    )
+    what = What.REBUILD_FINDING if summary.what == "rebuild" else What.RECONCILE_FINDING
+    data = {"done": finding.done.value, "kind": finding.kind, "return": finding.return_id}
+    tx.journal(what, finding.text, row, data)
 
 
 def close(ctx: BrandContext, summary: Summary) -> Summary:
     """Journal and count the whole."""
-    with ctx.ledger.write() as session:
-        journal.record(
-            session,
-            ctx.now(),
-            summary.what,
+    counts = summary.counts()
+    with ctx.write() as tx:
+        tx.journal(
+            What.REBUILT if summary.what == "rebuild" else What.RECONCILED,
             f"compared {summary.returns} returns and {summary.tickets} tickets, of "
             f"{summary.since:%Y-%m-%d %H:%M} to {summary.until:%Y-%m-%d %H:%M} UTC: "
-            f"{words(summary.counts())}",
-            brand=ctx.brand,
-            data=summary.counts(),
+            f"{words(counts)}",
+            data=counts,
         )
         journal.count(
-            session,
+            tx.session,
             ctx.brand,
-            {f"{summary.what}.{k}": v for k, v in summary.counts().items() if v}
+            {f"{summary.what}.{k}": v for k, v in counts.items() if v}
             | {f"{summary.what}.runs": 1},
         )
     return summary

@@ -15,11 +15,9 @@ from collections.abc import Sequence
 from datetime import timedelta
 
 from bergen_loop.domain.announce import physical_lines, why_not_announced
-from bergen_loop.domain.returns import Return
 from bergen_loop.flow import adopt, intake, pull, receive, tick
 from bergen_loop.flow.context import BrandContext
-from bergen_loop.ledger.codec import digest, dump_return, load_return
-from bergen_loop.ledger.store import returns
+from bergen_loop.ledger.store import cursors, returns
 from bergen_loop.outside.loop.models import ParsedReturn
 from bergen_loop.repair import drift
 from bergen_loop.repair.drift import Done, Finding, Summary
@@ -35,8 +33,8 @@ def run(ctx: BrandContext, window: timedelta = WINDOW) -> Summary:
     summary = Summary(ctx.brand, "rebuild", started - window, started)
     with tick.holding(ctx):
         with ctx.ledger.write() as session:
-            if returns.cursor(session, ctx.brand, adopt.FIRST_PULL) is None:
-                returns.set_cursor(session, ctx.brand, adopt.FIRST_PULL, started)
+            if cursors.get(session, ctx.brand, adopt.FIRST_PULL) is None:
+                cursors.set(session, ctx.brand, adopt.FIRST_PULL, started)
         for way in ("created_at", "updated_at"):
             pages = ctx.loop.walk_returns(
                 summary.since,
@@ -49,50 +47,48 @@ def run(ctx: BrandContext, window: timedelta = WINDOW) -> Summary:
                 if page.incomplete:
                     _tell_incomplete(ctx, summary, page.incomplete)
         with ctx.ledger.write() as session:
-            returns.set_cursor(session, ctx.brand, pull.CURSOR, started)
-            returns.set_cursor(session, ctx.brand, pull.ASIDE, started)
-            returns.set_cursor(session, ctx.brand, receive.CURSOR, started)
+            cursors.set(session, ctx.brand, pull.CURSOR, started)
+            cursors.set(session, ctx.brand, pull.ASIDE, started)
+            cursors.set(session, ctx.brand, receive.CURSOR, started)
         return drift.close(ctx, summary)
 
 
 def _tell_incomplete(ctx: BrandContext, summary: Summary, why: str) -> None:
-    with ctx.ledger.write() as session:
+    with ctx.write() as tx:
         text = f"Loop's list could not be walked to its end ({why}): run the rebuild again"
-        drift.tell(ctx, session, summary, Finding("list", text, Done.TOLD))
+        drift.tell(tx, summary, Finding("list", text, Done.TOLD))
 
 
 def _take_page(ctx: BrandContext, summary: Summary, page: Sequence[ParsedReturn]) -> None:
-    good = {p.value.id: p.value for p in page if p.value is not None}
+    good = {p.value.id: p for p in page if p.value is not None}
     with ctx.ledger.read() as session:
         known = returns.by_ids(session, ctx.brand, good)
-    new = [load_return(dump_return(r)) for i, r in good.items() if i not in known]
+    new = [answer for i, answer in good.items() if i not in known]
     for batch in ctx.batches(new):
-        pasts = ctx.in_parallel(lambda return_: _past(ctx, return_), batch)
+        pasts = ctx.in_parallel(lambda answer: _past(ctx, answer), batch)
         ctx.boundary("rebuild looked up")
-        for return_, past in zip(batch, pasts, strict=True):
-            _take(ctx, summary, return_, past)
-    intake.store(ctx, [p for p in page if p.problem is not None], intake.Pulled())
+        for answer, past in zip(batch, pasts, strict=True):
+            _take(ctx, summary, answer, past)
+    intake.store(ctx, [p for p in page if p.value is None], intake.Pulled())
 
 
-def _past(ctx: BrandContext, return_: Return) -> adopt.Past:
-    skip = why_not_announced(return_, ctx.rules)
-    if (skip and not skip.no_parcel) or not physical_lines(return_, ctx.rules):
+def _past(ctx: BrandContext, answer: ParsedReturn) -> adopt.Past:
+    assert answer.value is not None
+    skip = why_not_announced(answer.value, ctx.rules)
+    if (skip and not skip.no_parcel) or not physical_lines(answer.value, ctx.rules):
         return adopt.Past()
-    return adopt.look_up(ctx, return_)
+    return adopt.look_up(ctx, answer.value)
 
 
-def _take(ctx: BrandContext, summary: Summary, return_: Return, past: adopt.Past) -> None:
-    content = dump_return(return_)
-    with ctx.ledger.write() as session:
-        row = intake.add(ctx, session, return_, content, digest(content))
-        adopt.take_over(ctx, session, row, past)
+def _take(ctx: BrandContext, summary: Summary, answer: ParsedReturn, past: adopt.Past) -> None:
+    with ctx.write() as tx:
+        row = intake.add(ctx, tx, answer)
+        adopt.take_over(ctx, tx, row, past)
         tickets = [t.receipt.ticket_id for t in past.tickets]
-        text = f"return {return_.id}, {return_.state} in Loop, "
+        text = f"return {row.return_id}, {row.loop_state} in Loop, "
         text += f"with ticket {', '.join(tickets)}" if tickets else "without a ticket"
         done = Done.ATTENTION if row.held else Done.REPAIRED
-        drift.tell(
-            ctx, session, summary, Finding("recovered", f"{text}: {row.stage}", done, return_.id),
-            row,
-        )  # fmt: skip
+        finding = Finding("recovered", f"{text}: {row.stage}", done, row.return_id)
+        drift.tell(tx, summary, finding, row)
     summary.returns += 1
     summary.tickets += len(tickets)

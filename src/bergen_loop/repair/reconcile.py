@@ -15,15 +15,18 @@ from datetime import datetime, timedelta
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from bergen_loop.domain.lifecycle import Stage
+from bergen_loop.domain.lifecycle import ENDED, Stage
 from bergen_loop.domain.receipt import Receipt
 from bergen_loop.domain.rma import TicketStatus
-from bergen_loop.flow import adopt, intake, pull, receive, tick, verify
+from bergen_loop.domain.words import Need, What
+from bergen_loop.flow import adopt, intake, look, pull, receive, tick
 from bergen_loop.flow.context import BrandContext
 from bergen_loop.ledger.codec import load_return
-from bergen_loop.ledger.store import attention, effects, journal, returns
+from bergen_loop.ledger.store import effects, journal, returns
+from bergen_loop.ledger.store.effects import ticket_key
 from bergen_loop.ledger.tables.core import ReturnRow, RmaRow
-from bergen_loop.outside.errors import OutsideError, Unauthorized
+from bergen_loop.ledger.transaction import Transaction
+from bergen_loop.outside.errors import OutsideError, Scope
 from bergen_loop.outside.loop.models import ParsedReturn
 from bergen_loop.repair import drift
 from bergen_loop.repair.drift import Done, Finding, Summary
@@ -36,7 +39,6 @@ MOST_DETAILS = 200
 MOST_LOOK_UPS = 200
 OVERDUE = timedelta(days=45)
 """A ticket open for so long is told about: its parcel may be lost."""
-ENDED = (Stage.COMPLETE, Stage.CANCELLED, Stage.EXPIRED, Stage.IGNORED)
 
 
 def run(ctx: BrandContext, window: timedelta = WINDOW, *, stale: timedelta = STALE) -> Summary:
@@ -79,30 +81,33 @@ def _compare_returns(ctx: BrandContext, summary: Summary) -> set[str]:
 
 def _tell_incomplete(ctx: BrandContext, summary: Summary, since: str, why: str) -> None:
     text = f"Loop's list from {since} UTC on could not be walked to its end ({why})"
-    with ctx.ledger.write() as session:
-        drift.tell(ctx, session, summary, Finding("list", text, Done.TOLD))
+    with ctx.write() as tx:
+        drift.tell(tx, summary, Finding("list", text, Done.TOLD))
 
 
 def _compare_page(ctx: BrandContext, summary: Summary, page: Sequence[ParsedReturn]) -> None:
-    good = {p.value.id: p.value for p in page if p.value is not None}
+    good_answers = {p.value.id: p for p in page if p.value is not None}
+    good = {i: p.value for i, p in good_answers.items() if p.value is not None}
     with ctx.ledger.read() as session:
         before = returns.by_ids(session, ctx.brand, good)
     intake.store(ctx, page, intake.Pulled())
-    with ctx.ledger.write() as session:
-        after = returns.by_ids(session, ctx.brand, good)
+    with ctx.write() as tx:
+        after = returns.by_ids(tx.session, ctx.brand, good)
         for return_id, return_ in good.items():
-            old, row = before.get(return_id), after[return_id]
+            old, row = before.get(return_id), after.get(return_id)
+            if row is None:
+                continue  # set aside: it is on the attention list
             if old is None:
                 text = f"Loop has return {return_id} ({return_.state}); the ledger had not: added"
             elif old.loop_state != return_.state:
                 text = f"return {return_id} is {return_.state} in Loop, was known as "
                 text += f"{old.loop_state}: taken in"
                 if row.loop_state != return_.state:  # its time in Loop seems to have gone back
-                    verify.take(ctx, session, row, return_)
+                    look.take(ctx, tx, row, good_answers[return_id])
             else:
                 continue
             kind = "missed" if old is None else "state"
-            drift.tell(ctx, session, summary, Finding(kind, text, Done.REPAIRED, return_id), row)
+            drift.tell(tx, summary, Finding(kind, text, Done.REPAIRED, return_id), row)
 
 
 def _look_at_unlisted(ctx: BrandContext, summary: Summary, seen: set[str]) -> None:
@@ -120,29 +125,27 @@ def _look_at_unlisted(ctx: BrandContext, summary: Summary, seen: set[str]) -> No
         )
         unlisted = [row for row in rows if row.return_id not in seen][:MOST_DETAILS]
     for batch in ctx.batches(unlisted):
-        answers = ctx.in_parallel(lambda row: verify.details(ctx, row.return_id), batch)
-        with ctx.ledger.write() as session:
+        answers = ctx.in_parallel(lambda row: look.details(ctx, row.return_id), batch)
+        with ctx.write() as tx:
             for old, answer in zip(batch, answers, strict=True):
-                row = session.get_one(ReturnRow, old.id)
-                _unlisted(ctx, session, summary, row, answer)
+                row = tx.session.get_one(ReturnRow, old.id)
+                _unlisted(ctx, tx, summary, row, answer)
 
 
 def _unlisted(
-    ctx: BrandContext, session: Session, summary: Summary, row: ReturnRow, answer: verify.Seen
+    ctx: BrandContext, tx: Transaction, summary: Summary, row: ReturnRow, answer: look.Seen
 ) -> None:
     return_id, before = row.return_id, row.loop_state
-    if answer.return_ is not None:
-        verify.take(ctx, session, row, answer.return_)
+    if answer.answer is not None:
+        look.take(ctx, tx, row, answer.answer)
         text = f"Loop's list does not show return {return_id}, its details do"
         done = Done.REPAIRED if row.loop_state != before else Done.TOLD
-        drift.tell(ctx, session, summary, Finding("unlisted", text, done, return_id), row)
+        drift.tell(tx, summary, Finding("unlisted", text, done, return_id), row)
     elif answer.problem:
         text = f"Loop shows return {return_id} no more: {answer.problem}"
-        attention.raise_item(
-            session, ctx.now(), brand=ctx.brand, kind="gone", reason=text,
-            tried="walked Loop's lists, then read the return's details", row=row,
-        )  # fmt: skip
-        drift.tell(ctx, session, summary, Finding("gone", text, Done.ATTENTION, return_id), row)
+        tried = "walked Loop's lists, then read the return's details"
+        tx.needs_person(Need.GONE, text, row, tried)
+        drift.tell(tx, summary, Finding("gone", text, Done.ATTENTION, return_id), row)
 
 
 # -- REX11 ------------------------------------------------------------------------------------
@@ -170,16 +173,16 @@ def _read_stale_tickets(ctx: BrandContext, summary: Summary, stale: timedelta) -
         known = {rma.id: (rma.ticket_status, rma.read_status) for rma in rmas}
     receive.reread(ctx, rmas)
     summary.tickets += len(rmas)
-    with ctx.ledger.write() as session:
-        for rma in (session.get_one(RmaRow, i) for i in known):
+    with ctx.write() as tx:
+        for rma in (tx.session.get_one(RmaRow, i) for i in known):
             status, _ = known[rma.id]
             if rma.ticket_status == status:
                 continue
-            row = session.get_one(ReturnRow, rma.return_pk)
+            row = tx.session.get_one(ReturnRow, rma.return_pk)
             text = f"ticket {rma.ticket_id} of return {row.return_id} is {rma.ticket_status} in "
             text += f"REX11, was known as {status or 'new'}: taken in"
             finding = Finding("ticket", text, Done.REPAIRED, row.return_id)
-            drift.tell(ctx, session, summary, finding, row)
+            drift.tell(tx, summary, finding, row)
 
 
 def _find_unknown_tickets(ctx: BrandContext, summary: Summary) -> None:
@@ -198,17 +201,17 @@ def _find_unknown_tickets(ctx: BrandContext, summary: Summary) -> None:
                 _unknown_ticket(ctx, summary, answer)
     if rest:
         text = f"{len(rest)} tickets of other origin were not looked at: {drift.ids(rest)}"
-        with ctx.ledger.write() as session:
-            drift.tell(ctx, session, summary, Finding("strangers", text, Done.TOLD))
+        with ctx.write() as tx:
+            drift.tell(tx, summary, Finding("strangers", text, Done.TOLD))
 
 
 def _read(ctx: BrandContext, ticket_id: str) -> Receipt | None:
     """None for a ticket that cannot be read: the next reconcile tries again."""
     try:
         return ctx.warehouse.receipt(ticket_id)
-    except Unauthorized:
-        raise
-    except OutsideError:
+    except OutsideError as error:
+        if error.scope is Scope.ACCESS:
+            raise
         return None
 
 
@@ -218,7 +221,7 @@ def _unknown_ticket(ctx: BrandContext, summary: Summary, ticket: Receipt) -> Non
         row, rma = _owner(ctx, session, po)
         if row is None:
             return  # someone else's: a delivery of new goods, a walk-in
-        effect = effects.find(session, ctx.brand, f"ticket:{po}")
+        effect = effects.find(session, ctx.brand, ticket_key(po))
     if effect is not None and effect.state in effects.OPEN:
         return  # its answer was lost: the next sync looks it up and takes it
     if rma is None or rma.ticket_id is None:
@@ -232,11 +235,11 @@ def _second_ticket(
 ) -> None:
     text = f"REX11 has ticket {ticket_id} with PO {rma.customer_po}, whose ticket is "
     text += f"{rma.ticket_id}: ask Bergen to cancel one"
-    with ctx.ledger.write() as session:
-        row = session.get_one(ReturnRow, return_pk)
-        adopt.two_tickets(ctx, session, row, rma.customer_po, rma.ticket_id or "", [ticket_id])
+    with ctx.write() as tx:
+        row = tx.session.get_one(ReturnRow, return_pk)
+        adopt.two_tickets(tx, row, rma.customer_po, rma.ticket_id or "", [ticket_id])
         finding = Finding("orphan", text, Done.ATTENTION, row.return_id)
-        drift.tell(ctx, session, summary, finding, row)
+        drift.tell(tx, summary, finding, row)
 
 
 def _owner(ctx: BrandContext, session: Session, po: str) -> tuple[ReturnRow | None, RmaRow | None]:
@@ -280,7 +283,7 @@ def _look_for_missing_tickets(ctx: BrandContext, summary: Summary) -> None:
                 .limit(MOST_LOOK_UPS)
             )
         )
-        flying = returns.tickets_in_flight(session, [row.id for row in rows])
+        flying = effects.returns_with_open_ticket(session, [row.id for row in rows])
     for row in rows:
         if row.id not in flying:
             _look_for_ticket(ctx, summary, row)
@@ -289,20 +292,20 @@ def _look_for_missing_tickets(ctx: BrandContext, summary: Summary) -> None:
 def _look_for_ticket(ctx: BrandContext, summary: Summary, row: ReturnRow) -> None:
     try:
         past = adopt.look_up(ctx, load_return(row.content))
-    except Unauthorized:
-        raise
-    except OutsideError:
+    except OutsideError as error:
+        if error.scope is Scope.ACCESS:
+            raise
         return
     summary.tickets += 1
     if not past.tickets:
         return
-    with ctx.ledger.write() as session:
-        fresh = session.get_one(ReturnRow, row.id)
-        adopt.take_over(ctx, session, fresh, past)
+    with ctx.write() as tx:
+        fresh = tx.session.get_one(ReturnRow, row.id)
+        adopt.take_over(ctx, tx, fresh, past)
         text = f"REX11 has ticket {past.tickets[0].receipt.ticket_id} for return {row.return_id}; "
         text += "the ledger knew of none: adopted"
         finding = Finding("orphan", text, Done.REPAIRED, row.return_id)
-        drift.tell(ctx, session, summary, finding, fresh)
+        drift.tell(tx, summary, finding, fresh)
 
 
 # -- what only time shows ---------------------------------------------------------------------
@@ -312,8 +315,8 @@ def _tell_overdue(ctx: BrandContext, summary: Summary) -> None:
     """Tickets that the warehouse has not finished for very long: only told, for REX11 has no
     call to end one."""
     before = ctx.now() - OVERDUE
-    with ctx.ledger.write() as session:
-        old = session.execute(
+    with ctx.write() as tx:
+        old = tx.session.execute(
             sa.select(RmaRow.ticket_id, ReturnRow.return_id, ReturnRow.stage, RmaRow.created_at)
             .join(ReturnRow, RmaRow.return_pk == ReturnRow.id)
             .where(
@@ -329,13 +332,13 @@ def _tell_overdue(ctx: BrandContext, summary: Summary) -> None:
         if tickets:
             text = f"{len(tickets)} tickets are older than {OVERDUE.days} days and not finished "
             text += f"in REX11: {drift.ids(tickets)}"
-            drift.tell(ctx, session, summary, Finding("overdue", text, Done.TOLD))
+            drift.tell(tx, summary, Finding("overdue", text, Done.TOLD))
 
 
 def last_run(session: Session, brand: str) -> datetime | None:
     """When the brand was last reconciled to the end."""
     return session.scalar(
         sa.select(sa.func.max(journal.JournalRow.at)).where(
-            journal.JournalRow.brand == brand, journal.JournalRow.what == "reconcile"
+            journal.JournalRow.brand == brand, journal.JournalRow.happened == What.RECONCILED
         )
     )

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 import sqlalchemy as sa
 
+from bergen_loop.domain.words import Need, What
 from bergen_loop.flow import intake, tick
 from bergen_loop.flow.context import BrandContext
 from bergen_loop.ledger.store import attention, journal, returns
@@ -49,7 +50,7 @@ def _run(ctx: BrandContext, who: str) -> Replayed:
             journal.record(
                 session,
                 ctx.now(),
-                "replayed",
+                What.REPLAYED,
                 f"a payload kept from {raw.source} can be read now",
                 brand=ctx.brand,
                 who=who,
@@ -101,7 +102,7 @@ def _ticket(ctx: BrandContext, raw: RawRow) -> str | None:
             session,
             ctx.now(),
             brand=ctx.brand,
-            kind="receipt_unreadable",
+            kind=Need.RECEIPT_UNREADABLE,
             subject=row.return_id,
             resolution="its ticket is read again",
         )

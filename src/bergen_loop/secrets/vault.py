@@ -13,6 +13,7 @@ import sqlalchemy as sa
 from cryptography.fernet import InvalidToken
 from sqlalchemy.exc import SQLAlchemyError
 
+from bergen_loop.domain.words import What
 from bergen_loop.ledger.database import Ledger
 from bergen_loop.ledger.store import journal
 from bergen_loop.ledger.tables.core import SecretRow
@@ -54,7 +55,8 @@ class Vault:
             raise SecretError(f"{name!r} is no name for a secret", "use a-z, 0-9, '.', '_', '-'")
         token, now = self.keys.cipher().encrypt(value.encode()).decode(), datetime.now(UTC)
         with self._opened() as ledger, ledger.write() as session:
-            what = "secret replaced" if session.get(SecretRow, name) else "secret stored"
+            known = session.get(SecretRow, name) is not None
+            what = What.SECRET_REPLACED if known else What.SECRET_STORED
             session.merge(SecretRow(name=name, token=token, set_at=now, set_by=who))
             journal.record(session, now, what, name, brand=None, who=who)
         self._tokens = None
@@ -81,7 +83,7 @@ class Vault:
                         "add the former key after the present one, or set that secret anew first",
                     ) from None
             why = f"{len(rows)} secret(s) encrypted under the first key"
-            journal.record(session, now, "secrets rotated", why, brand=None, who=who)
+            journal.record(session, now, What.SECRETS_ROTATED, why, brand=None, who=who)
         self._tokens = None
         return len(rows)
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import sqlalchemy as sa
 
 from bergen_loop.config import BrandSettings, ConfigError, Problem, Settings
+from bergen_loop.domain.words import Need
 from bergen_loop.flow.context import BrandContext
 from bergen_loop.ledger.database import Ledger
 from bergen_loop.ledger.store import attention, modes
@@ -67,7 +68,7 @@ class Registry:
                     session,
                     now,
                     brand=brand,
-                    kind="configuration",
+                    kind=Need.CONFIGURATION,
                     subject="settings",
                     reason=f"this brand is left out, its settings cannot be used: {words}",
                 )
@@ -76,7 +77,7 @@ class Registry:
                     session,
                     now,
                     brand=brand,
-                    kind="configuration",
+                    kind=Need.CONFIGURATION,
                     subject="settings",
                     resolution="its settings can be used",
                 )

@@ -19,7 +19,7 @@ from sqlalchemy.orm import Session
 from bergen_loop.config import Settings
 from bergen_loop.config.operations import AlertSettings
 from bergen_loop.ledger.database import Ledger
-from bergen_loop.ledger.store import returns
+from bergen_loop.ledger.store import cursors
 from bergen_loop.ledger.tables.operations import AlertRow
 from bergen_loop.tell import rules, snapshot
 from bergen_loop.tell.rules import FLAGS, KINDS, Finding
@@ -89,10 +89,10 @@ def _note(
 
 
 def _flags_due(session: Session, now: datetime) -> bool:
-    looked = returns.cursor(session, ALL_BRANDS, FLAGS.name)
+    looked = cursors.get(session, ALL_BRANDS, FLAGS.name)
     if looked is not None and now - looked < FLAG_RATE_EVERY:
         return False
-    returns.set_cursor(session, ALL_BRANDS, FLAGS.name, now)
+    cursors.set(session, ALL_BRANDS, FLAGS.name, now)
     return True
 
 

@@ -25,7 +25,7 @@ from bergen_loop.domain.receipt import Receipt
 from bergen_loop.domain.returns import Label, LoopState, Return
 from bergen_loop.ledger.codec import dump_receipt, dump_return, load_receipt, load_return
 from bergen_loop.ledger.store import journal
-from bergen_loop.ledger.store.returns import IN_CHUNK, chunks
+from bergen_loop.ledger.store.chunks import chunks
 from bergen_loop.ledger.tables.core import DecisionRow, ReceiptRow, ReturnRow
 
 FORMAT = "bergen-loop-case/1"
@@ -98,7 +98,7 @@ def _judged(column: Any, brand: str, since: datetime) -> Any:
 
 def cases_of(session: Session, wanted: Sequence[int], rules: AnnounceRules) -> Iterator[PastCase]:
     """The cases of these returns (row ids, each judged by the service), in the order given."""
-    for pks in chunks(wanted, IN_CHUNK):
+    for pks in chunks(wanted):
         rows = session.execute(
             sa.select(
                 ReturnRow.id, ReturnRow.return_id, ReturnRow.content, ReturnRow.received_at
@@ -138,7 +138,7 @@ def _decisions(session: Session, pks: Sequence[int]) -> dict[int, tuple[str, Any
 
 def _receipts(session: Session, ids: Sequence[int]) -> dict[int, Receipt]:
     found: dict[int, Receipt] = {}
-    for chunk in chunks(ids, IN_CHUNK):
+    for chunk in chunks(ids):
         rows = session.execute(
             sa.select(ReceiptRow.id, ReceiptRow.content).where(ReceiptRow.id.in_(chunk))
         )

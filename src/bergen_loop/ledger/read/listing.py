@@ -17,8 +17,8 @@ from sqlalchemy.orm import Session, defer
 
 from bergen_loop.domain.lifecycle import STAGE_MOMENT, Moment, Stage
 from bergen_loop.ledger.scope import Scope
+from bergen_loop.ledger.store.chunks import chunks
 from bergen_loop.ledger.store.journal import SERVICE
-from bergen_loop.ledger.store.returns import IN_CHUNK, chunks
 from bergen_loop.ledger.tables.core import (
     AttentionRow,
     JournalRow,
@@ -163,7 +163,7 @@ def _return_keys(
 def return_rows(session: Session, pks: Sequence[int]) -> list[ReturnRow]:
     """These returns in this order, without their `content`."""
     found: dict[int, ReturnRow] = {}
-    for chunk in chunks(pks, IN_CHUNK):
+    for chunk in chunks(pks):
         rows = session.scalars(
             sa.select(ReturnRow)
             .where(ReturnRow.id.in_(chunk))
@@ -215,7 +215,7 @@ def attention(
 def attention_items(session: Session, scope: Scope, ids: Sequence[int]) -> list[AttentionRow]:
     """These items, as far as they are in scope, oldest first; resolved ones too."""
     found: list[AttentionRow] = []
-    for chunk in chunks(sorted(set(ids)), IN_CHUNK):
+    for chunk in chunks(sorted(set(ids))):
         query = sa.select(AttentionRow).where(
             AttentionRow.id.in_(chunk), scope.allows(AttentionRow.brand)
         )
@@ -302,7 +302,7 @@ def brand_history(
 def return_names(session: Session, pks: Sequence[int]) -> dict[int, tuple[str, str | None]]:
     """(Loop's id, order name) of these returns."""
     found: dict[int, tuple[str, str | None]] = {}
-    for chunk in chunks(sorted(set(pks)), IN_CHUNK):
+    for chunk in chunks(sorted(set(pks))):
         query = sa.select(ReturnRow.id, ReturnRow.return_id, ReturnRow.order_name)
         for pk, return_id, order in session.execute(query.where(ReturnRow.id.in_(chunk))):
             found[pk] = (return_id, order)

@@ -11,6 +11,7 @@ from enum import StrEnum
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
+from bergen_loop.domain.words import What
 from bergen_loop.ledger.scope import Scope
 from bergen_loop.ledger.store import journal
 from bergen_loop.ledger.tables.core import ApiTokenRow, SessionRow, UserRow
@@ -85,7 +86,7 @@ def add_user(
     journal.record(
         session,
         now,
-        "account made",
+        What.ACCOUNT_MADE,
         f"{name}: {role.value.replace('_', ' ')}, {brands_in_words(user.brands)}",
         brand=None,
         who=by,
@@ -112,7 +113,7 @@ def change_user(
     journal.record(
         session,
         now,
-        "account changed",
+        What.ACCOUNT_CHANGED,
         f"{user.name}: {role.value.replace('_', ' ')}, {brands_in_words(user.brands)}"
         + ("" if active else ", switched off"),
         brand=None,
@@ -125,7 +126,7 @@ def set_password(session: Session, now: datetime, user: UserRow, hash_: str, *, 
     """Give an account a new password. Its sessions end."""
     user.password_hash, user.failed_sign_ins, user.locked_until = hash_, 0, None
     end_sessions(session, user)
-    journal.record(session, now, "password set", f"of {user.name}", brand=None, who=by)
+    journal.record(session, now, What.PASSWORD_SET, f"of {user.name}", brand=None, who=by)
 
 
 def brands_in_words(brands: list[str] | None) -> str:
@@ -145,7 +146,7 @@ def failed(session: Session, now: datetime, user: UserRow) -> None:
     if user.failed_sign_ins % TRIES == 0:
         user.locked_until = now + LOCK
         why += f"; the account answers no more until {user.locked_until:%H:%M} UTC"
-    journal.record(session, now, "sign-in refused", why, brand=None, who=user.name)
+    journal.record(session, now, What.SIGN_IN_REFUSED, why, brand=None, who=user.name)
 
 
 def start_session(
@@ -165,7 +166,7 @@ def start_session(
         )
     )
     user.failed_sign_ins, user.locked_until, user.signed_in_at = 0, None, now
-    journal.record(session, now, "signed in", how, brand=None, who=user.name)
+    journal.record(session, now, What.SIGNED_IN, how, brand=None, who=user.name)
     return token
 
 
@@ -196,7 +197,7 @@ def touch(session: Session, now: datetime, token: str) -> None:
 def end_session(session: Session, now: datetime, token: str, who: str) -> None:
     """Sign a browser out."""
     session.execute(sa.delete(SessionRow).where(SessionRow.token_hash == hashed(token)))
-    journal.record(session, now, "signed out", "", brand=None, who=who)
+    journal.record(session, now, What.SIGNED_OUT, "", brand=None, who=who)
 
 
 def end_sessions(session: Session, user: UserRow) -> None:
@@ -233,7 +234,7 @@ def add_token(
     )
     session.add(row)
     why = f"{name}: {role.value.replace('_', ' ')}, {brands_in_words(row.brands)}"
-    journal.record(session, now, "token made", why, brand=None, who=by)
+    journal.record(session, now, What.TOKEN_MADE, why, brand=None, who=by)
     return token
 
 
@@ -241,7 +242,7 @@ def revoke_token(session: Session, now: datetime, row: ApiTokenRow, *, by: str) 
     """Have a token refused from now on."""
     if row.revoked_at is None:
         row.revoked_at = now
-        journal.record(session, now, "token revoked", row.name, brand=None, who=by)
+        journal.record(session, now, What.TOKEN_REVOKED, row.name, brand=None, who=by)
 
 
 def tokens(session: Session) -> list[ApiTokenRow]:

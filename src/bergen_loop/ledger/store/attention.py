@@ -8,7 +8,9 @@ from datetime import datetime
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
+from bergen_loop.domain.words import NEEDS, Need, What
 from bergen_loop.ledger.store import journal
+from bergen_loop.ledger.store.chunks import chunks
 from bergen_loop.ledger.tables.core import AttentionRow, ReturnRow
 
 
@@ -17,18 +19,18 @@ def raise_item(
     now: datetime,
     *,
     brand: str,
-    kind: str,
+    kind: Need,
     reason: str,
     tried: str = "",
     row: ReturnRow | None = None,
     subject: str = "",
-    blocking: bool = True,
 ) -> AttentionRow:
     """Open an item, or refresh the open one of the same kind and subject.
 
-    A blocking item holds its return: no flow touches it until a person resolves the item.
+    One of a kind that holds keeps every flow away from its return until a person resolves it.
     """
-    key = f"{kind}:{row.return_id if row else subject}"
+    subject, blocking = row.return_id if row else subject, kind.holds
+    key = f"{kind}:{subject}"
     existing = session.scalar(
         sa.select(AttentionRow).where(AttentionRow.brand == brand, AttentionRow.open_key == key)
     )
@@ -41,6 +43,7 @@ def raise_item(
         brand=brand,
         return_pk=row.id if row else None,
         kind=kind,
+        subject=subject,
         open_key=key,
         reason=reason,
         tried=tried,
@@ -51,11 +54,11 @@ def raise_item(
     journal.record(
         session,
         now,
-        "needs attention",
+        What.NEEDS_PERSON,
         reason,
         brand=brand,
         return_pk=row.id if row else None,
-        data={"kind": kind, "tried": tried},
+        data={"kind": kind, "subject": subject, "tried": tried},
     )
     session.flush()
     return item
@@ -73,12 +76,12 @@ def resolve(
     journal.record(
         session,
         now,
-        "attention resolved",
+        What.RESOLVED,
         resolution,
         brand=item.brand,
         return_pk=item.return_pk,
         who=who,
-        data={"kind": item.kind, "reason": item.reason},
+        data={"kind": item.kind, "subject": item.subject, "reason": item.reason},
     )
     if item.return_pk is None:
         return
@@ -95,7 +98,7 @@ def resolve(
 
 
 def resolve_kind(
-    session: Session, now: datetime, *, brand: str, kind: str, subject: str, resolution: str
+    session: Session, now: datetime, *, brand: str, kind: Need, subject: str, resolution: str
 ) -> None:
     """Close the open item of a kind and subject, where its cause has gone by itself."""
     item = session.scalar(
@@ -107,24 +110,25 @@ def resolve_kind(
         resolve(session, now, item, who=journal.SERVICE, resolution=resolution)
 
 
-def subjects(session: Session, brand: str, kind: str) -> set[str]:
+def subjects(session: Session, brand: str, kind: Need) -> set[str]:
     """What the open items of a kind are about: ids of returns, or what they were raised with."""
-    keys = session.scalars(
-        sa.select(AttentionRow.open_key).where(
-            AttentionRow.brand == brand,
-            AttentionRow.kind == kind,
-            AttentionRow.resolved_at.is_(None),
-        )
+    query = sa.select(AttentionRow.subject).where(
+        AttentionRow.brand == brand,
+        AttentionRow.kind == kind,
+        AttentionRow.resolved_at.is_(None),
     )
-    return {key.removeprefix(f"{kind}:") for key in keys if key}
+    return {subject for subject in session.scalars(query) if subject}
 
 
 def returns_with_items(session: Session, return_pks: Sequence[int]) -> set[int]:
     """Of these returns, those with an open item."""
-    query = sa.select(AttentionRow.return_pk).where(
-        AttentionRow.return_pk.in_(return_pks), AttentionRow.resolved_at.is_(None)
-    )
-    return {pk for pk in session.scalars(query) if pk is not None}
+    found: set[int] = set()
+    for chunk in chunks(return_pks):
+        query = sa.select(AttentionRow.return_pk).where(
+            AttentionRow.return_pk.in_(chunk), AttentionRow.resolved_at.is_(None)
+        )
+        found.update(pk for pk in session.scalars(query) if pk is not None)
+    return found
 
 
 def resolve_all(session: Session, now: datetime, row: ReturnRow, *, resolution: str) -> None:
@@ -132,7 +136,8 @@ def resolve_all(session: Session, now: datetime, row: ReturnRow, *, resolution: 
     ticket too many in REX11 stays one, whatever becomes of the return."""
     due_at = row.due_at
     for item in open_items(session, return_pk=row.id):
-        if item.kind != "two_tickets":
+        words = NEEDS.get(Need(item.kind))
+        if words is None or not words.outlives_return:
             resolve(session, now, item, who=journal.SERVICE, resolution=resolution)
     row.due_at = due_at
 

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from bergen_loop.ledger.store import returns
+from bergen_loop.ledger.store import cursors
 from bergen_loop.ledger.tables.core import CursorRow
 
 _PARTS = ("since", "until", "taken_up")
@@ -45,24 +45,24 @@ class Backfill:
 
 def begin(session: Session, brand: str, walk: str, since: datetime, now: datetime) -> None:
     """A pull that will take a while begins, or is taken up again, at `since`."""
-    cursor = returns.cursor(session, brand, walk)
+    cursor = cursors.get(session, brand, walk)
     # Where nothing has been walked yet it begins anew. Else its pace is the cursor's, which is
     # past `since`, by the overlap of two pulls, before anything is walked again.
     first = _marks(session, brand, walk).get(f"{walk}.since", since) if cursor else since
     values = (first, now, cursor or since)
     for part, value in zip(_PARTS, values, strict=True):
-        returns.set_cursor(session, brand, f"{walk}.{part}", value)
+        cursors.set(session, brand, f"{walk}.{part}", value)
 
 
 def begun(session: Session, brand: str, walk: str) -> bool:
     """Whether there is one that has not come to its end."""
-    return returns.cursor(session, brand, f"{walk}.since") is not None
+    return cursors.get(session, brand, f"{walk}.since") is not None
 
 
 def end(session: Session, brand: str, walk: str) -> None:
     """It has come to its end."""
     for name in _marks(session, brand, walk):
-        returns.drop_cursor(session, brand, name)
+        cursors.drop(session, brand, name)
 
 
 def progress(session: Session, brand: str, walk: str, now: datetime) -> Backfill | None:
@@ -71,7 +71,7 @@ def progress(session: Session, brand: str, walk: str, now: datetime) -> Backfill
     if len(marks) < len(_PARTS):
         return None
     since, until, taken_up = (marks[f"{walk}.{part}"] for part in _PARTS)
-    reached = returns.cursor(session, brand, walk) or since
+    reached = cursors.get(session, brand, walk) or since
     pace = (reached - taken_up) / max(now - until, timedelta(seconds=1))
     left = max(until - reached, timedelta()) / pace if pace > 0 else None
     return Backfill(walk, since, until, reached, left)
@@ -95,4 +95,4 @@ def under_way(session: Session, brands: Sequence[str], now: datetime) -> dict[st
 
 
 def _marks(session: Session, brand: str, walk: str) -> dict[str, datetime]:
-    return returns.cursors(session, brand, [f"{walk}.{part}" for part in _PARTS])
+    return cursors.get_all(session, brand, [f"{walk}.{part}" for part in _PARTS])

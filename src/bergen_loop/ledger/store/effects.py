@@ -1,22 +1,30 @@
-"""Intents and outcomes of calls that change something outside (I1, I3)."""
+"""Intents and outcomes of calls that change something outside (I1, I3).
+
+Flows write them by a transaction's verbs (`ledger.transaction`); what is asked about them is here.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, aliased
 
+from bergen_loop.domain.words import SETTLING, EffectKind, What
 from bergen_loop.ledger.store import journal
+from bergen_loop.ledger.store.chunks import chunks
 from bergen_loop.ledger.tables.core import EffectRow
 
 
 class EffectState(StrEnum):
     """`intended` and `doubt` are open: their outcome is found by looking, not by repeating."""
 
+    PLANNED = "planned"
+    """Wanted, not intended yet: the next tick intends and sends it."""
     INTENDED = "intended"
     DOUBT = "doubt"
     ACCEPTED = "accepted"
@@ -29,69 +37,101 @@ class EffectState(StrEnum):
 
 
 OPEN = (EffectState.INTENDED, EffectState.DOUBT)
+SENDABLE = (EffectState.PLANNED, EffectState.NOT_SENT)
+"""May be intended: certainly without effect so far."""
+
+_TOLD = {
+    EffectState.DOUBT: What.CALL_DOUBT,
+    EffectState.ACCEPTED: What.CALL_ACCEPTED,
+    EffectState.DONE: What.CALL_DONE,
+    EffectState.REFUSED: What.CALL_REFUSED,
+    EffectState.NOT_SENT: What.CALL_NOT_SENT,
+    EffectState.FAILED: What.CALL_FAILED,
+}
 
 
 class AlreadyIntended(Exception):
     """This effect has been intended before; it must not be sent again."""
 
 
-def intend(
+@dataclass(frozen=True, slots=True)
+class Intent:
+    """A call that is to be made. `key` is unique per brand: it is what makes it happen once."""
+
+    kind: EffectKind
+    key: str
+    return_pk: int | None = None
+    payload: Mapping[str, Any] = field(default_factory=dict[str, Any])
+
+
+def settling_key(return_id: str) -> str:
+    """Process, flag and remove_lines of a return share it: one of them, once (I1)."""
+    return f"settle:{return_id}"
+
+
+def ticket_key(customer_po: str) -> str:
+    """One ticket per PO (I3)."""
+    return f"ticket:{customer_po}"
+
+
+def add(
     session: Session,
     now: datetime,
-    *,
     brand: str,
-    key: str,
-    kind: str,
-    payload: Mapping[str, Any],
-    return_pk: int | None,
+    intent: Intent,
     known: Mapping[str, EffectRow] | None = None,
 ) -> EffectRow:
     """Write the intent. The unique key refuses a second one, unless the first certainly was
     not carried out. Raises AlreadyIntended.
 
     `known`: the effects with such keys, where several are intended together; they are then
-    flushed by the caller."""
-    effect = find(session, brand, key) if known is None else known.get(key)
+    flushed by the caller. Only `FencedTransaction.intend` calls this."""
+    effect = find(session, brand, intent.key) if known is None else known.get(intent.key)
     if effect is None:
         effect = EffectRow(
             brand=brand,
-            key=key,
-            kind=kind,
+            key=intent.key,
+            kind=intent.kind,
             state=EffectState.INTENDED,
             attempts=1,
-            payload=dict(payload),
+            payload=dict(intent.payload),
             intended_at=now,
-            return_pk=return_pk,
+            return_pk=intent.return_pk,
         )
         session.add(effect)
-    elif effect.state == EffectState.NOT_SENT:
-        _again(effect, now, kind, payload)
+    elif effect.state in SENDABLE:
+        effect.kind, effect.payload = intent.kind, dict(intent.payload)
+        again(effect, now)
     else:
-        raise AlreadyIntended(f"{key} of brand {brand} is {effect.state} as {effect.kind}")
+        raise AlreadyIntended(f"{intent.key} of brand {brand} is {effect.state} as {effect.kind}")
     if known is None:
         session.flush()
     return effect
 
 
-def repeat(session: Session, effect: EffectRow, now: datetime, why: str, who: str) -> None:
-    """Intend an effect once more, after looking has shown that it did not happen."""
-    _again(effect, now, effect.kind, effect.payload)
-    journal.record(
-        session,
-        now,
-        f"{effect.kind}: sent again",
-        why,
-        brand=effect.brand,
-        return_pk=effect.return_pk,
-        who=who,
-        data={"attempt": effect.attempts},
+def plan(session: Session, now: datetime, brand: str, intent: Intent) -> EffectRow | None:
+    """Have a call made by the next tick; None where one of this key is known already."""
+    if find(session, brand, intent.key) is not None:
+        return None
+    effect = EffectRow(
+        brand=brand,
+        key=intent.key,
+        kind=intent.kind,
+        state=EffectState.PLANNED,
+        attempts=0,
+        payload=dict(intent.payload),
+        intended_at=now,
+        return_pk=intent.return_pk,
     )
+    session.add(effect)
+    session.flush()
+    return effect
 
 
-def _again(effect: EffectRow, now: datetime, kind: str, payload: Mapping[str, Any]) -> None:
-    effect.kind, effect.payload = kind, dict(payload)
+def again(effect: EffectRow, now: datetime) -> None:
+    """Intend a call once more that certainly had no effect so far."""
     effect.state, effect.attempts = EffectState.INTENDED, effect.attempts + 1
-    effect.intended_at, effect.doubt_since = now, None
+    effect.intended_at, effect.doubt_since, effect.try_at = now, None, None
     effect.finished_at, effect.outcome = None, None
 
 
@@ -107,11 +147,16 @@ def finish(
     journal.record(
         session,
         now,
-        f"{effect.kind}: {state.value.replace('_', ' ')}",
+        _TOLD[state],
         outcome,
         brand=effect.brand,
         return_pk=effect.return_pk,
-        data={"key": effect.key, "attempt": effect.attempts, **effect.payload},
+        data={
+            "kind": effect.kind,
+            "key": effect.key,
+            "attempt": effect.attempts,
+            **effect.payload,
+        },
     )
 
 
@@ -124,17 +169,133 @@ def find(session: Session, brand: str, key: str) -> EffectRow | None:
 
 def find_all(session: Session, brand: str, keys: Sequence[str]) -> dict[str, EffectRow]:
     """The effects of these keys."""
-    query = sa.select(EffectRow).where(EffectRow.brand == brand, EffectRow.key.in_(keys))
-    return {effect.key: effect for effect in session.scalars(query)}
+    found: dict[str, EffectRow] = {}
+    for chunk in chunks(keys):
+        query = sa.select(EffectRow).where(EffectRow.brand == brand, EffectRow.key.in_(chunk))
+        found.update((effect.key, effect) for effect in session.scalars(query))
+    return found
 
 
 def by_pks(session: Session, pks: Sequence[int]) -> dict[int, EffectRow]:
     """Effects by key of their row."""
-    query = sa.select(EffectRow).where(EffectRow.id.in_(pks))
-    return {effect.id: effect for effect in session.scalars(query)}
+    found: dict[int, EffectRow] = {}
+    for chunk in chunks(pks):
+        query = sa.select(EffectRow).where(EffectRow.id.in_(chunk))
+        found.update((effect.id, effect) for effect in session.scalars(query))
+    return found
 
 
-def in_doubt(session: Session, brand: str, kinds: Sequence[str], limit: int) -> list[EffectRow]:
+def sendable(
+    session: Session, brand: str, kinds: Sequence[EffectKind], now: datetime, limit: int
+) -> list[EffectRow]:
+    """Calls of these kinds that wait to be sent, and whose time has come."""
+    query = sa.select(EffectRow).where(
+        EffectRow.brand == brand,
+        EffectRow.kind.in_(kinds),
+        EffectRow.state.in_(SENDABLE),
+        sa.or_(EffectRow.try_at.is_(None), EffectRow.try_at <= now),
+    )
+    return list(session.scalars(query.order_by(EffectRow.id).limit(limit)))
+
+
+def earliest_try(session: Session, brand: str, kinds: Sequence[EffectKind]) -> datetime | None:
+    """When the next of these calls is to be sent; None: none waits for a time."""
+    query = sa.select(sa.func.min(EffectRow.try_at)).where(
+        EffectRow.brand == brand, EffectRow.kind.in_(kinds), EffectRow.state.in_(SENDABLE)
+    )
+    return session.scalar(query)
+
+
+def doubt_all(session: Session, now: datetime, brand: str, kind: EffectKind) -> None:
+    """Put every open intent of an earlier tick in doubt, whether or not it can be looked at now:
+    what is intended would else be sent."""
+    session.execute(
+        sa.update(EffectRow)
+        .where(
+            EffectRow.brand == brand,
+            EffectRow.kind == kind,
+            EffectRow.state == EffectState.INTENDED,
+        )
+        .values(state=EffectState.DOUBT, doubt_since=now)
+    )
+
+
+def loop_is_behind(
+    session: Session, brand: str, since: datetime, *, taken_after: datetime, done_after: datetime
+) -> bool:
+    """Whether process calls of before `since` are not carried out yet (taken by Loop after
+    `taken_after`), or only just were (after `done_after`): then one whose answer was missed at
+    `since` may be waiting behind them.
+
+    A call that a later one has overtaken shows nothing about a queue: Loop has lost it, or a
+    person holds it up."""
+    paying = (EffectKind.PROCESS, EffectKind.REMOVE_LINES)
+    later = aliased(EffectRow)
+    overtaken = (
+        sa.select(later.id)
+        .where(
+            later.brand == brand,
+            later.kind.in_(paying),
+            later.state == EffectState.DONE,
+            later.intended_at > EffectRow.intended_at,
+        )
+        .exists()
+    )
+    waiting = sa.and_(
+        EffectRow.state == EffectState.ACCEPTED,
+        EffectRow.finished_at > taken_after,
+        sa.not_(overtaken),
+    )
+    just_done = sa.and_(
+        EffectRow.state == EffectState.DONE,
+        EffectRow.finished_at > done_after,
+        sa.not_(overtaken),
+    )
+    query = sa.select(EffectRow.id).where(
+        EffectRow.brand == brand,
+        EffectRow.kind.in_(paying),
+        EffectRow.intended_at <= since,
+        sa.or_(waiting, just_done),
+    )
+    return session.scalar(query.limit(1)) is not None
+
+
+def settlements_of(session: Session, return_pks: Sequence[int]) -> dict[int, EffectRow]:
+    """The settling effect (process, flag, remove_lines) of each return that has one."""
+    found: dict[int, EffectRow] = {}
+    for chunk in chunks(return_pks):
+        query = sa.select(EffectRow).where(
+            EffectRow.return_pk.in_(chunk), EffectRow.kind.in_(SETTLING)
+        )
+        found.update((e.return_pk, e) for e in session.scalars(query) if e.return_pk is not None)
+    return found
+
+
+def returns_with_open_ticket(session: Session, return_pks: Sequence[int]) -> set[int]:
+    """Of these returns, those with a ticket call whose outcome is unknown."""
+    return _with_ticket_call(session, return_pks, EffectRow.state.in_(OPEN))
+
+
+def returns_with_ticket_call(session: Session, return_pks: Sequence[int]) -> set[int]:
+    """Of these returns, those for which this ledger has intended a ticket call before."""
+    return _with_ticket_call(session, return_pks, sa.true())
+
+
+def _with_ticket_call(
+    session: Session, return_pks: Sequence[int], condition: sa.ColumnElement[bool]
+) -> set[int]:
+    found: set[int] = set()
+    for chunk in chunks(return_pks):
+        query = sa.select(EffectRow.return_pk).where(
+            EffectRow.return_pk.in_(chunk), EffectRow.kind == EffectKind.TICKET, condition
+        )
+        found.update(pk for pk in session.scalars(query) if pk is not None)
+    return found
+
+
+def in_doubt(
+    session: Session, brand: str, kinds: Sequence[EffectKind], limit: int
+) -> list[EffectRow]:
     """Effects whose outcome is unknown. A brand is synced by one tick at a time, so at its
     start every open intent is one whose answer was lost."""
     return list(

@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
+from bergen_loop.domain.words import What
 from bergen_loop.ledger.codec import storable
 from bergen_loop.ledger.tables.core import CounterRow, JournalRow, RawRow, WebhookRow
 
@@ -20,7 +21,7 @@ SERVICE = "bergen-loop"
 def record(
     session: Session,
     at: datetime,
-    what: str,
+    what: What,
     why: str,
     *,
     brand: str | None,
@@ -28,16 +29,19 @@ def record(
     who: str = SERVICE,
     data: Mapping[str, Any] | None = None,
 ) -> None:
-    """Append one entry. `what` is a short verb phrase, `why` a sentence."""
+    """Append one entry: what happened, and why in a sentence for people. `data` are the
+    particulars that programs go by."""
+    data = dict(data or {})
     session.add(
         JournalRow(
             at=at,
             brand=brand,
             return_pk=return_pk,
             who=who,
-            what=what,
+            happened=what.value,
+            what=what.told(data),
             why=why,
-            data=dict(data or {}),
+            data=data,
         )
     )
 
@@ -49,6 +53,16 @@ def entries(session: Session, return_pk: int) -> list[JournalRow]:
             sa.select(JournalRow).where(JournalRow.return_pk == return_pk).order_by(JournalRow.id)
         )
     )
+
+
+def told(session: Session, return_pk: int, what: What, why: str) -> bool:
+    """Whether a return's journal says this already."""
+    query = sa.select(JournalRow.id).where(
+        JournalRow.return_pk == return_pk,
+        JournalRow.happened == what.value,
+        JournalRow.why == why,
+    )
+    return session.scalar(query.limit(1)) is not None
 
 
 def insert_ignoring(

@@ -12,8 +12,8 @@ from sqlalchemy.orm import Session
 
 from bergen_loop.domain.lifecycle import Stage
 from bergen_loop.domain.returns import LoopState
-from bergen_loop.ledger.store import journal, returns
-from bergen_loop.ledger.store.effects import EffectState
+from bergen_loop.domain.words import What
+from bergen_loop.ledger.store import effects, journal, returns
 from bergen_loop.ledger.tables.core import BrandRow, DecisionRow, ReturnRow
 
 LIVE, SHADOW, PAUSED = "live", "shadow", "paused"
@@ -57,12 +57,11 @@ def set_mode(
     after = effective(row, configured)
     if before == LIVE and after != LIVE:
         row.epoch += 1  # the fence: the tick that runs now can write no further intent
-    what = f"mode: {after}" + ("" if mode else " (as configured)")
     journal.record(
         session,
         now,
-        what,
-        why.strip(),
+        What.MODE_SET,
+        why.strip() + ("" if mode else " (as configured)"),
         brand=brand,
         who=who,
         data={"before": before, "after": after, "set": mode},
@@ -118,7 +117,7 @@ def judge_anew(session: Session, now: datetime, brand: str) -> None:
         return_row.due_at = now
     if waiting:
         why = f"{len(waiting)} return(s) that were judged in shadow are judged anew"
-        journal.record(session, now, "live takes effect", why, brand=brand)
+        journal.record(session, now, What.MODE_LIVE, why, brand=brand)
 
 
 def _take_back(session: Session, now: datetime, brand: str) -> None:
@@ -127,12 +126,12 @@ def _take_back(session: Session, now: datetime, brand: str) -> None:
             sa.select(ReturnRow).where(ReturnRow.brand == brand, ReturnRow.stage == Stage.SETTLING)
         )
     )
-    settled = returns.settlements_of(session, [row.id for row in rows])
+    settled = effects.settlements_of(session, [row.id for row in rows])
     for row in rows:
         effect, decision = settled.get(row.id), returns.latest_decision(session, row.id)
-        sent = effect is not None and effect.state != EffectState.NOT_SENT
+        sent = effect is not None and effect.state not in effects.SENDABLE
         if sent or decision is None or decision.by != journal.SERVICE:
             continue  # its answer is awaited, or a person has decided it
         row.stage, row.due_at, row.decided_at = Stage.RECEIVED, now, None
         why = f"the brand is no longer live; '{decision.outcome}' was decided, but not sent to Loop"
-        journal.record(session, now, "taken back", why, brand=brand, return_pk=row.id)
+        journal.record(session, now, What.TAKEN_BACK, why, brand=brand, return_pk=row.id)

@@ -18,6 +18,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from bergen_loop.domain.lifecycle import Stage
+from bergen_loop.domain.words import What
 from bergen_loop.ledger.store import journal
 from bergen_loop.ledger.tables.core import (
     AttentionRow,
@@ -62,7 +63,7 @@ def erase_customer(session: Session, now: datetime, email: str, *, who: str) -> 
     _payloads_naming(session, wanted, result)
     _texts_naming(session, wanted, result)
     why = f"a customer: {result.returns} return(s), {len(result.waiting)} still under way"
-    journal.record(session, now, "personal data erased", why, brand=None, who=who)
+    journal.record(session, now, What.ERASED, why, brand=None, who=who)
     return result
 
 
@@ -126,14 +127,12 @@ def _ask(session: Session, now: datetime, row: ReturnRow, who: str, result: Eras
     result.waiting.append(row.return_id)
     why = "asked for; the return is still under way, so its customer is erased when it has ended"
     journal.record(
-        session, now, "erasure asked for", why, brand=row.brand, return_pk=row.id, who=who
+        session, now, What.ERASURE_ASKED, why, brand=row.brand, return_pk=row.id, who=who
     )
 
 
 def _told(session: Session, now: datetime, row: ReturnRow, why: str, who: str) -> None:
-    journal.record(
-        session, now, "personal data erased", why, brand=row.brand, return_pk=row.id, who=who
-    )
+    journal.record(session, now, What.ERASED, why, brand=row.brand, return_pk=row.id, who=who)
 
 
 def _has_personal() -> sa.ColumnElement[bool]:

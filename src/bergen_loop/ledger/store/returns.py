@@ -5,19 +5,21 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
-from typing import Any, TypeVar
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from bergen_loop.domain.lifecycle import Stage
+from bergen_loop.domain.lifecycle import WORKING, Stage
 from bergen_loop.domain.receipt import Receipt
 from bergen_loop.domain.returns import Return
+from bergen_loop.domain.rma import TicketStatus
+from bergen_loop.domain.words import EffectKind
 from bergen_loop.ledger.codec import dump_receipt, load_receipt
-from bergen_loop.ledger.store.effects import OPEN
+from bergen_loop.ledger.store import cursors
+from bergen_loop.ledger.store.chunks import chunks
 from bergen_loop.ledger.tables.core import (
     BrandRow,
-    CursorRow,
     DecisionRow,
     EffectRow,
     LineRow,
@@ -26,16 +28,11 @@ from bergen_loop.ledger.tables.core import (
     RmaRow,
 )
 
-T = TypeVar("T")
-
-IN_CHUNK = 500
-"""How many values one IN list takes: SQLite limits the variables of a statement."""
-
 
 def by_ids(session: Session, brand: str, return_ids: Iterable[str]) -> dict[str, ReturnRow]:
     """Known returns of a brand by Loop's id."""
     found: dict[str, ReturnRow] = {}
-    for chunk in chunks(list(return_ids), IN_CHUNK):
+    for chunk in chunks(list(return_ids)):
         rows = session.scalars(
             sa.select(ReturnRow).where(ReturnRow.brand == brand, ReturnRow.return_id.in_(chunk))
         )
@@ -52,7 +49,7 @@ def by_pks(session: Session, pks: Sequence[int], *, lock: bool = False) -> dict[
     """Returns by key. While they are held, `session.get` of one asks nothing. `lock` holds them
     still until the transaction ends."""
     found: dict[int, ReturnRow] = {}
-    for chunk in chunks(sorted(set(pks)), IN_CHUNK):
+    for chunk in chunks(sorted(set(pks))):
         query = sa.select(ReturnRow).where(ReturnRow.id.in_(chunk)).order_by(ReturnRow.id)
         if lock:
             query = query.with_for_update().execution_options(populate_existing=True)
@@ -63,15 +60,24 @@ def by_pks(session: Session, pks: Sequence[int], *, lock: bool = False) -> dict[
 def rmas_by_pk(session: Session, pks: Sequence[int]) -> dict[int, RmaRow]:
     """RMAs by key."""
     found: dict[int, RmaRow] = {}
-    for chunk in chunks(pks, IN_CHUNK):
+    for chunk in chunks(pks):
         rows = session.scalars(sa.select(RmaRow).where(RmaRow.id.in_(chunk)))
         found.update((row.id, row) for row in rows)
     return found
 
 
-def to_read(session: Session, brand: str) -> bool:
-    """Whether tickets of a brand wait to be read."""
-    query = sa.select(RmaRow.id).where(RmaRow.brand == brand, RmaRow.to_read.is_(True))
+def tickets_to_read(session: Session, brand: str, limit: int) -> list[RmaRow]:
+    """RMAs whose ticket is to be read, those that failed least recently first."""
+    query = sa.select(RmaRow).where(RmaRow.brand == brand, RmaRow.to_read.is_(True))
+    order = (RmaRow.unread_since.is_not(None), RmaRow.status_seen_at, RmaRow.id)
+    return list(session.scalars(query.order_by(*order).limit(limit)))
+
+
+def any_to_read(session: Session, brand: str) -> bool:
+    """Whether tickets of a brand wait to be read that did not fail just now."""
+    query = sa.select(RmaRow.id).where(
+        RmaRow.brand == brand, RmaRow.to_read.is_(True), RmaRow.unread_since.is_(None)
+    )
     return session.scalar(query.limit(1)) is not None
 
 
@@ -100,23 +106,32 @@ def due(
     return list(session.scalars(query.with_for_update() if lock else query))
 
 
-ACTIVE = (
-    Stage.SEEN,
-    Stage.RECEIVED,
-    Stage.WAITING,
-    Stage.SETTLING,
-    Stage.CONFIRMING,
-    Stage.CLOSING,
-)
-"""Stages in which a flow has something to do at `due_at`."""
-
-
 def earliest_due(session: Session, brand: str) -> datetime | None:
     """When the next return of a brand is due that nothing holds."""
     return session.scalar(
         sa.select(sa.func.min(ReturnRow.due_at)).where(
-            ReturnRow.brand == brand, ReturnRow.stage.in_(ACTIVE), ReturnRow.held.is_(False)
+            ReturnRow.brand == brand, ReturnRow.stage.in_(WORKING), ReturnRow.held.is_(False)
         )
+    )
+
+
+def announce_now(session: Session, brand: str, now: datetime) -> None:
+    """Have every return that waits for its RMA looked at again: what it waited for may be there."""
+    session.execute(
+        sa.update(ReturnRow)
+        .where(ReturnRow.brand == brand, ReturnRow.stage == Stage.SEEN, ReturnRow.due_at > now)
+        .values(due_at=now)
+    )
+    waiting = sa.select(ReturnRow.id).where(ReturnRow.brand == brand, ReturnRow.stage == Stage.SEEN)
+    session.execute(
+        sa.update(EffectRow)
+        .where(
+            EffectRow.return_pk.in_(waiting),
+            EffectRow.kind == EffectKind.TICKET,
+            EffectRow.try_at > now,
+        )
+        .values(try_at=None)
+        .execution_options(synchronize_session=False)
     )
 
 
@@ -125,48 +140,11 @@ def rmas_of(session: Session, return_pks: Sequence[int]) -> dict[int, list[RmaRo
     return _grouped(session, RmaRow, RmaRow.return_pk, return_pks)
 
 
-def settlements_of(session: Session, return_pks: Sequence[int]) -> dict[int, EffectRow]:
-    """The settling effect (process, flag, remove_lines) of each return that has one."""
-    grouped: dict[int, list[EffectRow]] = _grouped(
-        session, EffectRow, EffectRow.return_pk, return_pks
-    )
-    return {
-        pk: effect
-        for pk, effects in grouped.items()
-        for effect in effects
-        if effect.key.startswith("settle:")
-    }
-
-
-def tickets_in_flight(session: Session, return_pks: Sequence[int]) -> set[int]:
-    """Of these returns, those with a ticket call whose outcome is unknown."""
-    found: set[int] = set()
-    for chunk in chunks(return_pks, IN_CHUNK):
-        query = sa.select(EffectRow.return_pk).where(
-            EffectRow.return_pk.in_(chunk),
-            EffectRow.kind == "ticket_add",
-            EffectRow.state.in_(OPEN),
-        )
-        found.update(pk for pk in session.scalars(query) if pk is not None)
-    return found
-
-
-def tickets_tried(session: Session, return_pks: Sequence[int]) -> set[int]:
-    """Of these returns, those for which this ledger has intended a ticket call before."""
-    found: set[int] = set()
-    for chunk in chunks(return_pks, IN_CHUNK):
-        query = sa.select(EffectRow.return_pk).where(
-            EffectRow.return_pk.in_(chunk), EffectRow.kind == "ticket_add"
-        )
-        found.update(pk for pk in session.scalars(query) if pk is not None)
-    return found
-
-
 def _grouped(
     session: Session, table: Any, column: Any, return_pks: Sequence[int]
 ) -> dict[int, list[Any]]:
     found: dict[int, list[Any]] = defaultdict(list)
-    for chunk in chunks(return_pks, IN_CHUNK):
+    for chunk in chunks(return_pks):
         for row in session.scalars(sa.select(table).where(column.in_(chunk)).order_by(table.id)):
             found[row.return_pk].append(row)
     return found
@@ -175,7 +153,7 @@ def _grouped(
 def rmas_by_ticket(session: Session, brand: str, ticket_ids: Sequence[str]) -> dict[str, RmaRow]:
     """Known RMAs by ticket id."""
     found: dict[str, RmaRow] = {}
-    for chunk in chunks(ticket_ids, IN_CHUNK):
+    for chunk in chunks(ticket_ids):
         rows = session.scalars(
             sa.select(RmaRow).where(RmaRow.brand == brand, RmaRow.ticket_id.in_(chunk))
         )
@@ -186,7 +164,7 @@ def rmas_by_ticket(session: Session, brand: str, ticket_ids: Sequence[str]) -> d
 def latest_receipts(session: Session, rma_pks: Sequence[int]) -> dict[int, ReceiptRow]:
     """The newest receipt of each RMA that has one."""
     found: dict[int, ReceiptRow] = {}
-    for chunk in chunks(rma_pks, IN_CHUNK):
+    for chunk in chunks(rma_pks):
         rows = session.scalars(
             sa.select(ReceiptRow).where(ReceiptRow.rma_pk.in_(chunk)).order_by(ReceiptRow.id)
         )
@@ -205,7 +183,7 @@ def receipts_with_rows(
 def receipts_known(session: Session, rma_pks: Sequence[int]) -> set[tuple[int, str]]:
     """RMA and content of the receipts that are stored already."""
     found: set[tuple[int, str]] = set()
-    for chunk in chunks(rma_pks, IN_CHUNK):
+    for chunk in chunks(rma_pks):
         query = sa.select(ReceiptRow.rma_pk, ReceiptRow.content_hash)
         rows = session.execute(query.where(ReceiptRow.rma_pk.in_(chunk)))
         found.update((pk, content_hash) for pk, content_hash in rows)
@@ -213,24 +191,49 @@ def receipts_known(session: Session, rma_pks: Sequence[int]) -> set[tuple[int, s
 
 
 def add_receipt(
-    session: Session,
-    rma: RmaRow,
-    receipt: Receipt,
-    content_hash: str,
-    now: datetime,
-    known: set[tuple[int, str]] | None = None,
-) -> ReceiptRow | None:
-    """Store a receipt, to be flushed by the caller; None where the very same one is stored
-    already, or is one of `known`, which grows."""
-    known = receipts_known(session, [rma.id]) if known is None else known
-    if (rma.id, content_hash) in known:
-        return None
-    known.add((rma.id, content_hash))
+    session: Session, rma: RmaRow, receipt: Receipt, content_hash: str, now: datetime
+) -> ReceiptRow:
+    """Store a receipt that differs from the newest of its RMA, to be flushed by the caller. One
+    that says what an older one said is stored again: the newest is what counts."""
+    known = receipts_known(session, [rma.id])
+    times = sum(1 for _, h in known if h.partition("#")[0] == content_hash)
     row = ReceiptRow(
-        rma_pk=rma.id, read_at=now, content=dump_receipt(receipt), content_hash=content_hash
+        rma_pk=rma.id,
+        read_at=now,
+        content=dump_receipt(receipt),
+        content_hash=f"{content_hash}#{times}" if times else content_hash,
     )
     session.add(row)
     return row
+
+
+def final_receipts(
+    session: Session, return_pks: Sequence[int]
+) -> dict[int, tuple[list[RmaRow], list[ReceiptRow]]]:
+    """The RMAs of each return, and the newest receipt of each of them whose ticket is final now,
+    oldest first: the only ones a decision may be based on."""
+    rmas = rmas_of(session, return_pks)
+    newest = latest_receipts(session, [rma.id for of in rmas.values() for rma in of])
+    return {
+        pk: (
+            rmas.get(pk, []),
+            sorted(
+                (newest[r.id] for r in rmas.get(pk, []) if r.id in newest and is_final(r)),
+                key=lambda receipt: receipt.id,
+            ),
+        )
+        for pk in return_pks
+    }
+
+
+def final_receipt_ids(session: Session, return_pk: int) -> list[int]:
+    """Keys of the receipts that count for a return now."""
+    return [receipt.id for receipt in final_receipts(session, [return_pk])[return_pk][1]]
+
+
+def is_final(rma: RmaRow) -> bool:
+    """Whether what was last read of a ticket still is its last word."""
+    return rma.ticket_status == TicketStatus.ADDED_TO_INVENTORY == rma.read_status
 
 
 def replace_lines(session: Session, return_pk: int, return_: Return) -> None:
@@ -269,7 +272,7 @@ def latest_decision(session: Session, return_pk: int) -> DecisionRow | None:
 def latest_decisions(session: Session, return_pks: Sequence[int]) -> dict[int, DecisionRow]:
     """The newest decision about each return that has one."""
     found: dict[int, DecisionRow] = {}
-    for chunk in chunks(return_pks, IN_CHUNK):
+    for chunk in chunks(return_pks):
         newest = (
             sa.select(sa.func.max(DecisionRow.id))
             .where(DecisionRow.return_pk.in_(chunk))
@@ -278,28 +281,6 @@ def latest_decisions(session: Session, return_pks: Sequence[int]) -> dict[int, D
         rows = session.scalars(sa.select(DecisionRow).where(DecisionRow.id.in_(newest)))
         found.update((row.return_pk, row) for row in rows)
     return found
-
-
-def cursor(session: Session, brand: str, name: str) -> datetime | None:
-    """How far a recurring read has come."""
-    row = session.get(CursorRow, (brand, name))
-    return row.value if row else None
-
-
-def cursors(session: Session, brand: str, names: Sequence[str]) -> dict[str, datetime]:
-    """Those of these that are set."""
-    query = sa.select(CursorRow).where(CursorRow.brand == brand, CursorRow.name.in_(names))
-    return {row.name: row.value for row in session.scalars(query)}
-
-
-def set_cursor(session: Session, brand: str, name: str, value: datetime) -> None:
-    """Remember how far a recurring read has come."""
-    session.merge(CursorRow(brand=brand, name=name, value=value))
-
-
-def drop_cursor(session: Session, brand: str, name: str) -> None:
-    """Forget it."""
-    session.execute(sa.delete(CursorRow).where(CursorRow.brand == brand, CursorRow.name == name))
 
 
 def brand_row(session: Session, brand: str) -> BrandRow:
@@ -320,7 +301,7 @@ def nudge(session: Session, brand: str, now: datetime, apart: timedelta) -> bool
     """Have a brand synced because of a webhook: at once, or `apart` after the sync that a webhook
     caused last, so that a busy brand's webhooks cost no more calls than polling would. Whether
     it is to be at once."""
-    row, last = brand_row(session, brand), cursor(session, brand, NUDGED)
+    row, last = brand_row(session, brand), cursors.get(session, brand, NUDGED)
     at = max(now, last + apart) if last else now
     at = min(row.nudged_at or at, at)
     row.nudged_at = at
@@ -331,12 +312,6 @@ def take_nudge(session: Session, row: BrandRow, now: datetime) -> bool:
     """A sync begins: whether one was asked for."""
     nudged = row.nudged_at is not None and row.nudged_at <= now
     if nudged:
-        set_cursor(session, row.brand, NUDGED, now)
+        cursors.set(session, row.brand, NUDGED, now)
     row.nudged_at = None
     return nudged
-
-
-def chunks(values: Sequence[T], size: int) -> Iterable[Sequence[T]]:
-    """`values` in pieces of at most `size`."""
-    for start in range(0, len(values), size):
-        yield values[start : start + size]

@@ -164,7 +164,10 @@ class RmaRow(Base):
     to_read: Mapped[bool] = mapped_column(default=False)
     """The ticket has come to a status at which its counts are to be read."""
     read_status: Mapped[str | None]
-    """The status at which it was last read: a changed ticket is read once."""
+    """The final status at which it was last read, as long as it holds: a changed ticket is read
+    once."""
+    unread_since: Mapped[datetime | None]
+    """Since when reading it fails for a passing reason."""
     created_at: Mapped[datetime]
     confirmed_at: Mapped[datetime | None]
     closed_at: Mapped[datetime | None]
@@ -235,6 +238,8 @@ class EffectRow(Base):
     intended_at: Mapped[datetime]
     doubt_since: Mapped[datetime | None]
     """Since when its outcome is unknown and being looked for."""
+    try_at: Mapped[datetime | None]
+    """Not before this time is it sent again; None: at once."""
     finished_at: Mapped[datetime | None]
     outcome: Mapped[str | None]
     """In words: what the system answered, or what looking showed."""
@@ -254,7 +259,10 @@ class JournalRow(Base):
     brand: Mapped[str | None]
     return_pk: Mapped[int | None] = mapped_column(BigId)
     who: Mapped[str]
+    happened: Mapped[str | None]
+    """A `What`: what programs go by."""
     what: Mapped[str]
+    """The same in words, for people."""
     why: Mapped[str]
     data: Mapped[Json]
 
@@ -313,6 +321,9 @@ class AttentionRow(Base):
         BigId, sa.ForeignKey("returns.id", ondelete="CASCADE")
     )
     kind: Mapped[str]
+    """A `Need`."""
+    subject: Mapped[str | None]
+    """What it is about: the return's id in Loop, a UPC, a system ..."""
     open_key: Mapped[str | None]
     reason: Mapped[str]
     tried: Mapped[str]

@@ -8,18 +8,8 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.orm import Mapped, mapped_column
 
-from bergen_loop.domain.lifecycle import Stage
+from bergen_loop.domain.lifecycle import WORKING
 from bergen_loop.ledger.tables.core import Base, BigId, ReturnRow
-
-WORKING = (
-    Stage.SEEN,
-    Stage.RECEIVED,
-    Stage.WAITING,
-    Stage.SETTLING,
-    Stage.CONFIRMING,
-    Stage.CLOSING,
-)
-"""Stages in which something is ours to do: few at any time, however many returns there are."""
 
 WORKING_ONLY = f"stage IN ({', '.join(repr(s.value) for s in WORKING)})"
 """As the partial index says it; a query that says the same is served by it."""

@@ -4,22 +4,22 @@ from __future__ import annotations
 
 from bergen_loop.config.operations import EventType
 from bergen_loop.domain.lifecycle import Moment
+from bergen_loop.domain.words import EffectKind, What
 from bergen_loop.ledger.tables.core import JournalRow
 
 _EVENTS: dict[str, tuple[EventType, ...]] = {
-    "seen": ("return.submitted", "return.seen"),
-    "ticket_add: done": ("return.announced",),
-    "received": ("return.received",),
-    "closing": ("return.processed",),
-    "flag: done": ("return.flagged",),
-    "RMA closed": ("return.rma_closed",),
-    "complete": ("return.complete",),
-    "needs attention": ("return.attention",),
+    What.SEEN: ("return.submitted", "return.seen"),
+    What.RECEIVED: ("return.received",),
+    What.CLOSING: ("return.processed",),
+    What.RMA_CLOSED: ("return.rma_closed",),
+    What.COMPLETE: ("return.complete",),
+    What.NEEDS_PERSON: ("return.attention",),
 }
-
-_ENDED_BEFORE = ("already ", "left alone")
-"""How the `seen` entry of a return begins that is none of our business: it had ended before it
-was first seen, or goes elsewhere."""
+_CALLS: dict[str, tuple[EventType, ...]] = {
+    EffectKind.TICKET: ("return.announced",),
+    EffectKind.FLAG: ("return.flagged",),
+}
+"""Calls that are a moment once they are done."""
 
 MOMENTS: dict[EventType, Moment] = {
     "return.submitted": Moment.SUBMITTED,
@@ -35,8 +35,8 @@ MOMENTS: dict[EventType, Moment] = {
 
 def events_of(entry: JournalRow) -> tuple[EventType, ...]:
     """The events an entry stands for."""
-    if entry.brand is None:
+    if entry.brand is None or entry.happened is None:
         return ()
-    if entry.what == "seen" and entry.why.startswith(_ENDED_BEFORE):
-        return ()
-    return _EVENTS.get(entry.what, ())
+    if entry.happened == What.CALL_DONE:
+        return _CALLS.get(str(entry.data.get("kind")), ())
+    return _EVENTS.get(entry.happened, ())

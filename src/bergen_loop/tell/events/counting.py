@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
 from bergen_loop.domain.lifecycle import Moment
+from bergen_loop.domain.words import What
 from bergen_loop.ledger.tables.core import JournalRow, ReturnRow
 from bergen_loop.tell.events.catalogue import MOMENTS, events_of
 
@@ -32,12 +33,12 @@ def _names(entry: JournalRow, row: ReturnRow | None) -> list[str]:
         for moment in dict.fromkeys(MOMENTS[e] for e in events_of(entry) if e in MOMENTS)
         if row is not None and _first(moment, entry.at, row)
     ]
-    if entry.what.startswith("decided: "):
-        outcome, _, shadow = entry.what.removeprefix("decided: ").partition(" ")
-        names.append(f"decision:{'shadow' if shadow else 'live'}:{outcome}")
-    elif entry.what.startswith("decided by hand: "):
-        names.append(f"decision:hand:{entry.what.removeprefix('decided by hand: ')}")
-    elif entry.what == "needs attention":
+    if entry.happened == What.DECIDED:
+        how = "shadow" if entry.data.get("shadow") else "live"
+        names.append(f"decision:{how}:{entry.data.get('outcome', '?')}")
+    elif entry.happened == What.DECIDED_BY_HAND:
+        names.append(f"decision:hand:{entry.data.get('outcome', '?')}")
+    elif entry.happened == What.NEEDS_PERSON:
         names.append(f"attention:{entry.data.get('kind', '?')}")
     return names
 

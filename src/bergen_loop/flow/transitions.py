@@ -1,0 +1,122 @@
+"""What Loop's and Bergen's states lead to: the moves of a return that no call of ours makes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from sqlalchemy.orm import Session
+
+from bergen_loop.domain.decision import Outcome
+from bergen_loop.domain.lifecycle import Move, Stage, Standing, follow_loop
+from bergen_loop.domain.returns import LoopState
+from bergen_loop.domain.rma import TicketStatus
+from bergen_loop.domain.words import EffectKind, Need
+from bergen_loop.flow.context import BrandContext
+from bergen_loop.ledger.store import attention, effects, returns
+from bergen_loop.ledger.store.effects import EffectState, Intent
+from bergen_loop.ledger.tables.core import EffectRow, ReceiptRow, ReturnRow, RmaRow
+from bergen_loop.ledger.transaction import Transaction
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What the ledger has of a return beside its row."""
+
+    rmas: Sequence[RmaRow]
+    receipts: Mapping[int, ReceiptRow]
+    """The newest of each RMA, by RMA."""
+    settlement: EffectRow | None
+    in_flight: bool
+    """Whether a ticket call has no outcome yet."""
+    has_items: bool
+    """Whether it is on the attention list."""
+
+
+def known_of(session: Session, rows: Sequence[ReturnRow]) -> dict[int, Known]:
+    """For many returns in a few questions, by key."""
+    pks = [row.id for row in rows]
+    rmas, settled = returns.rmas_of(session, pks), effects.settlements_of(session, pks)
+    read = returns.latest_receipts(session, [r.id for of in rmas.values() for r in of])
+    unmade = [pk for pk, of in rmas.items() if any(r.ticket_id is None for r in of)]
+    flying = effects.returns_with_open_ticket(session, unmade)
+    items = attention.returns_with_items(session, pks)
+    return {
+        pk: Known(rmas.get(pk, []), read, settled.get(pk), pk in flying, pk in items) for pk in pks
+    }
+
+
+def follow(tx: Transaction, row: ReturnRow, known: Known) -> None:
+    """Go where Loop's state leads."""
+    move = follow_loop(_standing(row, known), LoopState(row.loop_state))
+    # Held: one was raised in this very transaction.
+    _apply(tx, row, move, has_items=known.has_items or row.held)
+
+
+def _standing(row: ReturnRow, known: Known) -> Standing:
+    rmas, settled = known.rmas, known.settlement
+    return Standing(
+        stage=Stage(row.stage),
+        has_rma=any(r.ticket_id for r in rmas),
+        has_receipt=any(r.id in known.receipts for r in rmas),
+        settled_by_us=settled.kind if settled and settled.state not in effects.SENDABLE else None,
+        rma_in_flight=known.in_flight,
+        rma_cancelled=all(r.ticket_status == TicketStatus.CANCELLED for r in rmas if r.ticket_id),
+    )
+
+
+def _apply(tx: Transaction, row: ReturnRow, move: Move, *, has_items: bool) -> None:
+    if move.stage is not None and move.stage != row.stage:
+        tx.move(row, move.stage, move.why, {"loop_state": row.loop_state})
+        if has_items and move.stage in (Stage.CLOSING, Stage.COMPLETE, Stage.CANCELLED):
+            tx.resolve_all(row, f"settled by itself: {move.why}")
+    if move.attention:
+        tx.needs_person(Need.CONFLICT, move.attention, row)
+
+
+def accepted(
+    ctx: BrandContext, tx: Transaction, effect: EffectRow, row: ReturnRow, how: str
+) -> None:
+    """The settling call is known to have been taken: go on from there."""
+    if effect.kind == Outcome.FLAG:
+        tx.outcome(effect, EffectState.DONE, how)
+        # A flag acts at once, and Loop's list of those in review may be read much later.
+        row.loop_state = LoopState.REVIEW
+        tx.enter(row, Stage.FLAGGED)
+        plan_note_of_flag(tx, row)
+        return
+    tx.outcome(effect, EffectState.ACCEPTED, how)
+    row.stage, row.due_at = Stage.CONFIRMING, tx.now + ctx.settings.settle.confirm_within
+
+
+def settlement_shown(tx: Transaction, row: ReturnRow, effect: EffectRow | None) -> None:
+    """Give a return's settling call the outcome that Loop's state proves, if it has none yet
+    (I4)."""
+    if effect is None or effect.state not in (*effects.OPEN, EffectState.ACCEPTED):
+        return
+    state = LoopState(row.loop_state)
+    if effect.kind == Outcome.FLAG:
+        if state is LoopState.REVIEW:
+            tx.outcome(effect, EffectState.DONE, "Loop shows the return in review")
+            plan_note_of_flag(tx, row)
+        elif state in (LoopState.CLOSED, LoopState.CANCELLED):
+            tx.outcome(effect, EffectState.FAILED, f"Loop shows the return {state} instead")
+            # The flag may have been taken and then decided by a person: its reason is told.
+            plan_note_of_flag(tx, row)
+    elif state is LoopState.CLOSED:
+        tx.outcome(effect, EffectState.DONE, "Loop shows the return closed")
+    elif state is LoopState.CANCELLED:
+        tx.outcome(effect, EffectState.FAILED, "Loop shows the return cancelled instead")
+
+
+def plan_note_of_flag(tx: Transaction, row: ReturnRow) -> None:
+    """The reason of a flag that Loop has taken is told there."""
+    decision = returns.latest_decision(tx.session, row.id)
+    if decision is not None and decision.note:
+        plan_note(tx, row, str(decision.id), decision.note)
+
+
+def plan_note(tx: Transaction, row: ReturnRow, name: str, content: str) -> None:
+    """Have a note made; one of the same `name` is made once per return."""
+    payload = {"return_id": row.return_id, "content": content}
+    tx.plan(Intent(EffectKind.NOTE, f"note:{row.return_id}:{name}", row.id, payload))

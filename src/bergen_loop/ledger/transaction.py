@@ -1,0 +1,164 @@
+"""The one way to write: a transaction of one brand, with verbs.
+
+Only the fenced kind can intend a call that changes something outside, and only who holds the
+brand's lock gets one: so what nobody may send twice cannot be sent by somebody who has lost the
+lock, nor by a person at a page (they plan, and the next tick intends).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy.orm import Session
+
+from bergen_loop.domain.lifecycle import Stage
+from bergen_loop.domain.words import Need, What
+from bergen_loop.ledger import locks
+from bergen_loop.ledger.codec import digest
+from bergen_loop.ledger.database import Ledger
+from bergen_loop.ledger.store import attention, effects, journal
+from bergen_loop.ledger.store.effects import EffectState, Intent
+from bergen_loop.ledger.tables.core import EffectRow, ReturnRow
+
+
+class Transaction:
+    """Writes of one brand at one moment, in one database transaction. `session` is for the
+    questions of `ledger.store`."""
+
+    def __init__(
+        self, session: Session, brand: str, now: datetime, who: str = journal.SERVICE
+    ) -> None:
+        self.session = session
+        self.brand = brand
+        self.now = now
+        self.who = who
+
+    def journal(
+        self,
+        what: What,
+        why: str,
+        row: ReturnRow | None = None,
+        data: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Append what happened, to a return or to the brand as a whole."""
+        journal.record(
+            self.session,
+            self.now,
+            what,
+            why,
+            brand=self.brand,
+            return_pk=row.id if row else None,
+            who=self.who,
+            data=data,
+        )
+
+    def needs_person(
+        self, need: Need, reason: str, about: ReturnRow | str, tried: str = ""
+    ) -> None:
+        """Open an item of the attention list about a return (which it then may hold, as its kind
+        says) or about something else of the brand; or refresh the open one."""
+        attention.raise_item(
+            self.session,
+            self.now,
+            brand=self.brand,
+            kind=need,
+            reason=reason,
+            tried=tried,
+            row=about if isinstance(about, ReturnRow) else None,
+            subject=about if isinstance(about, str) else "",
+        )
+
+    def resolve(self, need: Need, about: ReturnRow | str, why: str) -> None:
+        """Close the open item of this kind, if there is one: its cause has gone."""
+        attention.resolve_kind(
+            self.session,
+            self.now,
+            brand=self.brand,
+            kind=need,
+            subject=about if isinstance(about, str) else about.return_id,
+            resolution=why,
+        )
+
+    def resolve_all(self, row: ReturnRow, why: str) -> None:
+        """Close every item of a return, where what was asked has been answered elsewhere."""
+        attention.resolve_all(self.session, self.now, row, resolution=why)
+
+    def plan(self, intent: Intent) -> EffectRow | None:
+        """Have a call made by the next tick; None where one of this key is known already."""
+        return effects.plan(self.session, self.now, self.brand, intent)
+
+    def outcome(self, effect: EffectRow, state: EffectState, why: str) -> None:
+        """What became of a call that was intended, journaled."""
+        effects.finish(self.session, effect, self.now, state, why)
+
+    def enter(self, row: ReturnRow, stage: Stage) -> None:
+        """Put a return into a stage, with the times of its moments; nothing is journaled."""
+        row.stage = stage
+        row.due_at = self.now if stage in (Stage.SEEN, Stage.RECEIVED, Stage.CLOSING) else None
+        if stage in (Stage.CLOSING, Stage.FLAGGED):
+            row.settled_at = row.settled_at or self.now
+        if stage is Stage.COMPLETE:
+            row.completed_at = self.now
+
+    def move(
+        self, row: ReturnRow, stage: Stage, why: str, data: Mapping[str, Any] | None = None
+    ) -> None:
+        """Put a return into a stage, and journal why."""
+        what = _OF_STAGE.get(stage, What.MOVED)
+        moved = {"from": row.stage, "to": stage.value, **(data or {})}
+        self.journal(what, why, row, moved)
+        self.enter(row, stage)
+
+    def keep_raw(self, source: str, body: str, problem: str, return_id: str | None = None) -> bool:
+        """Keep a payload that could not be taken in; False where the same one is kept already."""
+        return journal.keep_raw(
+            self.session,
+            self.now,
+            brand=self.brand,
+            source=source,
+            digest=digest(body),
+            body=body,
+            problem=problem,
+            return_id=return_id,
+        )
+
+
+_OF_STAGE = {Stage.CLOSING: What.CLOSING, Stage.COMPLETE: What.COMPLETE}
+
+
+class FencedTransaction(Transaction):
+    """A transaction of who holds the brand's lock: refused when another has taken over."""
+
+    def intend(self, intent: Intent, known: Mapping[str, EffectRow] | None = None) -> EffectRow:
+        """Write down that a call is about to be made. AlreadyIntended where it may not be made
+        (again). `known`: the effects of such keys, asked for together; flushed by the caller."""
+        return effects.add(self.session, self.now, self.brand, intent, known)
+
+    def send_again(self, effects_: Sequence[EffectRow]) -> None:
+        """Intend calls that were planned, or certainly had no effect."""
+        for effect in effects_:
+            if effect.state not in effects.SENDABLE:
+                raise effects.AlreadyIntended(f"{effect.key} is {effect.state}")
+            effects.again(effect, self.now)
+
+
+@contextmanager
+def transaction(
+    ledger: Ledger, brand: str, now: datetime, who: str = journal.SERVICE
+) -> Generator[Transaction]:
+    """A transaction that writes: committed at the end, rolled back on an error."""
+    with ledger.write() as session:
+        yield Transaction(session, brand, now, who)
+
+
+@contextmanager
+def fenced(
+    ledger: Ledger, brand: str, now: datetime, epoch: int | None
+) -> Generator[FencedTransaction]:
+    """A transaction that may intend. Raises LockLost unless `epoch` is still the brand's."""
+    with ledger.write() as session:
+        locks.fence(session, brand, epoch)
+        yield FencedTransaction(session, brand, now)
