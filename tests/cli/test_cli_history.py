@@ -20,7 +20,7 @@ from bergen_loop.cli import watching
 from bergen_loop.flow import pull, tick
 from bergen_loop.flow.context import BrandContext
 from bergen_loop.ledger.database import Ledger
-from bergen_loop.ledger.store import backfill, cursors, returns
+from bergen_loop.ledger.store import backfill, cursors
 
 WORDS = "taking in history: 40 %, about 15 min left"
 

@@ -18,6 +18,7 @@ from bergen_loop.ledger.database import Ledger
 from bergen_loop.ledger.locks import LockLost
 from bergen_loop.ledger.store import attention, journal, modes, returns
 from bergen_loop.ledger.tables.core import DecisionRow, JournalRow, ReturnRow
+from bergen_loop.ledger.transaction import Transaction
 from bergen_loop.people import actions
 from bergen_loop.service.registry import Registry
 from support import worlds
@@ -158,7 +159,8 @@ def test_what_a_person_decided_is_not_taken_back(world: World, ctx: BrandContext
         brand.acted_mode = "live"
         found = returns.by_id(session, BRAND, return_id)
         assert found is not None
-        actions.decide(session, ctx.now(), found, Outcome.PROCESS, who="ada", why="I looked")
+        tx = Transaction(session, ctx.brand, ctx.now(), "ada")
+        actions.decide(tx, found, actions.ByHand(Outcome.PROCESS, "I looked"))
     change(ctx, "shadow")
     worlds.run(world, ctx)
     assert row(ctx, return_id).stage == Stage.SETTLING

@@ -13,6 +13,7 @@ from events_support import SECRET, Receiver, receiving
 from pydantic import SecretStr, ValidationError
 
 from bergen_loop.config.operations import EventSettings
+from bergen_loop.domain.words import What
 from bergen_loop.ledger.database import Ledger
 from bergen_loop.ledger.store import journal
 from bergen_loop.ledger.tables.operations import AttemptRow, EndpointRow, OutboxRow
@@ -253,7 +254,7 @@ def test_the_dispatcher_tells_what_is_journaled(sqlite_ledger: Ledger, receiver:
     try:
         with sqlite_ledger.write() as session:
             journal.record(
-                session, START, "needs attention", "look", brand="acme", data={"kind": "access"}
+                session, START, What.NEEDS_PERSON, "look", brand="acme", data={"kind": "access"}
             )
         started = time.monotonic()
         while not receiver.events and time.monotonic() - started < 5:

@@ -8,6 +8,7 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
+from bergen_loop.domain.words import What
 from bergen_loop.ledger.database import Ledger
 from bergen_loop.ledger.store import follow, journal
 from bergen_loop.ledger.tables.operations import FollowerRow
@@ -15,14 +16,14 @@ from bergen_loop.ledger.tables.operations import FollowerRow
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 
 
-def write(session: Session, what: str) -> None:
-    journal.record(session, NOW, what, "", brand="acme")
+def write(session: Session, why: str) -> None:
+    journal.record(session, NOW, What.NOTE, why, brand="acme")
     session.flush()
 
 
 def read(ledger: Ledger, now: datetime = NOW) -> list[str]:
     with ledger.write() as session:
-        return [entry.what for entry in follow.read_on(session, now, 100)]
+        return [entry.why for entry in follow.read_on(session, now, 100)]
 
 
 def test_every_entry_is_read_once_and_in_order(ledger: Ledger) -> None:

@@ -11,11 +11,13 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy.exc import IntegrityError
 
+from bergen_loop.domain.words import SETTLING, EffectKind, Need, What
 from bergen_loop.ledger import locks
 from bergen_loop.ledger.database import Ledger
 from bergen_loop.ledger.store import attention, cursors, effects, journal, returns
-from bergen_loop.ledger.store.effects import EffectState
+from bergen_loop.ledger.store.effects import EffectState, Intent
 from bergen_loop.ledger.tables.core import Base, EffectRow, JournalRow, RawRow, ReturnRow, RmaRow
+from bergen_loop.ledger.transaction import fenced, transaction
 from support.postgres import Cluster
 from support.rows import NOW, a_return
 
@@ -53,7 +55,7 @@ def test_a_failed_transaction_leaves_nothing(ledger: Ledger) -> None:
         pass
 
     with pytest.raises(Stop), ledger.write() as session:
-        journal.record(session, NOW, "x", "y", brand="acme")
+        journal.record(session, NOW, What.NOTE, "y", brand="acme")
         session.flush()
         raise Stop
     with ledger.read() as session:
@@ -62,31 +64,29 @@ def test_a_failed_transaction_leaves_nothing(ledger: Ledger) -> None:
 
 def test_one_return_has_one_settling_intent_whatever_its_kind(ledger: Ledger) -> None:
     pk = a_return(ledger)
-    common = {"brand": "acme", "key": "settle:1", "payload": {}, "return_pk": pk}
-    with ledger.write() as session:
-        effects.intend(session, NOW, kind="flag", **common)
-    for kind in ("process", "flag", "remove_lines"):
-        with pytest.raises(effects.AlreadyIntended), ledger.write() as session:
-            effects.intend(session, NOW, kind=kind, **common)
+    with fenced(ledger, "acme", NOW, None) as tx:
+        tx.intend(Intent(EffectKind.FLAG, "settle:1", pk))
+    for kind in SETTLING:
+        with pytest.raises(effects.AlreadyIntended), fenced(ledger, "acme", NOW, None) as tx:
+            tx.intend(Intent(kind, "settle:1", pk))
 
 
-@pytest.mark.parametrize("state", [s for s in EffectState if s is not EffectState.NOT_SENT])
+@pytest.mark.parametrize("state", [s for s in effects.TOLD if s not in effects.SENDABLE])
 def test_only_what_certainly_was_not_sent_is_intended_again(
     ledger: Ledger, state: EffectState
 ) -> None:
     pk = a_return(ledger)
-    common = {"brand": "acme", "key": "settle:1", "payload": {}, "return_pk": pk}
-    with ledger.write() as session:
-        effect = effects.intend(session, NOW, kind="process", **common)
-        effects.finish(session, effect, NOW, state, "so")
-    with pytest.raises(effects.AlreadyIntended), ledger.write() as session:
-        effects.intend(session, NOW, kind="process", **common)
-    with ledger.write() as session:
-        effect = effects.find(session, "acme", "settle:1")
+    intent = Intent(EffectKind.PROCESS, "settle:1", pk)
+    with fenced(ledger, "acme", NOW, None) as tx:
+        tx.outcome(tx.intend(intent), state, "so")
+    with pytest.raises(effects.AlreadyIntended), fenced(ledger, "acme", NOW, None) as tx:
+        tx.intend(intent)
+    with transaction(ledger, "acme", NOW) as tx:
+        effect = effects.find(tx.session, "acme", "settle:1")
         assert effect is not None
-        effects.finish(session, effect, NOW, EffectState.NOT_SENT, "no connection")
-    with ledger.write() as session:
-        again = effects.intend(session, NOW, kind="process", **common)
+        tx.outcome(effect, EffectState.NOT_SENT, "no connection")
+    with fenced(ledger, "acme", NOW, None) as tx:
+        again = tx.intend(intent)
         assert (again.state, again.attempts) == ("intended", 2)
 
 
@@ -134,13 +134,15 @@ def test_an_attention_item_is_open_once_and_holds_its_return(ledger: Ledger) -> 
     for reason in ("first", "second"):
         with ledger.write() as session:
             row = session.get_one(ReturnRow, pk)
-            attention.raise_item(session, NOW, brand="acme", kind="k", reason=reason, row=row)
+            attention.raise_item(
+                session, NOW, brand="acme", kind=Need.CONFLICT, reason=reason, row=row
+            )
     with ledger.write() as session:
         (item,) = attention.open_items(session, "acme")
         assert item.reason == "second"
         row = session.get_one(ReturnRow, pk)
         assert row.held
-        attention.raise_item(session, NOW, brand="acme", kind="other", reason="too", row=row)
+        attention.raise_item(session, NOW, brand="acme", kind=Need.REFUSED, reason="too", row=row)
         attention.resolve(session, NOW, item, who="ann", resolution="fine")
         assert row.held, "another item still holds it"
         (other,) = attention.open_items(session, "acme")
@@ -201,7 +203,7 @@ def test_many_threads_write_without_losing_anything(ledger: Ledger) -> None:
         for _ in range(20):
             with ledger.write() as session:
                 journal.count(session, "acme", {"n": 1})
-                journal.record(session, NOW, "x", "y", brand="acme")
+                journal.record(session, NOW, What.NOTE, "y", brand="acme")
 
     threads = [threading.Thread(target=work) for _ in range(6)]
     for thread in threads:

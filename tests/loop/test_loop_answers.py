@@ -131,7 +131,11 @@ def test_a_refusal_comes_as_success(
     with pytest.raises(Refused) as caught:
         fake.client().process("77")
     error = caught.value
-    assert (error.message, (error.codes[0] if error.codes else None), error.state) == (message, code, state)
+    assert (error.message, (error.codes[0] if error.codes else None), error.state) == (
+        message,
+        code,
+        state,
+    )
     assert (error.brand, error.call, error.subject) == ("acme", "process", "77")
     assert (error.status, len(fake.sent)) == (status, 1)
     assert str(error) == f"Loop process for return 77 (brand acme): {message}"

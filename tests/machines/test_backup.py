@@ -14,6 +14,7 @@ import sqlalchemy as sa
 from sqlalchemy import event
 
 from bergen_loop.domain.lifecycle import Stage
+from bergen_loop.domain.words import What
 from bergen_loop.flow import tick
 from bergen_loop.flow.context import BrandContext
 from bergen_loop.ledger import backup
@@ -35,14 +36,14 @@ def world() -> Generator[World]:
         yield served
 
 
-def note(ledger: Ledger, what: str) -> None:
+def note(ledger: Ledger, why: str) -> None:
     with ledger.write() as session:
-        journal.record(session, START, what, "a test", brand=None)
+        journal.record(session, START, What.NOTE, why, brand=None)
 
 
 def notes(ledger: Ledger) -> list[str]:
     with ledger.read() as session:
-        return list(session.scalars(sa.select(JournalRow.what).order_by(JournalRow.id)))
+        return list(session.scalars(sa.select(JournalRow.why).order_by(JournalRow.id)))
 
 
 def test_a_backup_is_whole_while_the_ledger_is_written(

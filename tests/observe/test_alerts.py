@@ -16,6 +16,7 @@ from observe_support import NOW, put_return, settings
 from pydantic import SecretStr
 
 from bergen_loop.config import Settings
+from bergen_loop.domain.words import Need
 from bergen_loop.ledger.database import Ledger
 from bergen_loop.ledger.store import attention
 from bergen_loop.ledger.tables.core import BrandRow, BudgetLeaseRow, DecisionRow
@@ -56,7 +57,7 @@ def good_sync(ledger: Ledger, brand: str = "acme", at: Any = NOW) -> None:
 
 def wait(ledger: Ledger, age: timedelta) -> None:
     with ledger.write() as session:
-        attention.raise_item(session, NOW - age, brand="acme", kind="access", reason="r")
+        attention.raise_item(session, NOW - age, brand="acme", kind=Need.ACCESS, reason="r")
 
 
 def test_attention_that_waits_too_long_is_told_once_and_then_that_it_is_over(
@@ -74,7 +75,7 @@ def test_attention_that_waits_too_long_is_told_once_and_then_that_it_is_over(
     )
     with ledger.write() as session:
         attention.resolve_kind(
-            session, NOW, brand="acme", kind="access", subject="", resolution="done"
+            session, NOW, brand="acme", kind=Need.ACCESS, subject="", resolution="done"
         )
     for _ in range(2):
         assert alerts.evaluate(ledger, settings(), NOW + MINUTE, people) == 0

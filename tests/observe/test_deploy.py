@@ -11,6 +11,7 @@ from typing import Any
 from observe_support import NOW, settings
 from ruamel.yaml import YAML
 
+from bergen_loop.domain.words import What
 from bergen_loop.ledger.database import Ledger
 from bergen_loop.ledger.store import journal
 from bergen_loop.ledger.tables.core import BrandRow
@@ -25,9 +26,9 @@ def _exposed(ledger: Ledger) -> dict[str, set[str]]:
     """Metric -> its labels, with something in every counter."""
     with ledger.write() as session:
         session.add(BrandRow(brand="acme", last_sync_finished_at=NOW, last_good_sync_at=NOW))
-        journal.record(session, NOW, "decided: flag", "why", brand="acme")
+        journal.record(session, NOW, What.DECIDED, "why", brand="acme", data={"outcome": "flag"})
         journal.record(
-            session, NOW, "needs attention", "why", brand="acme", data={"kind": "access"}
+            session, NOW, What.NEEDS_PERSON, "why", brand="acme", data={"kind": "access"}
         )
         journal.count(
             session,

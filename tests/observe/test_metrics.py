@@ -16,6 +16,7 @@ from starlette.testclient import TestClient
 
 from bergen_loop.console import metrics as web
 from bergen_loop.domain.lifecycle import Stage
+from bergen_loop.domain.words import Need
 from bergen_loop.flow.context import BrandContext
 from bergen_loop.ledger.database import Ledger
 from bergen_loop.ledger.store import attention, journal
@@ -55,7 +56,7 @@ def test_ages_are_those_of_the_oldest_that_is_ours_to_do(ledger: Ledger) -> None
     put_return(ledger, "4", stage="waiting", received_at=NOW - 50 * HOUR, due_at=NOW + HOUR)
     held = put_return(ledger, "5", stage="received", received_at=NOW - 60 * HOUR, held=True)
     with ledger.write() as session:
-        attention.raise_item(session, NOW - 7 * HOUR, brand="acme", kind="x", reason="r")
+        attention.raise_item(session, NOW - 7 * HOUR, brand="acme", kind=Need.CONFLICT, reason="r")
     assert held
     found = page(ledger)
     assert value(found, "oldest_unannounced_age_seconds", brand="acme") == 3 * 3600

@@ -18,6 +18,7 @@ from reliability_stage import BRAND, Stage
 from bergen_loop.flow.context import BrandContext
 from bergen_loop.ledger.store import attention
 from bergen_loop.ledger.tables.core import ReturnRow
+from bergen_loop.ledger.transaction import Transaction
 from bergen_loop.outside.errors import OutsideError
 from bergen_loop.people import actions, subscriptions
 from bergen_loop.repair import rebuild, reconcile
@@ -279,14 +280,15 @@ class Driver:
                 return f"- {said}"  # a person who looks sees that Loop is at it
             try:
                 if action == "retry":
-                    actions.retry(session, stage.now(), item, who="ada", why="looked in Loop")
+                    actions.retry(
+                        Transaction(session, item.brand, stage.now(), "ada"), item, "looked in Loop"
+                    )
                 elif row and action == "resync":
-                    actions.resync(session, stage.now(), row, who="ada")
+                    actions.resync(Transaction(session, BRAND, stage.now(), "ada"), row)
                 elif row and in_loop:
                     stage.by_hand.add(in_loop.id)
-                    actions.decide(
-                        session, stage.now(), row, actions.Outcome.FLAG, who="ada", why="looks odd"
-                    )
+                    tx = Transaction(session, row.brand, stage.now(), "ada")
+                    actions.decide(tx, row, actions.ByHand(actions.Outcome.FLAG, "looks odd"))
             except actions.NotPossible as error:
                 return f"{said}: not possible: {error}"
         return said

@@ -14,6 +14,7 @@ from reliability_stage import BRAND, Stage
 from bergen_loop.domain.lifecycle import Stage as At
 from bergen_loop.ledger.store import attention, effects, returns
 from bergen_loop.ledger.tables.core import ReturnRow
+from bergen_loop.ledger.transaction import Transaction
 from bergen_loop.people import actions
 from loop_sandbox.model import LoopReturn
 
@@ -206,7 +207,7 @@ def test_reading_a_draft_again_is_no_receipt(stages: Stages) -> None:
     for after in (5.0, 65.0, 130.0):
         stage.tick(after=after)
     with stage.ctx.ledger.write() as session:
-        actions.resync(session, stage.now(), _fetch(session, return_), who="ada")
+        actions.resync(Transaction(session, BRAND, stage.now(), "ada"), _fetch(session, return_))
     stage.rest()
     assert _row(stage, return_).stage == At.ANNOUNCED
     assert return_.effects.flags == 0
@@ -382,7 +383,7 @@ def test_after_our_flag_a_retry_explains_why_it_is_not_possible(stages: Stages) 
     with stage.ctx.ledger.write() as session:
         [item] = attention.open_items(session, BRAND)
         with pytest.raises(actions.NotPossible, match="after a flag nothing is processed"):
-            actions.retry(session, stage.now(), item, who="ada", why="?")
+            actions.retry(Transaction(session, item.brand, stage.now(), "ada"), item, "?")
     assert return_.effects.process_accepted == 0
 
 

@@ -12,6 +12,7 @@ import httpx2
 import pytest
 
 from bergen_loop.domain.lifecycle import Stage
+from bergen_loop.domain.words import Need, What
 from bergen_loop.flow.context import BrandContext
 from bergen_loop.ledger.codec import load_return
 from bergen_loop.ledger.database import Ledger
@@ -52,11 +53,11 @@ def completed(world: World, ctx: BrandContext, kind: str = "complete") -> str:
         row = returns.by_id(session, ctx.brand, return_id)
         assert row is not None
         journal.record(
-            session, ctx.now(), "note", f"{email.upper()} wrote to us", brand=ctx.brand,
+            session, ctx.now(), What.NOTE, f"{email.upper()} wrote to us", brand=ctx.brand,
             return_pk=row.id, who=ENGINEER, data={"mail": {"from": [email]}},
         )  # fmt: skip
         attention.raise_item(
-            session, ctx.now(), brand=ctx.brand, kind="test", row=row, blocking=False,
+            session, ctx.now(), brand=ctx.brand, kind=Need.NOTE_REFUSED, row=row,
             reason=f"ask {email}", tried=f"mailed {email}",
         )  # fmt: skip
         for source, named in (("loop.list", return_id), ("webhook", None)):

@@ -37,6 +37,12 @@ class Look:
             items = attention.open_items(session, return_pk=row.id)
             return [(item.kind, item.reason) for item in items]
 
+    def brand_attention(self) -> list[tuple[str, str]]:
+        """Open items that are about no single return."""
+        with self._ctx.ledger.read() as session:
+            items = attention.open_items(session, self._ctx.brand)
+            return [(item.kind, item.reason) for item in items if item.return_pk is None]
+
     def journal(self, return_id: str) -> list[str]:
         with self._ctx.ledger.read() as session:
             row = returns.by_id(session, self._ctx.brand, return_id)

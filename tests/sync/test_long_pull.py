@@ -18,7 +18,7 @@ from bergen_loop.domain.criteria import preset
 from bergen_loop.flow import pull
 from bergen_loop.flow.context import BrandContext
 from bergen_loop.ledger.database import Ledger
-from bergen_loop.ledger.store import backfill, cursors, returns
+from bergen_loop.ledger.store import backfill, cursors
 from bergen_loop.ledger.store.backfill import Backfill
 from bergen_loop.ledger.tables.core import CursorRow, JournalRow, ReturnRow
 from bergen_loop.outside.errors import Unavailable
@@ -110,7 +110,7 @@ def taken_in(ctx: BrandContext) -> list[int]:
     """The returns in the ledger; each must have been noted once."""
     with ctx.ledger.read() as session:
         found = sorted(int(i) for i in session.scalars(sa.select(ReturnRow.return_id)))
-        seen = sa.select(sa.func.count()).where(JournalRow.what == "seen")
+        seen = sa.select(sa.func.count()).where(JournalRow.happened.in_(("seen", "seen_ended")))
         assert session.scalar(seen) == len(found)
     return found
 

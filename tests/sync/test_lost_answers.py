@@ -7,6 +7,7 @@ from bergen_loop.flow import tick
 from bergen_loop.flow.context import BrandContext
 from bergen_loop.flow.intake import take_webhooks
 from bergen_loop.ledger.store import attention
+from bergen_loop.ledger.transaction import Transaction
 from bergen_loop.people import actions
 from support import worlds
 from support.look import Look
@@ -278,7 +279,7 @@ def _retry(ctx: BrandContext, look: Look, return_id: str) -> None:
     with ctx.ledger.write() as session:
         row = look.row(return_id)
         (item,) = attention.open_items(session, return_pk=row.id)
-        actions.retry(session, ctx.now(), item, who="ann", why="looked into it")
+        actions.retry(Transaction(session, item.brand, ctx.now(), "ann"), item, "looked into it")
 
 
 def _webhook(ctx: BrandContext, return_id: str, message: str) -> None:

@@ -8,6 +8,7 @@ import httpx2
 import sqlalchemy as sa
 
 from bergen_loop.domain.lifecycle import Stage
+from bergen_loop.domain.words import Need
 from bergen_loop.flow.context import BrandContext
 from bergen_loop.ledger.store import attention, journal
 from bergen_loop.ledger.tables.core import RawRow
@@ -48,7 +49,7 @@ def test_a_return_that_can_be_read_by_now_goes_on(
     keep(ctx, "loop.list", answer.text, return_id)
     with ctx.ledger.write() as session:
         attention.raise_item(
-            session, ctx.now(), brand=ctx.brand, kind="unreadable", reason="?", subject=return_id
+            session, ctx.now(), brand=ctx.brand, kind=Need.UNREADABLE, reason="?", subject=return_id
         )
     result = replay.run(ctx, who="ann")
     assert (result.read, result.left, kept(ctx)) == (1, [], 0)

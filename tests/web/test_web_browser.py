@@ -25,6 +25,7 @@ from web_support import Desk, add_return, row_of
 from bergen_loop.console.access import COOKIE
 from bergen_loop.domain.lifecycle import Stage
 from bergen_loop.domain.returns import LoopState
+from bergen_loop.domain.words import What
 from bergen_loop.ledger.read.people import Role
 from bergen_loop.ledger.store import journal
 
@@ -171,7 +172,7 @@ def test_a_long_pull_is_followed(page: Page, served: tuple[Desk, str]) -> None:
         accessible(page)
     pulling(desk.ledger, days=27)
     with desk.ledger.write() as session:
-        journal.record(session, datetime.now(UTC), "seen", "", brand="acme")
+        journal.record(session, datetime.now(UTC), What.SEEN, "", brand="acme")
     expect(page.get_by_role("progressbar", name="Taking in history: 90 %")).to_be_visible()
 
 
@@ -185,7 +186,7 @@ def test_a_refresh_does_not_undo_a_choice(page: Page, served: tuple[Desk, str]) 
         page.reload()
     box.check()
     with desk.ledger.write() as session:
-        journal.record(session, datetime.now(UTC), "moved", "", brand="acme")
+        journal.record(session, datetime.now(UTC), What.MOVED, "", brand="acme")
     page.wait_for_timeout(3500)
     expect(box).to_be_checked()
 

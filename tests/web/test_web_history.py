@@ -12,7 +12,7 @@ from bergen_loop.console import words
 from bergen_loop.flow import pull
 from bergen_loop.ledger.database import Ledger
 from bergen_loop.ledger.read.people import Role
-from bergen_loop.ledger.store import backfill, cursors, returns
+from bergen_loop.ledger.store import backfill, cursors
 from bergen_loop.ledger.store.backfill import Backfill
 
 NEVER = "Catching up with Loop"

@@ -15,6 +15,7 @@ import pytest
 from web_support import NOW, Desk
 
 from bergen_loop.console.live import Live
+from bergen_loop.domain.words import What
 from bergen_loop.ledger.database import Ledger
 from bergen_loop.ledger.scope import Scope
 from bergen_loop.ledger.store import journal
@@ -22,7 +23,7 @@ from bergen_loop.ledger.store import journal
 
 def write(ledger: Ledger, brand: str | None) -> None:
     with ledger.write() as session:
-        journal.record(session, NOW, "moved", "", brand=brand)
+        journal.record(session, NOW, What.MOVED, "", brand=brand)
 
 
 async def next_move(stream: AsyncGenerator[str], within: float) -> str | None:
@@ -99,7 +100,7 @@ def test_a_flood_of_entries_concerns_everyone(desk: Desk) -> None:
         await asyncio.sleep(0.2)
         with desk.ledger.write() as session:
             for _ in range(501):
-                journal.record(session, NOW, "moved", "", brand="zebra")
+                journal.record(session, NOW, What.MOVED, "", brand="zebra")
         return await wait
 
     assert asyncio.run(scene()) is not None

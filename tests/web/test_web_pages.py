@@ -8,6 +8,7 @@ import pytest
 from web_support import NOW, SECRETS, Desk, add_return, plain
 
 from bergen_loop.domain.lifecycle import Moment, Stage
+from bergen_loop.domain.words import What
 from bergen_loop.ledger.read.people import Role
 from bergen_loop.ledger.store import journal
 
@@ -147,7 +148,7 @@ def test_brand_page_explains_settings_criteria_and_counts_without_secrets(full: 
 
 def test_audit_shows_people_only(full: Desk) -> None:
     with full.ledger.write() as session:
-        journal.record(session, NOW, "resync", "for a customer", brand="acme", who="nadia")
+        journal.record(session, NOW, What.RESYNC, "for a customer", brand="acme", who="nadia")
     text = full.signed_in(Role.ENGINEER).text("/audit")
     assert "nadia resync for a customer acme" in text
     assert "acme submitted" not in text

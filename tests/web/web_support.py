@@ -22,12 +22,13 @@ from bergen_loop.domain.lifecycle import Stage
 from bergen_loop.domain.receipt import Receipt, ReceiptLine
 from bergen_loop.domain.returns import Label, LoopState, Return, ReturnLine, ReturnTotals
 from bergen_loop.domain.rma import TicketStatus
+from bergen_loop.domain.words import EffectKind, Need, What
 from bergen_loop.ledger.codec import digest, dump_receipt, dump_return
 from bergen_loop.ledger.database import Ledger
 from bergen_loop.ledger.read import people
 from bergen_loop.ledger.read.people import Role
 from bergen_loop.ledger.store import attention, effects, journal, returns
-from bergen_loop.ledger.store.effects import EffectState
+from bergen_loop.ledger.store.effects import EffectState, Intent, settling_key
 from bergen_loop.ledger.tables.core import DecisionRow, ReturnRow, RmaRow
 from bergen_loop.service.registry import Registry
 
@@ -219,7 +220,7 @@ def add_return(
         session.add(row)
         session.flush()
         returns.replace_lines(session, row.id, value)
-        journal.record(session, NOW, "seen", f"{mark} submitted", brand=brand, return_pk=row.id)
+        journal.record(session, NOW, What.SEEN, f"{mark} submitted", brand=brand, return_pk=row.id)
         if stage in MADE:
             _announce(session, row, value, mark)
         if stage in ARRIVED:
@@ -230,7 +231,12 @@ def add_return(
             row.rma_closed_at = row.completed_at = NOW
         if held:
             attention.raise_item(
-                session, NOW, brand=brand, kind="decide_by_hand", reason=f"{mark}: {held}", row=row
+                session,
+                NOW,
+                brand=brand,
+                kind=Need.DECIDE_BY_HAND,
+                reason=f"{mark}: {held}",
+                row=row,
             )
         return row.id
 
@@ -247,6 +253,7 @@ def _announce(session: Any, row: ReturnRow, value: Return, mark: str) -> None:
             items=[],
             tracking_numbers=[value.label.tracking_number],
             ticket_status="AddedToInventory",
+            read_status="AddedToInventory",
             created_at=NOW,
         )
     )
@@ -293,10 +300,9 @@ def _decide(session: Any, row: ReturnRow, stage: Stage) -> None:
             by=journal.SERVICE,
         )
     )
-    effect = effects.intend(
-        session, NOW, brand=row.brand, key=f"settle:{row.return_id}", kind=kind,
-        payload={"return_id": row.return_id}, return_pk=row.id,
-    )  # fmt: skip
+    payload = {"return_id": row.return_id}
+    intent = Intent(EffectKind(kind), settling_key(row.return_id), row.id, payload)
+    effect = effects.add(session, NOW, row.brand, intent)
     effects.finish(session, effect, NOW, EffectState.DONE, "Loop took the call")
 
 
@@ -308,7 +314,7 @@ def fill(ledger: Ledger, brand: str, start: int = 100) -> None:
     with ledger.write() as session:
         returns.brand_row(session, brand)
         attention.raise_item(
-            session, NOW, brand=brand, kind="access", subject="intake",
+            session, NOW, brand=brand, kind=Need.ACCESS, subject="intake",
             reason=f"{brand}: Loop refuses the key",
         )  # fmt: skip
         journal.count(session, brand, {"loop.process": 7, "webhooks.refused": 2, "x.failed": 1})

@@ -101,8 +101,9 @@ def _take_in(
         if _backwards(row, picture.return_) and row.return_id not in result.backwards:
             result.backwards.append(row.return_id)
         _update(ctx, tx, row, picture, known[row.id], newest=False)
-        if row.return_id in unreadable and not picture.return_.doubts:
-            tx.resolve(Need.UNREADABLE, row, "Loop's answer can be read again")
+    for picture in changed:
+        if picture.return_.id in unreadable and not picture.return_.doubts:
+            tx.resolve(Need.UNREADABLE, picture.return_.id, "Loop's answer can be read again")
 
 
 def _backwards(row: ReturnRow, return_: Return) -> bool:

@@ -123,7 +123,7 @@ def _run(ctx: BrandContext, walk: _Walk, result: Pulled) -> None:
             if last and long:
                 backfill.end(tx.session, ctx.brand, walk.cursor)
             if last and deep:
-                cursors.set(tx.session, ctx.brand, f"{walk.cursor}.deep", started)
+                cursors.set(tx.session, ctx.brand, f"deep.{walk.cursor}", started)
             if last and walk is _MAIN:
                 returns.brand_row(tx.session, ctx.brand).last_pull_at = started
         span = _next_span(span, result.pages - pages)
@@ -141,10 +141,13 @@ def _since(
     if cursor is None:
         return started - settings.backfill, True
     with ctx.ledger.read() as session:
-        deep = cursors.get(session, ctx.brand, f"{walk.cursor}.deep")
-    if deep is None or started - deep >= settings.deep_every:
+        deep = cursors.get(session, ctx.brand, f"deep.{walk.cursor}")
+    running = (
+        started - cursor < settings.deep_every
+    )  # a pull that was interrupted goes on as it was
+    if running and deep is not None and started - deep >= settings.deep_every:
         return cursor - max(settings.deep_overlap, settings.overlap), True
-    return cursor - settings.overlap, False
+    return cursor - settings.overlap, deep is None
 
 
 def _note_first(ctx: BrandContext, started: datetime) -> None:

@@ -40,7 +40,7 @@ OPEN = (EffectState.INTENDED, EffectState.DOUBT)
 SENDABLE = (EffectState.PLANNED, EffectState.NOT_SENT)
 """May be intended: certainly without effect so far."""
 
-_TOLD = {
+TOLD = {
     EffectState.DOUBT: What.CALL_DOUBT,
     EffectState.ACCEPTED: What.CALL_ACCEPTED,
     EffectState.DONE: What.CALL_DONE,
@@ -48,6 +48,7 @@ _TOLD = {
     EffectState.NOT_SENT: What.CALL_NOT_SENT,
     EffectState.FAILED: What.CALL_FAILED,
 }
+"""The outcomes that are journaled, and as what."""
 
 
 class AlreadyIntended(Exception):
@@ -147,7 +148,7 @@ def finish(
     journal.record(
         session,
         now,
-        _TOLD[state],
+        TOLD[state],
         outcome,
         brand=effect.brand,
         return_pk=effect.return_pk,
