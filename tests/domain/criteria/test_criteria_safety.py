@@ -9,6 +9,7 @@ from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
+import cel
 import pytest
 from criteria_cases import PAIR, TWINS, case, got, ticket, unit
 from hypothesis import given, settings
@@ -16,9 +17,7 @@ from hypothesis import strategies as st
 
 from bergen_loop.domain.comparison import SkuCount
 from bergen_loop.domain.criteria import Criteria, decide, load_criteria
-from bergen_loop.domain.criteria.expression import compile_condition
 from bergen_loop.domain.criteria.facts import cents
-from bergen_loop.domain.criteria.vocabulary import used_facts
 from bergen_loop.domain.decision import NOTE_LIMIT, Case, Outcome
 from bergen_loop.domain.receipt import Receipt, ReceiptLine
 from bergen_loop.domain.returns import LoopState, ReturnTotals
@@ -235,9 +234,11 @@ def test_not_open_needs_attention(state: LoopState) -> None:
 def unchecked(when: str) -> Criteria:
     """Criteria with a condition as it is, also one that loading would refuse."""
     base = rules(("true", "process"), ("true", "process"))
-    condition = compile_condition(when)
+    program = cel.compile(when)
+    condition = replace(base.rules[0].when, text=when, program=program)
     bad = replace(base.rules[0], name="bad", when=condition)
-    return replace(base, rules=(bad, base.rules[1]), uses=used_facts([condition]))
+    everything = dict.fromkeys(("ret", "receipt", "lines", "settings"))
+    return replace(base, rules=(bad, base.rules[1]), uses=everything)
 
 
 @pytest.mark.parametrize(
@@ -381,12 +382,17 @@ def test_a_damaged_unit_can_be_removed() -> None:
 @pytest.mark.parametrize(
     ("criteria", "units", "receipt", "why"),
     [
-        (REMOVE_SHORT, [unit(1, "A"), unit(2, "A", price="30")], ticket(got("A", 1)), "differ in"),
+        (
+            REMOVE_SHORT,
+            [unit(1, "A"), unit(2, "A", price="30")],
+            ticket(got("A", 1)),
+            "differ in price and refund",
+        ),
         (
             REMOVE_SHORT,
             [unit(1, "A", price=None), unit(2, "A", price=None)],
             ticket(got("A", 1)),
-            "differ in price or outcome, so which one is unknown",
+            "what the units of SKU A cost is not known, so which one is unknown",
         ),
         (
             REMOVE_SHORT,
