@@ -2,6 +2,7 @@
 
 # ruamel.yaml carries no types.
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
+# pyright: reportUnknownArgumentType=false
 
 from __future__ import annotations
 

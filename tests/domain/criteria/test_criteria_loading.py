@@ -183,7 +183,7 @@ def test_lists_all_mistakes_at_once() -> None:
         (23, 30, "rules[5].then.process.allow", "'all' cannot stand here"),
         (
             25,
-            25,
+            23,
             "rules[6].when",
             "> cannot stand between a text and a whole number, in 'ret.country > 5'",
         ),

@@ -188,10 +188,10 @@ class Checker:
     def _chain(self, node: Chain) -> Checked:
         parts = [self._part(part) for part in node.parts]
         kind, extra = parts[0].kind, 0
-        for operator, right, part in zip(node.operators, parts[1:], node.parts[1:], strict=True):
+        for operator, place, right in zip(node.operators, node.places, parts[1:], strict=True):
             found = _joined(operator, kind, right.kind)
             if found is None:
-                raise _cannot_join(operator, kind, right.kind, part.offset)
+                raise _cannot_join(operator, kind, right.kind, place)
             extra += 1 + _extra(kind, right.kind)
             kind = found
         words = [parts[0].text]

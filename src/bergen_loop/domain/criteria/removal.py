@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
 
 from bergen_loop.domain.comparison import SkuCount
 from bergen_loop.domain.criteria.model import Irregularity
@@ -54,6 +56,8 @@ def _units(sku: SkuCount, select: frozenset[Irregularity]) -> int:
 def _problem(ret: Return, sku: SkuCount, units: Sequence[ReturnLine], number: int) -> str | None:
     if len({u.line_item_id for u in units}) != sku.expected:
         return f"the units of SKU {sku.name} are not all on the return any more"
+    if not all(a is None or a.is_finite() for u in units for a in _amounts(u)):
+        return f"an amount of SKU {sku.name} is no number"
     if number < sku.expected:
         differ = _difference(ret, units)
         if differ:
@@ -65,15 +69,17 @@ def _problem(ret: Return, sku: SkuCount, units: Sequence[ReturnLine], number: in
 
 def _difference(ret: Return, units: Sequence[ReturnLine]) -> str | None:
     """In what moves money the units are not all alike: then it matters which one is meant."""
-    sides = {
-        "price": {u.price for u in units},
-        "discount": {u.discount for u in units},
-        "tax": {u.tax for u in units},
-        "refund": {u.refund for u in units},
+    amounts = zip(*(_amounts(u) for u in units), strict=True)
+    sides: dict[str, set[Any]] = {
+        **dict(zip(("price", "discount", "tax", "refund"), map(set, amounts), strict=True)),
         "outcome": {_word(ret.outcome_of(u)) for u in units},
         "exchange": {_word(u.exchange_variant) for u in units},
     }
     return " and ".join(name for name, values in sides.items() if len(values) > 1) or None
+
+
+def _amounts(unit: ReturnLine) -> tuple[Decimal | None, ...]:
+    return unit.price, unit.discount, unit.tax, unit.refund
 
 
 def _not_removable(ret: Return, sku: SkuCount, unit: ReturnLine) -> str | None:

@@ -102,6 +102,8 @@ class Chain:
 
     offset: int
     operators: tuple[str, ...]
+    places: tuple[int, ...]
+    """The operators' offsets."""
     parts: tuple[Node, ...]
 
 
@@ -270,27 +272,26 @@ class _Reader:
         return self._chain(("&&",), self._comparison)
 
     def _chain(self, operators: tuple[str, ...], read: Callable[[], Node]) -> Node:
-        start, parts, found = self._next.offset, [read()], list[str]()
+        start, parts, found = self._next.offset, [read()], list[_Token]()
         while self._is(*operators):
-            where = self._next.offset
-            found.append(self._take().text)
+            found.append(self._take())
             parts.append(read())
             if len(parts) > MAX_CHAIN:
                 message = f"more than {MAX_CHAIN} parts are joined"
-                raise ExpressionError(message, where, "Split it, or use in [...]")
-        return self._made(Chain(start, tuple(found), tuple(parts))) if found else parts[0]
+                raise ExpressionError(message, found[-1].offset, "Split it, or use in [...]")
+        return self._made(_chain(start, found, parts)) if found else parts[0]
 
     def _comparison(self) -> Node:
         start, left = self._next.offset, self._sum()
         if not self._is(*_COMPARE):
             return left
-        operator = self._take().text
+        operator = self._take()
         right = self._sum()
         if self._is(*_COMPARE):
             remedy = "Write a < b && b < c"
             message = "only two things can be compared at a time"
             raise ExpressionError(message, self._next.offset, remedy)
-        return self._made(Chain(start, (operator,), (left, right)))
+        return self._made(_chain(start, [operator], [left, right]))
 
     def _sum(self) -> Node:
         return self._chain(_LEVELS[0], self._product)
@@ -402,6 +403,11 @@ class _Reader:
             remedy = "Write a whole number, or a decimal such as 1.5"
             raise ExpressionError(f"{token.text[:40]} is no number", token.offset, remedy)
         return self._made(Literal(offset, sign * float(token.text)))
+
+
+def _chain(start: int, operators: list[_Token], parts: list[Node]) -> Chain:
+    words, places = (o.text for o in operators), (o.offset for o in operators)
+    return Chain(start, tuple(words), tuple(places), tuple(parts))
 
 
 def _whole(token: _Token) -> int:
