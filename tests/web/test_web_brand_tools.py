@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from test_web_working import confirm, hidden, journaled
 from web_support import NOW, Browser, Desk, add_return, plain, row_of
 
-from bergen_loop.console import trying
+from bergen_loop.console import trial, trying
 from bergen_loop.domain.comparison import compare
 from bergen_loop.domain.criteria import decide, preset, preset_text
 from bergen_loop.domain.decision import Case
@@ -252,7 +252,7 @@ def tried(browser: Browser, which: str, text: str = "", since: str = SINCE) -> A
 
 
 def test_the_form(desk: Desk) -> None:
-    browser = desk.signed_in(Role.READ_ONLY)
+    browser = desk.signed_in(Role.OPERATOR)
     page = browser.get(TRY).text
     assert f"now ({preset('standard').version})" in page
     text = browser.get(f"{TRY}?start=strict").text
@@ -282,7 +282,7 @@ def test_pasted_criteria_are_tried_with_their_warnings_and_differences(desk: Des
     judged(desk, "2", damaged=1)
     judged(desk, "3", damaged=1, at=NOW - timedelta(days=9))
     judged(desk, "4", brand="zebra", damaged=1)
-    page = tried(desk.signed_in(Role.READ_ONLY, ["acme"]), "pasted", PAYS_ALL).text
+    page = tried(desk.signed_in(Role.OPERATOR, ["acme"]), "pasted", PAYS_ALL).text
     text = plain(page)
     assert "What pays-all@" in text
     assert "1 of 2 returns would have been decided in another way." in text
@@ -297,6 +297,47 @@ def test_pasted_criteria_are_tried_with_their_warnings_and_differences(desk: Des
     assert "when: &#34;true&#34;" in page, "what was pasted stays in the form"
     with desk.ledger.read() as session:
         assert len(session.scalars(sa.select(DecisionRow)).all()) == 4, "nothing is decided by it"
+
+
+@pytest.mark.parametrize("role", list(Role))
+def test_a_text_of_ones_own_is_for_operators_and_engineers(desk: Desk, role: Role) -> None:
+    may = role in (Role.OPERATOR, Role.ENGINEER)
+    browser = desk.signed_in(role)
+    assert ("<textarea" in browser.get(f"{TRY}?start=strict").text) == may
+    for text in (PAYS_ALL, "name: ["):
+        answer = tried(browser, "pasted", text)
+        assert (answer.status_code == 403) == (not may)
+    assert tried(browser, "strict").status_code == 200, "presets are for all"
+
+
+@pytest.mark.parametrize(
+    "when",
+    [
+        "'x'" + ".map(x, x + x)" * 40 + " == []",
+        "lines.all(a, lines.all(b, lines.all(c, lines.all(d, a.sku == d.sku))))",
+        "lines" + ".map(x, [x, x])" * 30 + ".size() > 0",
+        "[1,2,3,4,5,6,7,8].all(a, [1,2,3,4,5,6,7,8].all(b, a != b))",
+    ],
+)
+def test_a_hostile_text_is_refused_at_once_and_the_service_goes_on(desk: Desk, when: str) -> None:
+    judged(desk, "1")
+    browser = desk.signed_in(Role.OPERATOR)
+    rule = f"name: t\nrules:\n  - name: a\n    when: |\n      {when}\n    then: process\n"
+    answer = tried(browser, "pasted", rule)
+    assert answer.status_code == 422
+    assert "1 mistake in the criteria." in plain(answer.text)
+    assert "Line 5, column" in plain(answer.text)
+    assert tried(browser, "now").status_code == 200
+
+
+def test_a_trial_that_fails_is_said(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    def ended(*_: Any) -> Any:
+        raise trial.TrialFailed("trying them took more than 20 seconds")
+
+    monkeypatch.setattr(trying.trial, "apart", ended)
+    answer = tried(desk.signed_in(Role.OPERATOR), "pasted", PAYS_ALL)
+    assert answer.status_code == 422
+    assert "trying them took more than 20 seconds; write fewer rules" in answer.text
 
 
 def test_mistakes_are_shown_with_line_and_column(desk: Desk) -> None:

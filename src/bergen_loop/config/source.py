@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
-from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
-from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
+from bergen_loop import yaml_source
 from bergen_loop.config.errors import ConfigError, Problem
 from bergen_loop.config.models import BrandSettings, ServiceSettings, Settings
 from bergen_loop.secrets import SecretStores
+from bergen_loop.yaml_source import YamlMistake
 
 
 def load_settings(path: Path) -> Settings:
@@ -120,20 +120,11 @@ def _config_error(source: str, tree: CommentedMap, error: ValidationError) -> Co
 
 
 def _parse_yaml(text: str, source: str) -> CommentedMap:
-    yaml = YAML(typ="rt")
     try:
-        tree = yaml.load(text)
-    except MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
-        what = str(error.problem or error.context or "not valid YAML")
-        raise ConfigError(
-            [Problem(source, line, column, "(syntax)", what, "correct the YAML at this place")]
-        ) from None
-    except YAMLError as error:
-        raise ConfigError(
-            [Problem(source, 1, 1, "(syntax)", str(error), "correct the YAML")]
-        ) from None
+        tree = yaml_source.load(text)
+    except YamlMistake as error:
+        problem = Problem(source, error.line, error.column, "(syntax)", error.message, error.remedy)
+        raise ConfigError([problem]) from None
     if not isinstance(tree, CommentedMap):
         raise ConfigError(
             [Problem(source, 1, 1, "(file)", "is empty or not a mapping", "start with `brands:`")]

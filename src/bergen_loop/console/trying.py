@@ -11,7 +11,8 @@ from datetime import date, timedelta
 from fastapi import APIRouter, HTTPException, Request
 from fastapi.responses import HTMLResponse
 
-from bergen_loop.console.access import NOT_FOUND, Form, Viewer, field
+from bergen_loop.console import trial
+from bergen_loop.console.access import NOT_FOUND, Form, Permission, Viewer, field
 from bergen_loop.console.charts import COLOURS, outcome_chart
 from bergen_loop.console.forms import day_of
 from bergen_loop.console.state import console_of
@@ -19,14 +20,11 @@ from bergen_loop.console.templating import day_start, page, today, zone_of
 from bergen_loop.domain.criteria import (
     PRESETS,
     BacktestReport,
-    Criteria,
     CriteriaError,
     CriteriaProblem,
     CriteriaWarning,
-    load_criteria,
     preset,
     preset_text,
-    warnings,
 )
 from bergen_loop.domain.criteria.backtest import MAX_CHANGED
 from bergen_loop.domain.decision import Outcome
@@ -42,6 +40,8 @@ SECONDS = 4.0
 """...and for so long at most."""
 WARNING_SECONDS = 2.0
 PASTED, NOW = "pasted", "now"
+PASTING = Permission.ACT
+"""A text of one's own makes this machine work on it; a preset is known. See `trial`."""
 
 router = APIRouter()
 
@@ -65,13 +65,12 @@ class Wanted:
 class Tried:
     """What came of it."""
 
-    criteria: Criteria
     report: BacktestReport
+    warnings: list[CriteriaWarning] | None
+    """The serious ones; None where the search for them took too long."""
     edited: int
     judged: int
     """Returns there were to try, at most `MOST` + 1."""
-    warnings: list[CriteriaWarning] | None
-    """The serious ones; None where the search for them took too long."""
 
     @property
     def bounded(self) -> bool:
@@ -91,19 +90,21 @@ class Refused(Exception):
 
 @router.get("/brands/{brand}/criteria/try", response_class=HTMLResponse)
 def form_page(
-    request: Request, _person: Viewer, brand: str, start: str | None = None
+    request: Request, person: Viewer, brand: str, start: str | None = None
 ) -> HTMLResponse:
     """The form. `start` puts a preset's text into it, to be edited."""
-    text = preset_text(start) if start in PRESETS else ""
+    text = preset_text(start) if start in PRESETS and person.can(PASTING) else ""
     since = today(zone_of(request)) - timedelta(days=DAYS)
     wanted = Wanted(PASTED if text else NOW, text, since.isoformat())
     return _page(request, brand, wanted)
 
 
 @router.post("/brands/{brand}/criteria/try", response_class=HTMLResponse)
-def try_page(request: Request, _person: Viewer, form: Form, brand: str) -> HTMLResponse:
+def try_page(request: Request, person: Viewer, form: Form, brand: str) -> HTMLResponse:
     """Try them, and show what came of it below the form."""
     registry = _registry(request, brand)
+    if field(form, "which") == PASTED and not person.can(PASTING):
+        raise HTTPException(403, "your role allows to try presets and this brand's own criteria")
     pasted = form.get("text")
     # Not stripped: the lines of a mistake are counted from the first one.
     text = pasted.replace("\r\n", "\n") if isinstance(pasted, str) else ""
@@ -115,7 +116,7 @@ def try_page(request: Request, _person: Viewer, form: Form, brand: str) -> HTMLR
         day = day_of(wanted.since)
         if day is None:
             raise Refused(422, "choose the day from which on returns are tried")
-        tried = _try(request, registry, brand, _criteria(registry, brand, wanted), day)
+        tried = _try(request, registry, brand, wanted, day)
     except Refused as refused:
         return _page(request, brand, wanted, refused=refused)
     finally:
@@ -130,49 +131,43 @@ def _registry(request: Request, brand: str) -> Registry:
     return registry
 
 
-def _criteria(registry: Registry, brand: str, wanted: Wanted) -> Criteria:
+def _try(request: Request, registry: Registry, brand: str, wanted: Wanted, day: date) -> Tried:
     """Raises Refused with every mistake."""
+    rules, since = registry.brand(brand).announce_rules(), day_start(day, zone_of(request))
+    edited = 0
+
+    def in_time(cases: Iterable[PastCase]) -> Iterator[trial.PastCase]:
+        """The cases, until the time is over; one at least."""
+        nonlocal edited
+        until = time.monotonic() + SECONDS
+        for past in cases:
+            edited += past.edited
+            yield past.return_id, past.case, past.decided
+            if time.monotonic() > until:
+                return
+
+    with registry.ledger.read() as session:
+        judged = history.newest_judged(session, brand, since, MOST + 1)
+        cases = in_time(history.cases_of(session, judged[:MOST], rules))
+        found = _found(registry, brand, wanted, cases)
+    return Tried(found.report, found.warnings, edited, len(judged))
+
+
+def _found(
+    registry: Registry, brand: str, wanted: Wanted, cases: Iterable[trial.PastCase]
+) -> trial.Trial:
     if wanted.which == NOW:
-        return registry.context(brand).criteria
+        return trial.here(registry.context(brand).criteria, cases, WARNING_SECONDS)
     if wanted.which in PRESETS:
-        return preset(wanted.which)
+        return trial.here(preset(wanted.which), cases, WARNING_SECONDS)
     if wanted.which != PASTED:
         raise Refused(422, "choose the criteria to try")
     try:
-        return load_criteria(wanted.text, source="the text below")
+        return trial.apart(wanted.text, cases, WARNING_SECONDS)
     except CriteriaError as error:
         raise Refused(422, mistakes=error.problems) from None
-
-
-def _try(request: Request, registry: Registry, brand: str, criteria: Criteria, day: date) -> Tried:
-    rules, since = registry.brand(brand).announce_rules(), day_start(day, zone_of(request))
-    with registry.ledger.read() as session:
-        judged = history.newest_judged(session, brand, since, MOST + 1)
-        cases = history.cases_of(session, judged[:MOST], rules)
-        report, edited = history.try_on(criteria, _in_time(cases))
-    return Tried(criteria, report, edited, len(judged), _serious(criteria))
-
-
-def _in_time(cases: Iterable[PastCase]) -> Iterator[PastCase]:
-    """The cases, until the time is over; one at least."""
-    until = time.monotonic() + SECONDS
-    for past in cases:
-        yield past
-        if time.monotonic() > until:
-            return
-
-
-def _serious(criteria: Criteria) -> list[CriteriaWarning] | None:
-    until = time.monotonic() + WARNING_SECONDS
-
-    def in_time() -> None:
-        if time.monotonic() > until:
-            raise TimeoutError
-
-    try:
-        return [w for w in warnings(criteria, in_time) if not w.informational]
-    except TimeoutError:
-        return None
+    except trial.TrialFailed as failed:
+        raise Refused(422, f"{failed}; write fewer rules, or try a shorter time") from None
 
 
 def _page(
@@ -193,6 +188,7 @@ def _page(
         name=registry.brand(brand).name,
         now_version=registry.context(brand).criteria.version,
         presets=PRESETS,
+        pasting=PASTING,
         wanted=wanted,
         problem=refused.problem if refused else "",
         mistakes=[

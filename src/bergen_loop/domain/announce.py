@@ -52,7 +52,8 @@ def physical_lines(return_: Return, rules: AnnounceRules) -> tuple[ReturnLine, .
     """The units that will really come in a parcel."""
     if _word(return_.return_method) in rules.no_parcel_methods:
         return ()
-    return tuple(x for x in return_.lines if _word(x.outcome) not in rules.no_parcel_outcomes)
+    stays = rules.no_parcel_outcomes
+    return tuple(x for x in return_.lines if _word(return_.outcome_of(x)) not in stays)
 
 
 def why_not_announced(return_: Return, rules: AnnounceRules) -> Skip | None:

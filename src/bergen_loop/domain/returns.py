@@ -18,6 +18,10 @@ class LoopState(StrEnum):
     REVIEW = "review"
 
 
+DEFAULT_OUTCOME = "default"
+"""Of a unit: the whole return's outcome is its own."""
+
+
 @dataclass(frozen=True, slots=True)
 class Label:
     """The shipping label of a return. It often comes later than the return itself."""
@@ -51,8 +55,8 @@ class ReturnLine:
     exchange_variant: str | None = None
     """What it is exchanged for; None: nothing."""
     outcome: str | None = None
-    """What the customer gets for this unit: refund, credit, exchange, gift, keep, donate ...;
-    `default`: what the whole return's outcome says."""
+    """What the customer gets for this unit: refund, credit, exchange, gift, keep, donate ..., or
+    `DEFAULT_OUTCOME`; see `Return.outcome_of`."""
     reason: str | None = None
     parent_reason: str | None = None
     comment: str | None = None
@@ -109,6 +113,11 @@ class Return:
     announced or paid on it."""
     package_reference: str | None = None
     status_page_url: str | None = None
+
+    def outcome_of(self, line: ReturnLine) -> str | None:
+        """What the customer gets for a unit: its own outcome, else the whole return's."""
+        own = line.outcome
+        return self.outcome if own and own.strip().casefold() == DEFAULT_OUTCOME else own
 
     def lines_key(self) -> tuple[tuple[str, str | None, str | None], ...]:
         """Identity of the units: changes when the return is edited, not when a label moves."""

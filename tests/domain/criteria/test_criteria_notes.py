@@ -7,10 +7,11 @@ from criteria_cases import PAIR, case, got, ticket, unit
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bergen_loop.domain.comparison import Comparison, SkuCount
+from bergen_loop.domain.criteria.names import looks, names_of, plain
 from bergen_loop.domain.criteria.notes import (
     VARIABLES,
     note_values,
-    plain,
     problem_text,
     render,
     template_faults,
@@ -25,7 +26,7 @@ JUDGED = case(
 
 
 def test_every_variable_of_a_case() -> None:
-    values = note_values(JUDGED, "damaged", "why")
+    values = note_values(JUDGED, "damaged", "why")(None)
     assert values == {
         "problems": (
             "SKU A: 1 of 2 damaged",
@@ -60,22 +61,86 @@ def test_braces_can_be_written() -> None:
 
 def test_a_long_list_is_cut_at_whole_entries() -> None:
     entries = tuple(f"SKU-{n:03}: 1 of 1 missing" for n in range(30))
-    note = render("Missing: {problems}. Call us.", {"problems": entries})
+    note = render("Missing: {problems}. Call us.", lambda _: {"problems": entries})
     assert note == f"Missing: {'; '.join(entries[:9])}; +21 more. Call us."
     assert len(note) <= NOTE_LIMIT < len(f"Missing: {'; '.join(entries[:10])}; +20 more. Call us.")
 
 
 def test_text_that_leaves_no_room_for_a_list_is_cut_itself() -> None:
-    note = render("x" * 300 + " {problems}", {"problems": ("a", "b")})
+    note = render("x" * 300 + " {problems}", lambda _: {"problems": ("a", "b")})
     assert note == "x" * 253 + "…"
-    assert render("x" * 245 + " {problems}", {"problems": ("abc", "defgh")}).endswith(" 2 in all")
+    note = render("x" * 245 + " {problems}", lambda _: {"problems": ("abc", "defgh")})
+    assert note.endswith(" 2 in all")
 
 
-def test_a_long_sku_does_not_fill_a_note() -> None:
-    judged = case([unit(1, "S" * 300), unit(2, "B")], ticket(got("S" * 300, 0), got("B", 0)))
+def test_nothing_is_cut_while_there_is_room() -> None:
+    long = "S" * 190
+    judged = case([unit(1, long), unit(2, "B")], ticket(got(long, 0), got("B", 0)))
+    note = render("{problems}", note_values(judged, "r", "w"))
+    assert note == f"SKU {long}: 1 of 1 missing; SKU B: 1 of 1 missing"
+    longer = f"{'S' * 150}{'T' * 150}"
+    judged = case([unit(1, longer), unit(2, "B")], ticket(got(longer, 0), got("B", 0)))
     assert problem_text(judged.comparison) == (
-        f"SKU {'S' * 39}…: 1 of 1 missing; SKU B: 1 of 1 missing"
+        f"SKU {longer}: 1 of 1 missing; SKU B: 1 of 1 missing"
     )
+    assert render("{problems}", note_values(judged, "r", "w")) == (
+        f"SKU {'S' * 53}…{'T' * 26}: 1 of 1 missing; SKU B: 1 of 1 missing"
+    )
+
+
+@pytest.mark.parametrize(
+    ("expected", "received", "note"),
+    [
+        ("AB\x0b-100", "AB-100", "SKU AB<U+000B>-100: 1 of 1 missing; SKU AB-100: 1 not"),
+        ("AB-100", "AB-100\u200b", "SKU AB-100: 1 of 1 missing; SKU AB-100<U+200B>: 1 not"),
+        ("Caf\u00e9", "Cafe\u0301", "SKU Caf<U+00E9>: 1 of 1 missing; SKU Cafe<U+0301>: 1 not"),
+        ("A-1", "\u0410-1", "SKU A-1: 1 of 1 missing; SKU <U+0410>-1: 1 not"),
+        ("A-1", "A\u20131", "SKU A-1: 1 of 1 missing; SKU A<U+2013>1: 1 not"),
+        ("A 1", "A  1", "SKU A 1: 1 of 1 missing; SKU A<U+0020><U+0020>1: 1 not"),
+        ("A-1", "A-2", "SKU A-1: 1 of 1 missing; SKU A-2: 1 not"),
+        ("Größe 1", "Größe 2", "SKU Größe 1: 1 of 1 missing; SKU Größe 2: 1 not"),
+    ],
+)
+def test_a_note_never_shows_one_name_for_what_was_expected_and_what_came(
+    expected: str, received: str, note: str
+) -> None:
+    counted = SkuCount(expected, None, None, 1, 0, 0, 1, 0, ("1",))
+    other = SkuCount(received, None, None, 0, 1, 0, 0, 1)
+    comparison = Comparison((counted,), (other,), ())
+    assert problem_text(comparison).startswith(note)
+
+
+def test_of_equal_skus_the_upc_is_named() -> None:
+    one = SkuCount("A-1", "0885909950805", None, 1, 0, 0, 1, 0, ("1",))
+    other = SkuCount("a-1", "0885909950812", None, 0, 1, 0, 0, 1)
+    assert names_of([one, other]) == ["A-1 (UPC 0885909950805)", "a-1 (UPC 0885909950812)"]
+    same = SkuCount("A-1", None, "Shirt", 1, 0, 0, 1, 0, ("2",))
+    assert names_of([same, same]) == ["A-1 (no. 1)", "A-1 (no. 2)"]
+
+
+CODES = st.one_of(
+    st.text("AaΑ А-–1\u200b\x0b\u0301é", max_size=4),
+    st.text("xX", min_size=60, max_size=64),
+    st.builds(lambda a, b, c: f"{a * 50}{b}{c * 50}", *[st.sampled_from("xyz")] * 3),
+    st.none(),
+)
+
+
+@given(
+    st.lists(
+        st.builds(
+            lambda sku, upc: SkuCount(sku, upc, None, 1, 0, 0, 1, 0), CODES, st.sampled_from("12")
+        ),
+        max_size=8,
+    ),
+    st.sampled_from([None, 80, 40]),
+)
+def test_no_two_names_look_alike(products: list[SkuCount], limit: int | None) -> None:
+    names = names_of(products, limit)
+    assert len(names) == len(products)
+    assert len({looks(name) for name in names}) == len(names)
+    assert all(name.isprintable() and name for name in names)
+    assert all(limit is None or len(name) <= limit + 30 for name in names)
 
 
 @pytest.mark.parametrize(
@@ -105,7 +170,7 @@ PIECES = st.sampled_from(
 def test_no_note_is_ever_over_the_limit(template: str, entries: list[str], text: str) -> None:
     assert template_faults(template) == []
     values = {n: tuple(entries) if n in ("problems", "skus") else text for n in VARIABLES}
-    note = render(template, values)
+    note = render(template, lambda _: values)
     assert len(note) <= NOTE_LIMIT
     assert note.isprintable()
     assert note == note.strip()

@@ -9,16 +9,15 @@ from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
+import cel
 import pytest
 from criteria_cases import PAIR, TWINS, case, got, ticket, unit
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bergen_loop.domain.comparison import SkuCount
-from bergen_loop.domain.criteria import Criteria, decide, load_criteria
-from bergen_loop.domain.criteria.expression import compile_condition
+from bergen_loop.domain.criteria import Criteria, decide, load_criteria, preset
 from bergen_loop.domain.criteria.facts import cents
-from bergen_loop.domain.criteria.vocabulary import used_facts
 from bergen_loop.domain.decision import NOTE_LIMIT, Case, Outcome
 from bergen_loop.domain.receipt import Receipt, ReceiptLine
 from bergen_loop.domain.returns import LoopState, ReturnTotals
@@ -98,7 +97,7 @@ SKUS = st.sampled_from(["A", "B", "Sku\u0007 \u202e with a very long name " * 3,
 UNITS = st.lists(
     st.tuples(
         SKUS,
-        st.sampled_from(["refund", "credit", "exchange", None]),
+        st.sampled_from(["refund", "credit", "default", "exchange", None]),
         st.sampled_from(["25.00", "30", None]),
     ),
     min_size=0,
@@ -206,10 +205,11 @@ def assert_removal_is_certain(judged: Case, removed: tuple[str, ...]) -> None:
     assert len(set(removed)) == len(removed) < len(lines)
     for line_item_id in removed:
         line = lines[line_item_id]
-        assert line.outcome in ("refund", "credit")
+        assert judged.return_.outcome_of(line) in ("refund", "credit")
+        assert line.exchange_variant is None
         twins = [x for x in lines.values() if x.sku == line.sku]
         if not {x.line_item_id for x in twins} <= set(removed):
-            assert len({(x.price, x.refund, x.outcome) for x in twins}) == 1
+            assert len({(x.price, x.discount, x.tax, x.refund, x.outcome) for x in twins}) == 1
 
 
 @settings(max_examples=150, deadline=None)
@@ -235,9 +235,11 @@ def test_not_open_needs_attention(state: LoopState) -> None:
 def unchecked(when: str) -> Criteria:
     """Criteria with a condition as it is, also one that loading would refuse."""
     base = rules(("true", "process"), ("true", "process"))
-    condition = compile_condition(when)
+    program = cel.compile(when)
+    condition = replace(base.rules[0].when, text=when, program=program)
     bad = replace(base.rules[0], name="bad", when=condition)
-    return replace(base, rules=(bad, base.rules[1]), uses=used_facts([condition]))
+    everything = dict.fromkeys(("ret", "receipt", "lines", "settings"))
+    return replace(base, rules=(bad, base.rules[1]), uses=everything)
 
 
 @pytest.mark.parametrize(
@@ -381,12 +383,17 @@ def test_a_damaged_unit_can_be_removed() -> None:
 @pytest.mark.parametrize(
     ("criteria", "units", "receipt", "why"),
     [
-        (REMOVE_SHORT, [unit(1, "A"), unit(2, "A", price="30")], ticket(got("A", 1)), "differ in"),
+        (
+            REMOVE_SHORT,
+            [unit(1, "A"), unit(2, "A", price="30")],
+            ticket(got("A", 1)),
+            "differ in price and refund",
+        ),
         (
             REMOVE_SHORT,
             [unit(1, "A", price=None), unit(2, "A", price=None)],
             ticket(got("A", 1)),
-            "differ in price or outcome, so which one is unknown",
+            "what the units of SKU A cost is not known, so which one is unknown",
         ),
         (
             REMOVE_SHORT,
@@ -416,6 +423,91 @@ def test_removal_that_is_not_certain_becomes_a_flag(
     assert why in decision.reason
     assert decision.note
     assert decision.line_item_ids == ()
+
+
+@pytest.mark.parametrize(
+    ("own", "whole"),
+    [("default", "refund"), (" Default ", "Refund"), ("DEFAULT", "credit"), ("REFUND", "exchange")],
+)
+def test_a_unit_without_an_outcome_of_its_own_has_the_outcome_of_its_return(
+    own: str, whole: str
+) -> None:
+    """Ordinary lines say "default"; the trusting preset then takes the missing unit off."""
+    units = [unit(1, "A", outcome=own), unit(2, "A", outcome=own), unit(3, "B", outcome=own)]
+    short = ticket(got("A", 2), got("B", 0))
+    judged = case(units, short, outcome=whole, waited=timedelta(days=6))
+    decision = decide(preset("trusting"), judged)
+    assert (decision.outcome, decision.line_item_ids) == (Outcome.REMOVE_LINES, ("3",))
+    one_of_two = case(units, ticket(got("A", 1), got("B", 1)), outcome=whole)
+    assert decide(REMOVE_SHORT, one_of_two).line_item_ids == ("2",)
+
+
+def test_conditions_see_the_outcome_that_default_stands_for() -> None:
+    units = [unit(1, "A", outcome="default"), unit(2, "B", outcome="exchange")]
+    decision = decide(ALL, case(units, ticket(*GOOD), outcome="credit"))
+    assert [line["outcome"] for line in decision.facts["lines"]] == ["credit", "exchange"]
+    assert decision.facts["ret"]["outcomes"] == ["credit", "exchange"]
+
+
+@pytest.mark.parametrize(
+    ("spoilt", "why"),
+    [
+        ({"outcome": "exchange"}, "SKU B has outcome exchange, not refund or credit"),
+        ({"outcome": "store_credit"}, "SKU B has outcome store_credit, not"),
+        ({"outcome": "store credit"}, "SKU B has outcome store credit, not"),
+        ({"outcome": "gift"}, "SKU B has outcome gift, not"),
+        ({"outcome": ""}, "SKU B has outcome unknown, not"),
+        ({"outcome": None}, "SKU B has outcome unknown, not"),
+        ({"exchange_variant": "41234"}, "SKU B is exchanged for 41234"),
+        ({"refund": None}, "the amount of its refund is unknown"),
+        ({"refund": Decimal("0.00")}, "the amount of its refund is 0.00"),
+        ({"refund": Decimal("-1")}, "the amount of its refund is -1"),
+        ({"refund": Decimal("NaN")}, "an amount of SKU B is no number"),
+        ({"tax": Decimal("sNaN")}, "an amount of SKU B is no number"),
+    ],
+)
+def test_a_unit_whose_money_is_not_certainly_a_refund_is_not_removed(
+    spoilt: dict[str, Any], why: str
+) -> None:
+    units = [unit(1, "A"), replace(unit(2, "B"), **spoilt)]
+    decision = decide(REMOVE_SHORT, case(units, ticket(got("A", 1), got("B", 0))))
+    assert decision.outcome is Outcome.FLAG
+    assert why in decision.reason
+
+
+def test_a_default_unit_of_a_return_of_unknown_or_mixed_outcome_is_not_removed() -> None:
+    units = [unit(1, "A", outcome="default"), unit(2, "B", outcome="default")]
+    for whole in (None, "exchange", "exchange+refund", "default", "refund, gift"):
+        judged = case(units, ticket(got("A", 1), got("B", 0)), outcome=whole)
+        assert decide(REMOVE_SHORT, judged).outcome is Outcome.FLAG, whole
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.sampled_from(["price", "discount", "tax", "refund", "outcome", "exchange_variant"]),
+    st.sampled_from([None, Decimal("0"), Decimal("0.01"), "credit", "gift", "41234"]),
+    st.integers(0, 2),
+)
+def test_of_several_units_one_is_removed_only_if_all_are_alike_in_all_that_moves_money(
+    name: str, value: Any, which: int
+) -> None:
+    if isinstance(value, Decimal) == (name in ("outcome", "exchange_variant")):
+        value = None
+    usual = {"discount": Decimal("1.00"), "tax": Decimal("2.00")}
+    units = [unit(n, "A", **usual) for n in range(3)]
+    judged = case(units, ticket(got("A", 2)))
+    assert decide(REMOVE_SHORT, judged).outcome is Outcome.REMOVE_LINES
+    spoilt = [replace(u, **{name: value}) if n == which else u for n, u in enumerate(units)]
+    decision = decide(REMOVE_SHORT, case(spoilt, ticket(got("A", 2))))
+    if spoilt == units:
+        assert decision.outcome is Outcome.REMOVE_LINES
+    else:
+        assert decision.outcome is Outcome.FLAG
+        assert f"differ in {name.removesuffix('_variant')}" in decision.reason
+    # All of them gone: then it makes no difference which is which.
+    rest = [*units, unit(9, "B")]
+    gone = decide(REMOVE_SHORT, case(rest, ticket(got("A", 0), got("B", 1))))
+    assert gone.line_item_ids == ("0", "1", "2")
 
 
 # -- facts, threads ------------------------------------------------------------------------

@@ -17,11 +17,11 @@ from bergen_loop.domain.criteria.model import (
     Irregularity,
     Process,
     RemoveLines,
-    SettingValue,
     Wait,
 )
 from bergen_loop.domain.criteria.nodes import Problems, items, mapping, scalar, text_of
 from bergen_loop.domain.criteria.notes import template_faults
+from bergen_loop.domain.criteria.vocabulary import SettingValue
 
 MAX_WAIT = timedelta(days=365)
 MAX_REASON = 100

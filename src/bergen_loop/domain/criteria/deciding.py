@@ -23,7 +23,8 @@ from bergen_loop.domain.criteria.model import (
     Rule,
     Wait,
 )
-from bergen_loop.domain.criteria.notes import note_values, plain, problem_text, render
+from bergen_loop.domain.criteria.names import plain
+from bergen_loop.domain.criteria.notes import note_values, problem_text, render
 from bergen_loop.domain.criteria.removal import plan_removal
 from bergen_loop.domain.decision import Case, Decision, Outcome
 

@@ -4,7 +4,9 @@ A fact that nobody gave is left out, not null: naming it in a condition then is 
 a doubt (attention), unless the condition asks `has(...)` first. Money is in whole hundredths of
 the currency's main unit (12.50 USD is 1250, 900 JPY is 90000): CEL has no decimals, and
 integers compare and add exactly. An amount that is not a whole number of hundredths, or not
-finite, is left out as well.
+finite, is left out as well, and so is a text of more than `LONGEST` characters.
+
+A unit's outcome `default` is shown as the return's outcome, which it stands for.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ from decimal import Decimal
 from typing import Any, TypeAlias
 
 from bergen_loop.domain.comparison import SkuCount
-from bergen_loop.domain.criteria.model import SettingValue
+from bergen_loop.domain.criteria.vocabulary import LONGEST, SettingValue
 from bergen_loop.domain.decision import Case
 from bergen_loop.domain.returns import Return, ReturnLine
 
@@ -72,7 +74,7 @@ def _return(ret: Return, now: datetime) -> Facts:
         age_days=(now - ret.created_at) // _DAY,
         units=len(ret.lines),
         reasons=_all_known(line.reason for line in ret.lines),
-        outcomes=_all_known(line.outcome for line in ret.lines),
+        outcomes=_all_known(ret.outcome_of(line) for line in ret.lines),
         total_cents=cents(t.total),
         return_total_cents=cents(t.return_total),
         product_total_cents=cents(t.product_total),
@@ -101,8 +103,8 @@ def _receipt(case: Case) -> Facts:
         skus=[_sku(s) for s in comparison.skus],
         unexpected=[_sku(s) for s in comparison.unexpected],
         unclear=list(comparison.unclear),
-        tickets=[r.ticket_id for r in receipts],
-        warehouses=sorted({r.warehouse for r in receipts if r.warehouse}),
+        tickets=_all_known(r.ticket_id for r in receipts),
+        warehouses=_all_known(sorted({r.warehouse for r in receipts if r.warehouse})),
         open_tickets=case.open_tickets,
         waited_hours=waited // _HOUR,
         waited_days=waited // _DAY,
@@ -126,10 +128,11 @@ def _sku(count: SkuCount) -> Facts:
 
 def _lines(case: Case) -> list[Facts]:
     by_line = {i: s for s in case.comparison.skus for i in s.line_item_ids}
-    return [_line(line, by_line.get(line.line_item_id)) for line in case.return_.lines]
+    ret = case.return_
+    return [_line(x, ret.outcome_of(x), by_line.get(x.line_item_id)) for x in ret.lines]
 
 
-def _line(line: ReturnLine, count: SkuCount | None) -> Facts:
+def _line(line: ReturnLine, outcome: str | None, count: SkuCount | None) -> Facts:
     return _known(
         id=line.line_item_id,
         sku=line.sku,
@@ -137,7 +140,7 @@ def _line(line: ReturnLine, count: SkuCount | None) -> Facts:
         title=line.title,
         reason=line.reason,
         parent_reason=line.parent_reason,
-        outcome=line.outcome,
+        outcome=outcome,
         product_id=line.product_id,
         price_cents=cents(line.price),
         refund_cents=cents(line.refund),
@@ -151,14 +154,18 @@ def _line(line: ReturnLine, count: SkuCount | None) -> Facts:
 
 
 def _known(**facts: object) -> Facts:
-    return {name: value for name, value in facts.items() if value is not None}
+    return {n: v for n, v in facts.items() if v is not None and not _too_long(v)}
+
+
+def _too_long(value: object) -> bool:
+    return isinstance(value, str) and len(value) > LONGEST
 
 
 def _all_known(values: Iterable[str | None]) -> list[str] | None:
     """The distinct values; None where one of them is missing, for then the list is not known."""
     seen: dict[str, None] = {}
     for value in values:
-        if value is None:
+        if value is None or _too_long(value):
             return None
         seen[value] = None
     return list(seen)

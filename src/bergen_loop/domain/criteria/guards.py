@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from bergen_loop.domain.comparison import Comparison, SkuCount
 from bergen_loop.domain.criteria.model import Irregularity
 from bergen_loop.domain.criteria.notes import problem_text
+from bergen_loop.domain.criteria.vocabulary import LARGEST
 from bergen_loop.domain.decision import Case, Outcome
 from bergen_loop.domain.receipt import Receipt
 from bergen_loop.domain.returns import LoopState
@@ -20,6 +21,7 @@ from bergen_loop.domain.rma import TicketStatus
 NOT_OPEN = "safety:not-open"
 UNCLEAR = "safety:unclear"
 NO_MATCH = "safety:no-match"
+TOO_LARGE = "safety:too-large"
 UNREADABLE_FACTS = "safety:facts"
 
 MOST_UNITS = 1_000_000
@@ -58,6 +60,12 @@ def doubt(case: Case) -> Doubt | None:
     too_many = next((n for n in counts if n > MOST_UNITS), None)
     if too_many is not None:
         return Doubt(UNCLEAR, f"{too_many:.3g} units of one SKU are not credible")
+    comparison = case.comparison
+    lists = (case.return_.lines, comparison.skus, comparison.unexpected, case.receipts)
+    entries = max(len(entries) for entries in lists)
+    if entries > LARGEST:
+        what = f"it has {entries} units, products or tickets"
+        return Doubt(TOO_LARGE, f"{what}, more than the {LARGEST} that rules may judge")
     on_return = {line.line_item_id for line in case.return_.lines}
     gone = [i for s in case.comparison.skus for i in s.line_item_ids if i not in on_return]
     if gone:

@@ -5,19 +5,16 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
 from ruamel.yaml.nodes import Node, ScalarNode, SequenceNode
 
 from bergen_loop.domain.criteria.actions import ActionReader, canonical_action, duration
-from bergen_loop.domain.criteria.expression import (
-    Condition,
-    ExpressionError,
-    compile_condition,
-    position,
-)
-from bergen_loop.domain.criteria.model import Criteria, Rule, SettingValue
+from bergen_loop.domain.criteria.checking import MAX_COST, too_dear
+from bergen_loop.domain.criteria.expression import Condition, compile_condition, used_facts
+from bergen_loop.domain.criteria.model import Criteria, Rule
 from bergen_loop.domain.criteria.nodes import (
     Problems,
     items,
@@ -28,10 +25,13 @@ from bergen_loop.domain.criteria.nodes import (
     tag,
     text_of,
 )
-from bergen_loop.domain.criteria.space import never_decides
-from bergen_loop.domain.criteria.vocabulary import misspelt, used_facts
+from bergen_loop.domain.criteria.syntax import ExpressionError
+from bergen_loop.domain.criteria.vocabulary import LONGEST, Kind, SettingValue, roots
 
 MAX_RULES = 100
+MAX_SETTINGS = 100
+MAX_ENTRIES = 1000
+"""Entries of a setting that is a list."""
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
 _SETTING = re.compile(r"[a-z][a-z0-9_]{0,39}")
 
@@ -40,7 +40,8 @@ def load_criteria(text: str, *, source: str) -> Criteria:
     """Read criteria. `source` is the file's name for messages.
 
     Raises `CriteriaError` with all mistakes: YAML, fields, durations, note variables, and
-    conditions that do not parse or name a fact that does not exist.
+    conditions that are not allowed, that name a fact that does not exist or cost too much.
+    Conditions are read and reckoned, not evaluated.
     """
     root, problems = parse(text, source)
     fields = mapping(root, "", problems, ("name", "rules"), ("description", "settings"))
@@ -71,7 +72,12 @@ def _name(node: Node, path: str, problems: Problems) -> str:
 
 def _settings(node: Node, problems: Problems) -> dict[str, SettingValue]:
     settings: dict[str, SettingValue] = {}
-    for name, value in mapping(node, "settings", problems, (), ()).items():
+    entries = mapping(node, "settings", problems, (), ())
+    if len(entries) > MAX_SETTINGS:
+        remedy = f"Use at most {MAX_SETTINGS}; texts that belong together can be one list"
+        problems.add(node, "settings", f"there are {len(entries)} settings", remedy)
+        return {}
+    for name, value in entries.items():
         path = f"settings.{name}"
         if not _SETTING.fullmatch(name):
             remedy = "Use small letters, digits and underscores"
@@ -84,16 +90,28 @@ def _settings(node: Node, problems: Problems) -> dict[str, SettingValue]:
 
 def _setting(node: Node, path: str, problems: Problems) -> SettingValue | None:
     if isinstance(node, SequenceNode):
-        return tuple(text_of(n, path, problems) for n in items(node, path, problems))
+        entries = items(node, path, problems)
+        if len(entries) > MAX_ENTRIES:
+            message, remedy = f"it has {len(entries)} entries", f"Use at most {MAX_ENTRIES}"
+            problems.add(node, path, message, remedy)
+            return None
+        return tuple(_setting_text(text_of(n, path, problems), n, path, problems) for n in entries)
     if tag(node) == "int":
         number = scalar(node)
         if re.fullmatch(r"-?\d{1,15}", number):
             return int(number)
     elif tag(node) == "str" and scalar(node).strip():
-        return duration(scalar(node)) or scalar(node).strip()
+        return duration(scalar(node)) or _setting_text(scalar(node).strip(), node, path, problems)
     remedy = "Write a duration (7d, 48h), a whole number (money in hundredths), a text or a list"
     problems.add(node, path, f"a setting cannot be {_shown(node)}", remedy)
     return None
+
+
+def _setting_text(text: str, node: Node, path: str, problems: Problems) -> str:
+    if len(text) > LONGEST:
+        message, remedy = f"it has {len(text)} characters", f"Use at most {LONGEST}"
+        problems.add(node, path, message, remedy)
+    return text
 
 
 def _shown(node: Node) -> str:
@@ -108,11 +126,17 @@ def _rules(node: Node, settings: dict[str, SettingValue], problems: Problems) ->
         return ()
     rules: list[Rule] = []
     names: set[str] = set()
+    facts, cost = roots(settings), 0
     for index, entry in enumerate(entries):
         path = f"rules[{index + 1}]"
         fields = mapping(entry, path, problems, ("name", "when", "then"), ())
         name = _rule_name(fields, path, names, problems)
-        when = _condition(fields.get("when"), f"{path}.when", settings, problems)
+        when = _condition(fields.get("when"), f"{path}.when", facts, problems)
+        cost += when.cost if when else 0
+        if when and cost > MAX_COST >= cost - when.cost:
+            error = too_dear(cost, 0)
+            message = f"with the rules before it, {error.message}"
+            problems.add(fields["when"], f"{path}.when", message, error.remedy)
         then = fields.get("then")
         action = ActionReader(settings, problems).read(then, f"{path}.then") if then else None
         if when and action:
@@ -133,7 +157,7 @@ def _rule_name(fields: dict[str, Node], path: str, names: set[str], problems: Pr
 
 
 def _condition(
-    node: Node | None, path: str, settings: dict[str, SettingValue], problems: Problems
+    node: Node | None, path: str, facts: Mapping[str, Kind], problems: Problems
 ) -> Condition | None:
     if node is None:
         return None
@@ -142,36 +166,18 @@ def _condition(
         return None
     text = scalar(node).lower() if tag(node) == "bool" else scalar(node).rstrip()
     try:
-        condition = compile_condition(text)
+        return compile_condition(text, facts)
     except ExpressionError as error:
-        offset = _offset(text, error.line, error.column)
-        remedy = "Correct the condition (CEL: ==, !=, <, >, &&, ||, !, in, has(), exists(), all())"
-        problems.add_inside(
-            node, offset, path, f"{error.message}, in '{_at(text, offset)}'", remedy
-        )
+        message = f"{error.message}, in '{_at(text, error.offset)}'"
+        problems.add_inside(node, error.offset, path, message, error.remedy)
         return None
-    faults = misspelt(condition, frozenset(settings))
-    for token, message, remedy in faults:
-        problems.add_inside(node, token.offset, path, message, remedy)
-    if faults:
-        return None
-    why = never_decides(condition, settings)
-    if why:
-        remedy = "Write a condition that is true or false, such as receipt.damaged > 0"
-        problems.add_inside(node, 0, path, f"it can never be decided: {why}", remedy)
-        return None
-    return condition
-
-
-def _offset(text: str, line: int, column: int) -> int:
-    lines = text.split("\n")
-    return min(sum(len(x) + 1 for x in lines[: line - 1]) + column - 1, len(text))
 
 
 def _at(text: str, offset: int) -> str:
     """The line of a condition that a message is about, as far as it helps."""
-    line, column = position(text, offset)
-    content = text.split("\n")[line - 1]
+    before = text[:offset]
+    column = offset - (before.rfind("\n") + 1) + 1
+    content = text.split("\n")[before.count("\n")]
     return content if len(content) <= 80 else "…" + content[max(0, column - 40) : column + 40] + "…"
 
 

@@ -9,8 +9,7 @@ from enum import StrEnum
 from typing import TypeAlias
 
 from bergen_loop.domain.criteria.expression import Condition
-
-SettingValue: TypeAlias = int | str | timedelta | tuple[str, ...]
+from bergen_loop.domain.criteria.vocabulary import SettingValue
 
 
 class Irregularity(StrEnum):

@@ -6,14 +6,15 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, cast
 
-from ruamel.yaml import YAML
-from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
+from bergen_loop import yaml_source
 from bergen_loop.domain.criteria.model import CriteriaError, CriteriaProblem
 
 MAX_SIZE = 64 * 1024
 """Characters of a criteria file."""
+MAX_PROBLEMS = 100
+"""Mistakes listed at most: finding them must not cost more than the file."""
 
 
 @dataclass(slots=True)
@@ -29,8 +30,10 @@ class Problems:
         self.add_at(*place(node), path, message, remedy)
 
     def add_at(self, line: int, column: int, path: str, message: str, remedy: str) -> None:
-        """A mistake at a line and column, both from 1."""
+        """A mistake at a line and column, both from 1. CriteriaError once there are too many."""
         self.found.append(CriteriaProblem(self.source, line, column, path, message, remedy))
+        if len(self.found) >= MAX_PROBLEMS:
+            self.raise_if_any()
 
     def add_inside(
         self, node: ScalarNode, offset: int, path: str, message: str, remedy: str
@@ -70,35 +73,20 @@ def place(node: Node) -> tuple[int, int]:
 def parse(text: str, source: str) -> tuple[Node, Problems]:
     """The root node of a YAML text; `CriteriaError` where it is no YAML at all."""
     problems = Problems(source, text)
-    root = _compose(text, problems) if len(text) <= MAX_SIZE else None
+    root = None
     if len(text) > MAX_SIZE:
         remedy = "Split it, or shorten it"
         problems.add_at(1, 1, "file", f"it has more than {MAX_SIZE} characters", remedy)
-    elif root is None and not problems.found:
+    else:
+        try:
+            root = yaml_source.compose(text)
+        except yaml_source.YamlMistake as error:
+            problems.add_at(error.line, error.column, "file", error.message, error.remedy)
+    if root is None and not problems.found:
         problems.add_at(1, 1, "file", "it is empty", "Write name: and rules:")
     problems.raise_if_any()
     assert root is not None
     return root, problems
-
-
-def _compose(text: str, problems: Problems) -> Node | None:
-    remedy = "Correct the YAML; quote texts that contain ': ', '#', '{' or '['"
-    try:
-        return cast("Node | None", cast("Any", YAML(typ="safe", pure=True)).compose(text))
-    except MarkedYAMLError as error:
-        mark = cast("Any", error).problem_mark or cast("Any", error).context_mark
-        what = str(cast("Any", error).problem or cast("Any", error).context)
-        line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
-        problems.add_at(line, column, "file", f"it is not YAML: {what}", remedy)
-    except YAMLError as error:
-        offset = int(getattr(error, "position", 0))
-        line = text.count("\n", 0, offset) + 1
-        column = offset - (text.rfind("\n", 0, offset) + 1) + 1
-        message = "it has a character that YAML does not allow"
-        problems.add_at(line, column, "file", message, "Remove the control character")
-    except RecursionError:
-        problems.add_at(1, 1, "file", "it is nested too deeply", remedy)
-    return None
 
 
 def mapping(

@@ -1,22 +1,26 @@
 """Notes for Loop: templates with a fixed set of names in braces, never over `NOTE_LIMIT`.
 
-`{problems}` is replaced by a list such as "SKU A: 1 of 2 damaged; SKU B: 1 missing". A note that
-gets too long loses whole entries of its lists, with "+N more" in their place.
+`{problems}` is replaced by a list such as "SKU A: 1 of 2 damaged; SKU B: 1 missing". Nothing is cut
+while there is room; then long names lose their middle, then lists lose whole entries, with
+"+N more" in their place.
 """
 
 from __future__ import annotations
 
 import re
-import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import TypeAlias
 
 from bergen_loop.domain.comparison import Comparison, SkuCount
+from bergen_loop.domain.criteria.names import names_of, plain
 from bergen_loop.domain.decision import NOTE_LIMIT, Case
 
 Value: TypeAlias = str | tuple[str, ...]
+Values: TypeAlias = Callable[[int | None], dict[str, Value]]
+"""The values of a template's names; asked with the most characters of a product's name, or None
+for all of them."""
 
 VARIABLES = frozenset(
     {
@@ -26,8 +30,8 @@ VARIABLES = frozenset(
     }
 )
 _PART = re.compile(r"\{\{|\}\}|\{([^{}]*)\}|[{}]")
-_CODE_LIMIT = 40
-"""Characters of a SKU in a note; longer ones are cut, so that one entry cannot fill a note."""
+_NAME_LIMITS = (80, 40)
+"""Characters of a product's name, where a note gets too long: one must not fill it alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,32 +55,26 @@ def template_faults(template: str) -> list[TemplateFault]:
     return faults
 
 
-def render(template: str, values: dict[str, Value], limit: int = NOTE_LIMIT) -> str:
-    """Fill a template. Always one line without control characters, at most `limit` long."""
-    longest = max((len(v) for v in values.values() if isinstance(v, tuple)), default=0)
-    longest = min(longest, limit // 2)  # more entries cannot fit
-    text = ""
-    for shown in range(longest, -1, -1):
-        text = plain(_fill(template, values, shown))
-        if len(text) <= limit:
-            return text
+def render(template: str, values: Values, limit: int = NOTE_LIMIT) -> str:
+    """Fill a template. Always one line without control characters, at most `limit` long. What
+    does not fit loses first the middle of long names, then whole entries of its lists."""
+    text = plain(_fill(template, values(None), None))
+    if len(text) <= limit:
+        return text
+    tables = [values(cut) for cut in (None, *_NAME_LIMITS)]
+    longest = max((len(v) for v in tables[0].values() if isinstance(v, tuple)), default=0)
+    for shown in range(min(longest, limit // 2), -1, -1):  # more entries cannot fit
+        for table in tables:
+            text = plain(_fill(template, table, shown))
+            if len(text) <= limit:
+                return text
     return text[: limit - 1].rstrip() + "…"
 
 
-def plain(text: str) -> str:
-    """One line: control, format and unpaired surrogate characters out, blanks collapsed."""
-    if text.isascii() and text.isprintable() and "  " not in text:
-        return text.strip()
-    kept = (" " if unicodedata.category(c)[0] in "CZ" else c for c in text)
-    return " ".join("".join(kept).split())
-
-
-def note_values(case: Case, rule: str, reason: str) -> dict[str, Value]:
+def note_values(case: Case, rule: str, reason: str) -> Values:
     """The values of all `VARIABLES` for a case."""
     c, ret = case.comparison, case.return_
-    return {
-        "problems": tuple(problems(c)) or "no differences",
-        "skus": tuple(_code(s) for s in c.skus) or "none",
+    table: dict[str, Value] = {
         "expected": str(c.expected),
         "counted": str(c.counted),
         "damaged": str(c.damaged),
@@ -96,23 +94,39 @@ def note_values(case: Case, rule: str, reason: str) -> dict[str, Value]:
         "reason": reason,
     }
 
+    def values(limit: int | None) -> dict[str, Value]:
+        names = _names(c, limit)
+        return table | {
+            "problems": tuple(_problems(c, names)) or "no differences",
+            "skus": tuple(names[: len(c.skus)]) or "none",
+        }
 
-def problems(comparison: Comparison) -> Iterator[str]:
-    """Every difference of a receipt, one entry for each SKU."""
-    for sku in comparison.skus:
-        parts = list(_sku_problems(sku))
-        if parts:
-            yield f"SKU {_code(sku)}: {', '.join(parts)}"
-    for sku in comparison.unexpected:
-        damaged = f", {sku.damaged} damaged" if sku.damaged else ""
-        yield f"SKU {_code(sku)}: {max(sku.counted, sku.damaged)} not on the return{damaged}"
+    return values
 
 
 def problem_text(comparison: Comparison, limit: int = 400) -> str:
-    """`problems` in one sentence, cut like a note."""
-    return render(
-        "{problems}", {"problems": tuple(problems(comparison)) or "no differences"}, limit
-    )
+    """Every difference of a receipt, one entry for each product, cut like a note."""
+
+    def values(cut: int | None) -> dict[str, Value]:
+        found = tuple(_problems(comparison, _names(comparison, cut)))
+        return {"problems": found or "no differences"}
+
+    return render("{problems}", values, limit)
+
+
+def _names(comparison: Comparison, limit: int | None) -> list[str]:
+    """Of the products of the return, then of the others: all told apart from each other."""
+    return names_of((*comparison.skus, *comparison.unexpected), limit)
+
+
+def _problems(comparison: Comparison, names: Sequence[str]) -> Iterator[str]:
+    for sku, name in zip(comparison.skus, names, strict=False):
+        parts = list(_sku_problems(sku))
+        if parts:
+            yield f"SKU {name}: {', '.join(parts)}"
+    for sku, name in zip(comparison.unexpected, names[len(comparison.skus) :], strict=True):
+        damaged = f", {sku.damaged} damaged" if sku.damaged else ""
+        yield f"SKU {name}: {max(sku.counted, sku.damaged)} not on the return{damaged}"
 
 
 def _sku_problems(sku: SkuCount) -> Iterator[str]:
@@ -125,16 +139,13 @@ def _sku_problems(sku: SkuCount) -> Iterator[str]:
         yield f"{sku.extra} more than the {sku.expected} expected"
 
 
-def _code(sku: SkuCount) -> str:
-    code = plain(sku.name)
-    return code if len(code) <= _CODE_LIMIT else code[: _CODE_LIMIT - 1] + "…"
-
-
 def _money(amount: Decimal | None, currency: str | None) -> str:
     return "unknown" if amount is None else f"{amount} {currency or ''}".strip()
 
 
-def _fill(template: str, values: dict[str, Value], shown: int) -> str:
+def _fill(template: str, values: dict[str, Value], shown: int | None) -> str:
+    """`shown`: entries of each list; None for all of them."""
+
     def part(match: re.Match[str]) -> str:
         if match[0] in ("{{", "}}"):
             return match[0][0]
@@ -144,7 +155,8 @@ def _fill(template: str, values: dict[str, Value], shown: int) -> str:
     return _PART.sub(part, template)
 
 
-def _join(entries: Sequence[str], shown: int) -> str:
-    kept, left = entries[:shown], len(entries) - shown
+def _join(entries: Sequence[str], shown: int | None) -> str:
+    kept = entries[:shown]
+    left = len(entries) - len(kept)
     text = "; ".join(kept)
     return text if left <= 0 else f"{text}; +{left} more" if kept else f"{len(entries)} in all"

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
 
 from bergen_loop.domain.comparison import SkuCount
 from bergen_loop.domain.criteria.model import Irregularity
 from bergen_loop.domain.decision import Case
-from bergen_loop.domain.returns import ReturnLine
+from bergen_loop.domain.returns import Return, ReturnLine
 
-REMOVABLE = frozenset({"refund", "credit"})
-"""Loop removes lines only where the customer gets a refund or store credit for them."""
+REFUND, CREDIT = "refund", "credit"
+"""Loop removes lines only where the customer gets a refund or store credit for them. Other
+words that may mean the same are not documented, so they are a doubt."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +35,7 @@ def plan_removal(case: Case, select: frozenset[Irregularity]) -> Removal | str:
         if not number:
             continue
         units = [lines[i] for i in sku.line_item_ids if i in lines]
-        problem = _problem(sku, units, number)
+        problem = _problem(case.return_, sku, units, number)
         if problem:
             return problem
         by_sku[index] = number
@@ -50,20 +53,47 @@ def _units(sku: SkuCount, select: frozenset[Irregularity]) -> int:
     return min(number, sku.expected)
 
 
-def _problem(sku: SkuCount, units: Sequence[ReturnLine], number: int) -> str | None:
+def _problem(ret: Return, sku: SkuCount, units: Sequence[ReturnLine], number: int) -> str | None:
     if len({u.line_item_id for u in units}) != sku.expected:
         return f"the units of SKU {sku.name} are not all on the return any more"
-    if number < sku.expected and not _alike(units):
-        return f"the units of SKU {sku.name} differ in price or outcome, so which one is unknown"
-    kept = next((u for u in units[-number:] if (u.outcome or "").casefold() not in REMOVABLE), None)
-    if kept:
-        return f"SKU {sku.name} has outcome {kept.outcome or 'unknown'}, not refund or credit"
+    if not all(a is None or a.is_finite() for u in units for a in _amounts(u)):
+        return f"an amount of SKU {sku.name} is no number"
+    if number < sku.expected:
+        differ = _difference(ret, units)
+        if differ:
+            return f"the units of SKU {sku.name} differ in {differ}, so which one is unknown"
+        if units[0].price is None or units[0].refund is None:
+            return f"what the units of SKU {sku.name} cost is not known, so which one is unknown"
+    return next((why for u in units[-number:] if (why := _not_removable(ret, sku, u))), None)
+
+
+def _difference(ret: Return, units: Sequence[ReturnLine]) -> str | None:
+    """In what moves money the units are not all alike: then it matters which one is meant."""
+    amounts = zip(*(_amounts(u) for u in units), strict=True)
+    sides: dict[str, set[Any]] = {
+        **dict(zip(("price", "discount", "tax", "refund"), map(set, amounts), strict=True)),
+        "outcome": {_word(ret.outcome_of(u)) for u in units},
+        "exchange": {_word(u.exchange_variant) for u in units},
+    }
+    return " and ".join(name for name, values in sides.items() if len(values) > 1) or None
+
+
+def _amounts(unit: ReturnLine) -> tuple[Decimal | None, ...]:
+    return unit.price, unit.discount, unit.tax, unit.refund
+
+
+def _not_removable(ret: Return, sku: SkuCount, unit: ReturnLine) -> str | None:
+    outcome = ret.outcome_of(unit)
+    if _word(outcome) not in (REFUND, CREDIT):
+        return f"SKU {sku.name} has outcome {outcome or 'unknown'}, not refund or credit"
+    if _word(unit.exchange_variant):
+        return f"SKU {sku.name} is exchanged for {unit.exchange_variant}"
+    # Store credit need not be a refund; what is called a refund must be one.
+    if _word(outcome) == REFUND and not (unit.refund and unit.refund > 0):
+        amount = "unknown" if unit.refund is None else f"{unit.refund:f}"
+        return f"SKU {sku.name} has outcome refund, and the amount of its refund is {amount}"
     return None
 
 
-def _alike(units: Sequence[ReturnLine]) -> bool:
-    """True where it makes no difference to the money which of the units is meant."""
-    first = units[0]
-    return first.price is not None and all(
-        (u.price, u.refund, u.outcome) == (first.price, first.refund, first.outcome) for u in units
-    )
+def _word(text: str | None) -> str:
+    return (text or "").strip().casefold()

@@ -11,10 +11,9 @@ from decimal import Decimal
 from typing import Any
 
 from bergen_loop.domain.comparison import compare
-from bergen_loop.domain.criteria.expression import Condition, context_of
-from bergen_loop.domain.criteria.facts import facts_of, setting_fact
-from bergen_loop.domain.criteria.model import Criteria, Rule, SettingValue, Wait
-from bergen_loop.domain.criteria.vocabulary import MONEY, used_facts
+from bergen_loop.domain.criteria.facts import setting_fact
+from bergen_loop.domain.criteria.model import Criteria, Rule, Wait
+from bergen_loop.domain.criteria.vocabulary import MONEY, SettingValue
 from bergen_loop.domain.decision import Case
 from bergen_loop.domain.receipt import Receipt, ReceiptLine
 from bergen_loop.domain.returns import Label, LoopState, Return, ReturnLine, ReturnTotals
@@ -86,25 +85,6 @@ def receipt_space(criteria: Criteria) -> Iterator[Case]:
         timing = replace(usual, waited=context.waited, open_tickets=context.open_tickets)
         for shape in shapes() if context == timing else REPRESENTATIVE:
             yield case_of(shape, context)
-
-
-def never_decides(condition: Condition, settings: dict[str, SettingValue]) -> str | None:
-    """Why a condition gives neither true nor false for any of a few cases without gaps; None
-    if it does for one, or if it asks for more lines than these cases have."""
-    why: str | None = None
-    for shape in _SAMPLES:
-        facts = facts_of(case_of(shape, Context()), settings)
-        holds = condition.holds(context_of(facts, used_facts((condition,))))
-        if isinstance(holds, bool) or "out of bounds" in holds:
-            return None
-        why = holds
-    return why
-
-
-_SAMPLES = (
-    Shape(((1, 1, 0),)),
-    Shape(((2, 1, 1), (1, 0, 0)), foreign=1, foreign_damaged=1),
-)
 
 
 def shapes() -> Iterator[Shape]:
@@ -256,7 +236,7 @@ def _product(values: dict[str, list[Any]]) -> list[dict[str, Any]]:
 
 
 def _names(rules: Iterable[Rule]) -> set[str]:
-    return {t.text for rule in rules for t in rule.when.tokens if t.kind == "name"}
+    return {name for rule in rules for name in rule.when.names}
 
 
 def _values(rule: Rule, settings: dict[str, SettingValue]) -> dict[str, list[Any]]:
@@ -287,8 +267,8 @@ def _first(values: Iterable[Any]) -> list[Any]:
 
 def _constants(rule: Rule, settings: dict[str, SettingValue]) -> tuple[list[int], list[str]]:
     """The numbers and texts that the condition compares with, the greatest number first."""
-    numbers = [int(t.text) for t in rule.when.tokens if t.kind == "number" and t.text.isdigit()]
-    texts = [t.text.strip("'\"") for t in rule.when.tokens if t.kind == "string"]
+    numbers = [c for c in rule.when.constants if isinstance(c, int)]
+    texts = [c for c in rule.when.constants if isinstance(c, str)]
     for value in settings.values():
         fact = setting_fact(value)
         if isinstance(fact, int):
