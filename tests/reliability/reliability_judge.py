@@ -128,13 +128,20 @@ def _account(
     who = f"return {return_.id} ({return_.state} in Loop) is {row.stage}"
     if row.loop_state != return_.state:
         verdict.stuck.append(f"{who}, seen as {row.loop_state}, {[i.kind for i in items]}")
-    if any(i.kind != "two_tickets" for i in items) and row.stage == At.COMPLETE:
+    if any(i.kind not in ("two_tickets", "corrected") for i in items) and row.stage == At.COMPLETE:
         verdict.needless.append(f"{who}, with {[i.kind for i in items]}")
     if row.held and not any(i.blocking for i in items):
         verdict.stuck.append(f"{who}, held by nothing")
     if any(i.blocking for i in items) or row.stage in ENDED or _waits(stage, return_, row):
         return
     verdict.stuck.append(f"{who}, due {row.due_at}, attention {[i.kind for i in items]}")
+
+
+def _waits_for_a_product(stage: Stage) -> bool:
+    """What is wrong with a product is told once for all its returns."""
+    with stage.ctx.ledger.read() as session:
+        kinds = {item.kind for item in attention.open_items(session, BRAND)}
+    return bool(kinds & {"unknown_product", "product_refused", "product_import"})
 
 
 def _waits(stage: Stage, return_: LoopReturn, row: ReturnRow) -> bool:
@@ -151,5 +158,7 @@ def _waits(stage: Stage, return_: LoopReturn, row: ReturnRow) -> bool:
             return row.due_at is not None and row.due_at > stage.now()
         case At.NO_PARCEL:
             return True
+        case At.SEEN:
+            return _waits_for_a_product(stage)
         case _:
             return False

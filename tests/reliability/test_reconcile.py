@@ -58,11 +58,11 @@ def test_nothing_to_find_after_an_ordinary_day(stages: Stages) -> None:
 
 
 def test_a_return_and_a_state_that_a_clock_hid(stages: Stages) -> None:
-    """Loop's clock is an hour behind ours for a while: farther than a pull reaches back."""
+    """Loop's clock is hours behind ours for a while: farther than the deepest pull reaches."""
     stage = stages()
     [known] = _announced(stage)
     stage.tick(after=3700.0)
-    stage.control("settings", loop_skew_seconds=-3000.0)
+    stage.control("settings", loop_skew_seconds=-4.0 * 3600)
     missed = stage.new_return(units=1)
     stage.control(f"returns/{known.id}/cancel")
     for _ in range(3):

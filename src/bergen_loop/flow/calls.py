@@ -180,9 +180,8 @@ def had_no_effect(ctx: BrandContext, tx: Transaction, effect: EffectRow, why: st
 def pause_until(ctx: BrandContext, attempts: int, now: datetime) -> datetime:
     """When a call that failed so often may be made again."""
     repeats = ctx.settings.repeats
-    if attempts <= 0:
-        return now
-    return now + min(repeats.longest_pause, repeats.first_pause * 2 ** min(attempts - 1, 20))
+    doubled = repeats.first_pause * 2 ** min(max(attempts - 1, 0), 20)
+    return now + min(repeats.longest_pause, doubled)
 
 
 def ready(effect: EffectRow | None, now: datetime) -> bool:

@@ -123,7 +123,7 @@ def _run(ctx: BrandContext, walk: _Walk, result: Pulled) -> None:
             if last and long:
                 backfill.end(tx.session, ctx.brand, walk.cursor)
             if last and deep:
-                cursors.set(tx.session, ctx.brand, f"deep.{walk.cursor}", started)
+                cursors.set(tx.session, ctx.brand, f"deep.{walk.name or 'main'}", started)
             if last and walk is _MAIN:
                 returns.brand_row(tx.session, ctx.brand).last_pull_at = started
         span = _next_span(span, result.pages - pages)
@@ -141,7 +141,7 @@ def _since(
     if cursor is None:
         return started - settings.backfill, True
     with ctx.ledger.read() as session:
-        deep = cursors.get(session, ctx.brand, f"deep.{walk.cursor}")
+        deep = cursors.get(session, ctx.brand, f"deep.{walk.name or 'main'}")
     running = (
         started - cursor < settings.deep_every
     )  # a pull that was interrupted goes on as it was

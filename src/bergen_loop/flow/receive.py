@@ -22,7 +22,7 @@ from bergen_loop.flow.context import BrandContext
 from bergen_loop.flow.facts import comparison_of, in_words
 from bergen_loop.flow.transitions import plan_note
 from bergen_loop.ledger.codec import digest, dump_receipt, load_receipt
-from bergen_loop.ledger.store import cursors, returns
+from bergen_loop.ledger.store import cursors, effects, returns
 from bergen_loop.ledger.tables.core import ReceiptRow, ReturnRow, RmaRow
 from bergen_loop.ledger.transaction import Transaction
 from bergen_loop.outside.errors import Effect, OutsideError, Scope
@@ -311,6 +311,8 @@ def _corrected(
         was += f"{sum(x.damaged or 0 for x in old.lines)} damaged"
     why = f"ticket {receipt.ticket_id} was counted after the return was settled: now {now}; {was}"
     tx.journal(What.RECEIPT_CORRECTED, why, row)
+    if before is None and row.id not in effects.settlements_of(tx.session, [row.id]):
+        return  # whoever settled it did so without waiting for the parcel
     tx.needs_person(Need.CORRECTED, f"{why}. Decide in Loop whether anything follows", row)
 
 
