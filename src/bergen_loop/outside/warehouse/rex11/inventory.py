@@ -47,8 +47,8 @@ def _agreed(
     lines: Sequence[InventoryItem], field: Callable[[InventoryItem], str | None]
 ) -> str | None:
     """The value of the lines that have one; None where they differ."""
-    values = {normal_code(value): value for x in lines if (value := field(x))}
-    return next(iter(values.values())) if len(values) == 1 else None
+    values = [value for x in lines if (value := field(x))]
+    return values[0] if len({normal_code(value) for value in values}) == 1 else None
 
 
 def _price(text: str | None) -> Decimal | None:

@@ -165,7 +165,9 @@ def _fill(parent: Element, namespace: str, fields: Fields) -> None:
 
 
 def _money(amount: Decimal) -> str:
-    return format(amount, "f")
+    # To the ten-thousandth: a tiny one would be written with all of its zeros.
+    fine = isinstance(places := amount.as_tuple().exponent, int) and places >= -4
+    return format(amount if fine else round(amount, 4), "f")
 
 
 def _code(value: str | None) -> str | None:
