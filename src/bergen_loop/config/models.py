@@ -79,14 +79,11 @@ class CloseSettings(Model):
 
     @model_validator(mode="after")
     def _whole(self) -> Self:
-        needed = {"file": "folder", "http": "url"}.get(self.strategy)
-        if needed and getattr(self, needed) is None:
-            raise ValueError(f"strategy {self.strategy} needs `{needed}`")
-        allowed = {
-            "strategy",
-            *({"file": ["folder"], "http": ["url", "method", "headers"]}.get(self.strategy, [])),
-        }
-        if extra := sorted(self.model_fields_set - allowed):
+        own = {"confirm": (), "file": ("folder",), "http": ("url", "method", "headers")}
+        needed, given = own[self.strategy][:1], self.model_fields_set - {"strategy"}
+        if any(getattr(self, name) is None for name in needed):
+            raise ValueError(f"strategy {self.strategy} needs `{needed[0]}`")
+        if extra := sorted(given - {*own[self.strategy]}):
             raise ValueError(f"strategy {self.strategy} has no use for `{'`, `'.join(extra)}`")
         return self
 
@@ -156,14 +153,14 @@ class SupplierSettings(Model):
 
     @model_validator(mode="after")
     def _whole(self) -> Self:
-        given = {
-            "company_name": self.company_name,
-            "state` (or `non_us_region": self.state or self.non_us_region,
-            "country": self.country,
+        needed = {
+            "`company_name`": self.company_name,
+            "`state` (or `non_us_region`)": self.state or self.non_us_region,
+            "`country`": self.country,
         }
-        missing = [name for name, value in given.items() if not (value or "").strip()]
+        missing = [name for name, value in needed.items() if not (value or "").strip()]
         if missing:
-            raise ValueError(f"REX11 wants `{'`, `'.join(missing)}` of a supplier")
+            raise ValueError(f"a supplier needs {', '.join(missing)}, or REX11 refuses the RMA")
         return self
 
 
