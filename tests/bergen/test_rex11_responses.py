@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
@@ -205,7 +206,7 @@ def test_tickets_by_po_and_by_status() -> None:
     body = answer(
         "GetReceivingTicketsByPO",
         "<Notifications/><ReceivingTicketsByPO><string>WHRTN1</string><string/>"
-        "<string>WHRTN2</string></ReceivingTicketsByPO>",
+        "<string>WHRTN2</string><string> whrtn1 </string></ReceivingTicketsByPO>",
     )
     c = call("GetReceivingTicketsByPO")
     assert responses.get_receiving_tickets_by_po(body, c) == ["WHRTN1", "WHRTN2"]
@@ -644,6 +645,14 @@ def test_a_document_that_begins_badly_is_read_without_a_doubt(
     receipt = read_ticket(change(body))
     assert receipt == read_ticket(body)
     assert receipt.lines[0].comments == "café"
+
+
+@pytest.mark.parametrize("piece", ["<![CDATA[", "&a", "&#9", "&", "<?xml ", '"xmlns:a="b'])
+def test_mending_takes_no_longer_than_reading(piece: str) -> None:
+    started = time.monotonic()
+    with pytest.raises(Unavailable):
+        read_ticket(b"<a>" + piece.encode() * 200_000)
+    assert time.monotonic() - started < 10
 
 
 def test_an_answer_that_is_cut_off_is_never_mended() -> None:

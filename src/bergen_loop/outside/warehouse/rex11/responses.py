@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from zoneinfo import ZoneInfo
 
 from bergen_loop.domain.receipt import Receipt
-from bergen_loop.domain.rma import ProductImport, TicketChange
+from bergen_loop.domain.rma import ProductImport, TicketChange, normal_ticket_id
 from bergen_loop.outside.errors import (
     InvalidRequest,
     NotFound,
@@ -260,12 +260,12 @@ def _strings(body: bytes, call: Call, name: str) -> list[str]:
     groups = list(soap.children(result, name))
     if any(soap.mended(group, "string") for group in groups):
         raise call.error(Unreadable, "a ticket number of the answer was damaged", body)
-    return [
-        value
-        for group in groups
-        for element in soap.children(group, "string")
-        if (value := soap.own_text(element))
-    ]
+    found: dict[str, str] = {}
+    for group in groups:
+        for element in soap.children(group, "string"):
+            if number := soap.own_text(element):
+                found.setdefault(normal_ticket_id(number), number)
+    return list(found.values())
 
 
 def _import(notification: Notification) -> ProductImport | None:
