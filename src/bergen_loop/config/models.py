@@ -79,11 +79,11 @@ class CloseSettings(Model):
 
     @model_validator(mode="after")
     def _whole(self) -> Self:
-        own = {"confirm": (), "file": ("folder",), "http": ("url", "method", "headers")}
-        needed, given = own[self.strategy][:1], self.model_fields_set - {"strategy"}
-        if any(getattr(self, name) is None for name in needed):
-            raise ValueError(f"strategy {self.strategy} needs `{needed[0]}`")
-        if extra := sorted(given - {*own[self.strategy]}):
+        needed = {"confirm": None, "file": "folder", "http": "url"}[self.strategy]
+        if needed and getattr(self, needed) is None:
+            raise ValueError(f"strategy {self.strategy} needs `{needed}`")
+        own = {"strategy", needed, *(("method", "headers") if self.strategy == "http" else ())}
+        if extra := sorted(self.model_fields_set - own):
             raise ValueError(f"strategy {self.strategy} has no use for `{'`, `'.join(extra)}`")
         return self
 
