@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from bergen_loop.ledger.database import Ledger
-from bergen_loop.ledger.store import backfill, cursors
+from bergen_loop.ledger.store import backfill, cursors, returns
 from bergen_loop.ledger.store.backfill import Backfill
 from bergen_loop.ledger.tables.core import CursorRow
 
