@@ -12,9 +12,9 @@ from bergen_loop.outside.errors import InvalidRequest
 from bergen_loop.outside.warehouse.rex11.call import Call
 from bergen_loop.outside.warehouse.rex11.soap import clean
 
-LONGEST = 128
-"""Characters of a code. How many REX11 keeps is not documented; no label carries more, and a code
-that is cut there would come back as another one."""
+LONGEST = 500
+"""Characters of a code. How many REX11 keeps is not documented; what is over this is no code but a
+text gone astray."""
 MOST_UNITS = 2**31 - 1
 MOST_MONEY = Decimal(10) ** 12
 
