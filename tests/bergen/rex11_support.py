@@ -9,7 +9,7 @@ from decimal import Decimal
 import httpx2
 from lxml import etree
 
-from bergen_loop.domain.rma import RmaItem, RmaRequest, Supplier
+from bergen_loop.domain.rma import Product, RmaItem, RmaRequest, Supplier
 from bergen_loop.outside.warehouse.rex11 import CallRecord, Retries, Rex11Client, Rex11Config
 from bergen_loop.outside.warehouse.rex11.call import Call
 
@@ -31,6 +31,7 @@ RMA = RmaRequest(
             color="Red",
             size="AU 4/US 0",
             unit_cost=Decimal("12.50"),
+            msrp=Decimal(189),
             reason_code="TOO_SMALL",
             comments="Kept the <bag>",
         ),
@@ -56,6 +57,8 @@ RMA = RmaRequest(
         email="jane@example.com",
     ),
 )
+
+PRODUCT = Product("850000000017", "NP-1", "4471", "Moss", "M", "Dress", Decimal("89.50"))
 
 
 def c14n(document: str | bytes) -> str:
@@ -94,9 +97,9 @@ def notifications(*triples: tuple[object, str, str]) -> str:
     )
 
 
-def fault(words: str) -> bytes:
+def fault(words: str, code: str = "soap:Server") -> bytes:
     return envelope(
-        "<soap:Fault><faultcode>soap:Server</faultcode>"
+        f"<soap:Fault><faultcode>{code}</faultcode>"
         f"<faultstring>{words}</faultstring><detail/></soap:Fault>"
     )
 

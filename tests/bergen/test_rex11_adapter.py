@@ -9,9 +9,16 @@ from pathlib import Path
 
 import httpx2
 import pytest
-from rex11_support import ADDED, RMA, SAVED, Rex11, answer, config, notifications
+from rex11_schema import recorded
+from rex11_support import ADDED, PRODUCT, RMA, SAVED, Rex11, answer, config, notifications
 
-from bergen_loop.domain.rma import CloseEvidence, Product, ProductImport, TicketChange, TicketStatus
+from bergen_loop.domain.rma import (
+    CloseEvidence,
+    ProductImport,
+    TicketChange,
+    TicketStatus,
+    WarehouseProduct,
+)
 from bergen_loop.outside.errors import NotFound, OutcomeUnknown, OutsideError, Refused, Unavailable
 from bergen_loop.outside.warehouse.port import WarehousePort
 from bergen_loop.outside.warehouse.rex11 import ConfirmFinished, FileDrop, HttpCall, Rex11Warehouse
@@ -24,30 +31,110 @@ def warehouse(rex: Rex11, **changes: object) -> Rex11Warehouse:
     return Rex11Warehouse("acme", config(**changes), transport=httpx2.MockTransport(rex))
 
 
-def inventory(*upcs: str) -> bytes:
-    items = "".join(f"<item><Upc>{u}</Upc></item>" for u in upcs)
-    return answer("GetInventoryByUPCs", f"<Inventory>{items}</Inventory>")
+INVENTORY, IMPORT = "GetInventoryByUPCs", "GetStyleMasterProductAddStatus"
 
 
-def test_find_products_in_batches_and_in_the_callers_spelling() -> None:
+def inventory(*lines: dict[str, str]) -> bytes:
+    items = "".join(
+        f"<item>{''.join(f'<{k}>{v}</{k}>' for k, v in line.items())}</item>" for line in lines
+    )
+    return answer(INVENTORY, f"<Inventory>{items}</Inventory>")
+
+
+def test_products_in_batches_and_in_the_callers_spelling() -> None:
     rex = Rex11(
         GetInventoryByUPCs=[
-            inventory("abc-1", "28615"),
-            answer("GetInventoryByUPCs", notifications((5, "UpcCodeError", "no such UPC"))),
-            inventory("777"),
+            inventory({"Upc": "abc-1"}, {"Upc": "28615"}, {"Upc": "never asked for"}),
+            inventory({"Upc": "777", "Color": "red"}),
         ]
     )
-    found = warehouse(rex, inventory_batch=2).find_products(
-        ["ABC-1", "28615", "28615", " ", "028615", "9", "777"]
+    found = warehouse(rex, inventory_batch=3).products(
+        ["ABC-1", "28615", "28615", " ", "9", " 777 ", "8.85E+11", "A\x0bB"]
     )
-    assert found == {"ABC-1", "28615", "777"}
+    assert found == {
+        "ABC-1": WarehouseProduct("abc-1"),
+        "28615": WarehouseProduct("28615"),
+        " 777 ": WarehouseProduct("777", color="red"),
+    }
     sent = [r.content.count(b"<string>") for r in rex.requests[1:]]
-    assert sent == [2, 2, 1]
+    assert sent == [3, 1], "blanks, rewritten numbers and control characters are not asked for"
+
+
+def test_what_the_warehouse_calls_a_product_comes_from_all_of_its_lines() -> None:
+    line = {"Upc": "850000000017", "Sku": "np-1", "Style": "4471", "Color": "moss", "Size": "m",
+            "Description": "dress", "Price": "89.5", "ActualQuantity": "3"}  # fmt: skip
+    rex = Rex11(
+        GetInventoryByUPCs=inventory(
+            {**line, "Warehouse": "BERGEN LOGISTICS NJ"},
+            {**line, "Color": "MOSS", "Sku": "", "Price": "free", "ActualQuantity": "4"},
+            {**line, "Size": "medium", "ActualQuantity": "0"},
+        )
+    )
+    assert warehouse(rex).products(["850000000017"]) == {
+        "850000000017": WarehouseProduct(
+            "850000000017", "np-1", "4471", "moss", None, "dress", None, 7
+        )
+    }
+
+
+@pytest.mark.parametrize(
+    ("shop", "rex11"),
+    [
+        ("0885909950805", "885909950805"),
+        ("885909950805", "0885909950805"),
+        ("12345678905", "012345678905"),
+        ("00885909950805", "885909950805"),
+    ],
+)
+def test_leading_zeros_of_a_gtin_do_not_count(shop: str, rex11: str) -> None:
+    def only_its_own(request: httpx2.Request) -> httpx2.Response:
+        known = f"<string>{rex11}</string>".encode() in request.content
+        body = inventory({"Upc": rex11, "Style": "a"}) if known else inventory()
+        return httpx2.Response(200, content=body)
+
+    rex = Rex11(GetInventoryByUPCs=only_its_own)
+    assert warehouse(rex).products([shop]) == {shop: WarehouseProduct(rex11, style="a")}
+    assert rex.operations().count(INVENTORY) == 1
+
+
+def test_of_two_spellings_the_one_asked_for_counts() -> None:
+    lines = {"Upc": "0885909950805", "Color": "red"}, {"Upc": "885909950805", "Color": "blue"}
+    rex = Rex11(GetInventoryByUPCs=inventory(*lines))
+    found = warehouse(rex).products(["885909950805", "0885909950805"])
+    assert [p.color for p in found.values()] == ["blue", "red"]
+
+
+def test_a_refused_inventory_is_asked_for_in_the_shops_spelling_then_proves_nothing() -> None:
+    no = answer(INVENTORY, notifications((5, "UpcCodeError", "no such UPC")))
+    rex = Rex11(GetInventoryByUPCs=[no, no, inventory({"Upc": "885909950805"})])
+    assert warehouse(rex).products(["885909950805"])
+    assert rex.requests[-1].content.count(b"<string>") == 1
+    rex = Rex11(GetInventoryByUPCs=no)
+    assert warehouse(rex).products(["885909950805"]) == {}
+
+
+def test_an_import_that_failed_because_the_product_is_there_is_known() -> None:
+    there = inventory({"Upc": "28615"})
+    for stock, state in ((there, ProductImport.KNOWN), (inventory(), ProductImport.FAILED)):
+        rex = Rex11(**{IMPORT: recorded("product_is_there"), INVENTORY: stock})
+        assert warehouse(rex).product_import("28615") is state
+    rex = Rex11(**{IMPORT: recorded("product_pending")})
+    assert warehouse(rex).product_import("28615") is ProductImport.PENDING
+
+
+def test_an_unknown_gtin_is_asked_for_with_other_zeros() -> None:
+    no = answer(IMPORT, notifications((5, "UpcCodeError", "no such UPC")))
+    rex = Rex11(**{IMPORT: [no, answer(IMPORT, SAVED)]})
+    assert warehouse(rex).product_import("0885909950805") is ProductImport.KNOWN
+    assert b"<UPC>885909950805</UPC>" in rex.requests[-1].content
+    rex = Rex11(**{IMPORT: no})
+    assert warehouse(rex).product_import("28615") is ProductImport.UNKNOWN
+    assert rex.operations().count(IMPORT) == 1
 
 
 def test_nothing_is_asked_for_nothing() -> None:
     rex = Rex11()
-    assert warehouse(rex).find_products([]) == set()
+    assert warehouse(rex).products([]) == {}
     warehouse(rex).add_products([])
     assert not rex.requests
 
@@ -74,7 +161,7 @@ def test_the_port_from_announcement_to_receipt() -> None:
         ),
     )
     port: WarehousePort = warehouse(rex)
-    port.add_products([Product("28615")])
+    port.add_products([PRODUCT])
     assert port.product_import("28615") is ProductImport.KNOWN
     assert port.create_rma(RMA) == "WHRTN1044588"
     assert port.find_rmas(RMA.customer_po) == ["WHRTN1"]

@@ -14,6 +14,7 @@ from rex11_support import (
     ADDED,
     ENDPOINT,
     PASSWORD,
+    PRODUCT,
     RMA,
     SAVED,
     TOKEN_REFUSED,
@@ -27,8 +28,10 @@ from rex11_support import (
 )
 from structlog.testing import capture_logs
 
-from bergen_loop.domain.rma import Product, ProductImport, RmaItem, TicketStatus
+from bergen_loop.domain.rma import Product, ProductImport, RmaItem, Supplier, TicketStatus
 from bergen_loop.outside.errors import (
+    InvalidRequest,
+    NotFound,
     OutcomeUnknown,
     OutsideError,
     Refused,
@@ -42,6 +45,7 @@ from bergen_loop.outside.warehouse.rex11.soap import MAX_BYTES
 from bergen_loop.outside.warehouse.rex11.transport import Sender
 
 BY_PO = "GetReceivingTicketsByPO"
+READ = "GetReceivingTicketObjectByTicketNo"
 FOUND = answer(BY_PO, "<ReceivingTicketsByPO><string>WHRTN1</string></ReceivingTicketsByPO>")
 NONE = answer(BY_PO, "<ReceivingTicketsByPO/>")
 REFUSED = {op: answer(op, TOKEN_REFUSED) for op in (BY_PO, "ReceivingTicketAdd")}
@@ -142,7 +146,7 @@ def test_a_change_in_doubt_is_never_repeated(
         if operation == "ReceivingTicketAdd":
             client.receiving_ticket_add(RMA)
         else:
-            client.style_master_product_add([Product("28615")])
+            client.style_master_product_add([PRODUCT])
     assert rex.operations() == ["AuthenticationTokenGet", operation]
     expected = None if isinstance(trouble, Exception) else trouble[1].decode()
     assert caught.value.raw == expected
@@ -193,11 +197,98 @@ def test_a_read_is_repeated_a_few_times(trouble: Exception | tuple[int, bytes]) 
     assert rex.operations().count(BY_PO) == 1
 
 
-def test_a_refusal_of_a_read_is_not_repeated() -> None:
-    rex = Rex11(GetReceivingTicketsByPO=answer(BY_PO, notifications((9, "Error", "no"))))
-    with pytest.raises(Refused):
+def test_a_refused_read_is_asked_once_more_with_a_new_token_before_it_is_believed() -> None:
+    odd = answer(BY_PO, notifications((9, "Error", "Sitzung abgelaufen")))
+    rex = Rex11(GetReceivingTicketsByPO=[odd, FOUND])
+    assert rex.client().get_receiving_tickets_by_po("PO") == ["WHRTN1"]
+    assert b"TOKEN-2" in rex.requests[-1].content
+    rex = Rex11(GetReceivingTicketsByPO=odd)
+    with pytest.raises(Refused, match="Sitzung"):
         rex.client().get_receiving_tickets_by_po("PO")
-    assert rex.operations().count(BY_PO) == 1
+    assert rex.operations() == ["AuthenticationTokenGet", BY_PO] * 2
+
+
+def test_a_refused_change_and_an_unknown_ticket_are_believed_at_once() -> None:
+    no = answer("ReceivingTicketAdd", notifications((12, "DataNotValid", "Country is not valid")))
+    gone = notifications((41, "InvalidAsnError", "Invalid ASN Ticket number"))
+    rex = Rex11(ReceivingTicketAdd=no, **{READ: answer(READ, gone)})
+    with pytest.raises(Refused):
+        rex.client().receiving_ticket_add(RMA)
+    with pytest.raises(NotFound):
+        rex.client().get_receiving_ticket_object_by_ticket_no("WHRTN1")
+    assert rex.operations() == [
+        "AuthenticationTokenGet", "ReceivingTicketAdd", "AuthenticationTokenGet", READ
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "words",
+    ["Session has expired, please log in again", "Your session is no longer valid",
+     "Token expired", "Please sign in", "User not logged in", "Authentication failed"],
+)  # fmt: skip
+def test_an_expired_session_means_a_new_token_for_reads_and_changes(words: str) -> None:
+    for operation, good in ((BY_PO, FOUND), ("ReceivingTicketAdd", ADDED)):
+        expired = answer(operation, notifications((1, "Error", words)))
+        rex = Rex11(**{operation: [expired, good]})
+        client = rex.client()
+        if operation == BY_PO:
+            assert client.get_receiving_tickets_by_po("PO") == ["WHRTN1"]
+        else:
+            assert client.receiving_ticket_add(RMA) == "WHRTN1044588"
+        assert rex.operations() == ["AuthenticationTokenGet", operation] * 2
+
+
+@pytest.mark.parametrize(
+    "words",
+    ["Timeout expired. The timeout period elapsed prior to completion of the operation",
+     "Unable to make the session state request to the session state server",
+     "Login failed for user 'rex11'", "'&lt;' is an unexpected token. The expected token is '='."],
+)  # fmt: skip
+def test_troubles_of_the_servers_own_are_no_trouble_of_the_account(words: str) -> None:
+    rex = Rex11(GetReceivingTicketsByPO=(500, fault(words)))
+    with pytest.raises(Unavailable, match="SOAP fault"):
+        rex.client().get_receiving_tickets_by_po("PO")
+    assert rex.tokens == 1
+
+
+def whole_ticket(po: str) -> bytes:
+    content = f"<ReceivingStatus>AddedToInventory</ReceivingStatus><CustomerPO>{po}</CustomerPO>"
+    return answer(
+        READ,
+        f"<ReceivingTicketByTicketNo><ReceivingTicket>{content}</ReceivingTicket>"
+        "</ReceivingTicketByTicketNo>",
+    )
+
+
+@pytest.mark.parametrize("odd", [whole_ticket("LR-2"), answer(BY_PO, "")])
+def test_an_answer_about_something_else_is_asked_for_again_then_told(odd: bytes) -> None:
+    rex = Rex11(**{READ: [odd, whole_ticket("lr-1")]})
+    receipt = rex.client().get_receiving_ticket_object_by_ticket_no("WHRTN1", "LR-1")
+    assert (receipt.ticket_id, receipt.customer_po) == ("WHRTN1", "lr-1")
+    rex = Rex11(**{READ: odd})
+    with pytest.raises(Unreadable) as caught:
+        rex.client().get_receiving_ticket_object_by_ticket_no("WHRTN1", "LR-1")
+    assert caught.value.raw == odd.decode()
+    assert rex.operations().count(READ) == 2
+
+
+def test_a_page_instead_of_a_ticket_is_unreadable_with_the_page() -> None:
+    page = "<html><body>Runtime Error</body></html>"
+    rex = Rex11(**{READ: (200, page.encode())})
+    with pytest.raises(Unreadable) as caught:
+        rex.client().get_receiving_ticket_object_by_ticket_no("WHRTN1")
+    assert caught.value.raw == page
+    rex = Rex11(**{READ: (503, page.encode())})
+    with pytest.raises(Unavailable):
+        rex.client().get_receiving_ticket_object_by_ticket_no("WHRTN1")
+
+
+def test_a_request_the_schema_refuses_is_never_sent_again() -> None:
+    words = "Instance validation error: 'BERGEN LOGISTICS MARS' is not a valid value"
+    rex = Rex11(ReceivingTicketAdd=(500, fault(words, "soap:Client")))
+    with pytest.raises(InvalidRequest, match="MARS"):
+        rex.client().receiving_ticket_add(replace(RMA, warehouse="BERGEN LOGISTICS MARS"))
+    assert rex.operations() == ["AuthenticationTokenGet", "ReceivingTicketAdd"]
 
 
 def test_no_ticket_is_confirmed_with_a_new_token() -> None:
@@ -252,26 +343,79 @@ def test_over_a_real_socket_a_refused_connection_was_never_sent() -> None:
     client.close()
 
 
+def item(**changes: object) -> dict[str, object]:
+    return {"items": (RMA.items[1], replace(RMA.items[0], **changes))}
+
+
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
         ({"customer_po": " "}, "no CustomerPO"),
-        ({"customer_po": "A\x00B"}, "characters XML cannot carry"),
-        ({"warehouse": "BERGEN LOGISTICS MARS"}, "is none of BERGEN LOGISTICS NJ, "),
+        ({"customer_po": "A\x00B"}, "its CustomerPO 'A.x00B' holds a control character"),
+        ({"customer_po": "A\ufffeB"}, "holds a character XML cannot carry"),
+        ({"warehouse": " "}, "names no warehouse"),
         ({"items": ()}, "no items"),
-        ({"items": (RmaItem(None, None, 1),)}, "item 1 has neither SKU nor UPC"),
-        ({"items": (RmaItem("S", "1", 0),)}, "item 1 expects 0 units"),
-        ({"items": (RmaItem("S", "1", 1, unit_cost=Decimal("NaN")),)}, "unit cost NaN"),
+        ({"items": (RmaItem(None, " ", 1),)}, "item 1 has neither SKU nor UPC"),
+        ({"items": (RmaItem("S", "1", 0),)}, r"item 1 \(SKU S\) expects 0 units"),
+        (item(expected=2**31), "expects 2147483648 units"),
+        (item(unit_cost=Decimal("NaN")), "unit cost NaN"),
+        (item(msrp=Decimal(-1)), "MSRP -1"),
+        (
+            item(sku="AB\x0b-100"),
+            r"item 2 .*, Dress & belt\) has the SKU 'AB\\x0b-100', which holds",
+        ),
+        (item(upc="8859\n0995"), "UPC '8859.n0995', which holds a control character"),
+        (item(upc="8.85E+11"), "UPC '8.85E\\+11', which is a number in a form spreadsheets write"),
+        (item(upc="885909950805.0"), "in a form spreadsheets write"),
+        (item(upc="8" * 501), "has 501 characters, over 500"),
+        (item(color="Re\ud800d"), "color 'Re.ud800d', which holds a character XML"),
+        (item(size="M\x7f"), "size .* control character"),
+        ({"supplier": Supplier(company_name="Acme")}, "its supplier has no state and country"),
+        ({"supplier": Supplier(company_name=" ", state="NJ", country="USA")}, "no company name"),
     ],
 )
 def test_an_impossible_rma_is_not_sent(changes: dict[str, object], words: str) -> None:
     rex = Rex11()
-    with pytest.raises(Refused, match=words):
+    with pytest.raises(InvalidRequest, match=words):
         rex.client().receiving_ticket_add(replace(RMA, **changes))
     assert not rex.requests
 
 
-@pytest.mark.parametrize("code", ["", " ", " PO", "P\x07O"])
+@pytest.mark.parametrize("upc", ["12E5", "8E11", "A.5E+1", "885909950805", " 885909950805 ", "É-1"])
+def test_a_code_that_only_looks_odd_is_sent(upc: str) -> None:
+    rex = Rex11(ReceivingTicketAdd=ADDED)
+    rma = replace(RMA, items=(RmaItem(" AB 100 ", upc, 1),), supplier=None)
+    assert rex.client().receiving_ticket_add(rma) == "WHRTN1044588"
+    assert f">{upc.strip()}</UPC>" in rex.requests[-1].content.decode()
+    assert ">AB 100</Sku>" in rex.requests[-1].content.decode()
+
+
+def test_a_supplier_abroad_has_a_region_in_place_of_a_state() -> None:
+    rex = Rex11(ReceivingTicketAdd=ADDED)
+    abroad = Supplier(company_name="Acme", non_us_region="Ontario", country="Canada")
+    assert rex.client().receiving_ticket_add(replace(RMA, supplier=abroad)) == "WHRTN1044588"
+
+
+@pytest.mark.parametrize(
+    ("product", "words"),
+    [
+        (Product("28615"), r"product 1 lacks description, color, size and price"),
+        (replace(PRODUCT, size=" "), r"product 1 \(SKU NP-1, Dress\) lacks size, without"),
+        (replace(PRODUCT, price=None, color=None), "lacks color and price"),
+        (replace(PRODUCT, price=Decimal("Infinity")), "the price Infinity"),
+        (replace(PRODUCT, upc=" "), "has no UPC"),
+        (replace(PRODUCT, upc="8.85E+11"), "spreadsheets"),
+        (replace(PRODUCT, style="A\tB"), "style 'A.tB', which holds a control character"),
+    ],
+)
+def test_a_product_is_sent_whole_or_not_at_all(product: Product, words: str) -> None:
+    rex = Rex11()
+    with pytest.raises(InvalidRequest, match=words):
+        rex.client().style_master_product_add([product])
+    assert not rex.requests
+
+
+@pytest.mark.parametrize("code", ["", " ", " PO", "P\x07O", "P\tO", "P" * 501])
 def test_a_code_that_would_be_sent_as_another_is_not_sent(code: str) -> None:
     rex = Rex11()
     for method in (
@@ -280,12 +424,12 @@ def test_a_code_that_would_be_sent_as_another_is_not_sent(code: str) -> None:
         rex.client().get_receiving_ticket_add_status,
         rex.client().get_style_master_product_add_status,
     ):
-        with pytest.raises(Refused):
+        with pytest.raises(InvalidRequest):
             method(code)
-    with pytest.raises(Refused):
-        rex.client().style_master_product_add([Product(code)])
-    with pytest.raises(Refused):
+    with pytest.raises(InvalidRequest):
         rex.client().style_master_product_add([])
+    with pytest.raises(InvalidRequest, match="spreadsheets"):
+        rex.client().get_style_master_product_add_status("8.85E+11")
     assert not rex.requests
 
 
@@ -315,7 +459,7 @@ def test_the_other_operations_send_what_they_should() -> None:
     found = client.get_receiving_tickets_by_status_and_create_date(TicketStatus.DRAFT, *days)
     assert found == ["WHRTN7"]
     assert client.get_style_master_product_add_status("28615") is ProductImport.PENDING
-    client.style_master_product_add([Product("28615")])
+    client.style_master_product_add([PRODUCT])
     assert client.get_receiving_ticket_add_status("WHRTN7").status is TicketStatus.DRAFT
     start, end = "06/01/2026 10:00", "06/01/2026 14:00"
     assert [r.content for r in rex.requests[1:]] == [
@@ -325,7 +469,7 @@ def test_the_other_operations_send_what_they_should() -> None:
             "TOKEN-1", TicketStatus.DRAFT, *days
         ),
         requests.get_style_master_product_add_status("TOKEN-1", "28615"),
-        requests.style_master_product_add("TOKEN-1", [Product("28615")]),
+        requests.style_master_product_add("TOKEN-1", [PRODUCT]),
         requests.get_receiving_ticket_add_status("TOKEN-1", "WHRTN7"),
     ]
 
@@ -407,6 +551,7 @@ def test_the_timeouts_are_the_configured_ones() -> None:
         ({"zone": "../etc/passwd"}, "is no known time zone"),
         ({"inventory_batch": 0}, "inventory_batch is 0"),
         ({"window_precision": "hour"}, "window_precision is 'hour'"),
+        ({"shipment_type": "BOX"}, "shipment_type is 'BOX': one of NA, GOH"),
     ],
 )
 def test_a_wrong_setting_is_named(changes: dict[str, object], words: str) -> None:

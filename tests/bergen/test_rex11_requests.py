@@ -88,8 +88,19 @@ def test_product_add() -> None:
     built = requests.style_master_product_add(
         "T",
         [
-            Product("28615", "ACME-1", "4B141", "Red", "M", "Dress", Decimal("1E+2")),
-            Product("28616"),
+            Product(
+                " 28615 ",
+                "ACME-1",
+                "4B141",
+                "Red",
+                "M",
+                "Dress",
+                Decimal("1E+2"),
+                country_of_origin="PT",
+                customs_description="Dress, cotton",
+                harmonized_code="6204.42",
+            ),
+            Product("28616", color=" "),
         ],
     )
     p = 'xmlns="http://rex11.com/swpublicapi/StyleMasterProduct.xsd"'
@@ -98,9 +109,11 @@ def test_product_add() -> None:
         <AuthenticationString>T</AuthenticationString>
         <products>
           <StyleMasterProduct>
-            <Style {p}>4B141</Style><Color {p}>Red</Color><Size {p}>M</Size>
-            <UPC {p}>28615</UPC><Price {p}>100</Price><Description {p}>Dress</Description>
-            <Sku {p}>ACME-1</Sku>
+            <Sku {p}>ACME-1</Sku><Style {p}>4B141</Style><Description {p}>Dress</Description>
+            <Color {p}>Red</Color><Size {p}>M</Size><UPC {p}>28615</UPC><Price {p}>100</Price>
+            <CountryOfOrigin {p}>PT</CountryOfOrigin>
+            <CustomsDescription {p}>Dress, cotton</CustomsDescription>
+            <HarmonizedCode {p}>6204.42</HarmonizedCode>
           </StyleMasterProduct>
           <StyleMasterProduct><UPC {p}>28616</UPC></StyleMasterProduct>
         </products></StyleMasterProductAdd>"""
@@ -123,12 +136,14 @@ def test_ticket_add_in_schema_order_with_nested_namespaces() -> None:
             <ExpectedQuantity {i}>2</ExpectedQuantity><ActualQuantity {i}>0</ActualQuantity>
             <DamagedQuantity {i}>0</DamagedQuantity><UnitCost {i}>12.50</UnitCost>
             <ProductDescription {i}>Dress &amp; belt</ProductDescription>
+            <ProductMSRP {i}>189</ProductMSRP>
             <Comments {i}>Kept the &lt;bag&gt;</Comments><ShipmentType {i}>NA</ShipmentType>
             <ReturnReasonCode {i}>TOO_SMALL</ReturnReasonCode>
           </Shipmentitemslist>
           <Shipmentitemslist>
             <UPC {i}>28615</UPC><ExpectedQuantity {i}>1</ExpectedQuantity>
             <ActualQuantity {i}>0</ActualQuantity><DamagedQuantity {i}>0</DamagedQuantity>
+            <UnitCost {i}>0</UnitCost><ProductMSRP {i}>0</ProductMSRP>
             <ShipmentType {i}>NA</ShipmentType>
           </Shipmentitemslist>
           <ShipmentTypelist>NA</ShipmentTypelist>

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
@@ -9,6 +10,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rex11_schema import recorded
 from rex11_support import (
     ADDED,
     ITEMS_NS,
@@ -27,10 +29,13 @@ from rex11_support import (
 from bergen_loop.domain.receipt import Receipt, ReceiptLine
 from bergen_loop.domain.rma import ProductImport, TicketChange, TicketStatus
 from bergen_loop.outside.errors import (
+    Effect,
+    InvalidRequest,
     NotFound,
     OutcomeUnknown,
     OutsideError,
     Refused,
+    Scope,
     Unauthorized,
     Unavailable,
     Unreadable,
@@ -39,14 +44,17 @@ from bergen_loop.outside.warehouse.rex11 import responses
 from bergen_loop.outside.warehouse.rex11.call import Call
 from bergen_loop.outside.warehouse.rex11.responses import InventoryItem
 from bergen_loop.outside.warehouse.rex11.soap import MAX_BYTES
+from bergen_loop.outside.warehouse.rex11.ticket import Asked
 
 NY = ZoneInfo("America/New_York")
 READ_TICKET = "GetReceivingTicketObjectByTicketNo"
 
 
-def read_ticket(body: bytes, c: Call | None = None) -> Receipt:
-    c = c or call(READ_TICKET)
-    return responses.get_receiving_ticket_object_by_ticket_no(body, c, "WHRTN915384", NY)
+def read_ticket(body: bytes, c: Call | None = None, po: str | None = None) -> Receipt:
+    asked = Asked("WHRTN915384", po)
+    return responses.get_receiving_ticket_object_by_ticket_no(
+        body, c or call(READ_TICKET), asked, NY
+    )
 
 
 def ticket(content: str, notes: str = "<Notifications/>") -> bytes:
@@ -168,6 +176,7 @@ IMPORT = "GetStyleMasterProductAddStatus"
         ([(4, "Error", "bad size")], ProductImport.FAILED),
         ([(5, "UpcCodeError", "no such UPC")], ProductImport.UNKNOWN),
         ([(5, "upccodeerror", "no such UPC")], ProductImport.UNKNOWN),
+        ([(87, "Information", "waiting")], ProductImport.PENDING),
         ([(0, "Success", "ok"), (3, "PendingImport", "waiting")], ProductImport.PENDING),
         ([(0, "Success", "ok"), (4, "Error", "bad")], ProductImport.FAILED),
     ],
@@ -197,7 +206,7 @@ def test_tickets_by_po_and_by_status() -> None:
     body = answer(
         "GetReceivingTicketsByPO",
         "<Notifications/><ReceivingTicketsByPO><string>WHRTN1</string><string/>"
-        "<string>WHRTN2</string></ReceivingTicketsByPO>",
+        "<string>WHRTN2</string><string> whrtn1 </string></ReceivingTicketsByPO>",
     )
     c = call("GetReceivingTicketsByPO")
     assert responses.get_receiving_tickets_by_po(body, c) == ["WHRTN1", "WHRTN2"]
@@ -254,13 +263,78 @@ def test_statuses_by_date(operation: str) -> None:
     assert responses.get_receiving_statuses_by_date(answer(operation, ""), call(operation)) == []
 
 
-def test_a_status_line_without_a_ticket_is_not_lost_in_silence() -> None:
-    op, tag = "GetReceivingStatusesByDate", "ReceivingTicketShipmentStatus"
-    body = answer(
-        op, f"<ReceivingTicketStatus>{status_line(tag, '', 'Draft')}</ReceivingTicketStatus>"
+BY_DATE = "GetReceivingStatusesByDate"
+LINE = "ReceivingTicketShipmentStatus"
+
+
+def statuses(*lines: str) -> list[TicketChange]:
+    body = answer(BY_DATE, f"<ReceivingTicketStatus>{''.join(lines)}</ReceivingTicketStatus>")
+    return responses.get_receiving_statuses_by_date(body, call(BY_DATE))
+
+
+GOOD_LINE = status_line(LINE, "WHRTN1", "AddedToInventory", "600")
+GOOD_CHANGE = TicketChange("WHRTN1", TicketStatus.ADDED_TO_INVENTORY, "AddedToInventory", "600")
+
+
+@pytest.mark.parametrize(
+    ("line", "status", "problem"),
+    [
+        (status_line(LINE, "", "Draft"), TicketStatus.DRAFT, "names no ticket: <Receiving"),
+        (
+            status_line(LINE, "WH&#x1D;RTN2", "Draft"),
+            TicketStatus.DRAFT,
+            "number of a line",
+        ),
+        (f"<{LINE}/>", None, "names no ticket"),
+    ],
+)
+def test_a_status_line_without_a_ticket_is_told_and_hides_no_other(
+    line: str, status: TicketStatus | None, problem: str
+) -> None:
+    first, bad, last = statuses(GOOD_LINE, line, GOOD_LINE)
+    assert [first, last] == [GOOD_CHANGE] * 2
+    assert (bad.ticket_id, bad.status) == ("", status)
+    assert problem in (bad.problem or "")
+
+
+@pytest.mark.parametrize("spoiled", ["&#x0B;", "\x0b", "&eacute;", "a & b", "&nosuch;", "&"])
+def test_damage_in_a_description_harms_nothing(spoiled: str) -> None:
+    change, last = statuses(status_line(LINE, "WHRTN2", "Draft", "100", spoiled), GOOD_LINE)
+    assert (change.ticket_id, change.status, change.problem) == ("WHRTN2", TicketStatus.DRAFT, None)
+    assert last == GOOD_CHANGE
+
+
+def test_a_damaged_or_missing_status_is_told() -> None:
+    damaged, missing = statuses(
+        status_line(LINE, "WHRTN2", "Cancelled&#x0B;"), status_line(LINE, "WHRTN3", "")
     )
-    with pytest.raises(Unreadable, match="no TicketId"):
-        responses.get_receiving_statuses_by_date(body, call(op))
+    assert damaged.status is TicketStatus.CANCELLED
+    assert "the status of a line was damaged" in (damaged.problem or "")
+    assert (missing.ticket_id, missing.status) == ("WHRTN3", None)
+    assert "has no status" in (missing.problem or "")
+
+
+@pytest.mark.parametrize(
+    ("name", "status"),
+    [
+        ("AddedToInventory", TicketStatus.ADDED_TO_INVENTORY),
+        ("Added To Inventory", TicketStatus.ADDED_TO_INVENTORY),
+        ("addedtoinventory", TicketStatus.ADDED_TO_INVENTORY),
+        ("ADDED_TO-INVENTORY", TicketStatus.ADDED_TO_INVENTORY),
+        (" CANCELLED ", TicketStatus.CANCELLED),
+        ("canceled", TicketStatus.CANCELLED),
+        ("Put Away In Progress", TicketStatus.PUTAWAY_IN_PROGRESS),
+        ("Pending CSR", TicketStatus.PENDING_CSR),
+        ("AddedToInventory2", None),
+        ("NotAddedToInventory", None),
+        ("", None),
+        (None, None),
+    ],
+)
+def test_a_status_has_one_normal_form(name: str | None, status: TicketStatus | None) -> None:
+    assert TicketStatus.read(name) is status
+    (change,) = statuses(status_line(LINE, "WHRTN1", name or ""))
+    assert (change.status, change.status_name) == (status, (name or "").strip())
 
 
 def test_add_status() -> None:
@@ -291,6 +365,30 @@ def test_inventory() -> None:
         ),
         InventoryItem(upc="28616"),
     ]  # fmt: skip
+
+
+def test_errors_beside_inventory_lines_are_about_other_products() -> None:
+    op = "GetInventoryByUPCs"
+    error = notifications((83, "BarCodeError", "28617 is not valid"))
+    body = answer(op, f"{error}<Inventory><item><Upc>28615</Upc></item></Inventory>")
+    assert responses.get_inventory_by_upcs(body, call(op)) == [InventoryItem(upc="28615")]
+    with pytest.raises(Refused):
+        responses.get_inventory_by_upcs(answer(op, f"{error}<Inventory/>"), call(op))
+
+
+def test_damaged_numbers_are_not_taken_for_others() -> None:
+    op = "GetReceivingTicketsByPO"
+    body = answer(op, "<ReceivingTicketsByPO><string>WHR&#1;TN1</string></ReceivingTicketsByPO>")
+    with pytest.raises(Unreadable, match="damaged"):
+        responses.get_receiving_tickets_by_po(body, call(op))
+    with pytest.raises(Unreadable, match="damaged"):
+        responses.receiving_ticket_add(
+            ADDED.replace(b"WHRTN", b"WHR&#1;TN"), call("ReceivingTicketAdd", changes=True)
+        )
+    op = "GetInventoryByUPCs"
+    lines = "<item><Upc>2861&#1;5</Upc></item><item><Upc>28616</Upc></item>"
+    body = answer(op, f"<Inventory>{lines}</Inventory>")
+    assert responses.get_inventory_by_upcs(body, call(op)) == [InventoryItem(upc="28616")]
 
 
 def test_receipt_with_every_quirk() -> None:
@@ -374,7 +472,6 @@ def test_receipt_tells_what_it_could_not_read() -> None:
         problems=(
             "ReceivingStatus is 'Lost', not a known status",
             "1 of 2 Shipmentitemslist elements are empty",
-            "CreatedDate: 'yesterday' is not in a date form REX11 is known to use",
         ),
     )
 
@@ -399,6 +496,225 @@ def test_another_error_beside_41_is_no_proof_of_absence() -> None:
         read_ticket(answer(READ_TICKET, notes))
     assert type(caught.value) is Refused
     assert caught.value.codes == (41, 99)
+
+
+@pytest.mark.parametrize(
+    "code", ["soap:Client", "s:Client.Validation", "Client", "SOAP-ENV:client"]
+)
+def test_a_fault_that_blames_the_request_will_never_succeed(code: str) -> None:
+    words = "'BERGEN LOGISTICS MARS' is not a valid value for PickTicketWareHouse."
+    for changes in (True, False):
+        with pytest.raises(InvalidRequest, match="PickTicketWareHouse") as caught:
+            responses.receiving_ticket_add(
+                fault(words, code), call("ReceivingTicketAdd", changes=changes)
+            )
+        assert caught.value.effect is Effect.REFUSED
+
+
+def test_another_fault_concerns_its_own_call() -> None:
+    for changes, effect in ((True, Effect.DOUBT), (False, Effect.NOT_SENT)):
+        with pytest.raises(OutsideError) as caught:
+            responses.receiving_ticket_add(fault("x"), call("ReceivingTicketAdd", changes=changes))
+        assert (caught.value.effect, caught.value.scope) == (effect, Scope.CALL)
+
+
+@pytest.mark.parametrize(
+    ("message", "sent", "items"),
+    [
+        ("COLOR[item 1] is not valid", 2, (0,)),
+        ("ReceivingTicket/Shipmentitemslist/Size[item 2] is not valid", 2, (1,)),
+        ("COLOR[Item 1] and SIZE[item 2]; PRICE[item 1]", 2, (0, 1)),
+        ("COLOR[item 9] is not valid", 2, ()),
+        ("COLOR[item 0] is not valid, SIZE[item 1] is not valid", 2, (0, 1)),
+        ("ReceivingTicket/SupplierDetails/Country is not valid", 2, ()),
+    ],
+)
+def test_a_refusal_names_its_items(message: str, sent: int, items: tuple[int, ...]) -> None:
+    body = answer("ReceivingTicketAdd", notifications((32, "DataNotValid", message)))
+    with pytest.raises(Refused) as caught:
+        responses.receiving_ticket_add(body, call("ReceivingTicketAdd", changes=True, sent=sent))
+    assert (caught.value.items, caught.value.codes) == (items, (32,))
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "<CustomerPO>LR-9</CustomerPO>",
+        "<CustomerPO>LR-10</CustomerPO>",
+        "<TicketNo>WHRTN7</TicketNo>",
+        "<TicketNo>WHRTN915384</TicketNo><CustomerPO>LR-9</CustomerPO>",
+    ],
+)
+def test_an_answer_about_another_ticket_or_po_is_not_taken(content: str) -> None:
+    body = ticket(f"<ReceivingStatus>AddedToInventory</ReceivingStatus>{content}")
+    with pytest.raises(Unreadable, match=r"is about (PO LR-|ticket WHRTN7, not WHRTN915384)") as e:
+        read_ticket(body, po="LR-1")
+    assert e.value.raw == body.decode()
+
+
+@pytest.mark.parametrize(
+    ("content", "po"),
+    [
+        ("<CustomerPO> lr-1 </CustomerPO><TicketNo>whrtn915384</TicketNo>", "LR-1"),
+        ("<CustomerPO>LR-9</CustomerPO>", None),
+        ("<CustomerPO/>", "LR-1"),
+        ("<Memo>x</Memo>", "LR-1"),
+    ],
+)
+def test_an_answer_is_taken_that_does_not_contradict(content: str, po: str | None) -> None:
+    assert read_ticket(ticket(content), po=po).ticket_id == "WHRTN915384"
+
+
+LINES = {
+    "Sku": "ab-100", "Style": "np-1", "Color": "red", "UPC": "850000000017", "Size": "m",
+    "ExpectedQuantity": "2", "ActualQuantity": "2", "DamagedQuantity": "0",
+    "ProductDescription": "dress", "Comments": "fine",
+}  # fmt: skip
+
+
+def item(**changes: str) -> str:
+    fields = "".join(f"<{k}>{v}</{k}>" for k, v in {**LINES, **changes}.items())
+    return f"<Shipmentitemslist>{fields}</Shipmentitemslist>"
+
+
+SPOILT = {
+    "control": "&#x1D;", "raw control": "\x0b", "entity": "&eacute;", "unknown": "&nosuch;",
+    "ampersand": " & ",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("spoilt", SPOILT.values(), ids=SPOILT)
+@pytest.mark.parametrize("name", LINES)
+def test_damage_is_a_doubt_where_decisions_hang_on_it(name: str, spoilt: str) -> None:
+    body = ticket(
+        "<ReceivingStatus>AddedToInventory</ReceivingStatus>"
+        + item(**{name: LINES[name] + spoilt})
+        + item()
+    )
+    receipt = read_ticket(body)
+    whole = ReceiptLine("ab-100", "850000000017", "np-1", "red", "m", 2, 2, 0, "dress", "fine")
+    first, second = receipt.lines
+    assert second == whole
+    assert receipt.problems == ()
+    if name in ("ProductDescription", "Comments"):
+        assert first.problems == ()
+        assert (first.actual, first.damaged, first.upc) == (2, 0, "850000000017")
+    else:
+        assert any(p.startswith(f"{name} came damaged") for p in first.problems)
+
+
+def test_a_value_that_is_there_twice_is_a_doubt() -> None:
+    end, more = "</ActualQuantity>", "</ActualQuantity><ActualQuantity>{}</ActualQuantity>"
+    twice, again = (item().replace(end, more.format(units)) for units in (1, 2))
+    nested = item(UPC="8500<b>00000017</b>")
+    lines = read_ticket(ticket(twice + again + nested)).lines
+    assert [line.problems for line in lines] == [
+        ("ActualQuantity is there more than once: '1', '2'",),
+        (),
+        ("UPC is no plain text",),
+    ]
+
+
+@pytest.mark.parametrize("name", ["ReceivingStatus", "CustomerPO", "Memo", "Carrier"])
+def test_damage_to_a_ticket_itself(name: str) -> None:
+    values = {"ReceivingStatus": "AddedToInventory", "CustomerPO": "LR-1", "Memo": "x"}
+    values[name] = values.get(name, "truck") + "&#x1D;"
+    receipt = read_ticket(ticket("".join(f"<{k}>{v}</{k}>" for k, v in values.items())), po="LR-1")
+    assert receipt.status is TicketStatus.ADDED_TO_INVENTORY
+    assert [p.split()[0] for p in receipt.problems] == (
+        [name] if name in ("ReceivingStatus", "CustomerPO") else []
+    )
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda x: b"\r\n" + x,
+        lambda x: b"\xef\xbb\xbf" + x,
+        lambda x: b"\xef\xbb\xbf\n" + x,
+        lambda x: x.replace(b'encoding="utf-8"', b'encoding="utf-16"'),
+        lambda x: x.decode().replace("utf-8", "utf-16").encode("utf-16"),
+        lambda x: x.partition(b"?>")[2],
+        lambda x: x.replace(b'" xmlns:xsi', b'"xmlns:xsi'),
+    ],
+)  # fmt: skip
+def test_a_document_that_begins_badly_is_read_without_a_doubt(
+    change: Callable[[bytes], bytes],
+) -> None:
+    body = ticket("<ReceivingStatus>AddedToInventory</ReceivingStatus>" + item(Comments="café"))
+    receipt = read_ticket(change(body))
+    assert receipt == read_ticket(body)
+    assert receipt.lines[0].comments == "café"
+
+
+@pytest.mark.parametrize("piece", ["<![CDATA[", "&a", "&#9", "&", "<?xml ", '"xmlns:a="b'])
+def test_mending_takes_no_longer_than_reading(piece: str) -> None:
+    started = time.monotonic()
+    with pytest.raises(Unavailable):
+        read_ticket(b"<a>" + piece.encode() * 200_000)
+    assert time.monotonic() - started < 10
+
+
+def test_an_answer_that_is_cut_off_is_never_mended() -> None:
+    body = ticket(item(Comments="a & b") + item(Comments="&#x1D;"))
+    for end in range(1, len(body) - 1, 7):
+        with pytest.raises(Unavailable):
+            read_ticket(body[:end])
+
+
+@given(
+    place=st.sampled_from([*LINES, "Memo", "CustomerPO"]),
+    noise=st.text(st.sampled_from("&#;x1Dé\x0b\x1d\ufffeabc 0129"), min_size=1, max_size=8),
+)
+def test_whatever_stands_in_one_value_the_other_line_is_read_whole(place: str, noise: str) -> None:
+    spoilt = {place: LINES.get(place, "") + noise}
+    body = ticket(
+        (item(**spoilt) if place in LINES else f"<{place}>{noise}</{place}>{item()}") + item()
+    )
+    receipt = read_ticket(body.decode().encode("utf-8", "surrogatepass"))
+    assert receipt.lines[-1] == read_ticket(ticket(item())).lines[0]
+
+
+def test_a_recorded_ticket_field_by_field() -> None:
+    assert read_ticket(recorded("ticket_added"), po="LR-4711") == Receipt(
+        ticket_id="WHRTN915384",
+        status=TicketStatus.ADDED_TO_INVENTORY,
+        status_name="AddedToInventory",
+        lines=(
+            ReceiptLine(
+                sku=None, upc="850000000017", style="np-4471", color="moss green",
+                size="au 10/us 6", expected=1, actual=1, damaged=0,
+            ),
+        ),
+        warehouse="BERGEN LOGISTICS NJ2",
+        memo="Loop return 4711",
+        created_at=datetime(2026, 3, 9, 20, 5, 6, tzinfo=UTC),
+        arrived_at=datetime(2026, 3, 11, 4, tzinfo=UTC),
+        added_to_inventory_at=datetime(2026, 3, 12, 13, 10, 11, tzinfo=UTC),
+    )  # fmt: skip
+
+
+def test_the_other_recorded_answers() -> None:
+    add = call("ReceivingTicketAdd", changes=True, sent=1)
+    assert responses.receiving_ticket_add(recorded("ticket_add_taken"), add) == "WHRTN2040711"
+    with pytest.raises(Refused) as ticket_refused:
+        responses.receiving_ticket_add(recorded("ticket_add_refused"), add)
+    assert (ticket_refused.value.codes, ticket_refused.value.items) == ((12, 32), (0,))
+    products = call("StyleMasterProductAdd", changes=True, sent=3)
+    responses.style_master_product_add(recorded("product_add_taken"), products)
+    with pytest.raises(Refused) as products_refused:
+        responses.style_master_product_add(recorded("product_add_refused"), products)
+    assert products_refused.value.codes == (31, 43, 31, 31)
+    assert products_refused.value.items == (0, 1, 2)
+    for name, state in (
+        ("product_pending", ProductImport.PENDING),
+        ("product_is_there", ProductImport.FAILED),
+    ):
+        found = responses.get_style_master_product_add_status(recorded(name), call(IMPORT))
+        assert found is state
+    with pytest.raises(NotFound) as unknown:
+        read_ticket(recorded("ticket_unknown"))
+    assert unknown.value.codes == (41,)
 
 
 def test_two_tickets_for_one_number_are_unreadable() -> None:
@@ -469,6 +785,9 @@ def test_token_refused_by_fault_or_notification_of_a_read() -> None:
         (500, GARBAGE["fault"], False, Unavailable),
         (500, GARBAGE["auth fault"], False, Unauthorized),
         (500, GARBAGE["auth fault"], True, OutcomeUnknown),
+        (500, fault("Instance validation error", "soap:Client"), True, InvalidRequest),
+        (500, fault("Instance validation error", "soap:Client"), False, InvalidRequest),
+        (500, fault("Session has expired", "soap:Client"), True, Unauthorized),
         (502, GARBAGE["html"], True, OutcomeUnknown),
         (503, b"", False, Unavailable),
         (404, GARBAGE["html"], True, OutcomeUnknown),
@@ -482,6 +801,7 @@ def test_http_status(status: int, body: bytes, changes: bool, kind: type[Outside
     with pytest.raises(kind) as caught:
         responses.check_status(status, body, call("ReceivingTicketAdd", changes=changes))
     assert type(caught.value) is kind
+    assert caught.value.status == status
     responses.check_status(200, body, call("ReceivingTicketAdd", changes=changes))
 
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bergen_loop.outside.warehouse.rex11.quantities import read_quantity
-from bergen_loop.outside.warehouse.rex11.times import from_local, local_date, query_window
+from bergen_loop.outside.warehouse.rex11.times import local_date, query_window, read_time
 
 NY = ZoneInfo("America/New_York")
 
@@ -29,6 +29,8 @@ def utc(text: str) -> datetime:
         ("12/01/2016 23:47:13", "2016-12-02T04:47:13"),
         ("5/10/2016", "2016-05-10T04:00:00"),
         (" 05/10/2016 ", "2016-05-10T04:00:00"),
+        ("2016-05-23T12:47:13", "2016-05-23T16:47:13"),
+        ("2016-05-23T12:47:13.25Z", "2016-05-23T12:47:13.25"),
         ("11/1/2026 12:59:59 AM", "2026-11-01T04:59:59"),
         ("11/1/2026 1:30:00 AM", "2026-11-01T05:30:00"),  # read twice: the earlier
         ("11/1/2026 2:00:00 AM", "2026-11-01T07:00:00"),
@@ -37,33 +39,41 @@ def utc(text: str) -> datetime:
         ("3/8/2026 3:00:00 AM", "2026-03-08T07:00:00"),
     ],
 )
-def test_from_local(text: str, expected: str) -> None:
-    parsed = from_local(text, NY)
+def test_a_local_time_is_read_as_utc(text: str, expected: str) -> None:
+    parsed = read_time(text, NY)
     assert parsed == utc(expected)
     assert parsed.tzinfo is UTC
 
 
 @pytest.mark.parametrize(
     "text",
-    ["", "2016-05-23", "13/01/2016", "2/30/2016", "5/23/16", "5/23/2016 25:00:00",
-     "5/23/2016 13:00:00 PM", "5/23/2016 0:10:00 AM", "5/23/2016 12:61:00", "tomorrow",
-     "12/31/9999 11:59:59 PM", "٥/٢٣/٢٠١٦", "0/0/0000"],
+    ["1/1/0001", "1/1/0001 12:00:00 AM", "01/01/0001 00:00:00", "0001-01-01T00:00:00", "1/1/1900",
+     "12/30/1899", "1/1/1753 12:00:00 AM", "1/1/1970", "12/31/9999 11:59:59 PM",
+     "9999-12-31T23:59:59.9999999"],
 )  # fmt: skip
-def test_from_local_refuses(text: str) -> None:
-    with pytest.raises(ValueError, match=r"date form|with AM/PM|of the calendar"):
-        from_local(text, NY)
+def test_what_systems_write_for_no_date_is_none(text: str) -> None:
+    assert read_time(text, NY) is None
+    assert read_time(text, ZoneInfo("Asia/Hong_Kong")) is None
 
 
-@given(st.text(st.sampled_from("0123456789/: APMapm."), max_size=30))
-def test_from_local_never_raises_another_error(text: str) -> None:
-    try:
-        assert from_local(text, NY).tzinfo is UTC
-    except ValueError as error:
-        assert str(error)
+@pytest.mark.parametrize(
+    "text",
+    [None, "", "13/01/2016", "2/30/2016", "5/23/16", "5/23/2016 25:00:00", "5/23/2016 13:00:00 PM",
+     "5/23/2016 0:10:00 AM", "5/23/2016 12:61:00", "tomorrow", "٥/٢٣/٢٠١٦", "0/0/0000",
+     "2016-02-30", "2016-05-23T99:00:00"],
+)  # fmt: skip
+def test_what_is_no_date_is_none(text: str | None) -> None:
+    assert read_time(text, NY) is None
+
+
+@given(st.text(st.sampled_from("0123456789/: APMapm.-TZ+"), max_size=30))
+def test_any_text_is_a_time_of_these_centuries_or_none(text: str) -> None:
+    parsed = read_time(text, NY)
+    assert parsed is None or (parsed.tzinfo is UTC and 1999 <= parsed.year <= 2200)
 
 
 def test_another_warehouse_zone() -> None:
-    assert from_local("5/23/2016 12:00:00", ZoneInfo("Asia/Hong_Kong")) == utc("2016-05-23T04:00")
+    assert read_time("5/23/2016 12:00:00", ZoneInfo("Asia/Hong_Kong")) == utc("2016-05-23T04:00")
 
 
 def test_local_date() -> None:

@@ -108,8 +108,8 @@ def test_running_it_again_changes_nothing_but_what_is_answered_anew(place: Place
     assert place.config.read_text() == before
     assert found["Webhook subscriptions"]["found"].startswith("0 made, 0 changed, 6 right already")
     assert len(place.brand.hooks) == len(WANTED)
-    place.connect(announce={"warehouse": "CA"}, public_url="http://127.0.0.1:9")
-    assert place.config.read_text() == before.replace("warehouse: NJ ", "warehouse: CA ")
+    place.connect(announce={"warehouse": "EU"}, public_url="http://127.0.0.1:9")
+    assert place.config.read_text() == before.replace("warehouse: NJ ", "warehouse: EU ")
     assert [j.what for j in place.journal() if j.brand and "connect" in j.what] == [
         "brand connected",
         "brand's connection updated",

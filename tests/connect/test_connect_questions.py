@@ -35,7 +35,7 @@ def test_a_brand_by_questions(place: Place) -> None:
         *("Not An Id", "northpine", "Northpine Apparel"),
         *("wrong-key", "", "y", b.loop_key, b.webhook_secret),
         *(b.web_address, b.user_name, "wrong", "y", "", "", b.password),
-        *("CA", "2026-11-01", "strict", "file", "", "WEST"),
+        *("can", "2026-11-01", "strict", "file", "", "WEST"),
     )
     for secret in (*place.secrets, "wrong-key"):
         assert secret not in text
@@ -59,7 +59,7 @@ def test_a_brand_by_questions(place: Place) -> None:
             "password": "file:secrets/northpine-rex11-password",
         },
         "announce": {
-            "warehouse": "CA",
+            "warehouse": "CAN",
             "start": "2026-11-01",
             "destinations": {"77": "WEST"},
         },
@@ -93,4 +93,4 @@ def test_a_brand_whose_checks_fail_is_not_saved_unless_wanted(place: Place) -> N
 
 
 def test_warehouses_are_offered_by_their_short_names() -> None:
-    assert questions.SHORT[:2] == ("NJ", "NJ2")
+    assert questions.SHORT[:2] == ("NJ", "WEST")

@@ -10,11 +10,17 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from bergen_loop.domain.rma import ProductImport, RmaItem, RmaRequest, TicketStatus
+from bergen_loop.domain.rma import (
+    ProductImport,
+    RmaItem,
+    RmaRequest,
+    TicketStatus,
+    WarehouseProduct,
+)
 from bergen_loop.ledger.database import Ledger
 from bergen_loop.ledger.tables.core import BrandRow
 from bergen_loop.ledger.tables.floor import FloorCountRow, FloorTicketRow
-from bergen_loop.outside.errors import NotFound
+from bergen_loop.outside.errors import NotFound, Unreadable
 from bergen_loop.outside.warehouse.floor.backend import FloorBackend, FloorRefused
 from bergen_loop.outside.warehouse.floor.embedded import EmbeddedFloor
 from bergen_loop.outside.warehouse.floor.warehouse import EmbeddedWarehouse
@@ -83,7 +89,10 @@ def test_a_po_has_one_ticket_however_often_it_is_asked_for(
 
 
 def test_it_knows_every_product(warehouse: EmbeddedWarehouse) -> None:
-    assert warehouse.find_products(["1", "2"]) == {"1", "2"}
+    assert warehouse.products(["1", "2"]) == {
+        "1": WarehouseProduct("1"),
+        "2": WarehouseProduct("2"),
+    }
     assert warehouse.product_import("1") is ProductImport.KNOWN
 
 
@@ -218,6 +227,10 @@ def test_a_ticket_of_another_brand_is_not_there(ledger: Ledger, clock: Clock) ->
     with pytest.raises(NotFound):
         other.receipt(ticket)
     assert not other.close_rma(ticket, None, None).closed
+    own = EmbeddedWarehouse("acme", ledger, now=clock)
+    assert own.receipt(ticket, " lr-1 ").ticket_id == ticket
+    with pytest.raises(Unreadable, match="of PO LR-1, not LR-2"):
+        own.receipt(ticket, "LR-2")
     assert EmbeddedFloor(ledger, ["other"], now=clock).find("LR-1") == []
 
 

@@ -62,6 +62,24 @@ def test_a_failed_transaction_leaves_nothing(ledger: Ledger) -> None:
         assert session.scalars(sa.select(JournalRow)).all() == []
 
 
+def test_a_ticket_is_found_however_its_id_is_spelled(ledger: Ledger) -> None:
+    pk = a_return(ledger)
+    common = {"brand": "acme", "return_pk": pk, "warehouse": "NJ", "created_at": NOW}
+    with ledger.write() as session:
+        for po, ticket_id in (("LR-1", "WHRTN1"), ("LR-2", "whrtn2"), ("LR-3", None)):
+            row = {**common, "customer_po": po, "ticket_id": ticket_id}
+            session.add(RmaRow(**row, items=[], tracking_numbers=[]))
+    asked = ["whrtn1", "WHRTN1", " WHRTN2 ", "WHRTN3", "", " "]
+    with ledger.read() as session:
+        found = returns.rmas_by_ticket(session, "acme", asked)
+        assert {i: rma.customer_po for i, rma in found.items()} == {
+            "whrtn1": "LR-1",
+            "WHRTN1": "LR-1",
+            " WHRTN2 ": "LR-2",
+        }
+        assert returns.rmas_by_ticket(session, "other", asked) == {}
+
+
 def test_one_return_has_one_settling_intent_whatever_its_kind(ledger: Ledger) -> None:
     pk = a_return(ledger)
     with fenced(ledger, "acme", NOW, None) as tx:

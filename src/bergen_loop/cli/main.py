@@ -247,6 +247,11 @@ def brands_check(
             for w in criteria_warnings(connecting.criteria(brand, one, file.resolve().parent))
             if everything or not w.informational
         ]
+        notes += [
+            (brand, f"{field}: {message}; {remedy}")
+            for brand, one in settings.brands.items()
+            for field, message, remedy in one.doubts()
+        ]
     except ConfigError as error:
         if as_json:
             print_json([views_problem(p) for p in error.problems])

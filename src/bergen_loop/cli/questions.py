@@ -12,7 +12,7 @@ from bergen_loop.cli.output import console
 from bergen_loop.connect.answers import BRAND_ID
 from bergen_loop.connect.draft import is_reference
 from bergen_loop.domain.criteria import PRESETS
-from bergen_loop.outside.warehouse.rex11.config import WAREHOUSES
+from bergen_loop.outside.warehouse.rex11.config import WAREHOUSES, warehouse_name
 from bergen_loop.secrets import SCHEMES
 
 Block = dict[str, Any]
@@ -52,8 +52,7 @@ def rex11_access(old: Mapping[str, Any]) -> Block:
 def options(old: Mapping[str, Any]) -> Block:
     """Name, warehouse, start, criteria."""
     announce = _part(old, "announce")
-    warehouse = str(announce.get("warehouse") or SHORT[0]).removeprefix("BERGEN LOGISTICS ")
-    chosen: Block = {"warehouse": _choice("Bergen warehouse", SHORT, warehouse)}
+    chosen: Block = {"warehouse": _warehouse(str(announce.get("warehouse") or SHORT[0]))}
     if "start" not in announce:
         chosen["start"] = _start()
     known = str(old.get("criteria") or "standard")
@@ -84,9 +83,7 @@ def destinations(unmapped: Mapping[str, int], names: Mapping[str, str]) -> Block
     mapped: dict[str, str | None] = {}
     for id_, count in unmapped.items():
         label = f"Destination {id_} ({names.get(id_, 'name unknown')}), {count} recent return(s)"
-        answer = _choice(
-            f"{label}: which warehouse, or {NOT_BERGEN}", (*SHORT, NOT_BERGEN, "?"), "?"
-        )
+        answer = _warehouse("?", label, (NOT_BERGEN, "?"))
         if answer != "?":
             mapped[id_] = None if answer == NOT_BERGEN else answer
     return {"announce": {"destinations": mapped}} if mapped else {}
@@ -120,6 +117,29 @@ def _text(question: str, default: str | None) -> str:
         if given is not None and (given.strip() or default == ""):
             return given.strip()
         console.print("[red]This is needed[/]")
+
+
+def _warehouse(default: str, what: str = "Bergen warehouse", others: tuple[str, ...] = ()) -> str:
+    """A warehouse by its short name, or a newer one by its full name; or one of `others`."""
+    full = {warehouse_name(short): short for short in SHORT}
+    default = full.get(default, default)
+    choices = "/".join((*SHORT, *others))
+    while True:
+        given = _text(f"{what} [{choices}], or a newer one by its full name", default)
+        if given.casefold() in others:
+            return given.casefold()
+        try:
+            name = warehouse_name(given)
+        except ValueError as error:
+            console.print(f"[red]{error}[/]", highlight=False)
+            continue
+        if name not in full:
+            console.print(
+                f"[yellow]{name} is not among the warehouses REX11's schema lists: make sure that "
+                "Bergen spells it so[/]",
+                highlight=False,
+            )
+        return full.get(name, name)
 
 
 def _choice(question: str, choices: tuple[str, ...], default: str) -> str:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Annotated, Any, Literal, cast
+from typing import Annotated, Any, Literal, Self, cast
 
 from pydantic import AfterValidator, Field, SecretStr, field_validator, model_validator
 
@@ -17,7 +18,27 @@ from bergen_loop.config.grading import GradingSettings
 from bergen_loop.config.operations import AlertSettings, EventSettings, MetricsSettings
 from bergen_loop.domain.announce import AnnounceRules
 from bergen_loop.domain.rma import Supplier
-from bergen_loop.outside.warehouse.rex11.config import WAREHOUSES
+from bergen_loop.outside.warehouse.rex11.config import (
+    WAREHOUSES,
+    AuthSigns,
+    Rex11Config,
+    warehouse_name,
+)
+
+Warehouse = Annotated[str, AfterValidator(warehouse_name)]
+"""Full name of a warehouse of Bergen's; in the file its last part is enough, if it is one of
+those that REX11's schema lists."""
+
+
+def _pattern(value: str) -> str:
+    try:
+        re.compile(value)
+    except re.error as error:
+        raise ValueError(f"{value!r} is no regular expression: {error}") from None
+    return value
+
+
+Pattern = Annotated[str, AfterValidator(_pattern)]
 
 
 class LoopSettings(Model):
@@ -50,25 +71,72 @@ class CloseSettings(Model):
 
     strategy: Literal["confirm", "file", "http"] = "confirm"
     folder: Path | None = None
+    """Where `file` drops a file for each RMA."""
     url: HttpUrl | None = None
+    """What `http` calls; {ticket} and {brand} are filled in after the host."""
+    method: Literal["POST", "PUT", "PATCH", "DELETE"] = "POST"
+    headers: dict[str, Secret] = Field(default_factory=dict[str, SecretStr])
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        needed = {"confirm": None, "file": "folder", "http": "url"}[self.strategy]
+        if needed and getattr(self, needed) is None:
+            raise ValueError(f"strategy {self.strategy} needs `{needed}`")
+        own = {"strategy", needed, *(("method", "headers") if self.strategy == "http" else ())}
+        if extra := sorted(self.model_fields_set - own):
+            raise ValueError(f"strategy {self.strategy} has no use for `{'`, `'.join(extra)}`")
+        return self
+
+
+class AuthSignSettings(Model):
+    """By what an answer of REX11's is known to refuse the token: its form is documented nowhere.
+    What is given replaces the default."""
+
+    patterns: list[Pattern] = Field(default_factory=lambda: list(AuthSigns().patterns))
+    """Regular expressions, searched in the message without regard to case."""
+    codes: list[int] = Field(default_factory=lambda: sorted(AuthSigns().codes))
+    """ErrorCodes."""
+
+
+_REX11 = Rex11Config("-", "-", "-")
+"""Where the defaults stand."""
 
 
 class Rex11Settings(Model):
-    """A brand's access to REX11."""
+    """A brand's access to REX11, and what of REX11 is documented nowhere."""
 
-    endpoint: HttpUrl = "https://sync.rex11.com/ws/v3prod/publicapiws.asmx"
+    endpoint: HttpUrl = _REX11.endpoint
     web_address: str
     user_name: str
     password: Secret
-    time_zone: Zone = "America/New_York"
-    timeout: Duration = timedelta(seconds=60)
+    time_zone: Zone = _REX11.zone
+    timeout: Duration = timedelta(seconds=_REX11.timeouts.read)
     overlap: Duration = timedelta(hours=2)
     """How far each read of statuses by date reaches back over the one before."""
     close: CloseSettings = CloseSettings()
+    statuses_date_type: int | None = _REX11.statuses_date_type
+    """dateType of GetReceivingStatusesByDateConfigurable; left out, the older
+    GetReceivingStatusesByDate is called."""
+    window_precision: Literal["minute", "day"] = _REX11.window_precision
+    """day: for a service that takes no times of day in a query."""
+    auth_signs: AuthSignSettings = AuthSignSettings()
+    nothing_found_codes: list[int] = Field(
+        default_factory=lambda: sorted(_REX11.nothing_found_codes)
+    )
+    """ErrorCodes by which lists say that there is nothing. Taking an error for "no ticket" could
+    make a second RMA, so there are none by default."""
+    shipment_type: Literal["NA", "GOH", "FLAT", "OPENTOHANG", "CASE"] = "NA"
+    confirm_no_ticket: bool = _REX11.confirm_no_ticket
+    """Whether "no ticket has this PO" must be heard twice, the second time with a new token."""
+    inventory_batch: Annotated[int, Field(ge=1, le=1000)] = _REX11.inventory_batch
+    """Products per GetInventoryByUPCs."""
+    warehouses: list[Warehouse] = Field(default_factory=list[str])
+    """Full names of warehouses Bergen has opened since the schema was published (2017)."""
 
 
 class SupplierSettings(Model):
-    """SupplierDetails of every ticket: usually the brand itself."""
+    """SupplierDetails of every ticket: usually the brand itself. REX11 refuses tickets over it:
+    every one it is known to have taken names company, state and country."""
 
     company_name: str | None = None
     address1: str | None = None
@@ -77,20 +145,23 @@ class SupplierSettings(Model):
     state: str | None = None
     zip: str | None = None
     country: str | None = None
+    non_us_region: str | None = None
+    """In place of the state, outside of the United States."""
     phone: str | None = None
+    fax: str | None = None
     email: str | None = None
 
-
-def _warehouse(value: str) -> str:
-    name = value.strip().upper()
-    full = name if name.startswith("BERGEN LOGISTICS ") else f"BERGEN LOGISTICS {name}"
-    if full not in WAREHOUSES:
-        short = ", ".join(w.removeprefix("BERGEN LOGISTICS ") for w in WAREHOUSES)
-        raise ValueError(f"{value!r} is no warehouse of Bergen's; one of {short}")
-    return full
-
-
-Warehouse = Annotated[str, AfterValidator(_warehouse)]
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        needed = {
+            "`company_name`": self.company_name,
+            "`state` (or `non_us_region`)": self.state or self.non_us_region,
+            "`country`": self.country,
+        }
+        missing = [name for name, value in needed.items() if not (value or "").strip()]
+        if missing:
+            raise ValueError(f"a supplier needs {', '.join(missing)}, or REX11 refuses the RMA")
+        return self
 
 
 class AnnounceSettings(Model):
@@ -195,6 +266,26 @@ class BrandSettings(Model):
             return data
         none = {"web_address": "-", "user_name": "-", "password": SecretStr("-")}
         return {**data, "rex11": {**none, **cast("dict[str, Any]", data.get("rex11") or {})}}
+
+    def doubts(self) -> list[tuple[str, str, str]]:
+        """What is allowed but may be a mistake: field, what is the matter, what to do."""
+        if self.warehouse == "embedded":
+            return []
+        known = {*WAREHOUSES, *self.rex11.warehouses}
+        fields = {"announce.warehouse": self.announce.warehouse} | {
+            f"announce.destinations.{id_}": name
+            for id_, name in self.announce.destinations.items()
+            if name
+        }
+        return [
+            (
+                field,
+                f"{name} is not among the warehouses that REX11's schema lists",
+                "ask Bergen how REX11 spells it, then list it in rex11.warehouses",
+            )
+            for field, name in fields.items()
+            if name not in known
+        ]
 
     def announce_rules(self) -> AnnounceRules:
         """The settings as the domain takes them."""

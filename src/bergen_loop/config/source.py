@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import structlog
 from pydantic import BaseModel, ValidationError
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
 
@@ -18,6 +19,8 @@ from bergen_loop.config.errors import ConfigError, Problem
 from bergen_loop.config.models import BrandSettings, ServiceSettings, Settings
 from bergen_loop.secrets import SecretStores
 from bergen_loop.yaml_source import YamlMistake
+
+log = structlog.get_logger()
 
 
 def load_settings(path: Path) -> Settings:
@@ -31,7 +34,7 @@ def parse_settings(text: str, source: str, folder: Path = Path()) -> Settings:
     tree = _parse_yaml(text, source)
     stores = _stores(tree, folder)
     try:
-        return Settings.model_validate(_plain(tree), context={"stores": stores})
+        return _warned(Settings.model_validate(_plain(tree), context={"stores": stores}), source)
     except ValidationError as error:
         raise _config_error(source, tree, error) from None
 
@@ -53,7 +56,8 @@ def load_usable(path: Path) -> tuple[Settings, dict[str, list[Problem]]]:
         del tree["brands"][brand]
     stores = _stores(tree, path.resolve().parent)
     try:
-        return Settings.model_validate(_plain(tree), context={"stores": stores}), broken
+        settings = Settings.model_validate(_plain(tree), context={"stores": stores})
+        return _warned(settings, str(path)), broken
     except ValidationError as error:
         raise _config_error(str(path), tree, error) from None
 
@@ -85,6 +89,15 @@ def check_brand(
 def read_tree(path: Path) -> CommentedMap:
     """A YAML file as it stands, with its comments. Raises ConfigError."""
     return _parse_yaml(_read(path), str(path))
+
+
+def _warned(settings: Settings, source: str) -> Settings:
+    """The settings, what may be a mistake in them said in the log."""
+    for brand, block in settings.brands.items():
+        for field, message, remedy in block.doubts():
+            where = {"file": source, "field": f"brands.{brand}.{field}"}
+            log.warning("configuration to be checked", **where, problem=message, remedy=remedy)
+    return settings
 
 
 class _ServiceOnly(BaseModel):

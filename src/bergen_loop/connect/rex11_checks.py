@@ -85,7 +85,7 @@ def check_products(
 
 def _states(warehouse: Rex11Warehouse, upcs: Sequence[str]) -> dict[str, ProductImport]:
     """As the sync asks: inventory for all at once, import status for what is not in it."""
-    known = warehouse.find_products(upcs) if upcs else set[str]()
+    known = set(warehouse.products(upcs)) if upcs else set[str]()
     rest = [u for u in upcs if u not in known][:MAX_ASKED]
     with ThreadPoolExecutor(PARALLEL) as pool:
         asked = list(pool.map(warehouse.product_import, rest))

@@ -33,16 +33,25 @@ class TicketStatus(StrEnum):
         return self in (TicketStatus.ADDED_TO_INVENTORY, TicketStatus.CANCELLED)
 
 
+def normal_ticket_id(ticket_id: str) -> str:
+    """A ticket id for comparing: REX11 lower-cases values at times. It is asked for as spelled."""
+    return ticket_id.strip().casefold()
+
+
 def _letters(name: str) -> str:
     return "".join(c for c in name.casefold() if c.isalnum())
 
 
-_STATUSES = {_letters(status.value): status for status in TicketStatus}
+_STATUSES = {
+    **{_letters(status.value): status for status in TicketStatus},
+    "canceled": TicketStatus.CANCELLED,
+}
 
 
 @dataclass(frozen=True, slots=True)
 class RmaItem:
-    """Units of one SKU that are expected."""
+    """Units of one product that are expected. Style, color and size are as the warehouse calls
+    them. Amounts of money are in the shop's currency."""
 
     sku: str | None
     upc: str | None
@@ -52,13 +61,16 @@ class RmaItem:
     color: str | None = None
     size: str | None = None
     unit_cost: Decimal | None = None
+    msrp: Decimal | None = None
+    """The list price: what the shop sells it for."""
     reason_code: str | None = None
     comments: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Supplier:
-    """Who sends the goods, as the ticket's SupplierDetails wants it."""
+    """Who sends the goods, as the ticket's SupplierDetails wants it. REX11 has refused tickets
+    over `country`; every one it is known to have taken has company name, state and country."""
 
     company_name: str | None = None
     address1: str | None = None
@@ -92,18 +104,23 @@ class RmaRequest:
 
 @dataclass(frozen=True, slots=True)
 class TicketChange:
-    """A line of the statuses-by-date answer. `status` is None for a name we do not know."""
+    """A line of the statuses-by-date answer. `status` is None for a name we do not know;
+    `status_name` is the name as it came. Compare ids by `normal_ticket_id`."""
 
     ticket_id: str
+    """Empty where the line names no ticket; `problem` then holds the line."""
     status: TicketStatus | None
     status_name: str
     status_code: str | None = None
     description: str | None = None
+    problem: str | None = None
+    """What of the line could not be read. The other lines of the list are not touched by it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Product:
-    """A product as the warehouse must know it before a ticket can name it."""
+    """A product as the warehouse must know it before a ticket can name it. It takes one only
+    with description, color, size and price."""
 
     upc: str
     sku: str | None = None
@@ -112,6 +129,27 @@ class Product:
     size: str | None = None
     description: str | None = None
     price: Decimal | None = None
+    country_of_origin: str | None = None
+    customs_description: str | None = None
+    harmonized_code: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class WarehouseProduct:
+    """What the warehouse itself calls a product; text as it came (REX11 lower-cases it).
+
+    A field is None where the warehouse says nothing, or where its entries for this UPC differ.
+    """
+
+    upc: str
+    sku: str | None = None
+    style: str | None = None
+    color: str | None = None
+    size: str | None = None
+    description: str | None = None
+    price: Decimal | None = None
+    on_hand: int | None = None
+    """Units in all of its warehouses together."""
 
 
 class ProductImport(StrEnum):

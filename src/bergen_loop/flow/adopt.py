@@ -16,7 +16,7 @@ from bergen_loop.domain import announce as rules
 from bergen_loop.domain.lifecycle import Stage
 from bergen_loop.domain.receipt import Receipt
 from bergen_loop.domain.returns import LoopState, Return
-from bergen_loop.domain.rma import TicketStatus
+from bergen_loop.domain.rma import TicketStatus, normal_ticket_id
 from bergen_loop.domain.words import EffectKind, Need
 from bergen_loop.flow.context import BrandContext
 from bergen_loop.flow.pull import AHEAD
@@ -74,7 +74,7 @@ def look_up(ctx: BrandContext, return_: Return) -> Past:
         ids = ctx.warehouse.find_rmas(po)
         if not ids:
             break
-        tickets += [Ticket(po, ctx.warehouse.receipt(i)) for i in ids]
+        tickets += [Ticket(po, ctx.warehouse.receipt(i, po)) for i in ids]
         attempt += 1
     past = Past(tuple(tickets))
     if past.received and return_.state is LoopState.OPEN:
@@ -111,7 +111,8 @@ def _follow(
         rma.ticket_id, rma.confirmed_at = alive[0].ticket_id, tx.now
         tx.session.add(rma)
         _never_add_again(tx, row, po, alive[0].ticket_id)
-    followed = next((t for t in tickets if t.ticket_id == rma.ticket_id), alive[0])
+    own = normal_ticket_id(rma.ticket_id)
+    followed = next((t for t in tickets if normal_ticket_id(t.ticket_id) == own), alive[0])
     rma.ticket_status = followed.status.value if followed.status else followed.status_name
     rma.status_seen_at = tx.now
     tx.session.flush()

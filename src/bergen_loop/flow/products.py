@@ -85,7 +85,7 @@ def _ask(
 ) -> dict[str, ProductImport]:
     """One inventory call for many; only what it does not list is asked one by one."""
     new = [u for u in upcs if u not in before]
-    known = ctx.warehouse.find_products(new) if new else set[str]()
+    known = set(ctx.warehouse.products(new)) if new else set[str]()
     rest = [u for u in upcs if u not in known]
     states = ctx.in_parallel(lambda upc: _import(ctx, upc), rest)
     return {**dict.fromkeys(known, ProductImport.KNOWN), **dict(zip(rest, states, strict=True))}

@@ -204,7 +204,7 @@ def _read_and_take(ctx: BrandContext, due: Sequence[RmaRow], result: Received) -
 def _read(ctx: BrandContext, rma: RmaRow) -> _Answer:
     ctx.counts.add("rex11.ticket_read")
     try:
-        return _Answer(rma.id, ctx.warehouse.receipt(rma.ticket_id or ""))
+        return _Answer(rma.id, ctx.warehouse.receipt(rma.ticket_id or "", rma.customer_po))
     except OutsideError as error:
         if error.scope is Scope.ACCESS:
             raise

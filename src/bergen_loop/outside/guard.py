@@ -21,6 +21,7 @@ from bergen_loop.domain.rma import (
     RmaRequest,
     TicketChange,
     TicketStatus,
+    WarehouseProduct,
 )
 from bergen_loop.outside.breaker import Breaker, Suspended
 from bergen_loop.outside.errors import RateLimited, Unavailable
@@ -96,9 +97,9 @@ class GuardedWarehouse(WarehousePort):
     """Look for an RMA by its PO before making it: the ledger was put back from a backup and may
     not know of it (I3)."""
 
-    def find_products(self, upcs: Sequence[str]) -> set[str]:
-        with self._calling("find products"):
-            return self.inner.find_products(upcs)
+    def products(self, upcs: Sequence[str]) -> dict[str, WarehouseProduct]:
+        with self._calling("products"):
+            return self.inner.products(upcs)
 
     def product_import(self, upc: str) -> ProductImport:
         with self._calling("product import"):
@@ -122,9 +123,9 @@ class GuardedWarehouse(WarehousePort):
         with self._calling("changed tickets"):
             return self.inner.changed_tickets(since, until)
 
-    def receipt(self, ticket_id: str) -> Receipt:
+    def receipt(self, ticket_id: str, customer_po: str | None = None) -> Receipt:
         with self._calling("receipt"):
-            return self.inner.receipt(ticket_id)
+            return self.inner.receipt(ticket_id, customer_po)
 
     def close_rma(
         self, ticket_id: str, last_status: TicketStatus | None, observed_at: datetime | None

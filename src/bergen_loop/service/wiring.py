@@ -30,7 +30,7 @@ from bergen_loop.outside.loop.transport import Retries as LoopRetries
 from bergen_loop.outside.loop.transport import Timeouts as LoopTimeouts
 from bergen_loop.outside.warehouse.floor.warehouse import EmbeddedWarehouse
 from bergen_loop.outside.warehouse.port import WarehousePort
-from bergen_loop.outside.warehouse.rex11 import Rex11Config, Rex11Warehouse
+from bergen_loop.outside.warehouse.rex11 import AuthSigns, Rex11Config, Rex11Warehouse
 from bergen_loop.outside.warehouse.rex11.call import CallRecord as Rex11Record
 from bergen_loop.outside.warehouse.rex11.close import (
     CloseStrategy,
@@ -139,6 +139,13 @@ def rex11_warehouse(
         zone=rex11.time_zone,
         timeouts=Rex11Timeouts(read=rex11.timeout.total_seconds()),
         retries=retries or Rex11Retries(),
+        statuses_date_type=rex11.statuses_date_type,
+        window_precision=rex11.window_precision,
+        auth_signs=AuthSigns(tuple(rex11.auth_signs.patterns), frozenset(rex11.auth_signs.codes)),
+        nothing_found_codes=frozenset(rex11.nothing_found_codes),
+        shipment_type=rex11.shipment_type,
+        confirm_no_ticket=rex11.confirm_no_ticket,
+        inventory_batch=rex11.inventory_batch,
     )
     return Rex11Warehouse(
         brand,
@@ -154,7 +161,8 @@ def _close_strategy(settings: BrandSettings) -> CloseStrategy:
     if close.strategy == "file" and close.folder:
         return FileDrop(close.folder)
     if close.strategy == "http" and close.url:
-        return HttpCall(close.url)
+        headers = {name: value.get_secret_value() for name, value in close.headers.items()}
+        return HttpCall(close.url, close.method, headers)
     return ConfirmFinished()
 
 

@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 from bergen_loop.domain.lifecycle import WORKING, Stage
 from bergen_loop.domain.receipt import Receipt
 from bergen_loop.domain.returns import Return
-from bergen_loop.domain.rma import TicketStatus
+from bergen_loop.domain.rma import TicketStatus, normal_ticket_id
 from bergen_loop.domain.words import EffectKind
 from bergen_loop.ledger.codec import dump_receipt, load_receipt
 from bergen_loop.ledger.store import cursors
@@ -151,14 +151,16 @@ def _grouped(
 
 
 def rmas_by_ticket(session: Session, brand: str, ticket_ids: Sequence[str]) -> dict[str, RmaRow]:
-    """Known RMAs by ticket id."""
+    """Known RMAs by ticket id, as it is spelled in `ticket_ids`: REX11 lower-cases ids at times,
+    the ledger keeps them as they came with the RMA."""
+    spelled = {f for i in map(str.strip, ticket_ids) if i for f in (i, i.upper(), i.lower())}
     found: dict[str, RmaRow] = {}
-    for chunk in chunks(ticket_ids):
+    for chunk in chunks(spelled):
         rows = session.scalars(
             sa.select(RmaRow).where(RmaRow.brand == brand, RmaRow.ticket_id.in_(chunk))
         )
-        found.update((row.ticket_id, row) for row in rows if row.ticket_id)
-    return found
+        found.update((normal_ticket_id(row.ticket_id), row) for row in rows if row.ticket_id)
+    return {i: found[normal] for i in ticket_ids if (normal := normal_ticket_id(i)) in found}
 
 
 def latest_receipts(session: Session, rma_pks: Sequence[int]) -> dict[int, ReceiptRow]:

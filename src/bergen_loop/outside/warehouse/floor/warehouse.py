@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
+from bergen_loop.domain.comparison import normal_code
 from bergen_loop.domain.receipt import Receipt, ReceiptLine
 from bergen_loop.domain.rma import (
     CloseEvidence,
@@ -17,11 +19,12 @@ from bergen_loop.domain.rma import (
     RmaRequest,
     TicketChange,
     TicketStatus,
+    WarehouseProduct,
 )
 from bergen_loop.ledger.codec import storable
 from bergen_loop.ledger.database import Ledger
 from bergen_loop.ledger.tables.floor import FloorCodeRow, FloorItemRow, FloorTicketRow
-from bergen_loop.outside.errors import NotFound
+from bergen_loop.outside.errors import NotFound, Unreadable
 from bergen_loop.outside.warehouse.floor import codes
 from bergen_loop.outside.warehouse.port import WarehousePort
 
@@ -39,9 +42,9 @@ class EmbeddedWarehouse(WarehousePort):
         self.brand, self.now = brand, now
         self._ledger = ledger
 
-    def find_products(self, upcs: Sequence[str]) -> set[str]:
-        """All of them: this warehouse keeps no catalogue."""
-        return set(upcs)
+    def products(self, upcs: Sequence[str]) -> dict[str, WarehouseProduct]:
+        """All of them, by their UPC alone: this warehouse keeps no catalogue."""
+        return {upc: WarehouseProduct(upc) for upc in upcs}
 
     def product_import(self, upc: str) -> ProductImport:
         """Known, always."""
@@ -77,18 +80,16 @@ class EmbeddedWarehouse(WarehousePort):
             rows = session.scalars(query.order_by(FloorTicketRow.status_at)).all()
         return [TicketChange(r.ticket_id, TicketStatus(r.status), r.status) for r in rows]
 
-    def receipt(self, ticket_id: str) -> Receipt:
-        """What was counted so far."""
+    def receipt(self, ticket_id: str, customer_po: str | None = None) -> Receipt:
+        """What was counted so far. Its tickets are this ledger's own, so one with another PO is
+        told as REX11's would be."""
         with self._ledger.read() as session:
             row = find(session, self.brand, ticket_id)
             if row is None:
-                raise NotFound(
-                    "there is no such ticket",
-                    system="the floor",
-                    brand=self.brand,
-                    call="receipt",
-                    subject=ticket_id,
-                )
+                raise NotFound("there is no such ticket", **self._where(ticket_id))
+            if customer_po and normal_code(row.customer_po) != normal_code(customer_po):
+                message = f"the ticket is of PO {row.customer_po}, not {customer_po}"
+                raise Unreadable(message, **self._where(ticket_id))
             return _receipt(row, items_of(session, row.id))
 
     def close_rma(
@@ -113,6 +114,14 @@ class EmbeddedWarehouse(WarehousePort):
             return CloseEvidence(
                 False, f"ticket {ticket_id} is being counted since {when}", row.status_at
             )
+
+    def _where(self, ticket_id: str) -> dict[str, Any]:
+        return {
+            "system": "the floor",
+            "brand": self.brand,
+            "call": "receipt",
+            "subject": ticket_id,
+        }
 
     def _add(self, session: Session, rma: RmaRequest) -> FloorTicketRow:
         now = self.now()

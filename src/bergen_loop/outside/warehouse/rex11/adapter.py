@@ -8,7 +8,7 @@ from datetime import datetime
 import httpx2
 import structlog
 
-from bergen_loop.domain.comparison import normal_code
+from bergen_loop.domain.comparison import normal_upc
 from bergen_loop.domain.receipt import Receipt
 from bergen_loop.domain.rma import (
     CloseEvidence,
@@ -17,13 +17,17 @@ from bergen_loop.domain.rma import (
     RmaRequest,
     TicketChange,
     TicketStatus,
+    WarehouseProduct,
 )
 from bergen_loop.outside.errors import Refused
 from bergen_loop.outside.warehouse.port import WarehousePort
 from bergen_loop.outside.warehouse.rex11.call import CallRecord
+from bergen_loop.outside.warehouse.rex11.checks import upc_doubt
 from bergen_loop.outside.warehouse.rex11.client import Rex11Client
 from bergen_loop.outside.warehouse.rex11.close import CloseStrategy, ConfirmFinished
 from bergen_loop.outside.warehouse.rex11.config import Rex11Config
+from bergen_loop.outside.warehouse.rex11.inventory import as_product, spellings
+from bergen_loop.outside.warehouse.rex11.responses import InventoryItem
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger("bergen_loop.rex11")
 
@@ -50,18 +54,31 @@ class Rex11Warehouse(WarehousePort):
         """Close the connections."""
         self.client.close()
 
-    def find_products(self, upcs: Sequence[str]) -> set[str]:
-        """Those with an inventory line, case and outer blanks aside; batches of the config's
-        size. A batch REX11 refuses proves nothing about its UPCs, so none of it is returned."""
-        wanted = list(dict.fromkeys(upc for upc in upcs if normal_code(upc)))
-        known: set[str | None] = set()
+    def products(self, upcs: Sequence[str]) -> dict[str, WarehouseProduct]:
+        """Those with an inventory line, by GetInventoryByUPCs in batches of the config's size.
+        A GTIN is asked for in every number of leading zeros it may have there. A batch REX11
+        refuses proves nothing about its UPCs, so none of it is returned."""
+        wanted = [u for u in dict.fromkeys(upcs) if normal_upc(u) and not upc_doubt(u)]
+        found: dict[str, WarehouseProduct] = {}
         for start in range(0, len(wanted), self._batch):
-            known |= self._known_codes(wanted[start : start + self._batch])
-        return {upc for upc in wanted if normal_code(upc) in known}
+            batch = wanted[start : start + self._batch]
+            lines = self._inventory(batch)
+            for upc in batch:
+                if product := as_product(upc, lines):
+                    found[upc] = product
+        return found
 
     def product_import(self, upc: str) -> ProductImport:
-        """By GetStyleMasterProductAddStatus."""
-        return self.client.get_style_master_product_add_status(upc)
+        """By GetStyleMasterProductAddStatus. An import that failed may have failed because the
+        product is there (REX11 says so in words), so then the inventory is asked. A GTIN that is
+        not known as it is spelled is asked for with other leading zeros."""
+        state = self.client.get_style_master_product_add_status(upc)
+        if state is ProductImport.UNKNOWN:
+            others = map(self.client.get_style_master_product_add_status, spellings(upc)[1:])
+            state = next((s for s in others if s is not ProductImport.UNKNOWN), state)
+        if state is ProductImport.FAILED and self.products([upc]):
+            return ProductImport.KNOWN
+        return state
 
     def add_products(self, products: Sequence[Product]) -> None:
         """By StyleMasterProductAdd; nothing is sent for no products."""
@@ -85,9 +102,9 @@ class Rex11Warehouse(WarehousePort):
             since, until, self._date_type
         )
 
-    def receipt(self, ticket_id: str) -> Receipt:
+    def receipt(self, ticket_id: str, customer_po: str | None = None) -> Receipt:
         """By GetReceivingTicketObjectByTicketNo."""
-        return self.client.get_receiving_ticket_object_by_ticket_no(ticket_id)
+        return self.client.get_receiving_ticket_object_by_ticket_no(ticket_id, customer_po)
 
     def close_rma(
         self, ticket_id: str, last_status: TicketStatus | None, observed_at: datetime | None
@@ -95,10 +112,13 @@ class Rex11Warehouse(WarehousePort):
         """By the configured strategy, since REX11 has no call that closes a ticket."""
         return self._strategy.close(self.brand, ticket_id, last_status, observed_at)
 
-    def _known_codes(self, upcs: Sequence[str]) -> set[str | None]:
-        try:
-            found = self.client.get_inventory_by_upcs(upcs)
-        except Refused as error:
-            log.warning("rex11.inventory_refused", brand=self.brand, problem=str(error))
-            return set()
-        return {normal_code(item.upc) for item in found}
+    def _inventory(self, upcs: Sequence[str]) -> list[InventoryItem]:
+        """Asked for in every spelling; where REX11 refuses that, as the shop spells them."""
+        stripped = [upc.strip() for upc in upcs]
+        every = list(dict.fromkeys(s for upc in upcs for s in spellings(upc)))
+        for asked in (every, stripped) if every != stripped else (every,):
+            try:
+                return self.client.get_inventory_by_upcs(asked)
+            except Refused as error:
+                log.warning("rex11.inventory_refused", brand=self.brand, problem=str(error))
+        return []

@@ -37,22 +37,25 @@ class Call:
     secrets: tuple[str, ...] = field(default=(), repr=False)
     signs: AuthSigns = field(default_factory=AuthSigns)
     nothing_found_codes: frozenset[int] = frozenset()
+    sent: int = 0
+    """How many items or products the request lists."""
 
     def error(
-        self, kind: type[AnyWarehouseError], message: str, raw: bytes | None = None
+        self,
+        kind: type[AnyWarehouseError],
+        message: str,
+        raw: bytes | None = None,
+        **more: Any,
     ) -> AnyWarehouseError:
-        """An error of this kind, scrubbed of secrets."""
-        return kind(self.clean(message), **self.where(raw))
+        """An error of this kind, scrubbed of secrets. `more`: status, scope, codes, items."""
+        return kind(self.clean(message), **self.where(raw), **more)
 
-    def no_answer(self, message: str, raw: bytes | None = None) -> OutsideError:
+    def no_answer(self, message: str, raw: bytes | None = None, **more: Any) -> OutsideError:
         """Sent, but no usable answer: harmless for a read, a doubt for a change."""
         if self.changes:
-            return self.error(
-                OutcomeUnknown,
-                f"{message}; it may have been carried out: look before repeating",
-                raw,
-            )
-        return self.error(Unavailable, f"{message}; nothing was changed", raw)
+            message = f"{message}; it may have been carried out: look before repeating"
+            return self.error(OutcomeUnknown, message, raw, **more)
+        return self.error(Unavailable, f"{message}; nothing was changed", raw, **more)
 
     def unauthorized(self, message: str, raw: bytes | None = None) -> OutsideError:
         """The credentials or the token were refused."""

@@ -2,7 +2,8 @@
 
 Raises OutsideError only (and ValueError for an impossible query window). Calls that only read
 are repeated a few times; ReceivingTicketAdd and StyleMasterProductAdd are sent once, and a second
-time only where REX11 answered that it refused the token.
+time only where REX11 answered that it refused the token. What an expired token looks like is
+documented nowhere, so a read that is refused is asked once more with a new one.
 """
 
 from __future__ import annotations
@@ -19,13 +20,26 @@ import tenacity
 
 from bergen_loop.domain.receipt import Receipt
 from bergen_loop.domain.rma import Product, ProductImport, RmaRequest, TicketChange, TicketStatus
-from bergen_loop.outside.errors import OutsideError, Unauthorized, Unavailable
+from bergen_loop.outside.errors import (
+    NotFound,
+    OutsideError,
+    Refused,
+    Unauthorized,
+    Unavailable,
+    Unreadable,
+)
 from bergen_loop.outside.warehouse.rex11 import requests, responses
 from bergen_loop.outside.warehouse.rex11.call import Call, CallRecord
-from bergen_loop.outside.warehouse.rex11.checks import check_code, check_products, check_rma
+from bergen_loop.outside.warehouse.rex11.checks import (
+    check_code,
+    check_products,
+    check_rma,
+    check_upc,
+)
 from bergen_loop.outside.warehouse.rex11.config import AuthSigns, Rex11Config
 from bergen_loop.outside.warehouse.rex11.namespaces import soap_action
 from bergen_loop.outside.warehouse.rex11.responses import InventoryItem
+from bergen_loop.outside.warehouse.rex11.ticket import Asked
 from bergen_loop.outside.warehouse.rex11.times import query_window
 from bergen_loop.outside.warehouse.rex11.tokens import Token
 from bergen_loop.outside.warehouse.rex11.transport import Interrupted, NotSent, Sender
@@ -34,6 +48,8 @@ T = TypeVar("T")
 Build = Callable[[str], bytes]
 """A token -> the whole envelope."""
 Parse = Callable[[bytes, Call], T]
+
+HTTP_OK = 200
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger("bergen_loop.rex11")
 
@@ -79,6 +95,7 @@ class Rex11Client:
         """Ask for products to be imported, which happens later."""
         upcs = ", ".join(p.upc for p in products)
         call = self._call("StyleMasterProductAdd", upcs[:200], changes=True)
+        call = replace(call, sent=len(products))
         check_products(products, call)
         self._perform(
             call,
@@ -88,8 +105,10 @@ class Rex11Client:
 
     def get_style_master_product_add_status(self, upc: str) -> ProductImport:
         """How far one product's import is."""
+        call = self._code_call("GetStyleMasterProductAddStatus", "UPC", upc)
+        check_upc(upc, call)
         return self._perform(
-            self._code_call("GetStyleMasterProductAddStatus", "UPC", upc),
+            call,
             lambda token: requests.get_style_master_product_add_status(token, upc),
             responses.get_style_master_product_add_status,
         )
@@ -97,7 +116,8 @@ class Rex11Client:
     def receiving_ticket_add(self, rma: RmaRequest) -> str:
         """Create a ticket; its id. Not idempotent, never repeated after a doubt."""
         call = self._call("ReceivingTicketAdd", rma.customer_po, changes=True)
-        check_rma(rma, self.config.warehouses, call)
+        call = replace(call, sent=len(rma.items))
+        check_rma(rma, call)
         return self._perform(
             call,
             lambda token: requests.receiving_ticket_add(token, rma, self.config.shipment_type),
@@ -162,15 +182,32 @@ class Rex11Client:
             responses.get_receiving_tickets_by_status_and_create_date,
         )
 
-    def get_receiving_ticket_object_by_ticket_no(self, ticket_id: str) -> Receipt:
-        """The ticket with its counts. NotFound if there is none."""
-        return self._perform(
-            self._code_call("GetReceivingTicketObjectByTicketNo", "ticket id", ticket_id),
-            lambda token: requests.get_receiving_ticket_object_by_ticket_no(token, ticket_id),
-            lambda body, call: responses.get_receiving_ticket_object_by_ticket_no(
-                body, call, ticket_id, self._zone
-            ),
-        )
+    def get_receiving_ticket_object_by_ticket_no(
+        self, ticket_id: str, customer_po: str | None = None
+    ) -> Receipt:
+        """The ticket with its counts. NotFound if there is none. Unreadable for an answer that
+        is about another ticket or PO, and for a page that is no answer of the service's at all:
+        both are asked about once more first."""
+        call = self._code_call("GetReceivingTicketObjectByTicketNo", "ticket id", ticket_id)
+        asked = Asked(ticket_id, customer_po)
+
+        def read() -> Receipt:
+            return self._perform(
+                call,
+                lambda token: requests.get_receiving_ticket_object_by_ticket_no(token, ticket_id),
+                lambda body, sent: responses.get_receiving_ticket_object_by_ticket_no(
+                    body, sent, asked, self._zone
+                ),
+            )
+
+        try:
+            return read()
+        except Unreadable:
+            return read()
+        except Unavailable as error:
+            if error.status != HTTP_OK:
+                raise
+            raise call.error(Unreadable, error.message, (error.raw or "").encode()) from None
 
     def get_inventory_by_upcs(self, upcs: Sequence[str]) -> list[InventoryItem]:
         """Inventory lines of these UPCs, in one call."""
@@ -201,12 +238,22 @@ class Rex11Client:
         return query_window(since, until, self._zone, self.config.window_precision)
 
     def _perform(self, call: Call, build: Build, parse: Parse[T]) -> T:
-        """The call with a token, and once more with a new one if that is refused."""
+        """The call with a token, and once more with a new one if that is refused, or if a read
+        is refused for what may be the token."""
         token = self._token.get()
         try:
             return self._with_token(call, token, build, parse)
         except Unauthorized:
             log.info("rex11.token_refused", brand=self.brand, operation=call.operation)
+        except Refused as error:
+            if call.changes or isinstance(error, NotFound):
+                raise
+            log.info(
+                "rex11.read_refused",
+                brand=self.brand,
+                operation=call.operation,
+                problem=error.message,
+            )
         return self._with_token(call, self._token.renewed(token), build, parse)
 
     def _with_token(self, call: Call, token: str, build: Build, parse: Parse[T]) -> T:

@@ -11,9 +11,31 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 PRODUCTION = "https://sync.rex11.com/ws/v3prod/publicapiws.asmx"
 
 WAREHOUSES = tuple(
-    f"BERGEN LOGISTICS {place}" for place in ("NJ", "NJ2", "NJ3", "NJ3B", "WEST", "CA", "EU", "HK")
+    f"BERGEN LOGISTICS {place}"
+    for place in ("NJ", "WEST", "EU", "NJ2", "NJ3", "HK", "NJ3B", "CAN", "NL")
 )
-"""The Warehouse enumeration of the ticket schema."""
+"""The Warehouse enumeration of the ticket schema, which is of 2017."""
+
+_PREFIX = "BERGEN LOGISTICS "
+
+SHIPMENT_TYPES = ("NA", "GOH", "FLAT", "OPENTOHANG", "CASE")
+"""The ShipmentType enumeration of the ticket schema."""
+
+
+def warehouse_name(text: str) -> str:
+    """A warehouse's full name, from `nj2` or `BERGEN LOGISTICS NJ2`. One that the schema does not
+    list may be given in full; ValueError for what is neither."""
+    name = " ".join(text.upper().split())
+    if name.startswith(_PREFIX):
+        return name
+    if _PREFIX + name in WAREHOUSES:
+        return _PREFIX + name
+    short = ", ".join(w.removeprefix(_PREFIX) for w in WAREHOUSES)
+    raise ValueError(
+        f"{text!r} is no warehouse of Bergen's; one of {short}, or a newer one by its full name "
+        f"({_PREFIX}...)"
+    )
+
 
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
@@ -60,6 +82,11 @@ class AuthSigns:
         r"\b(?:un|not )authori[sz]ed\b",
         # ".. is an unexpected token" is what .NET says of broken XML.
         r"(?<!expected )\btoken\b",
+        # Its own words for a database that is slow, or a state server that is away.
+        r"(?<!timeout )\bexpired\b",
+        r"\bsession\b(?! state)",
+        r"\b(?:log|sign)(?:ged)?[ -]?(?:in|on) again\b",
+        r"\b(?:please|must|not) (?:be )?(?:log|sign)(?:ged|ed)?[ -]?(?:in|on)\b",
     )
     codes: frozenset[int] = frozenset()
 
@@ -99,8 +126,8 @@ class Rex11Config:
     """Zone of the times the warehouse writes; they carry none themselves."""
     timeouts: Timeouts = field(default_factory=Timeouts)
     retries: Retries = field(default_factory=Retries)
-    warehouses: tuple[str, ...] = WAREHOUSES
     shipment_type: str = "NA"
+    """ShipmentType of every ticket and item; one of SHIPMENT_TYPES."""
     inventory_batch: int = 100
     """UPCs per GetInventoryByUPCs."""
     statuses_date_type: int | None = None
@@ -118,6 +145,9 @@ class Rex11Config:
                 raise ValueError(f"{name} is empty: REX11 needs all three credentials")
         if self.inventory_batch < 1:
             raise ValueError(f"inventory_batch is {self.inventory_batch}: it must be at least 1")
+        if self.shipment_type not in SHIPMENT_TYPES:
+            message = f"shipment_type is {self.shipment_type!r}: one of {', '.join(SHIPMENT_TYPES)}"
+            raise ValueError(message)
         if self.window_precision not in ("minute", "day"):
             raise ValueError(f"window_precision is {self.window_precision!r}: 'minute' or 'day'")
         self.zone_info()

@@ -1,6 +1,10 @@
 """The Notifications of an answer, and the errors they stand for.
 
-REX11 reports errors with HTTP 200, several per answer; an empty list means success.
+REX11 reports errors with HTTP 200, several per answer; an empty list means success. Errors about
+items name them in words, such as "COLOR[item 1] is not valid" or
+"ReceivingTicket/Shipmentitemslist/Size[item 1] is not valid". It is documented nowhere what it
+counts from; recorded answers begin with item 1, so 1 is taken for the first, unless the answer
+names an item 0.
 """
 
 from __future__ import annotations
@@ -16,6 +20,7 @@ from bergen_loop.outside.warehouse.rex11.soap import Element
 
 INVALID_ASN = 41
 _INTEGER = re.compile(r"-?[0-9]{1,9}")
+_ITEM = re.compile(r"\[item ([0-9]{1,6})\]", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +49,7 @@ def read_notifications(result: Element) -> list[Notification]:
         for element in soap.children(group, "Notification"):
             code, severity = soap.text(element, "ErrorCode"), soap.text(element, "Severity")
             message = soap.text(element, "Message")
-            if code and not _INTEGER.fullmatch(code):
+            if code and (not _INTEGER.fullmatch(code) or soap.mended(element, "ErrorCode")):
                 # An unreadable code is an error in itself, so Severity must not excuse it.
                 severity = f"{severity or 'error'} (ErrorCode {code[:20]!r})"
                 code = None
@@ -76,4 +81,11 @@ def refusal(
         return call.unauthorized(f"REX11 refused the token: {message}", raw)
     gone = len(codes) == len(errors) and set(codes) == {INVALID_ASN}
     kind = NotFound if gone else Refused
-    return kind(call.clean(message), codes=codes, **call.where(raw))
+    return call.error(kind, message, raw, codes=codes, items=_items(message, call.sent))
+
+
+def _items(message: str, sent: int) -> tuple[int, ...]:
+    """The places (from 0) of the items the words name, as far as the request has them."""
+    named = {int(number) for number in _ITEM.findall(message)}
+    first = 0 if 0 in named else 1
+    return tuple(sorted(n - first for n in named if n - first < sent))

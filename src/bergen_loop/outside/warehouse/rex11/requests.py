@@ -1,7 +1,9 @@
 """Whole SOAP 1.1 envelopes, one builder per operation. Pure: nothing is sent from here.
 
-Parameter names, their order and their case are those of the service's WSDL (v3); optional
-values that are missing are left out. Characters XML cannot carry are dropped.
+Parameter names, their order, their case and what is required are those of the service's WSDL
+(v3); optional values that are missing are left out. Codes are sent without outer blanks. From free
+text the characters that XML cannot carry are dropped; codes that hold any are refused before
+(`checks`).
 """
 
 from __future__ import annotations
@@ -66,8 +68,8 @@ def receiving_ticket_add(token: str, rma: RmaRequest, shipment_type: str = "NA")
             ("Warehouse", rma.warehouse),
             ("Memo", rma.memo),
             ("AuthorizedNumber", rma.authorized_number),
-            ("CustomerPO", rma.customer_po),
-            *(("TrackingNumbers", number) for number in rma.tracking_numbers),
+            ("CustomerPO", _code(rma.customer_po)),
+            *(("TrackingNumbers", _code(number)) for number in rma.tracking_numbers),
             ("ExpectedDate", local_date(rma.expected_on) if rma.expected_on else None),
         ],
     )
@@ -162,35 +164,46 @@ def _fill(parent: Element, namespace: str, fields: Fields) -> None:
             soap.add(parent, namespace, name, value)
 
 
-def _money(amount: Decimal | None) -> str | None:
-    return None if amount is None else format(amount, "f")
+def _money(amount: Decimal) -> str:
+    # To the ten-thousandth: a tiny one would be written with all of its zeros.
+    fine = isinstance(places := amount.as_tuple().exponent, int) and places >= -4
+    return format(amount if fine else round(amount, 4), "f")
+
+
+def _code(value: str | None) -> str | None:
+    return (value or "").strip() or None
 
 
 def _product(product: Product) -> Fields:
     return [
-        ("Style", product.style),
-        ("Color", product.color),
-        ("Size", product.size),
-        ("UPC", product.upc),
-        ("Price", _money(product.price)),
+        ("Sku", _code(product.sku)),
+        ("Style", _code(product.style)),
         ("Description", product.description),
-        ("Sku", product.sku),
+        ("Color", _code(product.color)),
+        ("Size", _code(product.size)),
+        ("UPC", _code(product.upc)),
+        ("Price", None if product.price is None else _money(product.price)),
+        ("CountryOfOrigin", _code(product.country_of_origin)),
+        ("CustomsDescription", product.customs_description),
+        ("HarmonizedCode", _code(product.harmonized_code)),
     ]
 
 
 def _item(item: RmaItem, shipment_type: str) -> Fields:
     return [
-        ("Sku", item.sku),
-        ("Style", item.style),
-        ("Color", item.color),
-        ("UPC", item.upc),
-        ("Size", item.size),
+        ("Sku", _code(item.sku)),
+        ("Style", _code(item.style)),
+        ("Color", _code(item.color)),
+        ("UPC", _code(item.upc)),
+        ("Size", _code(item.size)),
         ("ExpectedQuantity", str(item.expected)),
         # Required by the schema, ignored by the service.
         ("ActualQuantity", "0"),
         ("DamagedQuantity", "0"),
-        ("UnitCost", _money(item.unit_cost)),
+        # Required too: 0 where they are not known.
+        ("UnitCost", _money(item.unit_cost or Decimal(0))),
         ("ProductDescription", item.description),
+        ("ProductMSRP", _money(item.msrp or Decimal(0))),
         ("Comments", item.comments),
         ("ShipmentType", shipment_type),
         ("ReturnReasonCode", item.reason_code),

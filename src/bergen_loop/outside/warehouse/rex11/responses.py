@@ -1,9 +1,10 @@
 """Answers of REX11 to this project's terms, one parser per operation. Pure.
 
 Each takes the body of an HTTP answer and its Call, and raises nothing but OutsideError:
-Rejected/NotFound for error notifications, Unauthorized for a refused token, Unreadable for an
-envelope that lacks what it must hold; for what is no SOAP answer at all (HTML, a fault, a
-DOCTYPE, broken XML) Unavailable if the call only reads, else OutcomeUnknown.
+Refused/NotFound for error notifications, Unauthorized for a refused token, Unreadable for an
+envelope that lacks what it must hold, InvalidRequest for a fault that blames the request; for
+another fault, and for what is no SOAP answer at all (HTML, a DOCTYPE, broken XML), Unavailable if
+the call only reads, else OutcomeUnknown.
 """
 
 from __future__ import annotations
@@ -12,8 +13,15 @@ from dataclasses import dataclass
 from zoneinfo import ZoneInfo
 
 from bergen_loop.domain.receipt import Receipt
-from bergen_loop.domain.rma import ProductImport, TicketChange
-from bergen_loop.outside.errors import NotFound, OutsideError, Refused, Unreadable
+from bergen_loop.domain.rma import ProductImport, TicketChange, normal_ticket_id
+from bergen_loop.outside.errors import (
+    InvalidRequest,
+    NotFound,
+    OutsideError,
+    Refused,
+    Scope,
+    Unreadable,
+)
 from bergen_loop.outside.warehouse.rex11 import soap
 from bergen_loop.outside.warehouse.rex11.call import Call
 from bergen_loop.outside.warehouse.rex11.notifications import (
@@ -22,7 +30,7 @@ from bergen_loop.outside.warehouse.rex11.notifications import (
     refusal,
 )
 from bergen_loop.outside.warehouse.rex11.soap import Element
-from bergen_loop.outside.warehouse.rex11.ticket import read_receipt, read_status
+from bergen_loop.outside.warehouse.rex11.ticket import Asked, another, read_receipt, read_status
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +50,7 @@ class InventoryItem:
     pending_quantity: str | None = None
 
 
+PENDING_IMPORT = 87
 # From the surest knowledge of trouble to none: with several notifications the first counts.
 _IMPORTS = {
     "error": ProductImport.FAILED,
@@ -55,13 +64,20 @@ def check_status(status: int, body: bytes, call: Call) -> None:
     """Raise unless the HTTP status is 200; a fault's own words are in the message."""
     if status == 200:
         return
+    error = _status_error(status, body, call)
+    error.status = status
+    raise error
+
+
+def _status_error(status: int, body: bytes, call: Call) -> OutsideError:
+    message = f"the service answered HTTP {status}"
     if status in (401, 403):
-        raise call.unauthorized(f"the service answered HTTP {status}", body)
+        return call.unauthorized(message, body)
     try:
-        content = soap.open_body(body)
+        fault = _fault(soap.open_body(body), call, body)
     except soap.NotSoap:
-        raise call.no_answer(f"the service answered HTTP {status}", body) from None
-    raise _fault(content, call, body) or call.no_answer(f"the service answered HTTP {status}", body)
+        fault = None
+    return fault or call.no_answer(message, body)
 
 
 def authentication_token_get(body: bytes, call: Call) -> str:
@@ -100,15 +116,17 @@ def receiving_ticket_add(body: bytes, call: Call) -> str:
         raise error
     if ticket_id is None:
         raise call.error(Unreadable, "the answer has neither ticket id nor error", body)
+    if soap.mended(result, "ReceivingTicketId"):
+        raise call.error(Unreadable, f"the new ticket's id was damaged: {ticket_id}", body)
     return ticket_id
 
 
 def get_receiving_ticket_add_status(body: bytes, call: Call) -> TicketChange:
     """The status of one ticket."""
-    change = read_status(_result(body, call), "ReceivingTicketStatus")
-    if not change:
+    change = next(iter(read_status(_result(body, call), "ReceivingTicketStatus")), None)
+    if change is None or not change.ticket_id:
         raise call.error(Unreadable, "the answer holds no ticket status", body)
-    return change[0]
+    return change
 
 
 def get_receiving_tickets_by_po(body: bytes, call: Call) -> list[str]:
@@ -122,24 +140,20 @@ def get_receiving_tickets_by_status_and_create_date(body: bytes, call: Call) -> 
 
 
 def get_receiving_statuses_by_date(body: bytes, call: Call) -> list[TicketChange]:
-    """Every ticket in the window; the Configurable operation answers in the same form.
-
-    A line without a ticket id is Unreadable: left out, its change would be lost.
-    """
-    result = _listing(body, call)
-    changes: list[TicketChange] = []
-    for group in soap.children(result, "ReceivingTicketStatus"):
-        found = read_status(group, "ReceivingTicketShipmentStatus")
-        if len(found) != sum(1 for _ in soap.children(group, "ReceivingTicketShipmentStatus")):
-            raise call.error(Unreadable, "a status line has no TicketId", body)
-        changes.extend(found)
-    return changes
+    """Every ticket in the window; the Configurable operation answers in the same form. A line
+    that cannot be read is told by its `problem`, and never hides the others."""
+    return [
+        change
+        for group in soap.children(_listing(body, call), "ReceivingTicketStatus")
+        for change in read_status(group, "ReceivingTicketShipmentStatus")
+    ]
 
 
 def get_receiving_ticket_object_by_ticket_no(
-    body: bytes, call: Call, ticket_id: str, zone: ZoneInfo
+    body: bytes, call: Call, asked: Asked, zone: ZoneInfo
 ) -> Receipt:
-    """The ticket with its counts. No ticket in the answer is NotFound."""
+    """The ticket with its counts. No ticket in the answer is NotFound; another one than was
+    asked for is Unreadable."""
     result = _result(body, call)
     tickets = [
         ticket
@@ -152,12 +166,18 @@ def get_receiving_ticket_object_by_ticket_no(
     if len(tickets) > 1:
         message = f"the answer holds {len(tickets)} tickets for one number"
         raise call.error(Unreadable, message, body)
-    return read_receipt(tickets[0], ticket_id, zone)
+    if other := another(tickets[0], asked):
+        raise call.error(Unreadable, f"the answer is about {other}", body)
+    return read_receipt(tickets[0], asked.ticket_id, zone)
 
 
 def get_inventory_by_upcs(body: bytes, call: Call) -> list[InventoryItem]:
-    """The inventory lines; a UPC can have one per warehouse, or none."""
-    result = _listing(body, call)
+    """The inventory lines; a UPC can have one per warehouse, or none. Errors beside lines are
+    about other UPCs, so the lines count."""
+    result = _unchecked_result(body, call)
+    lines = [item for x in soap.children(result, "Inventory") for item in soap.children(x, "item")]
+    if not any(soap.text(line, "Upc") for line in lines):
+        _listing(body, call)
     return [
         InventoryItem(
             upc=soap.text(item, "Upc"),
@@ -172,8 +192,8 @@ def get_inventory_by_upcs(body: bytes, call: Call) -> list[InventoryItem]:
             actual_quantity=soap.text(item, "ActualQuantity"),
             pending_quantity=soap.text(item, "PendingQuantity"),
         )
-        for inventory in soap.children(result, "Inventory")
-        for item in soap.children(inventory, "item")
+        for item in lines
+        if not soap.mended(item, "Upc")
     ]
 
 
@@ -190,17 +210,23 @@ def _content(body: bytes, call: Call) -> Element:
             return content
         message = f"this answers another call: <{soap.local_name(content)[:60]}>"
         raise call.error(Unreadable, message, body)
-    raise call.no_answer(problem, body)
+    raise call.no_answer(problem, body, status=200)
 
 
 def _fault(content: Element, call: Call, body: bytes) -> OutsideError | None:
     words = soap.fault_text(content)
     if words is None:
         return None
-    # A fault can come after a change was made, so there it is a doubt, whatever it says.
-    if not call.changes and call.signs.match(words):
+    # A fault can come after a change was made, so there it is a doubt, whatever it says; unless
+    # it blames the request, which it does before anything is done.
+    blamed = soap.fault_blames_request(content)
+    if (blamed or not call.changes) and call.signs.match(words):
         return call.unauthorized(f"REX11 refused the token: {words[:500]}", body)
-    return call.no_answer(f"SOAP fault: {words[:500]}", body)
+    if blamed:
+        message = f"REX11 does not take this request: {words[:500]}"
+        return call.error(InvalidRequest, message, body)
+    # The service is there: what it cannot do for this call it may do for others.
+    return call.no_answer(f"SOAP fault: {words[:500]}", body, scope=Scope.CALL)
 
 
 def _unchecked_result(body: bytes, call: Call) -> Element:
@@ -231,14 +257,19 @@ def _listing(body: bytes, call: Call) -> Element | None:
 
 def _strings(body: bytes, call: Call, name: str) -> list[str]:
     result = _listing(body, call)
-    return [
-        value
-        for group in soap.children(result, name)
-        for element in soap.children(group, "string")
-        if (value := soap.own_text(element))
-    ]
+    groups = list(soap.children(result, name))
+    if any(soap.mended(group, "string") for group in groups):
+        raise call.error(Unreadable, "a ticket number of the answer was damaged", body)
+    found: dict[str, str] = {}
+    for group in groups:
+        for element in soap.children(group, "string"):
+            if number := soap.own_text(element):
+                found.setdefault(normal_ticket_id(number), number)
+    return list(found.values())
 
 
 def _import(notification: Notification) -> ProductImport | None:
+    if notification.code == PENDING_IMPORT:
+        return ProductImport.PENDING
     state = _IMPORTS.get((notification.severity or "").casefold())
     return None if state is ProductImport.KNOWN and not notification.ok else state

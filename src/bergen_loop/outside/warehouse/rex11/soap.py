@@ -1,7 +1,8 @@
 """XML in and out, without DTDs or external entities; elements are read by local name.
 
 REX11 puts some elements of an answer into the wrong namespace, and empty elements stand for
-missing values: both are settled here, once.
+missing values: both are settled here, once. So are answers with characters or references that XML
+does not allow: they are mended and parsed again, and what was mended is known by its element.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import TypeAlias
 
 from lxml import etree
 
+from bergen_loop.outside.warehouse.rex11.mending import MENDED, mend
 from bergen_loop.outside.warehouse.rex11.namespaces import SOAP
 
 # lxml gives the class of its elements no public name.
@@ -36,7 +38,13 @@ def open_body(answer: bytes) -> Element:
     """The first element in the envelope's body. NotSoap if there is none."""
     if len(answer) > MAX_BYTES:
         raise NotSoap(f"the answer is over {MAX_BYTES} bytes")
-    root = _parse(answer)
+    try:
+        root = _parse(answer)
+    except NotSoap:
+        mended = mend(answer)
+        if mended is None:
+            raise
+        root = _parse(mended)
     if local_name(root) != "Envelope":
         raise NotSoap(f"the answer is XML, but a <{local_name(root)[:60]}>, no SOAP envelope")
     body = child(root, "Body")
@@ -88,15 +96,32 @@ def text(element: Element | None, name: str) -> str | None:
 
 def own_text(element: Element) -> str | None:
     """The element's own text without outer blanks; None where empty."""
-    return (element.text or "").strip(_BLANK) or None
+    return (element.text or "").replace(MENDED, "").strip(_BLANK) or None
+
+
+def mended(element: Element | None, name: str) -> bool:
+    """Whether the child's text is not quite what was sent: a character was lost or made up."""
+    return any(MENDED in (e.text or "") for e in children(element, name))
+
+
+def as_text(element: Element) -> str:
+    """The element as XML text, for people."""
+    return etree.tostring(element, encoding="unicode", with_tail=False).replace(MENDED, "")
 
 
 def fault_text(content: Element) -> str | None:
     """What a SOAP fault says, on one line; None if the content is no fault."""
     if local_name(content) != "Fault":
         return None
-    words = " ".join(" ".join(str(t) for t in content.itertext()).split())
+    words = " ".join(" ".join(str(t) for t in content.itertext()).replace(MENDED, "").split())
     return words or "a fault without text"
+
+
+def fault_blames_request(content: Element) -> bool:
+    """Whether a SOAP fault says by its code that the request is wrong (`soap:Client`; SOAP 1.2
+    calls it Sender): ASP.NET says so before any of the service's own code runs."""
+    code = text(content, "faultcode") or text(child(content, "Code"), "Value") or ""
+    return code.rpartition(":")[2].partition(".")[0].casefold() in ("client", "sender")
 
 
 def envelope() -> tuple[Element, Element]:

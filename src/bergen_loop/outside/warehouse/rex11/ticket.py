@@ -2,45 +2,86 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from collections.abc import Iterable
+from dataclasses import dataclass
 from zoneinfo import ZoneInfo
 
+from bergen_loop.domain.comparison import normal_code
 from bergen_loop.domain.receipt import Receipt, ReceiptLine
-from bergen_loop.domain.rma import TicketChange, TicketStatus
+from bergen_loop.domain.rma import TicketChange, TicketStatus, normal_ticket_id
 from bergen_loop.outside.warehouse.rex11 import soap
 from bergen_loop.outside.warehouse.rex11.quantities import read_quantity
 from bergen_loop.outside.warehouse.rex11.soap import Element
-from bergen_loop.outside.warehouse.rex11.times import from_local
+from bergen_loop.outside.warehouse.rex11.times import read_time
 
-# REX11 lower-cases values at times.
-_STATUSES = {status.value.casefold(): status for status in TicketStatus}
+_LONGEST_LINE = 500
+
+_NUMBERS = ("TicketNo", "TicketId", "ReceivingTicketId", "AsnTicketNumber")
+"""Where a ticket might name itself: the schema of 2017 has no such element, a later one may."""
+_JUDGED_OF_TICKET = ("ReceivingStatus", "CustomerPO")
+_JUDGED_OF_ITEM = (
+    *("Sku", "UPC", "Style", "Color", "Size"),
+    *("ExpectedQuantity", "ActualQuantity", "DamagedQuantity"),
+)
+"""What decisions hang on: damage to it is a doubt. Damage to memos and comments is not."""
 
 
-def status_of(name: str | None) -> TicketStatus | None:
-    """The status of that name, case aside; None for a name that is not known."""
-    return _STATUSES.get((name or "").casefold())
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """Which ticket is read, and the PO it must have, where that is known."""
+
+    ticket_id: str
+    customer_po: str | None = None
+
+
+def another(ticket: Element, asked: Asked) -> str | None:
+    """What this ticket is, if it is not the one that was asked for. A ticket that names neither
+    its number nor its PO is taken for it (real ones have come without)."""
+    for name in _NUMBERS:
+        number = soap.text(ticket, name)
+        if number and normal_ticket_id(number) != normal_ticket_id(asked.ticket_id):
+            return f"ticket {number}, not {asked.ticket_id}"
+    po = soap.text(ticket, "CustomerPO")
+    if po and asked.customer_po and normal_code(po) != normal_code(asked.customer_po):
+        return f"PO {po}, not {asked.customer_po}"
+    return None
 
 
 def read_status(parent: Element, name: str) -> list[TicketChange]:
-    """The status elements of that name that carry a ticket id."""
-    return [
-        TicketChange(
-            ticket_id=ticket_id,
-            status=status_of(status_name := soap.text(element, "TicketStatus")),
-            status_name=status_name or "",
-            status_code=soap.text(element, "StatusCode"),
-            description=soap.text(element, "StatusDescription"),
-        )
-        for element in soap.children(parent, name)
-        if (ticket_id := soap.text(element, "TicketId"))
-    ]
+    """The status elements of that name, those that cannot be read included."""
+    return [_status(element) for element in soap.children(parent, name)]
+
+
+def _status(element: Element) -> TicketChange:
+    ticket_id, status_name = soap.text(element, "TicketId"), soap.text(element, "TicketStatus")
+    whole = soap.as_text(element)[:_LONGEST_LINE]
+    problem = None
+    if ticket_id is None:
+        problem = f"a line of the list names no ticket: {whole}"
+    elif soap.mended(element, "TicketId"):
+        # The id that is left may be another ticket's.
+        problem, ticket_id = f"the ticket number of a line was damaged: {whole}", None
+    elif status_name is None:
+        problem = f"a line of the list has no status: {whole}"
+    elif soap.mended(element, "TicketStatus"):
+        problem = f"the status of a line was damaged: {whole}"
+    return TicketChange(
+        ticket_id=ticket_id or "",
+        status=TicketStatus.read(status_name),
+        status_name=status_name or "",
+        status_code=soap.text(element, "StatusCode"),
+        description=soap.text(element, "StatusDescription"),
+        problem=problem,
+    )
 
 
 def read_receipt(ticket: Element, ticket_id: str, zone: ZoneInfo) -> Receipt:
-    """The ticket with its items. What cannot be understood is told in `problems`."""
-    problems: list[str] = []
+    """The ticket with its items. What cannot be understood is told in `problems`; a date that
+    cannot be is no date, which is no problem."""
+    problems = _damage(ticket, _JUDGED_OF_TICKET)
     status_name = soap.text(ticket, "ReceivingStatus")
-    if status_of(status_name) is None:
+    status = TicketStatus.read(status_name)
+    if status is None:
         problems.append(f"ReceivingStatus is {status_name!r}, not a known status")
     items = list(soap.children(ticket, "Shipmentitemslist"))
     empty = sum(1 for item in items if not len(item))
@@ -48,7 +89,7 @@ def read_receipt(ticket: Element, ticket_id: str, zone: ZoneInfo) -> Receipt:
         problems.append(f"{empty} of {len(items)} Shipmentitemslist elements are empty")
     return Receipt(
         ticket_id=ticket_id,
-        status=status_of(status_name),
+        status=status,
         status_name=status_name or "",
         lines=tuple(_line(item) for item in items if len(item)),
         customer_po=soap.text(ticket, "CustomerPO"),
@@ -57,22 +98,11 @@ def read_receipt(ticket: Element, ticket_id: str, zone: ZoneInfo) -> Receipt:
         tracking_numbers=tuple(
             t for e in soap.children(ticket, "TrackingNumbers") if (t := soap.own_text(e))
         ),
-        created_at=_time(ticket, "CreatedDate", zone, problems),
-        arrived_at=_time(ticket, "ArrivedDate", zone, problems),
-        added_to_inventory_at=_time(ticket, "AddedToInventoryDate", zone, problems),
+        created_at=read_time(soap.text(ticket, "CreatedDate"), zone),
+        arrived_at=read_time(soap.text(ticket, "ArrivedDate"), zone),
+        added_to_inventory_at=read_time(soap.text(ticket, "AddedToInventoryDate"), zone),
         problems=tuple(problems),
     )
-
-
-def _time(ticket: Element, name: str, zone: ZoneInfo, problems: list[str]) -> datetime | None:
-    value = soap.text(ticket, name)
-    if value is None:
-        return None
-    try:
-        return from_local(value, zone)
-    except ValueError as error:
-        problems.append(f"{name}: {error}")
-        return None
 
 
 def _line(item: Element) -> ReceiptLine:
@@ -93,5 +123,25 @@ def _line(item: Element) -> ReceiptLine:
         damaged=damaged,
         description=soap.text(item, "ProductDescription"),
         comments=soap.text(item, "Comments"),
-        problems=tuple(d for d in (*doubts, actual_doubt, damaged_doubt) if d),
+        problems=(
+            *(d for d in (*doubts, actual_doubt, damaged_doubt) if d),
+            *_damage(item, _JUDGED_OF_ITEM),
+        ),
     )
+
+
+def _damage(element: Element, names: Iterable[str]) -> list[str]:
+    found: list[str] = []
+    for name in names:
+        values = {soap.own_text(e) for e in soap.children(element, name)}
+        if soap.mended(element, name):
+            found.append(f"{name} came damaged; what is left of it is {_listed(values)}")
+        elif len(values) > 1:
+            found.append(f"{name} is there more than once: {_listed(values)}")
+        elif any(len(e) for e in soap.children(element, name)):
+            found.append(f"{name} is no plain text")
+    return found
+
+
+def _listed(values: Iterable[str | None]) -> str:
+    return ", ".join(sorted(repr((value or "")[:40]) for value in values))

@@ -12,28 +12,43 @@ _FORM = re.compile(
     r"(?:\s+([0-9]{1,2}):([0-9]{2})(?::([0-9]{2}))?(?:\s*([AP])M)?)?",
     re.IGNORECASE,
 )
+_ISO = re.compile(
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}(?:[T ][0-9:]{5,8}(?:\.[0-9]+)?(?:Z|[+-][0-9:]{5})?)?"
+)
 _MINUTE = timedelta(minutes=1)
+_FIRST, _LAST = 2000, 2200
+"""Years: what is before or after is a value that systems write for "no date" (1/1/0001, 1/1/1900,
+12/30/1899, 12/31/9999)."""
 
 
-def from_local(text: str, zone: ZoneInfo) -> datetime:
-    """`5/23/2016 12:32:50 PM`, `05/23/2016 12:47:13` or `5/10/2016` -> aware UTC.
+def read_time(text: str | None, zone: ZoneInfo) -> datetime | None:
+    """`5/23/2016 12:32:50 PM`, `05/23/2016 12:47:13`, `5/10/2016` or `2016-05-23T12:47:13` ->
+    aware UTC; None for everything that is no date of the calendar of these two centuries.
 
     A date alone is its midnight. In the hour that a clock change repeats the earlier reading is
-    taken; in the hour it skips, the offset before the change. ValueError on anything else.
+    taken; in the hour it skips, the offset before the change.
     """
-    match = _FORM.fullmatch(text.strip())
-    if match is None:
-        raise ValueError(f"{text!r} is not in a date form REX11 is known to use")
-    month, day, year, hour, minute, second = (int(g or 0) for g in match.groups()[:6])
-    half = match[7]
-    if half and not 1 <= hour <= 12:
-        raise ValueError(f"{text!r} has hour {hour} with AM/PM")
-    if half:
-        hour = hour % 12 + (12 if half.upper() == "P" else 0)
     try:
-        return datetime(year, month, day, hour, minute, second, tzinfo=zone).astimezone(UTC)
+        time = _wall((text or "").strip())
+        if time is None or not _FIRST <= time.year < _LAST:
+            return None
+        return (time if time.tzinfo else time.replace(tzinfo=zone)).astimezone(UTC)
     except (ValueError, OverflowError):
-        raise ValueError(f"{text!r} is no date of the calendar") from None
+        return None
+
+
+def _wall(text: str) -> datetime | None:
+    if _ISO.fullmatch(text):
+        return datetime.fromisoformat(text)
+    match = _FORM.fullmatch(text)
+    if match is None:
+        return None
+    month, day, year, hour, minute, second = (int(g or 0) for g in match.groups()[:6])
+    if half := match[7]:
+        if not 1 <= hour <= 12:
+            return None
+        hour = hour % 12 + (12 if half.upper() == "P" else 0)
+    return datetime(year, month, day, hour, minute, second)  # noqa: DTZ001
 
 
 def local_date(day: date) -> str:
