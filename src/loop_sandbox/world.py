@@ -247,7 +247,9 @@ class SandboxWorld:
         unknown = catalogue.unknown_to_rex11(brand.catalogue)
         for product in brand.catalogue:
             if product not in unknown:
-                brand.rex_products[product.upc] = RexProduct(product.sku, rex_values(product))
+                own = self.settings.rex11_own_words
+                values = rex_values(product, brand.prefix if own else "")
+                brand.rex_products[product.upc] = RexProduct(product.sku, values)
 
     def send_later(self, seconds: float, item: Delivery, fault: str | None) -> None:
         """Queue a webhook, after a delay if there is one."""
@@ -282,11 +284,13 @@ class SandboxWorld:
             self.webhooks.put(replace(item, attempt=item.attempt + 1))
 
 
-def rex_values(product: Product) -> dict[str, str]:
-    """A product of the catalogue as StyleMasterProduct elements."""
+def rex_values(product: Product, prefix: str = "") -> dict[str, str]:
+    """A product of the catalogue as StyleMasterProduct elements. With a prefix its style and
+    color are not the shop's words."""
+    color = product.color
     return {
-        "Style": product.style,
-        "Color": product.color,
+        "Style": f"{prefix}-{product.style}" if prefix else product.style,
+        "Color": f"{color[:3].upper()} {color}" if prefix else color,
         "Size": product.size,
         "UPC": product.upc,
         "Price": f"{product.price / 100:.2f}",
