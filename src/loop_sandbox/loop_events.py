@@ -88,12 +88,18 @@ def add_label(world: SandboxWorld, r: LoopReturn) -> None:
     if not silent:
         world.touch(r)
     r.label = seed.make_label(r, world.dice("label-of", r.id), world.loop_now())
-    if world.dice("two-labels", r.id).chance(world.settings.two_label_share):
-        seed.split_label(r, world.dice("second-label", r.id))
+    split_label(world, r)
     emit(world, r, "label.created")
     if not silent:
         emit(world, r, "return.updated")
     scanned(world, r)
+
+
+def split_label(world: SandboxWorld, r: LoopReturn) -> None:
+    """Let some returns travel with two labels."""
+    share = world.settings.two_label_share
+    if share > 0 and len(r.lines) > 1 and world.dice("two-labels", r.id).chance(share):
+        seed.split_label(r, world.dice("second-label", r.id))
 
 
 def update_label(world: SandboxWorld, r: LoopReturn, status: str) -> None:

@@ -211,12 +211,16 @@ def outcome(r: LoopReturn) -> str:
 
 
 def _totals(r: LoopReturn) -> dict[str, str]:
-    product = sum(x.product.price for x in r.lines)
-    discount = sum(x.discount for x in r.lines)
-    tax = sum(x.tax for x in r.lines)
-    by = {k: sum(x.paid for x in r.lines if x.outcome == k) for k in ("refund", "credit", "gift")}
-    swaps = [x for x in r.lines if x.exchange_for]
-    exchange = sum(x.exchange_for.price for x in swaps if x.exchange_for)
+    product = discount = tax = exchange = swapped = 0
+    by: dict[str, int] = dict.fromkeys(("refund", "credit", "gift", "exchange"), 0)
+    for x in r.lines:
+        product += x.product.price
+        discount += x.discount
+        tax += x.tax
+        by[x.outcome] += x.paid
+        if x.exchange_for:
+            exchange += x.exchange_for.price
+            swapped += x.paid
     return {
         "total": money(product - discount + tax - r.handling_fee),
         "return_product_total": money(product),
@@ -228,11 +232,11 @@ def _totals(r: LoopReturn) -> dict[str, str]:
         "exchange_discount_total": money(0),
         "exchange_tax_total": money(0),
         "exchange_total": money(exchange),
-        "exchange_credit_total": money(sum(x.paid for x in swaps)),
+        "exchange_credit_total": money(swapped),
         "gift_card": money(by["gift"] + by["credit"]),
         "handling_fee": money(r.handling_fee),
         "refund": money(max(0, by["refund"] - r.handling_fee)),
-        "upsell": money(max(0, exchange - sum(x.paid for x in swaps))),
+        "upsell": money(max(0, exchange - swapped)),
     }
 
 
@@ -305,20 +309,21 @@ def _exchange_variant(line: Line, settings: Settings) -> Any:
     return _exchange(line) if line.exchange_for else None
 
 
+_GRADINGS = {
+    "graded": ("condition", (
+        "description", "condition_category", "return_processor", "note", "inspected_at", "images",
+    )),
+    "assessed": ("disposition", (
+        "disposition_outcome", "return_processor", "note", "inspected_at",
+    )),
+}  # fmt: skip
+
+
 def _grades(line: Line) -> dict[str, Any]:
     """The last grade and the last disposition of a graded line; nothing of another one."""
     found: dict[str, Any] = {}
-    names = {
-        "graded": ("condition", (
-            "description", "condition_category", "return_processor", "note", "inspected_at",
-            "images",
-        )),
-        "assessed": ("disposition", (
-            "disposition_outcome", "return_processor", "note", "inspected_at",
-        )),
-    }  # fmt: skip
     for grading in line.gradings:
-        name, parts = names[grading["action"]]
+        name, parts = _GRADINGS[grading["action"]]
         found[name] = {x: grading.get(x, [] if x == "images" else None) for x in parts}
     return found
 

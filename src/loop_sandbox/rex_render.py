@@ -184,9 +184,10 @@ _MIN_DATES = ("1/1/0001", "1/1/0001 12:00:00 AM", "01/01/0001 00:00:00", "0001-0
 
 def _date(moment: datetime | None, key: str, settings: Settings) -> str:
     """A date; DateTime.MinValue for one that is not set, and for a few that should be."""
-    dice = Dice("min-date", key)
-    if settings.min_dates and (moment is None or dice.chance(0.05)):
-        return dice.pick(_MIN_DATES)
+    if settings.min_dates:
+        dice = Dice("min-date", key)
+        if moment is None or dice.chance(0.05):
+            return dice.pick(_MIN_DATES)
     return padded(moment)
 
 

@@ -183,11 +183,10 @@ class SandboxWorld:
             r.return_method = seed.real_method(r)
             if loop_json.keeps_item(r):
                 r.label = None
-        if self.dice("two-labels", r.id).chance(self.settings.two_label_share):
-            seed.split_label(r, self.dice("second-label", r.id))
+        loop_events.split_label(self, r)
         share = self.settings.review_held_share if r.country_code != "US" else 0.0
         if held is None:
-            held = self.dice("held", r.id).chance(share)
+            held = share > 0 and self.dice("held", r.id).chance(share)
         if held and r.state == OPEN:
             r.state = REVIEW
             if self.settings.review_held_seconds > 0:
