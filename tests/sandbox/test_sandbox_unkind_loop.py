@@ -8,8 +8,11 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from sandbox_support import START, Box
 
+from loop_sandbox.faults import RETURN_RECORD
 from loop_sandbox.webhooks import Delivery
 
 WIDE = {"from": (START - timedelta(days=60)).isoformat(), "to": START.isoformat()}
@@ -537,3 +540,36 @@ def test_the_same_seed_is_the_same_unkindness() -> None:
         return Box(returns=40, unkind=True).list(**WIDE).json()
 
     assert shown() == shown()
+
+
+@given(seed=st.integers(0, 10**6), data=st.data())
+@settings(max_examples=25, deadline=None)
+def test_whatever_is_done_every_read_is_answered(seed: int, data: st.DataObject) -> None:
+    """Any actions in any order leave a world that can still be read in every way."""
+    box = Box(returns=6, seed=seed, unkind=True, two_label_share=0.5, carrier_seconds=30.0)
+    box.control("settings", {"auto_process_brands": "northpine"})
+    ids = list(box.brand.returns)
+    actions = ["edit", "label", "cancel", "expire", "reopen", "close", "flag", "process", "note"]
+    kinds = [k for k in RETURN_RECORD if k != "record_patch"]
+    fault(box, system="loop", kind=data.draw(st.sampled_from(kinds)), probability=0.3)
+    for _ in range(12):
+        return_id, action = data.draw(st.sampled_from(ids)), data.draw(st.sampled_from(actions))
+        if action in ("process", "note"):
+            answer = box.act(return_id, action, json={"content": "x"})
+        else:
+            answer = box.http.post(f"/control/returns/{return_id}/{action}", json={})
+        assert answer.status_code in (200, 422)
+        box.clock.advance(data.draw(st.sampled_from([1, 40, 4000])))
+        box.world.run_due()
+    for state in ("open", "closed", "cancelled", "expired", "review"):
+        assert box.list(**{"from": WIDE["from"]}, state=state).status_code == 200
+    for return_id in ids:
+        query = {"return_id": return_id}
+        answer = box.loop("GET", "/warehouse/return/details", params=query)
+        shown = json.loads(answer.content, strict=False)
+        lines = shown.get("line_items") or []
+        on_labels = [x for label in shown["labels"] for x in label["line_items"]]
+        assert set(on_labels) <= {x["line_item_id"] for x in lines} or len(lines) == 0
+    assert _asn(box) is not None
+    assert box.http.get("/").status_code == 200
+    box.world.close()
