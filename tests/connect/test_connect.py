@@ -189,7 +189,7 @@ def test_destinations_that_are_not_mapped_are_named(place: Place) -> None:
     _, found = place.connect(announce={"destinations": {"77": "NJ"}})
     check = found["Destinations"]
     assert check["status"] == "warning"
-    assert check["found"] == "1 of 2 not mapped (80): their returns go to BERGEN LOGISTICS NJ"
+    assert check["found"] == "1 of 2 not mapped (80): their returns wait for a person"
     assert "Loop admin" in check["ask"]
     assert check["details"][0].startswith("80 (")
     _, found = place.connect(announce={"destinations": {"77": "NJ", "80": None}})

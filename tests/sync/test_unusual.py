@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from bergen_loop.domain.codes import normal_word
 from bergen_loop.domain.lifecycle import Stage
 from bergen_loop.flow.context import BrandContext
 from support import worlds
@@ -261,5 +262,5 @@ def test_the_words_for_no_parcel_are_settings(
     ctx.settings = ctx.settings.model_copy(
         update={"announce": ctx.settings.announce.model_copy(update={"no_parcel_methods": []})}
     )
-    assert method in type(ctx.rules)().no_parcel_methods
-    assert method not in ctx.rules.no_parcel_methods
+    assert normal_word(method) in type(ctx.rules)().no_parcel_methods
+    assert normal_word(method) not in ctx.rules.no_parcel_methods

@@ -32,6 +32,9 @@ PER_TICK = 150
 REFUSED_PRODUCT = timedelta(hours=24)
 """How long a return waits whose ticket was refused for a product, unless a person retries."""
 
+UNKNOWN_DESTINATION = timedelta(minutes=15)
+"""How long a return waits whose destination is not listed, until it may be."""
+
 
 @dataclass(slots=True)
 class Announced:
@@ -184,13 +187,19 @@ class TicketAdds(Undertaking[ReturnRow, RmaRequest, str]):
         if row.loop_state not in (LoopState.OPEN, LoopState.REVIEW):
             return []  # nothing will come; it is due again if Loop opens it again
         return_ = load_return(row.content)
+        if rules.why_waiting(return_, self.ctx.rules, tx.now):
+            row.due_at = rules.ready_at(return_, self.ctx.rules)
+            return []
+        if skip := rules.why_not_announced(return_, self.ctx.rules):
+            _ask(tx, row, return_, skip)
+            return []
         parcels = rules.parcels(return_, self.ctx.rules, self.labels.get(row.return_id))
         current = [r for r in existing if r.ticket_status != TicketStatus.CANCELLED]
         if not current:
             current = self._new(row, return_, len(existing), len(parcels))
         planned: list[tuple[RmaRow, RmaRequest]] = []
         for rma, parcel in _paired(current, parcels):
-            request = rules.rma_request(return_, self.ctx.rules, rma.customer_po, tx.now, parcel)
+            request = rules.rma_request(parcel, self.ctx.rules, rma.customer_po, tx.now)
             rma.warehouse = request.warehouse
             rma.items = [dump_item(i) for i in request.items]
             rma.tracking_numbers = list(request.tracking_numbers)
@@ -260,6 +269,15 @@ class TicketAdds(Undertaking[ReturnRow, RmaRequest, str]):
         )
 
 
+def _ask(tx: Transaction, row: ReturnRow, return_: Return, skip: rules.Skip) -> None:
+    """A person is asked: once for all returns of an unknown destination, else by return."""
+    if skip.kind is rules.SkipKind.DESTINATION:
+        tx.needs_person(Need.DESTINATION, skip.reason, return_.destination_id or "")
+        row.due_at = tx.now + UNKNOWN_DESTINATION
+    elif skip.kind is rules.SkipKind.DOUBT:
+        tx.needs_person(Need.UNREADABLE, skip.reason, row)
+
+
 def _paired(
     rmas: Sequence[RmaRow], parcels: Sequence[rules.Parcel]
 ) -> list[tuple[RmaRow, rules.Parcel]]:
@@ -271,6 +289,7 @@ def _paired(
     made = {n for r in rmas if r.ticket_id for n in r.tracking_numbers}
     left = [p for p in parcels if not made.intersection(p.tracking_numbers)] or list(parcels)
     together = rules.Parcel(
+        left[0].return_,
         tuple(x for p in left for x in p.lines),
         tuple(n for p in left for n in p.tracking_numbers),
     )

@@ -150,7 +150,7 @@ def _new_row(
         held=False,
         seen_at=now,
         submitted_at=return_.created_at,
-        due_at=max(now, ready_at(return_, rules)) if stage is Stage.SEEN else None,
+        due_at=_due(return_, rules, now) if stage is Stage.SEEN else None,
         completed_at=now if stage is Stage.COMPLETE else None,
     )
     return row, (what, why)
@@ -165,15 +165,20 @@ _ENDED = {
 
 def _first_stage(rules: AnnounceRules, return_: Return) -> tuple[Stage, What, str]:
     skip = why_not_announced(return_, rules)
-    if skip and not skip.no_parcel:
+    if skip and skip.not_ours:
         return Stage.IGNORED, What.SEEN_ENDED, f"left alone: {skip.reason}"
     if return_.state in _ENDED:
         why = f"already {return_.state} in Loop when first seen"
         return _ENDED[return_.state], What.SEEN_ENDED, why
-    if skip:
+    if skip and skip.no_parcel:
         return Stage.NO_PARCEL, What.SEEN, f"no RMA: {skip.reason}"
     why = f"submitted in Loop at {return_.created_at:%Y-%m-%d %H:%M} UTC"
     return Stage.SEEN, What.SEEN, why
+
+
+def _due(return_: Return, rules: AnnounceRules, now: datetime) -> datetime | None:
+    ready = ready_at(return_, rules)
+    return max(now, ready) if ready else None
 
 
 def _fill(row: ReturnRow, picture: _Picture) -> None:
@@ -289,8 +294,8 @@ def _reconsider(ctx: BrandContext, tx: Transaction, row: ReturnRow, return_: Ret
     skip = why_not_announced(return_, ctx.rules)
     stage = Stage.NO_PARCEL if skip and skip.no_parcel else Stage.SEEN
     if stage is Stage.SEEN:
-        ready = max(tx.now, ready_at(return_, ctx.rules))
-        row.due_at = min(row.due_at, ready) if row.due_at else ready
+        due = _due(return_, ctx.rules, tx.now)
+        row.due_at = min(filter(None, (row.due_at, due)), default=None)
     if stage != row.stage:
         row.stage = stage
         why = skip.reason if skip else "there is something to send back now"

@@ -8,7 +8,7 @@ from datetime import datetime
 import httpx2
 import structlog
 
-from bergen_loop.domain.comparison import normal_upc
+from bergen_loop.domain.codes import normal_upc
 from bergen_loop.domain.receipt import Receipt
 from bergen_loop.domain.rma import (
     CloseEvidence,
