@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from bergen_loop.domain.announce import AnnounceRules, rma_items
 from bergen_loop.domain.comparison import Comparison, compare, units_by_product
+from bergen_loop.domain.criteria.notes import problem_text
 from bergen_loop.domain.grading import UnitCondition, graded_units
 from bergen_loop.domain.naming import KitPart, Kits, Known
 from bergen_loop.domain.receipt import Receipt, ReceiptLine
@@ -265,6 +266,7 @@ def test_a_missing_part_makes_a_unit_of_the_kit_short() -> None:
     assert (kit.name, kit.expected, kit.counted, kit.short) == ("KIT-1", 2, 1, 1)
     assert kit.line_item_ids == ("0", "1")
     assert kit.parts == ("B: 3 of 4",)
+    assert problem_text(result) == "SKU KIT-1: 1 of 2 missing (its parts: B: 3 of 4)"
     assert (result.extra, result.wrong, result.unclear) == (0, 0, ())
     assert [u.condition for u in graded_units(result)] == [
         UnitCondition.GOOD,
@@ -313,6 +315,7 @@ def test_case_39_without_a_mapping_a_person_is_told_why() -> None:
     )
     (hint,) = result.hints
     assert "a, b" in hint and "KIT-1" in hint and "map it under kits" in hint
+    assert problem_text(result).endswith(hint)
     swap = compare(lines, [receipt(got(0, upc="999"), got(sku="a", upc="1"))])
     assert swap.hints == ()
 
