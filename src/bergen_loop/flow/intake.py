@@ -12,7 +12,12 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from bergen_loop.domain.announce import AnnounceRules, ready_at, why_not_announced
+from bergen_loop.domain.announce import (
+    AnnounceRules,
+    destination_moved,
+    ready_at,
+    why_not_announced,
+)
 from bergen_loop.domain.lifecycle import Stage
 from bergen_loop.domain.returns import LoopState, Return
 from bergen_loop.domain.words import Need, What
@@ -232,8 +237,8 @@ def _update(
         _edited(tx, row, before, return_)
     if before.label.tracking_number != return_.label.tracking_number:
         _label_moved(tx, row, return_)
-    if before.destination_id != return_.destination_id:
-        _redirected(tx, row, before, return_)
+    if row.announced_at and (moved := destination_moved(before, return_, ctx.rules)):
+        tx.journal(What.DESTINATION, moved, row)
     follow(tx, row, known)
     settlement_shown(tx, row, known.settlement)
     if row.stage in (Stage.SEEN, Stage.NO_PARCEL):
@@ -278,13 +283,6 @@ def _label_moved(tx: Transaction, row: ReturnRow, after: Return) -> None:
     if row.stage == Stage.ANNOUNCED:
         why += "; its ticket exists already and REX11 has no call to change it"
     tx.journal(What.LABEL, why, row)
-
-
-def _redirected(tx: Transaction, row: ReturnRow, before: Return, after: Return) -> None:
-    why = f"destination {before.destination_id or 'unknown'} became {after.destination_id}"
-    if row.announced_at:
-        why += "; its RMA was made for the former one"
-    tx.journal(What.DESTINATION, why, row)
 
 
 def _reconsider(ctx: BrandContext, tx: Transaction, row: ReturnRow, return_: Return) -> None:

@@ -304,6 +304,8 @@ class ProductRow(Base):
     checked_at: Mapped[datetime]
     since: Mapped[datetime]
     """When it came into this state."""
+    called: Mapped[dict[str, Any] | None] = mapped_column(sa.JSON(none_as_null=True))
+    """What the warehouse calls it (Style, Color, Size, Sku ...), where it has said so."""
 
 
 class AttentionRow(Base):

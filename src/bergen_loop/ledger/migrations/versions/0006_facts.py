@@ -71,6 +71,7 @@ def upgrade() -> None:
     op.add_column("journal", sa.Column("happened", sa.String(), nullable=True))
     op.add_column("effects", sa.Column("try_at", _TIME, nullable=True))
     op.add_column("attention", sa.Column("subject", sa.String(), nullable=True))
+    op.add_column("products", sa.Column("called", sa.JSON(none_as_null=True), nullable=True))
     op.add_column("rmas", sa.Column("unread_since", _TIME, nullable=True))
     journal = sa.table(
         "journal",
