@@ -12,17 +12,19 @@ from loop_api import KEY, NOW, Step, answer, fails, loop, raw_return
 from structlog.testing import capture_logs
 
 from bergen_loop.outside.errors import (
+    Effect,
     InvalidRequest,
     NotFound,
     OutcomeUnknown,
     OutsideError,
     Refused,
+    Scope,
     Unauthorized,
     Unavailable,
     Unreadable,
 )
 from bergen_loop.outside.loop import CallRecord, LoopClient
-from bergen_loop.outside.loop import transport as transport_module
+from bergen_loop.outside.loop import client as client_module
 from bergen_loop.outside.loop.models import Note
 
 PAGE = answer(text="<!doctype html><h1>hi</h1>", content_type="text/html")
@@ -279,7 +281,7 @@ def test_notes_are_read_whatever_their_shape(key: str | None) -> None:
 
 
 def test_a_body_that_is_too_large_is_not_read_to_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(transport_module, "MAX_BODY", 1000)
+    monkeypatch.setattr(client_module, "MAX_BODY", 1000)
     pieces_read = 0
 
     def endless(request: httpx2.Request) -> httpx2.Response:
@@ -291,7 +293,7 @@ def test_a_body_that_is_too_large_is_not_read_to_its_end(monkeypatch: pytest.Mon
 
         return httpx2.Response(200, content=pieces())
 
-    with pytest.raises(Unreadable, match="larger than 1000 bytes"):
+    with pytest.raises(Unreadable, match="over 1000 bytes"):
         loop(endless).client().process("77")
     assert pieces_read < 15
 
@@ -306,16 +308,26 @@ def test_an_answer_that_trickles_is_given_up() -> None:
         return httpx2.Response(200, content=pieces())
 
     fake = loop(trickle)
-    with pytest.raises(OutcomeUnknown, match="not complete after 120 seconds"):
+    with pytest.raises(OutcomeUnknown, match="not complete after 180 seconds"):
         fake.client().process("77")
 
 
 def test_every_attempt_is_recorded() -> None:
     fake = loop(answer({}, status=503, retry_after="3"), answer(raw_return()))
     fake.client().details("77")
-    common: dict[str, Any] = {"brand": "acme", "call": "details", "return_id": "77", "seconds": 0.0}
+    common: dict[str, Any] = {
+        "system": "Loop", "brand": "acme", "call": "details", "subject": "77", "seconds": 0.0,
+    }  # fmt: skip
     assert fake.records == [
-        CallRecord(**common, started_at=NOW, outcome="Unavailable", status=503, attempt=1),
+        CallRecord(
+            **common,
+            started_at=NOW,
+            outcome="Unavailable",
+            effect=Effect.NOT_SENT,
+            scope=Scope.SYSTEM,
+            status=503,
+            attempt=1,
+        ),
         CallRecord(
             **common,
             started_at=NOW.replace(second=3),
@@ -332,7 +344,7 @@ def test_a_journal_that_fails_does_not_fail_the_action() -> None:
 
     with capture_logs() as logs:
         loop(answer(True)).client(on_call=broken).process("77")
-    assert [x["event"] for x in logs] == ["loop.on_call_failed"]
+    assert [x["event"] for x in logs] == ["on_call_failed"]
 
 
 def test_the_key_is_in_no_error_repr_or_log(caplog: pytest.LogCaptureFixture) -> None:

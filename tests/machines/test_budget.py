@@ -21,7 +21,7 @@ from bergen_loop.ledger.store import budget
 from bergen_loop.ledger.store.budget import Finished, Granted
 from bergen_loop.ledger.tables.core import Base, BudgetLeaseRow
 from bergen_loop.outside.budget import LedgerStore, SharedLimiter, shared_limiter
-from bergen_loop.outside.loop.limiter import LimiterTimeout
+from bergen_loop.outside.limiter import LimiterTimeout
 
 LIMIT = 12
 KEY = "k" * 64

@@ -17,7 +17,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from bergen_loop.ledger.database import Ledger
 from bergen_loop.ledger.store import budget
 from bergen_loop.ledger.store.budget import Finished, Granted
-from bergen_loop.outside.loop.limiter import LimiterTimeout, SlidingWindowLimiter
+from bergen_loop.outside.limiter import LimiterTimeout, SlidingWindowLimiter
 
 FIRST, MOST = 4, 20
 """Calls in a lease: the first after a quiet time, and at most, while they are all used."""

@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
+import json
+import re
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from types import TracebackType
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
-import httpx2
-
-from bergen_loop.outside.errors import OutsideError
+from bergen_loop.outside.errors import InvalidRequest, OutsideError
+from bergen_loop.outside.http import (
+    Answer,
+    Connection,
+    Guard,
+    OnCall,
+    Request,
+    Retries,
+    Timeouts,
+    Transport,
+)
+from bergen_loop.outside.limiter import RateLimiter, limiter_for
 from bergen_loop.outside.loop import requests, responses
-from bergen_loop.outside.loop.limiter import RateLimiter
 from bergen_loop.outside.loop.models import AsnRow, Note, ParsedReturn, Subscription
 from bergen_loop.outside.loop.requests import (
     MAX_PAGE_SIZE,
@@ -26,10 +37,13 @@ from bergen_loop.outside.loop.requests import (
     WebhookSettings,
     WebhookStatus,
 )
-from bergen_loop.outside.loop.transport import CallRecord, Retries, Timeouts, Transport
 from bergen_loop.outside.loop.windows import day_windows, time_windows
 
 T = TypeVar("T")
+
+MAX_BODY = 50 * 1024 * 1024
+"""Bytes of an answer that are read before giving up."""
+_VERSION = re.compile(r"\d{4}-\d{2}|v1", re.ASCII)
 
 ALL_STATES_PASSES: tuple[str | None, ...] = (None, "cancelled", "review")
 """`state` of the passes that together list all five: none asks for open, closed, expired."""
@@ -66,10 +80,11 @@ class LoopClient:
         base_url: str = "https://api.loopreturns.com/api",
         version: str = "2026-10",
         limiter: RateLimiter | None = None,
+        guard: Guard | None = None,
+        on_call: OnCall | None = None,
         timeouts: Timeouts | None = None,
         retries: Retries | None = None,
-        transport: httpx2.BaseTransport | None = None,
-        on_call: Callable[[CallRecord], None] | None = None,
+        transport: Transport | None = None,
         time_format: str = TIME_FORMAT,
         max_pages: int = 2000,
         sleep: Callable[[float], None] = time.sleep,
@@ -83,16 +98,20 @@ class LoopClient:
         self.version = version
         self._time_format = time_format
         self._max_pages = max_pages
-        self._transport = Transport(
-            brand=brand,
-            api_key=api_key,
-            base_url=base_url,
-            version=version,
-            limiter=limiter,
-            timeouts=timeouts,
-            retries=retries,
-            transport=transport,
+        _check_key(brand, api_key)
+        self._base = _base(brand, base_url, version)
+        self._connection = Connection(
+            responses.SYSTEM,
+            max_bytes=MAX_BODY,
+            compressed=True,
+            headers={"X-Authorization": api_key, "Accept": "application/json"},
+            secrets=(api_key,),
+            limiter=limiter or limiter_for(api_key),
+            guard=guard,
             on_call=on_call,
+            timeouts=timeouts,
+            retries=retries or Retries(attempts=4),
+            transport=transport,
             sleep=sleep,
             monotonic=monotonic,
             now=now,
@@ -114,7 +133,7 @@ class LoopClient:
 
     def shutdown(self) -> None:
         """Close the connections."""
-        self._transport.close()
+        self._connection.close()
 
     # Reading
 
@@ -174,7 +193,7 @@ class LoopClient:
         cursor: str | None = None
         seen: set[str] = set()
         for number in range(1, self._max_pages + 1):
-            page = self._transport.call(request(cursor), responses.read_list)
+            page = self._call(request(cursor), responses.read_list)
             cursor, incomplete = responses.next_cursor(page, seen, page_size)
             if cursor is not None and number == self._max_pages:
                 cursor, incomplete = None, f"there are more than {number} pages"
@@ -199,7 +218,7 @@ class LoopClient:
                 return_id, order_id=order_id, order_name=order_name, currency_type=currency_type
             ),
         )
-        return self._transport.call(request, responses.read_details)
+        return self._call(request, responses.read_details)
 
     def asn_report(self, from_: date, to: date) -> list[AsnRow]:
         """The Advanced Shipping Notice of the days `from_` to `to`, however many. Whether Loop
@@ -208,7 +227,7 @@ class LoopClient:
         windows = self._valid("asn_report", None, lambda: day_windows(from_, to))
         rows: list[AsnRow] = []
         for window in windows:
-            new = self._transport.call(requests.asn_report(*window), responses.read_asn)
+            new = self._call(requests.asn_report(*window), responses.read_asn)
             again = {_row_key(x) for x in new} - {None}
             rows = [x for x in rows if _row_key(x) not in again]
             rows.extend(new)
@@ -216,7 +235,7 @@ class LoopClient:
 
     def notes(self, return_id: str) -> list[Note]:
         request = self._valid("notes", return_id, lambda: requests.notes(return_id))
-        return self._transport.call(request, responses.read_notes)
+        return self._call(request, responses.read_notes)
 
     # Actions. None is repeated on its own, except after a 429.
 
@@ -246,7 +265,7 @@ class LoopClient:
     def add_note(self, return_id: str, content: str) -> None:
         """Put a note of 1 to 254 characters on the return."""
         request = self._valid("add_note", return_id, lambda: requests.add_note(return_id, content))
-        self._transport.call(request, responses.read_accepted)
+        self._call(request, responses.read_accepted)
 
     def grade(self, items: Sequence[GradeItem]) -> list[Any]:
         """Record conditions, 30 items a call; returns Loop's answers. The error of a later call
@@ -262,7 +281,7 @@ class LoopClient:
     # Webhooks
 
     def webhooks(self) -> list[Subscription]:
-        return self._transport.call(requests.webhooks(), responses.read_subscriptions)
+        return self._call(requests.webhooks(), responses.read_subscriptions)
 
     def create_webhook(
         self, topic: str, trigger: str, url: str, status: WebhookStatus = "active"
@@ -270,7 +289,7 @@ class LoopClient:
         """None where Loop accepts it without showing it."""
         settings = WebhookSettings(topic, trigger, url, status)
         request = self._valid("create_webhook", None, lambda: requests.create_webhook(settings))
-        return self._transport.call(request, responses.read_subscription)
+        return self._call(request, responses.read_subscription)
 
     def update_webhook(
         self, webhook_id: str, topic: str, trigger: str, url: str, status: WebhookStatus = "active"
@@ -280,26 +299,56 @@ class LoopClient:
         request = self._valid(
             "update_webhook", None, lambda: requests.update_webhook(webhook_id, settings)
         )
-        return self._transport.call(request, responses.read_subscription)
+        return self._call(request, responses.read_subscription)
 
     def delete_webhook(self, webhook_id: str) -> None:
         request = self._valid("delete_webhook", None, lambda: requests.delete_webhook(webhook_id))
-        self._transport.call(request, responses.read_removed)
+        self._call(request, responses.read_removed)
 
     def _act(self, call: str, return_id: str, build: Callable[[], LoopRequest]) -> None:
-        self._transport.call(self._valid(call, return_id, build), responses.read_done)
+        self._call(self._valid(call, return_id, build), responses.read_done)
 
     def _valid(self, call: str, return_id: str | None, build: Callable[[], T]) -> T:
         try:
             return build()
         except ValueError as exc:
-            raise self._transport.invalid(call, return_id, exc) from exc
+            raise InvalidRequest(
+                str(exc), system=responses.SYSTEM, brand=self.brand, call=call, subject=return_id
+            ) from exc
+
+    def _call(self, request: LoopRequest, read: Callable[[responses.Answer], T]) -> T:
+        where = responses.Where(self.brand, request.call, request.return_id, request.changes)
+
+        def understood(answer: Answer) -> T:
+            text = answer.body.decode("utf-8-sig", errors="replace")
+            kind = answer.headers.get("content-type", "")
+            came = responses.Answer(where, answer.status, text, kind)
+            responses.check_status(came)
+            return read(came)
+
+        content, headers = None, dict[str, str]()
+        if request.body is not None:
+            content = json.dumps(request.body, ensure_ascii=False, allow_nan=False).encode()
+            headers = {"Content-Type": "application/json"}
+        return self._connection.call(
+            Request(
+                brand=self.brand,
+                call=request.call,
+                subject=request.return_id,
+                method=request.method,
+                url=self._base + request.target,
+                headers=headers,
+                content=content,
+                changes=request.changes,
+            ),
+            understood,
+        )
 
     def _send_batches(self, batches: list[LoopRequest]) -> list[Any]:
         answers: list[Any] = []
         for number, request in enumerate(batches, start=1):
             try:
-                answers.append(self._transport.call(request, responses.read_accepted))
+                answers.append(self._call(request, responses.read_accepted))
             except OutsideError as error:
                 if number > 1:
                     done = (number - 1) * requests.MAX_BATCH
@@ -312,3 +361,32 @@ def _row_key(row: AsnRow) -> tuple[str, str] | None:
     if row.return_id is None or row.line_item_id is None:
         return None
     return row.return_id, row.line_item_id
+
+
+def _check_key(brand: str, api_key: str) -> None:
+    """Also keeps a key out of the messages of HTTP libraries, which quote a bad header."""
+    if not api_key or not re.fullmatch(r"[\x21-\x7e]+", api_key):
+        raise ValueError(
+            f"the Loop API key of brand {brand} is empty or contains blanks or special characters"
+        )
+
+
+def _base(brand: str, base_url: str, version: str) -> str:
+    if not _VERSION.fullmatch(version):
+        raise ValueError(
+            f"the Loop version of brand {brand} is {version!r}; pin one as YYYY-MM, such as 2026-10"
+        )
+    where = f"the Loop base URL of brand {brand}"
+    try:
+        url = urlsplit(base_url)
+        host, _ = url.hostname, url.port
+    except ValueError as exc:
+        raise ValueError(f"{where} is not a URL") from exc
+    plain = base_url.isascii() and base_url.isprintable() and " " not in base_url
+    if url.scheme not in ("https", "http") or not host or url.query or url.fragment or not plain:
+        raise ValueError(f"{where} must be like https://host/api")
+    if url.username is not None or url.password is not None:
+        raise ValueError(f"{where} must not contain a user or password")
+    if url.scheme == "http" and host.endswith("loopreturns.com"):
+        raise ValueError(f"{where} must be https: the key goes with it")
+    return f"{base_url.rstrip('/')}/{version}"
