@@ -21,7 +21,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from functools import cache, lru_cache
-from typing import NoReturn, Protocol, TypeVar
+from typing import Any, NoReturn, Protocol, TypeVar
 from urllib.parse import quote
 
 import httpx2
@@ -451,15 +451,15 @@ class Connection:
             if not answer.whole and 200 <= answer.status < 300:
                 raw = answer.body.decode("utf-8", "replace")
                 message = f"the answer is over {self._max_bytes} bytes and was not read on"
-                where = self._where(request) | {"status": answer.status, "raw": raw}
-                raise Unreadable(message, **where)
+                where = self._where(request)
+                raise Unreadable(message, **where, status=answer.status, raw=raw)
             return read(answer)
         except OutsideError as error:
             if error.retry_after is None:
                 error.retry_after = retry_after(answer.headers.get("retry-after"), self._now())
             raise
 
-    def _where(self, request: Request) -> dict[str, str | int | None]:
+    def _where(self, request: Request) -> dict[str, Any]:
         return {
             "system": self.system,
             "brand": request.brand,

@@ -55,7 +55,7 @@ def observer(add: Add) -> OnCall:
             call=name.call,
             subject=record.subject,
             outcome=name.outcome,
-            effect=record.effect,
+            effect=record.effect.value if record.effect else None,
             attempt=record.attempt,
             seconds=round(record.seconds, 3),
         )
