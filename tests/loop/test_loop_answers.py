@@ -23,7 +23,7 @@ from bergen_loop.outside.errors import (
     Unavailable,
     Unreadable,
 )
-from bergen_loop.outside.loop import CallRecord, LoopClient
+from bergen_loop.outside.loop import CallRecord, Condition, GradeItem, LoopClient
 from bergen_loop.outside.loop import client as client_module
 from bergen_loop.outside.loop.models import Note
 
@@ -113,7 +113,7 @@ REFUSALS: list[tuple[Any, str, str | None, str | None]] = [
         "flagged",
     ),
     ({"errors": ["No.", "Never."]}, "No.; Never.", None, None),
-    ({"errors": [{"message": "No.", "code": "NOT_FOUND"}]}, "No.", "NOT_FOUND", None),
+    ({"errors": [{"message": "No.", "code": "X"}]}, "No.", "X", None),
     ({"errors": {"code": "X"}}, "an error without words", "X", None),
     (
         {"message": "Bad.", "errors": {"id": ["Wrong id.", "Odd."]}},
@@ -240,7 +240,9 @@ def test_failures(
     [
         ({"errors": {"code": "ORDER_NOT_FOUND", "message": "No order."}}, NotFound),
         ({"errors": {"code": "NOT_FOUND", "message": "No return."}}, NotFound),
+        ({"error": {"message": "No return found with this ID."}}, NotFound),
         ({"errors": {"code": "NOT_AUTHORIZED", "message": "No."}}, Unauthorized),
+        ({"errors": "Unauthorized."}, Unauthorized),
         ({"errors": {"code": "UNEXPECTED_ERROR", "message": "Oh."}}, Unavailable),
         ({"message": "Whatever."}, Unreadable),
         ([], Unreadable),
@@ -383,3 +385,59 @@ def test_a_cancel_refused_in_content_is_a_refusal() -> None:
     with pytest.raises(Refused) as caught:
         fake.client().cancel("1")
     assert caught.value.state == "flagged"
+
+
+NO_ACCESS: list[Any] = [
+    UNAUTHORIZED,
+    {"errors": "Unauthorized."},
+    {"errors": ["Unauthorized"]},
+    {"message": "Unauthenticated."},
+    {"errors": {"code": "NOT_AUTHORIZED", "message": "You may not."}},
+    {"error": {"http_code": "GEN-UNAUTHORIZED"}},
+]
+
+
+@pytest.mark.parametrize("status", [200, 400, 401, 403, 422])
+@pytest.mark.parametrize("body", NO_ACCESS)
+@pytest.mark.parametrize("call", [*CALLS, lambda c: c.add_note("77", "x")])
+def test_a_refused_key_is_the_brands_access_in_every_shape(
+    call: Callable[[LoopClient], Any], body: Any, status: int
+) -> None:
+    fake = loop(answer(body, status=status))
+    with pytest.raises(Unauthorized) as caught:
+        call(fake.client())
+    assert (caught.value.effect, caught.value.scope) == (Effect.NOT_SENT, Scope.ACCESS)
+    assert len(fake.sent) == 1
+    assert fake.records[0].scope is Scope.ACCESS
+
+
+@pytest.mark.parametrize("call", CALLS)
+@pytest.mark.parametrize("key", ["error", "errors"])
+def test_no_such_return_is_not_found_also_in_a_200(
+    call: Callable[[LoopClient], Any], key: str
+) -> None:
+    fake = loop(answer({key: {"message": "No return found with this ID."}}))
+    with pytest.raises(NotFound) as caught:
+        call(fake.client())
+    assert caught.value.effect is Effect.REFUSED
+
+
+def graded(client: LoopClient) -> None:
+    client.grade([GradeItem("901", Condition("Item condition grade", "Grade A"))])
+
+
+def test_a_line_of_another_shop_is_no_matter_of_the_key() -> None:
+    body = {"message": "Line item 901 does not belong to this shop."}
+    with pytest.raises(Refused) as caught:
+        graded(loop(answer(body, status=403)).client())
+    assert caught.value.scope is Scope.CALL
+    with pytest.raises(Unauthorized):
+        graded(loop(answer(UNAUTHORIZED, status=403)).client())
+
+
+def test_notes_of_another_return_are_not_taken() -> None:
+    notes = [{"return_id": 78, "content": "Damaged"}]
+    with pytest.raises(Unreadable, match="about return 78") as caught:
+        loop(answer(notes)).client().notes("77")
+    assert caught.value.raw
+    assert len(loop(answer([{"return_id": 77, "content": "x"}])).client().notes("77")) == 1

@@ -46,6 +46,9 @@ Transport = httpx2.BaseTransport
 """What carries requests instead of the network; for tests."""
 
 HIDDEN = "[hidden]"
+NO_ANSWER = "no answer"
+"""Among an error's codes: the request was sent, and the time was up before all of its answer
+came."""
 _UNMISTAKABLE = 16
 """Characters of a secret that no ordinary text holds by chance: these are hidden in answers before
 they are read. A short password may be a word of a product's title, which must stay as it came."""
@@ -117,6 +120,8 @@ class Request:
     """True for a call that may change something: it is never repeated after a doubt."""
     secrets: tuple[str, ...] = field(default=(), repr=False)
     """Besides the connection's own: they are in nothing that leaves."""
+    attempts: int | None = None
+    """At most so many attempts, instead of the connection's."""
     final: bool = True
     """False where a refusal of access proves nothing yet: the caller gets a new token then."""
 
@@ -331,22 +336,28 @@ class Connection:
         otherwise, `read`'s own or one of the way there."""
         retrying = tenacity.Retrying(
             retry=tenacity.retry_if_exception(lambda error: _may_repeat(request, error)),
-            stop=self._enough,
+            stop=lambda state: self._enough(request, state),
             wait=self._pause,
             sleep=self._sleep,
             reraise=True,
         )
+        last: OutsideError | None = None
         try:
             for attempt in retrying:
                 with attempt:
-                    return self._attempt(request, read, attempt.retry_state.attempt_number)
+                    try:
+                        return self._attempt(request, read, attempt.retry_state.attempt_number)
+                    except OutsideError as error:
+                        last = error
+                        raise
         except _NotTried as held:
-            raise held.error from None
+            raise (last or held.error) from None  # what went wrong says more than the hold
         raise AssertionError("tenacity neither returned nor raised")
 
-    def _enough(self, state: tenacity.RetryCallState) -> bool:
-        most = self._retries.rate_limited if _limited(state) else self._retries.attempts
-        return state.attempt_number >= most
+    def _enough(self, request: Request, state: tenacity.RetryCallState) -> bool:
+        settings = self._retries
+        most = min(settings.attempts, request.attempts or settings.attempts)
+        return state.attempt_number >= (settings.rate_limited if _limited(state) else most)
 
     def _pause(self, state: tenacity.RetryCallState) -> float:
         """Seconds before the next attempt. After a 429 all who share the budget pause with us,
@@ -431,6 +442,7 @@ class Connection:
         raise _NotTried(kind(self._clean(request, message), **self._where(request))) from None
 
     def _exchange(self, request: Request) -> Answer:
+        codes: tuple[str, ...] = ()
         try:
             headers = {**request.headers, **self._headers}
             answer = self._sender.send(request.method, request.url, headers, request.content)
@@ -442,9 +454,10 @@ class Connection:
         except Interrupted as reason:
             kind = OutcomeUnknown if request.changes else Unavailable
             message = f"no answer ({reason}); {_consequence(request)}"
+            codes = (NO_ANSWER,)
         else:
             return self._clean_answer(request, answer)
-        raise kind(self._clean(request, message), **self._where(request))
+        raise kind(self._clean(request, message), **self._where(request), codes=codes)
 
     def _result(self, request: Request, answer: Answer, read: Callable[[Answer], T]) -> T:
         try:

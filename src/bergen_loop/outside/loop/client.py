@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from urllib.parse import urlsplit
 
 from bergen_loop.outside.errors import InvalidRequest, OutsideError
 from bergen_loop.outside.http import (
+    NO_ANSWER,
     Answer,
     Connection,
     Guard,
@@ -45,6 +47,11 @@ MAX_BODY = 50 * 1024 * 1024
 """Bytes of an answer that are read before giving up."""
 _VERSION = re.compile(r"\d{4}-\d{2}|v1", re.ASCII)
 
+_FIRST_TRUST = 2
+_SLOW = (408, 500, 502, 503, 504)
+_MOST_STALE = 20
+"""Pages in a row without a return that the one before has not: then a walk is given up."""
+
 ALL_STATES_PASSES: tuple[str | None, ...] = (None, "cancelled", "review")
 """`state` of the passes that together list all five: none asks for open, closed, expired."""
 
@@ -62,6 +69,39 @@ class ReturnsPage:
     incomplete: str | None = None
     """On a window's last page: why the walk ended although there may be more (a repeated
     cursor ...). Do not move a watermark past such a window without saying so to someone."""
+
+
+class PageSize:
+    """How many returns Loop manages in one page: fewer after pages that it does not answer in
+    time, more again while they work. Thread-safe; a client has one for all its walks, so that a
+    later walk does not begin with what failed."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._most: int | None = None
+        """None: as many as are asked for."""
+        self._worked = 0
+        self._trust = _FIRST_TRUST
+        """Pages that must work before larger ones are tried: more after each failure."""
+
+    def size(self, wanted: int) -> int:
+        with self._lock:
+            return min(wanted, self._most or wanted)
+
+    def failed(self, size: int) -> None:
+        with self._lock:
+            self._most = max(1, size // 4)
+            self._worked, self._trust = 0, min(16, 2 * self._trust)
+
+    def worked(self) -> None:
+        with self._lock:
+            if self._most is None:
+                return
+            self._worked += 1
+            if self._worked >= self._trust:
+                self._worked, self._most = 0, self._most * 2
+                if self._most >= MAX_PAGE_SIZE:
+                    self._most, self._trust = None, _FIRST_TRUST
 
 
 class LoopClient:
@@ -93,11 +133,13 @@ class LoopClient:
     ) -> None:
         """`limiter`: by default the process's one for this key. `on_call` is told of every
         attempt. `time_format` (strftime, in UTC) is how the list's range is written.
-        `max_pages` bounds one window's walk. ValueError for a bad key, version or URL."""
+        `max_pages` bounds one window's walk, in pages of the size asked for. ValueError for a bad
+        key, version or URL."""
         self.brand = brand
         self.version = version
         self._time_format = time_format
         self._max_pages = max_pages
+        self._pages = PageSize()
         _check_key(brand, api_key)
         self._base = _base(brand, base_url, version)
         self._connection = Connection(
@@ -150,21 +192,28 @@ class LoopClient:
         than once. Without `state`: open, closed and expired ones only."""
         windows = self._valid("list_returns", None, lambda: time_windows(since, until))
 
-        def page_request(window: tuple[datetime, datetime], cursor: str | None) -> LoopRequest:
+        def page_request(
+            window: tuple[datetime, datetime], cursor: str | None, size: int
+        ) -> LoopRequest:
             return requests.list_returns(
                 *window,
                 filter=filter,
                 state=state,
-                page_size=page_size,
+                page_size=size,
                 cursor=cursor,
                 time_format=self._time_format,
             )
 
-        self._valid("list_returns", None, lambda: page_request(windows[0], None))
+        self._valid("list_returns", None, lambda: page_request(windows[0], None, page_size))
         return (
             page
             for window in windows
-            for page in self._walk(window, state, page_size, lambda c, w=window: page_request(w, c))
+            for page in self._walk(
+                window,
+                state,
+                page_size,
+                lambda cursor, size, w=window: page_request(w, cursor, size),
+            )
         )
 
     def walk_returns(
@@ -188,15 +237,33 @@ class LoopClient:
         window: tuple[datetime, datetime],
         state: str | None,
         page_size: int,
-        request: Callable[[str | None], LoopRequest],
+        request: Callable[[str | None, int], LoopRequest],
     ) -> Iterator[ReturnsPage]:
         cursor: str | None = None
         seen: set[str] = set()
-        for number in range(1, self._max_pages + 1):
-            page = self._call(request(cursor), responses.read_list)
-            cursor, incomplete = responses.next_cursor(page, seen, page_size)
-            if cursor is not None and number == self._max_pages:
+        before: set[str | None] = set()
+        number, walked, stale = 0, 0.0, 0
+        while True:
+            size = self._pages.size(page_size)
+            try:
+                page = self._call(
+                    request(cursor, size), responses.read_list, attempts=2 if size > 1 else None
+                )
+            except OutsideError as error:
+                if size == 1 or not _too_large(error):
+                    raise
+                self._pages.failed(size)
+                continue
+            self._pages.worked()
+            number, walked = number + 1, walked + size / page_size
+            cursor, incomplete = responses.next_cursor(page, seen, size)
+            ids = {x.return_id for x in page.returns}
+            stale = stale + 1 if ids <= before else 0
+            before = ids or before
+            if cursor is not None and walked >= self._max_pages:
                 cursor, incomplete = None, f"there are more than {number} pages"
+            elif cursor is not None and stale >= _MOST_STALE:
+                cursor, incomplete = None, f"{stale} pages in a row bring nothing new"
             yield ReturnsPage(page.returns, *window, state, number, incomplete)
             if cursor is None:
                 return
@@ -316,7 +383,13 @@ class LoopClient:
                 str(exc), system=responses.SYSTEM, brand=self.brand, call=call, subject=return_id
             ) from exc
 
-    def _call(self, request: LoopRequest, read: Callable[[responses.Answer], T]) -> T:
+    def _call(
+        self,
+        request: LoopRequest,
+        read: Callable[[responses.Answer], T],
+        *,
+        attempts: int | None = None,
+    ) -> T:
         where = responses.Where(self.brand, request.call, request.return_id, request.changes)
 
         def understood(answer: Answer) -> T:
@@ -340,6 +413,7 @@ class LoopClient:
                 headers=headers,
                 content=content,
                 changes=request.changes,
+                attempts=attempts,
             ),
             understood,
         )
@@ -355,6 +429,12 @@ class LoopClient:
                     error.message += f" (the first {done} items were accepted before)"
                 raise
         return answers
+
+
+def _too_large(error: OutsideError) -> bool:
+    """Whether a smaller page may fare better: no answer in time, a gateway's, or one that is
+    unreadable as a whole."""
+    return error.status in _SLOW or NO_ANSWER in error.codes or responses.NO_JSON in error.codes
 
 
 def _row_key(row: AsnRow) -> tuple[str, str] | None:
