@@ -247,7 +247,9 @@ class LoopClient:
             size = self._pages.size(page_size)
             try:
                 page = self._call(
-                    request(cursor, size), responses.read_list, attempts=2 if size > 1 else None
+                    request(cursor, size),
+                    responses.read_list if size > 1 else responses.read_single,
+                    attempts=2 if size > 1 else None,
                 )
             except OutsideError as error:
                 if size == 1 or not _too_large(error):

@@ -45,17 +45,20 @@ def _whole(text: str) -> int | Odd:
 
 def elements(text: str, start: int) -> tuple[list[str], int]:
     """The elements of the array whose bracket stands at `start`, each as it is written, and where
-    the array ends: for text that as a whole is no JSON. ValueError if the array has no end."""
+    the array ends: for text that as a whole is no JSON. ValueError where brackets do not fit, so
+    that one element could be taken for several, or several for one."""
     found: list[str] = []
-    depth, begin = 0, start + 1
+    begin, within = start + 1, list[str]()
     for at, mark in _marks(text, start):
-        if depth == 1 and mark in ",]":
+        if len(within) == 1 and mark in ",]":
             if (element := text[begin:at].strip()) or mark == ",":
                 found.append(element)
             begin = at + 1
-        depth += mark in "[{"
-        depth -= mark in "]}"
-        if depth == 0:
+        if mark in "[{":
+            within.append("]" if mark == "[" else "}")
+        elif mark in "]}" and within.pop() != mark:
+            raise ValueError("a bracket does not fit")
+        if not within:
             return found, at + 1
     raise ValueError("the array has no end")
 

@@ -475,7 +475,10 @@ def _line(element: object, number: int, owner: _Reader) -> _Line | None:
     owner.oddities.extend(reader.oddities)
     if line_id is None:
         return None
-    return _Line(line, frozenset(x for x, key in _LINE.items() if key not in fields))
+    missing = {x for x, key in _LINE.items() if key not in fields}
+    # Details give "" for a barcode that the list tells: no word of there being none.
+    missing |= {x for x in ("sku", "barcode") if _blank(fields.get(x))}
+    return _Line(line, frozenset(missing))
 
 
 def _variant_of(title: str | None) -> str | None:

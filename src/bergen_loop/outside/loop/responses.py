@@ -54,6 +54,8 @@ _UNAUTHORIZED = re.compile(r"(un|not )(authori[sz]ed|authenticated)\.?", re.IGNO
 _UNAUTHORIZED_CODES = ("NOT_AUTHORIZED", "UNAUTHORIZED", "GEN-UNAUTHORIZED")
 _OTHER_SHOPS = ("grade", "assess")
 """Calls that are answered with 403 where a line is another shop's: no matter of the key."""
+_ONCE = '"created_at"'
+"""What stands once in a return: more of them are several, of which one lacks its end."""
 _RETURNS = re.compile(r'"returns"\s*:\s*\[')
 _NEXT = re.compile(r'"nextPageUrl"\s*:\s*("(?:[^"\\]|\\.)*"|null)')
 
@@ -327,7 +329,8 @@ class ListAnswer:
 
 
 def read_list(answer: Answer) -> ListAnswer:
-    """A page of returns: the documented object, or the bare array of the unpaginated form."""
+    """A page of returns: the documented object, or the bare array of the unpaginated form. An
+    element that is no JSON spoils only itself where the elements can be told apart."""
     try:
         body = loads(answer.text)
     except ValueError:
@@ -347,6 +350,23 @@ def read_list(answer: Answer) -> ListAnswer:
     )
 
 
+def read_single(answer: Answer) -> ListAnswer:
+    """A page of at most one return, which is kept as it came where it is no JSON at all: so the
+    walk can go on behind it."""
+    try:
+        return read_list(answer)
+    except Unreadable as error:
+        if NO_JSON not in error.codes or answer.text.lstrip()[:1] not in ("{", "["):
+            raise
+    following = _NEXT.search(answer.text)
+    return ListAnswer(
+        (parse_return(f"(no JSON) {answer.text}"),),
+        paginated=True,
+        next_url=_json_or_none(following[1]) if following else None,
+        has_next_url=following is not None,
+    )
+
+
 def _mended(text: str) -> list[object] | dict[str, Any] | None:
     """A page that is no JSON because of some of its elements: those as text, the others as they
     are. None where even the elements cannot be told apart."""
@@ -359,9 +379,9 @@ def _mended(text: str) -> list[object] | dict[str, Any] | None:
         found, end = elements(text, start)
     except ValueError:
         return None
-    returns = [_element(x) for x in found]
-    rest = text[end:].strip()
-    if not any(as_object(x) for x in returns) or rest.startswith(("{", "[")):
+    returns, rest = [_element(x) for x in found], text[end:]
+    one_in_several = any(isinstance(x, str) and x.count(_ONCE) > 1 for x in returns)
+    if one_in_several or not any(as_object(x) for x in returns):
         return None
     if bare:
         return returns
