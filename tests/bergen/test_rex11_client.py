@@ -179,7 +179,7 @@ def test_an_add_is_not_sent_without_a_token() -> None:
 
 @pytest.mark.parametrize(
     "trouble",
-    [TIMEOUT, RESET, CUT, HTML, FAULT, (503, b""), (429, b""), httpx2.ConnectError("refused")],
+    [TIMEOUT, RESET, CUT, HTML, FAULT, (503, b""), httpx2.ConnectError("refused")],
 )
 def test_a_read_is_repeated_a_few_times(trouble: Exception | tuple[int, bytes]) -> None:
     waits: list[float] = []
@@ -195,6 +195,14 @@ def test_a_read_is_repeated_a_few_times(trouble: Exception | tuple[int, bytes]) 
     with pytest.raises(Unavailable):
         rex.client(retries=Retries(attempts=1)).get_receiving_tickets_by_po("PO")
     assert rex.operations().count(BY_PO) == 1
+
+
+def test_too_many_calls_are_made_again_after_longer_pauses() -> None:
+    waits: list[float] = []
+    rex = Rex11(GetReceivingTicketsByPO=[(429, b""), (429, b""), FOUND])
+    assert rex.client(waits=waits).get_receiving_tickets_by_po("PO") == ["WHRTN1"]
+    assert 2.0 <= waits[0] <= 2.5
+    assert 4.0 <= waits[1] <= 4.5
 
 
 def test_a_refused_read_is_asked_once_more_with_a_new_token_before_it_is_believed() -> None:

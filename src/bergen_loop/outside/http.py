@@ -550,7 +550,7 @@ def _may_repeat(request: Request, error: BaseException) -> bool:
     """Only what certainly had no effect, and may fare better in a moment."""
     if not isinstance(error, OutsideError):
         return False
-    passing = error.effect is Effect.NOT_SENT and error.scope is Scope.SYSTEM
+    passing = error.effect is Effect.NOT_SENT and error.scope is not Scope.ACCESS
     return passing and (error.status == 429 or not request.changes)
 
 

@@ -321,7 +321,7 @@ def parse_return(raw: object) -> ParsedReturn:
         problem="; ".join(reader.problems) or None,
         return_id=return_id,
         oddities=tuple(reader.oddities),
-        missing=_missing(fields) | (frozenset() if whole else {"lines"}),
+        missing=_missing(fields) if whole else _missing(fields) | {"lines"},
         lines_missing={line_id: x.missing for line_id, x in lines.items()},
     )
 
@@ -337,7 +337,7 @@ def _totals(reader: _Reader) -> ReturnTotals:
 
 def _labels(reader: _Reader, fields: Mapping[str, Any]) -> tuple[Label, tuple[Label, ...]]:
     """The label at the return itself (else the first of all), and all where Loop shows them."""
-    own = _numbered(
+    first, *others = _numbered(
         Label(
             carrier=_named(fields.get("carrier")),
             status=_named(fields.get("label_status"), _NOTHING - {"pending"}),
@@ -347,10 +347,10 @@ def _labels(reader: _Reader, fields: Mapping[str, Any]) -> tuple[Label, tuple[La
         fields.get("tracking_number"),
     )
     listed = _listed_labels(reader, fields.get("labels"))
-    labels = listed or (own if len(own) > 1 else ())
-    if any(fields.get(key) is not None for key in _LABEL.values()):
-        return own[0], labels
-    return replace(labels[0], line_item_ids=()) if labels else own[0], labels
+    labels = listed or ((first, *others) if others else ())
+    if listed and all(fields.get(key) is None for key in _LABEL.values()):
+        return replace(listed[0], line_item_ids=()), labels
+    return first, labels
 
 
 def _listed_labels(reader: _Reader, value: object) -> tuple[Label, ...]:
