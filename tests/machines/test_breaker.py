@@ -202,7 +202,7 @@ def rows(ctx: BrandContext) -> dict[str, BreakerRow]:
 
 
 def test_a_dead_rex11_leaves_loop_working(world: World, ctx: BrandContext) -> None:
-    world.fault("rex11", "status_500")
+    world.fault("rex11", "status_502")
     tick_until(ctx, world, "rex11")
     before = len(calls(world, "rex11"))
     return_id = world.new_return("northpine")
@@ -218,7 +218,7 @@ def test_a_dead_rex11_leaves_loop_working(world: World, ctx: BrandContext) -> No
 
 
 def test_a_dead_system_costs_one_exchange_an_interval(world: World, ctx: BrandContext) -> None:
-    world.fault("rex11", "status_500")
+    world.fault("rex11", "status_502")
     tick_until(ctx, world, "rex11")
     before = len(calls(world, "rex11"))
     for _ in range(4):
@@ -233,7 +233,7 @@ def test_a_dead_system_costs_one_exchange_an_interval(world: World, ctx: BrandCo
 
 def test_it_goes_on_by_itself_when_the_system_is_back(world: World, ctx: BrandContext) -> None:
     return_id = world.new_return("northpine")
-    world.fault("rex11", "status_500")
+    world.fault("rex11", "status_502")
     tick_until(ctx, world, "rex11")
     world.advance(700)
     tick.run(ctx)
@@ -264,7 +264,7 @@ def test_a_dead_loop_leaves_rex11_working(world: World, ctx: BrandContext) -> No
 
 
 def test_a_person_may_reset_it(world: World, ctx: BrandContext) -> None:
-    world.fault("rex11", "status_500")
+    world.fault("rex11", "status_502")
     tick_until(ctx, world, "rex11")
     world.sandbox.faults.clear()
     with ctx.ledger.write() as session:
@@ -276,7 +276,7 @@ def test_a_person_may_reset_it(world: World, ctx: BrandContext) -> None:
 def test_what_is_known_of_it_survives_the_process(
     world: World, ctx: BrandContext, sqlite_ledger: Ledger
 ) -> None:
-    world.fault("rex11", "status_500")
+    world.fault("rex11", "status_502")
     tick_until(ctx, world, "rex11")
     other = connecting.connect("northpine", ctx.settings, sqlite_ledger, Path())
     other.now = world.now
