@@ -19,9 +19,9 @@ from bergen_loop.domain.criteria import load_criteria, preset_text
 from bergen_loop.flow import tick
 from bergen_loop.flow.context import BrandContext
 from bergen_loop.ledger.database import Ledger
+from bergen_loop.outside.http import Retries, Timeouts
+from bergen_loop.outside.limiter import SlidingWindowLimiter
 from bergen_loop.outside.loop.client import LoopClient
-from bergen_loop.outside.loop.limiter import SlidingWindowLimiter
-from bergen_loop.outside.loop.transport import Retries, Timeouts
 from bergen_loop.service import wiring as connecting
 from loop_sandbox import (
     ManualClock,
@@ -176,7 +176,7 @@ def context(
         api_key=ctx.settings.loop.api_key.get_secret_value(),
         base_url=ctx.settings.loop.base_url,
         limiter=SlidingWindowLimiter(limit=10**9),
-        retries=Retries(reads=2, rate_limited=2, initial=0.01, rate_limit_initial=0.01),
+        retries=Retries(attempts=2, rate_limited=2, first_wait=0.01, first_wait_limited=0.01),
         timeouts=Timeouts(read=1.0),
         now=world.now,
     )

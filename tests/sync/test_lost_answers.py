@@ -9,6 +9,7 @@ from bergen_loop.flow.intake import take_webhooks
 from bergen_loop.ledger.store import attention
 from bergen_loop.ledger.transaction import Transaction
 from bergen_loop.people import actions
+from bergen_loop.service import wiring as connecting
 from support import worlds
 from support.look import Look
 from support.worlds import World
@@ -258,6 +259,7 @@ def test_a_flag_and_a_note_that_never_arrived_are_sent_again(
 def test_a_dead_key_is_told_in_plain_words_and_resolves_itself(
     world: World, ctx: BrandContext
 ) -> None:
+    ctx.loop = connecting.loop_client(ctx.brand, ctx.settings, guard=ctx.breakers.loop)
     worlds.run(world, ctx)
     real, world.sandbox.brand("northpine").loop_key = (
         world.sandbox.brand("northpine").loop_key,
@@ -270,6 +272,7 @@ def test_a_dead_key_is_told_in_plain_words_and_resolves_itself(
         assert "ask the brand" in item.reason
         assert real not in item.reason
     world.sandbox.brand("northpine").loop_key = real
+    world.advance(130)
     tick.run(ctx)
     with ctx.ledger.read() as session:
         assert attention.open_items(session, "northpine") == []

@@ -100,7 +100,7 @@ def breaker_list(config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = Fa
         print_json([{n: getattr(row, n) for n in names} for row in found])
         return
     rows = [
-        (r.brand, breakers.TITLES.get(r.system, r.system), r.failures, when(r.opened_at),
+        (r.brand, breakers.title(r.system), r.failures, when(r.opened_at),
          when(r.open_until), r.error)
         for r in found
     ]  # fmt: skip
@@ -119,7 +119,7 @@ def breaker_reset(
         fail(f"unknown brand {brand!r}; configured: {', '.join(settings.brands)}", 2)
     with open_ledger(settings).write() as session:
         found = breakers.reset(session, datetime.now(UTC), brand, who=person())
-    names = ", ".join(breakers.TITLES[s] for s in found)
+    names = ", ".join(breakers.title(s) for s in found)
     words = f"{names} will be called again" if names else "nothing was suspended"
     console.print(f"{brand}: {words}", highlight=False)
 

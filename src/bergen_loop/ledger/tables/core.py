@@ -462,13 +462,14 @@ class WorkerRow(Base):
 
 
 class BreakerRow(Base):
-    """A brand's outside system that does not answer, and when it is tried again."""
+    """A brand's outside system that does not answer, or a call that it refuses the brand's access,
+    and when it is tried again."""
 
     __tablename__ = "breakers"
 
     brand: Mapped[str] = mapped_column(primary_key=True)
     system: Mapped[str] = mapped_column(primary_key=True)
-    """`loop` or `rex11`."""
+    """`loop` or `rex11`; with the call, where only that is refused: `loop:process`."""
     failures: Mapped[int]
     """Attempts that failed in a row."""
     opened_at: Mapped[datetime | None]
