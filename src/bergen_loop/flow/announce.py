@@ -33,6 +33,8 @@ PER_TICK = 150
 REFUSED_PRODUCT = timedelta(hours=24)
 """How long a return waits whose ticket was refused for a product, unless a person retries."""
 
+LOOK_FIRST = timedelta(days=90)
+"""How long after a restore RMAs are looked for first: a return may be announced late."""
 UNKNOWN_DESTINATION = timedelta(minutes=15)
 """How long a return waits whose destination is not listed, until it may be."""
 
@@ -291,6 +293,11 @@ class TicketAdds(Undertaking[ReturnRow, RmaRequest, str]):
             return None  # `_looked` makes the return due again
 
     def send(self, call: Call[RmaRequest]) -> str:
+        restored = self.ctx.tick.restored_at
+        if restored is not None and self.ctx.now() - restored < LOOK_FIRST:
+            # The backup that the ledger was put back from may not know of this RMA (I3).
+            if found := self.ctx.warehouse.find_rmas(call.request.customer_po):
+                return found[0]
         self.ctx.counts.add("rex11.ticket_add")
         return self.ctx.warehouse.create_rma(call.request)
 

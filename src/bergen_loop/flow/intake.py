@@ -28,7 +28,7 @@ from bergen_loop.ledger.store import attention, effects, returns, webhooks
 from bergen_loop.ledger.store.effects import EffectState
 from bergen_loop.ledger.tables.core import ReturnRow, WebhookRow
 from bergen_loop.ledger.transaction import Transaction
-from bergen_loop.outside.loop.models import ParsedReturn
+from bergen_loop.outside.loop.models import ParsedReturn, merge
 
 Json = dict[str, Any]
 
@@ -61,9 +61,7 @@ class _Picture:
 def _picture(answer: ParsedReturn, known: Return | None) -> _Picture:
     """What an answer does not mention is as it is known."""
     assert answer.value is not None
-    return_ = answer.value
-    del known
-    content = dump_return(return_)
+    content = dump_return(merge(known, answer) if known is not None else answer.value)
     # As it can be stored: the text that the ledger will give back.
     return _Picture(answer, load_return(content), content, digest(content))
 
@@ -78,17 +76,23 @@ def store(ctx: BrandContext, parsed: Sequence[ParsedReturn], result: Pulled) -> 
     changed = [
         picture
         for return_id, answer in good.items()
-        if (picture := _picture(answer, None))
-        and (
-            return_id not in stored
-            or stored[return_id].held
-            or stored[return_id].content_hash != picture.hash
-        )
+        if _is_news(picture := _picture(answer, _before(answer, stored)), stored.get(return_id))
     ]
     ctx.take_in(changed, lambda tx, some: _take_in(ctx, tx, some, result), _set_aside)
     ctx.take_in(bad, _keep_unreadable, _set_aside_answer)
     result.changed += len(changed)
     result.unreadable += len(bad)
+
+
+def _before(answer: ParsedReturn, stored: Mapping[str, ReturnRow]) -> Return | None:
+    """What is known of a return whose answer does not mention everything."""
+    row = stored.get(answer.return_id or "")
+    partial = answer.missing or answer.lines_missing
+    return load_return(row.content) if row is not None and partial else None
+
+
+def _is_news(picture: _Picture, row: ReturnRow | None) -> bool:
+    return row is None or row.held or row.content_hash != picture.hash
 
 
 def _take_in(

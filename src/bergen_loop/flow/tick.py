@@ -19,10 +19,8 @@ from bergen_loop.flow.context import BrandContext, Tick
 from bergen_loop.ledger.database import LedgerError, Session, trouble
 from bergen_loop.ledger.locks import LockLost, brand_lock
 from bergen_loop.ledger.store import attention, cursors, journal, modes, returns
-from bergen_loop.ledger.tables.core import BrandRow
 from bergen_loop.outside.breaker import LOOP, REX11
 from bergen_loop.outside.errors import OutsideError
-from bergen_loop.outside.guard import GuardedWarehouse
 from bergen_loop.tell import tracing
 
 log = structlog.get_logger()
@@ -33,8 +31,6 @@ SPREAD = 0.1
 BREATH = timedelta(seconds=1)
 SEEN_AGAIN = ("listed", "pages")
 """Counts of what a step looked at, whether or not there was anything new."""
-LOOK_FIRST = timedelta(days=90)
-"""How long after a restore RMAs are looked for first: a return may be announced late."""
 TELL_AFTER = timedelta(hours=1)
 """How long a step may fail before it goes on the attention list."""
 
@@ -71,7 +67,7 @@ def begin(ctx: BrandContext) -> None:
         row.config_version = ctx.config_version
         ctx.tick.mode = modes.take_effect(session, now, row, ctx.settings.mode)
         ctx.breakers.load(session, ctx.brand)
-        _after_restore(ctx, row)
+        ctx.tick.restored_at = row.restored_at
 
 
 def names(ctx: BrandContext) -> list[str]:
@@ -226,15 +222,6 @@ def holding(ctx: BrandContext) -> Generator[None]:
 
 
 # -- after the ledger was put back from a backup ------------------------------------------------
-
-
-def _after_restore(ctx: BrandContext, row: BrandRow) -> None:
-    """RMAs are looked for by their PO before they are made for a while: the backup may not know
-    of them (I3)."""
-    if isinstance(ctx.warehouse, GuardedWarehouse):
-        at = row.restored_at
-        ctx.warehouse.look_first = at is not None and ctx.now() - at < LOOK_FIRST
-    ctx.tick.restored_at = row.restored_at
 
 
 def _hold_after_restore(ctx: BrandContext) -> str | None:

@@ -128,6 +128,12 @@ class Guard:
         with self._lock:
             return self._silence() if self._switch.suspended(self.now()) else None
 
+    def held_until(self, call: str) -> datetime | None:
+        """Until when this call is not made, for it is refused to the brand; None: it may be."""
+        with self._lock:
+            refused = self._refused.get(call)
+            return refused.open_until if refused and refused.suspended(self.now()) else None
+
     def attempted(self, call: str, error: OutsideError | None, seconds: float = 0.0) -> None:
         """An attempt has ended, with this error or well."""
         with self._lock:

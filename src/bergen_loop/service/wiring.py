@@ -13,7 +13,6 @@ from bergen_loop.ledger.database import Ledger
 from bergen_loop.ledger.tables.core import BrandRow
 from bergen_loop.outside.breaker import Breakers, Guard
 from bergen_loop.outside.budget import shared_limiter
-from bergen_loop.outside.guard import GuardedWarehouse
 from bergen_loop.outside.http import OnCall, Retries, Timeouts, Transport
 from bergen_loop.outside.limiter import RateLimiter, limiter_for
 from bergen_loop.outside.loop.client import LoopClient
@@ -68,7 +67,7 @@ def _warehouse(
     if settings.warehouse == "embedded":
         return EmbeddedWarehouse(brand, ledger)
     on_call = observer(counts.add)
-    return GuardedWarehouse(rex11_warehouse(brand, settings, guard=guard, on_call=on_call))
+    return rex11_warehouse(brand, settings, guard=guard, on_call=on_call)
 
 
 def loop_client(
