@@ -293,11 +293,10 @@ class TicketAdds(Undertaking[ReturnRow, RmaRequest, str]):
             return None  # `_looked` makes the return due again
 
     def send(self, call: Call[RmaRequest]) -> str:
-        restored = self.ctx.tick.restored_at
-        if restored is not None and self.ctx.now() - restored < LOOK_FIRST:
-            # The backup that the ledger was put back from may not know of this RMA (I3).
-            if found := self.ctx.warehouse.find_rmas(call.request.customer_po):
-                return found[0]
+        if _restored_lately(self.ctx) and (
+            found := self.ctx.warehouse.find_rmas(call.request.customer_po)
+        ):
+            return found[0]
         self.ctx.counts.add("rex11.ticket_add")
         return self.ctx.warehouse.create_rma(call.request)
 
@@ -325,6 +324,12 @@ class TicketAdds(Undertaking[ReturnRow, RmaRequest, str]):
             row,
             f"one ReceivingTicketAdd with PO {rma.customer_po}{codes}",
         )
+
+
+def _restored_lately(ctx: BrandContext) -> bool:
+    """The backup that the ledger was put back from may not know of an RMA (I3)."""
+    restored = ctx.tick.restored_at
+    return restored is not None and ctx.now() - restored < LOOK_FIRST
 
 
 def _paired(
