@@ -93,7 +93,7 @@ def test_a_mode_is_set_with_a_reason_and_journaled(past: Past) -> None:
         (("acme", "live"), "say why, for the journal"),
         (("acme", "live", "--reason", " "), "say why, for the journal"),
         (("acme", "fast", "--reason", "x"), "'fast' is no mode"),
-        (("nope", "live", "--reason", "x"), "unknown brand 'nope'; configured: acme"),
+        (("nope", "live", "--reason", "x"), "unknown brand(s) nope; configured: acme"),
     ],
 )
 def test_a_mode_that_cannot_be_set(past: Past, arguments: tuple[str, ...], words: str) -> None:
