@@ -236,8 +236,7 @@ def test_many_threads_write_without_losing_anything(ledger: Ledger) -> None:
 def test_a_change_of_the_schema_gives_way_to_a_worker_it_would_deadlock_with(
     postgres: Cluster,
 ) -> None:
-    ledger = Ledger(postgres.new_database())
-    ledger.migrate()
+    ledger = Ledger(postgres.new_ledger())
     tried, tries = threading.Event(), 0
 
     def change(connection: sa.Connection) -> None:

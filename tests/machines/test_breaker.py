@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -161,12 +160,6 @@ def test_access_is_back_when_the_call_is_understood_again(
     guard.attempted("GetX", answer)
     guard.admit("GetX")
     assert guard.values() == {}
-
-
-@pytest.fixture
-def world() -> Generator[World]:
-    with worlds.serving() as served:
-        yield served
 
 
 @pytest.fixture

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import functools
 import shutil
-import tempfile
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
@@ -32,6 +31,7 @@ from bergen_loop.outside.warehouse.rex11.config import Retries as Rex11Retries
 from loop_sandbox import ManualClock, SandboxWorld, Settings
 from loop_sandbox.model import LoopReturn, Ticket
 from loop_sandbox.webhooks import Delivery
+from support.ledgers import template
 
 START = datetime(2026, 11, 20, 15, 30, tzinfo=UTC)
 BRAND = "northpine"
@@ -112,7 +112,7 @@ class Stage:
         """Steps that failed for another reason than what Loop or REX11 did."""
         self.path = folder / "ledger.db"
         if not self.path.exists():
-            shutil.copy(_template(), self.path)
+            shutil.copy(template(), self.path)
         self.ctx = self._connect()
 
     # The service
@@ -220,7 +220,7 @@ class Stage:
                 shutil.rmtree(old)
             else:
                 old.unlink()
-        shutil.copy(_template(), self.path)
+        shutil.copy(template(), self.path)
         self.ctx = self._connect()
 
     # The outside
@@ -315,15 +315,3 @@ def _settings(brand: Any, concurrency: int, root: str, changes: dict[str, Any]) 
     for section, change in changes.items():
         values[section] = {**values[section], **change} if isinstance(change, dict) else change
     return BrandSettings.model_validate(values)
-
-
-@functools.cache
-def _template() -> Path:
-    """A migrated, empty ledger to copy: migrating one per run would take most of its time."""
-    path = Path(tempfile.mkdtemp(prefix="bergen-loop-")) / "template.db"
-    ledger = Ledger(f"sqlite:///{path}")
-    ledger.migrate()
-    with ledger.engine.connect() as connection:
-        connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
-    ledger.close()
-    return path
