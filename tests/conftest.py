@@ -64,3 +64,12 @@ def ctx(world: World, sqlite_ledger: Ledger) -> BrandContext:
     from support import worlds
 
     return worlds.context(world, sqlite_ledger)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what needs a PostgreSQL, so that it can be left out."""
+    for item in items:
+        asked: list[str] = getattr(item, "fixturenames", [])
+        call = getattr(item, "callspec", None)
+        if "postgres" in asked or (call and "postgresql" in call.params.values()):
+            item.add_marker(pytest.mark.postgres)
