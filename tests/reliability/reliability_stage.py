@@ -14,7 +14,6 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from pydantic import SecretStr
 from reliability_fuse import CrashNow, Fuse, MortalLedger
 from reliability_wire import ROOT, DirectTransport
 
@@ -31,6 +30,7 @@ from bergen_loop.outside.warehouse.rex11.config import Retries as Rex11Retries
 from loop_sandbox import ManualClock, SandboxWorld, Settings
 from loop_sandbox.model import LoopReturn, Ticket
 from loop_sandbox.webhooks import Delivery
+from support import brands
 from support.ledgers import template
 
 START = datetime(2026, 11, 20, 15, 30, tzinfo=UTC)
@@ -294,24 +294,11 @@ def _monotonic(clock: ManualClock) -> float:
 
 
 def _settings(brand: Any, concurrency: int, root: str, changes: dict[str, Any]) -> BrandSettings:
-    values: dict[str, Any] = {
-        "name": brand.name,
-        "mode": "live",
-        "loop": {
-            "api_key": SecretStr(brand.loop_key),
-            "webhook_secret": SecretStr(brand.webhook_secret),
-            "base_url": f"{root}/loop/api",
-            "page_size": 3,
-        },
-        "rex11": {
-            "endpoint": f"{root}/rex11/ws/v3prod/publicapiws.asmx",
-            "web_address": brand.web_address,
-            "user_name": brand.user_name,
-            "password": SecretStr(brand.password),
-        },
-        "announce": {"label_wait": "60s", "add_products": True},
-        "settle": {"concurrency": concurrency},
-    }
-    for section, change in changes.items():
-        values[section] = {**values[section], **change} if isinstance(change, dict) else change
-    return BrandSettings.model_validate(values)
+    given = brands.of_sandbox(
+        brand,
+        root,
+        loop={"page_size": 3},
+        announce={"label_wait": "60s"},
+        settle={"concurrency": concurrency},
+    )
+    return brands.changed(given, **changes)
