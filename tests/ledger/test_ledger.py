@@ -9,7 +9,7 @@ import pytest
 import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import IntegrityError, StatementError
 
 from bergen_loop.domain.words import SETTLING, EffectKind, Need, What
 from bergen_loop.ledger import locks
@@ -46,7 +46,7 @@ def test_times_come_back_as_utc_whatever_zone_went_in(ledger: Ledger) -> None:
 
 
 def test_a_time_without_zone_is_refused(ledger: Ledger) -> None:
-    with pytest.raises(sa.exc.StatementError, match="without zone"), ledger.write() as session:
+    with pytest.raises(StatementError, match="without zone"), ledger.write() as session:
         cursors.set(session, "acme", "x", NOW.replace(tzinfo=None))
 
 

@@ -8,10 +8,10 @@ from typing import Any
 
 import httpx2
 import pytest
-import sqlalchemy as sa
 from fastapi import FastAPI
 from observe_support import samples, value
 from pydantic import SecretStr
+from sqlalchemy import event
 from starlette.testclient import TestClient
 
 from bergen_loop.console import metrics as web
@@ -136,7 +136,7 @@ def test_no_query_of_a_snapshot_reads_the_returns_themselves(sqlite_ledger: Ledg
     """Every statement on returns is answered from an index alone, whatever has ended."""
     seen: list[tuple[str, Any]] = []
 
-    @sa.event.listens_for(sqlite_ledger.engine, "before_cursor_execute")
+    @event.listens_for(sqlite_ledger.engine, "before_cursor_execute")
     def _note(_c: Any, _cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
         if "FROM returns" in statement:
             seen.append((statement, parameters))

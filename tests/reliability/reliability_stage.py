@@ -83,14 +83,20 @@ class Stage:
     ) -> None:
         """`url`: talk to the world over sockets there instead of directly."""
         self.folder = folder
-        self.clock = world.clock if world else ManualClock(START)  # type: ignore[assignment]
+        self.clock = ManualClock(START)
+        if world:
+            assert isinstance(world.clock, ManualClock)
+            self.clock = world.clock
+        quick: dict[str, Any] = {
+            "hang_seconds": 0.01,
+            "late_label_share": 0.0,
+            "import_seconds": 30.0,
+        }
         self.world = world or SandboxWorld(
             seed,
             returns,
             clock=self.clock,
-            settings=Settings(
-                **{"hang_seconds": 0.01, "late_label_share": 0.0, "import_seconds": 30.0} | settings
-            ),
+            settings=Settings(**(quick | settings)),
             sender=self._deliver,
         )
         self.brand = self.world.brands[BRAND]

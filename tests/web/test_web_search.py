@@ -10,7 +10,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
-import sqlalchemy as sa
+from sqlalchemy.exc import InvalidRequestError
 from sqlalchemy.orm import Session
 from web_support import NOW, add_return, statements
 
@@ -107,7 +107,7 @@ def test_exact_wins_over_longer_ones(ledger: Ledger) -> None:
 def test_rows_of_lists_come_without_the_big_column(filled: Ledger) -> None:
     with filled.read() as session:
         row = search.find(session, EVERY, "4001").rows[0]
-        with pytest.raises(sa.exc.InvalidRequestError):
+        with pytest.raises(InvalidRequestError):
             _ = row.content
 
 
