@@ -7,7 +7,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 # What needs no browser, no PostgreSQL and no time to pass: pure functions, payloads, the ledger.
 QUICK := $(addprefix tests/,domain loop bergen config secrets ledger cli sandbox)
 
-.PHONY: demo test quick check bench soak audit lock screenshots clean
+.PHONY: demo test quick quick-tests check bench soak audit lock screenshots clean
 
 demo: .venv/installed ## the whole flow, running: sandbox, service and console
 	@$(BIN)/python -m demo $(DEMO)
@@ -16,7 +16,10 @@ test: .venv/installed check ## everything that must hold
 	scripts/system-deps.sh
 	$(BIN)/python -m pytest -n 2 --dist loadgroup $(TESTS)
 
-quick: .venv/installed check ## style, types, layers, and the tests that answer within a minute
+quick: .venv/installed ## style, types, layers, and the tests that answer within a minute
+	@$(MAKE) --no-print-directory -O -j2 check quick-tests
+
+quick-tests: .venv/installed
 	$(BIN)/python -m pytest -q -n 2 -m "not postgres and not browser" $(QUICK)
 
 check: .venv/installed ## style, types, layers
