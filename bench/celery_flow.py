@@ -4,6 +4,9 @@ The benchmark starts a Redis of its own and a worker that imports this module; t
 what it works with from the JSON file that the environment variable `FLOW` names.
 """
 
+# Celery and Redis come by scripts/bench-deps.sh only.
+# pyright: reportMissingImports=false, reportFunctionMemberAccess=false
+
 from __future__ import annotations
 
 import json

@@ -78,7 +78,7 @@ class Rig:
 
     def until_none(self, *stages: str, seconds: float = 900.0) -> int:
         """Ticks, a breath between them, until no return is in one of these stages; how many."""
-        until, ticks = time.monotonic() + seconds, 0
+        until, ticks, left = time.monotonic() + seconds, 0, 0
         while time.monotonic() < until:
             tick.run(self.ctx)
             ticks += 1

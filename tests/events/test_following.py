@@ -52,9 +52,8 @@ def test_what_is_rolled_back_is_read_again(ledger: Ledger) -> None:
 @pytest.fixture
 def postgres_ledger(request: pytest.FixtureRequest) -> Ledger:
     cluster = request.getfixturevalue("postgres")
-    url = cluster.new_database()
+    url = cluster.new_ledger()
     opened = Ledger(url)
-    opened.migrate()
     request.addfinalizer(lambda: cluster.drop(url))
     request.addfinalizer(opened.close)
     return opened

@@ -145,7 +145,7 @@ def test_a_product_out_of_schema_order_is_a_client_fault(box: Box) -> None:
     ],
 )
 def test_an_item_must_be_what_rex11_calls_the_product(
-    box: Box, change: dict[str, str], refused: tuple[int, str, str]
+    box: Box, change: dict[str, Any], refused: tuple[int, str, str]
 ) -> None:
     answer = add(box, ticket(item(box, **change)))
     assert notes(answer) == [refused]

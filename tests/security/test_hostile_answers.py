@@ -77,7 +77,7 @@ def test_an_external_dtd_is_not_fetched() -> None:
                 self.send_response(200)
                 self.end_headers()
 
-            def log_message(self, *_: Any) -> None:
+            def log_message(self, format: str, *args: Any) -> None:
                 pass
 
         server = http.server.HTTPServer(("127.0.0.1", 0), Handler)

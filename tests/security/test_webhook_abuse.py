@@ -68,7 +68,7 @@ def test_a_repeated_delivery_changes_nothing_more(door: Door) -> None:
 
 @pytest.mark.parametrize("signature", ["", "AAAA", "é", "x" * 10_000, "null", "\t"])
 def test_a_forged_delivery_is_refused_and_not_kept(door: Door, signature: str) -> None:
-    header = {"x-loop-signature": signature.encode()}
+    header = [(b"x-loop-signature", signature.encode())]
     assert door.client.post(PATH, content=event(), headers=header).status_code == 401
     assert door.send(event()) == 401
     assert door.kept() == 0 and door.nudged == []

@@ -10,6 +10,7 @@ import pytest
 from web_support import Desk, fill, make_desk
 
 from bergen_loop.ledger.database import Ledger
+from support.ledgers import empty_ledger, template
 
 
 @pytest.fixture(autouse=True)
@@ -18,37 +19,32 @@ def _no_first_account(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(scope="session")
-def _filled(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """An empty migrated ledger, and one with a return of each brand in every stage: made once,
+def _filled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A ledger with a return of each brand in every stage: made once,
     copied by each test."""
-    folder = tmp_path_factory.mktemp("ledgers")
-    empty, full = folder / "empty.db", folder / "full.db"
-    ledger = Ledger(f"sqlite:///{empty}")
-    ledger.migrate()
-    ledger.close()
-    shutil.copy(empty, full)
-    ledger = Ledger(f"sqlite:///{full}")
+    full = tmp_path_factory.mktemp("ledgers") / "full.db"
+    ledger = empty_ledger(full)
     fill(ledger, "acme")
     fill(ledger, "zebra", 500)
     ledger.close()
-    return empty, full
+    return full
 
 
-def _desk(template: Path, folder: Path) -> Generator[Desk]:
+def _desk(begin: Path, folder: Path) -> Generator[Desk]:
     copy = folder / "ledger.db"
-    shutil.copy(template, copy)
+    shutil.copy(begin, copy)
     ledger = Ledger(f"sqlite:///{copy}")
     yield make_desk(ledger)
     ledger.close()
 
 
 @pytest.fixture
-def desk(_filled: tuple[Path, Path], tmp_path: Path) -> Generator[Desk]:
+def desk(tmp_path: Path) -> Generator[Desk]:
     """An app over an empty ledger, with the brands acme and zebra."""
-    yield from _desk(_filled[0], tmp_path)
+    yield from _desk(template(), tmp_path)
 
 
 @pytest.fixture
-def full(_filled: tuple[Path, Path], tmp_path: Path) -> Generator[Desk]:
+def full(_filled: Path, tmp_path: Path) -> Generator[Desk]:
     """The same, with a return of each brand in every stage."""
-    yield from _desk(_filled[1], tmp_path)
+    yield from _desk(_filled, tmp_path)

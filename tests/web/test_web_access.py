@@ -42,7 +42,7 @@ def routes(desk: Desk) -> Iterator[tuple[str, str, Any]]:
             if path.startswith("/static"):
                 continue
             if hasattr(route, "methods"):
-                for method in route.methods or ():
+                for method in getattr(route, "methods") or ():  # noqa: B009
                     if method != "HEAD":
                         yield method, path, route
             else:
@@ -52,9 +52,10 @@ def routes(desk: Desk) -> Iterator[tuple[str, str, Any]]:
 
 
 def inner_routes(route: BaseRoute) -> list[BaseRoute]:
-    found = getattr(route, "effective_route_contexts", None) or getattr(route, "routes", None)
+    found: Any = getattr(route, "effective_route_contexts", None) or getattr(route, "routes", None)
     assert found is not None, f"a route that is not understood: {route!r}"
-    return list(found() if callable(found) else found)
+    inner: Any = found() if callable(found) else found
+    return list(inner)
 
 
 def address(path: str, brand: str) -> str:
@@ -258,7 +259,7 @@ def test_every_route_depends_on_the_one_place(full: Desk) -> None:
 def dependencies(route: Any) -> Iterator[Any]:
     dependant = getattr(route, "dependant", None)
     assert dependant is not None or isinstance(route, APIRoute), route
-    todo = [dependant]
+    todo: list[Any] = [dependant]
     while todo:
         one = todo.pop()
         yield one.call

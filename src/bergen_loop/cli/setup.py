@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import getpass
 import os
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from bergen_loop.cli.output import errors, fail
 from bergen_loop.config import ConfigError, Settings, load_settings, load_usable
 from bergen_loop.ledger.database import Ledger
-from bergen_loop.service.registry import Registry
+
+if TYPE_CHECKING:
+    from bergen_loop.service.registry import Registry
 
 ConfigOption = Annotated[
     Path,
@@ -25,6 +28,7 @@ ConfigOption = Annotated[
     ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
+BrandsOption = Annotated[list[str] | None, typer.Option("--brand", "-b", help="Only these brands.")]
 DEFAULT_CONFIG = Path("bergen-loop.yaml")
 
 
@@ -34,6 +38,15 @@ def settings_of(path: Path) -> Settings:
         return load_settings(path)
     except ConfigError as error:
         fail(f"the configuration cannot be used:\n{error}", 2)
+
+
+def brands_of(settings: Settings, wanted: Sequence[str] | None) -> list[str]:
+    """The brands that are wanted, all where none is named; an end where one is unknown."""
+    unknown = [name for name in wanted or () if name not in settings.brands]
+    if unknown:
+        known = ", ".join(settings.brands)
+        fail(f"unknown brand(s) {', '.join(unknown)}; configured: {known}", 2)
+    return list(wanted or settings.brands)
 
 
 def open_ledger(settings: Settings, *, migrate: bool = True) -> Ledger:
@@ -46,6 +59,8 @@ def open_ledger(settings: Settings, *, migrate: bool = True) -> Ledger:
 
 def registry_of(path: Path) -> Registry:
     """Everything connected, or an end with what is wrong."""
+    from bergen_loop.service.registry import Registry
+
     settings = settings_of(path)
     registry = Registry(settings, open_ledger(settings), path.resolve().parent)
     try:
@@ -57,6 +72,8 @@ def registry_of(path: Path) -> Registry:
 
 def service_registry_of(path: Path) -> Registry:
     """As `registry_of`, for a service: brands that cannot be used are told of and left out."""
+    from bergen_loop.service.registry import Registry
+
     try:
         settings, broken = load_usable(path)
     except ConfigError as error:
