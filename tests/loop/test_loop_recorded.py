@@ -161,6 +161,22 @@ def test_until_a_label_exists_there_is_no_carrier_and_no_tracking() -> None:
 
 
 @pytest.mark.parametrize(
+    ("shown", "read"),
+    [
+        *[(x, None) for x in ("", " ", None, {}, [], False)],
+        ("Blue / M", "Blue / M"),
+        (55, "55"),
+        ({"variant_id": 7, "title": "Blue"}, "7"),
+        ({"name": "x"}, "an object with 1 fields"),
+    ],
+)
+def test_what_a_unit_is_exchanged_for(shown: object, read: str | None) -> None:
+    raw = raw_return()
+    raw["line_items"][0]["exchange_variant"] = shown
+    assert value(parse_return(raw)).lines[0].exchange_variant == read
+
+
+@pytest.mark.parametrize(
     ("value", "numbers"),
     [
         *[(x, ()) for x in (None, "", " ", "N/A", "n/a", "pending", "None", "-", [], 1.5, True)],

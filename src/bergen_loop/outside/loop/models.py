@@ -461,7 +461,7 @@ def _line(element: object, number: int, owner: _Reader) -> _Line | None:
         discount=reader.money("discount"),
         tax=reader.money("tax"),
         refund=reader.money("refund"),
-        exchange_variant=reader.code("exchange_variant"),
+        exchange_variant=_exchanged_for(fields.get("exchange_variant")),
         outcome=reader.code("outcome"),
         reason=reader.text("return_reason"),
         parent_reason=reader.text("parent_return_reason"),
@@ -479,6 +479,17 @@ def _line(element: object, number: int, owner: _Reader) -> _Line | None:
     # Details give "" for a barcode that the list tells: no word of there being none.
     missing |= {x for x in ("sku", "barcode") if _blank(fields.get(x))}
     return _Line(line, frozenset(missing))
+
+
+def _exchanged_for(value: object) -> str | None:
+    """What the unit is exchanged for, by a name of its own: the docs have text, and "" for
+    nothing; anything else that is there is something as well."""
+    fields = as_object(value)
+    if fields is None:
+        return as_text(value) or (None if not value or _blank(value) else brief(value))
+    keys = ("variant_id", "provider_variant_id", "id", "sku", "title")
+    names = (as_text(fields.get(key)) for key in keys)
+    return next((x for x in names if x), brief(value) if fields else None)
 
 
 def _variant_of(title: str | None) -> str | None:
