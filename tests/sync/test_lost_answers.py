@@ -66,14 +66,19 @@ def test_a_ticket_rex11_refuses_goes_to_a_person_and_may_be_retried(
         upc = found.lines[0].product.upc
         product = world.sandbox.brand("northpine").rex_products.pop(upc, None)
     worlds.run(world, ctx, ticks=3)
-    ((kind, reason),) = look.attention(return_id)
-    assert kind == "ticket_refused"
+    ((kind, reason),) = look.brand_attention()
+    assert kind == "product_refused"
     assert "is not valid" in reason
+    assert f"UPC {upc!r}" in reason, "what was sent is told"
+    assert look.attention(return_id) == [], "told once for the product, not for each return"
     assert len(world.calls("ReceivingTicketAdd")) == 1, "a refusal is not repeated by itself"
     if product is not None:
         world.sandbox.brand("northpine").rex_products[upc] = product
-        _retry(ctx, look, return_id)
+        with ctx.ledger.write() as session:
+            (item,) = attention.open_items(session, ctx.brand)
+            actions.retry(Transaction(session, ctx.brand, ctx.now(), "ann"), item, "imported")
         worlds.run(world, ctx)
+        assert look.brand_attention() == []
         assert look.stage(return_id) is Stage.ANNOUNCED
         assert len(world.tickets(return_id)) == 1
 

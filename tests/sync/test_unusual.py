@@ -223,7 +223,7 @@ def test_an_unknown_product_needs_a_person_where_the_brand_does_not_allow(
     worlds.run(world, ctx, ticks=3)
     ((kind, reason),) = look.brand_attention()
     assert kind == "unknown_product"
-    assert "Ask Bergen" in reason
+    assert "ask Bergen" in reason
     assert look.attention(return_id) == [], "told once for the product, not for each return"
     assert any("waits for what REX11 does not know" in entry for entry in look.journal(return_id))
     assert not world.calls("StyleMasterProductAdd")
