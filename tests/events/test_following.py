@@ -31,7 +31,7 @@ def test_every_entry_is_read_once_and_in_order(ledger: Ledger) -> None:
         with ledger.write() as session:
             write(session, what)
     with ledger.write() as session:
-        assert [e.what for e in follow.read_on(session, NOW, 2)] == ["a", "b"]
+        assert [e.why for e in follow.read_on(session, NOW, 2)] == ["a", "b"]
     with ledger.read() as session:
         assert follow.behind(session)
     assert read(ledger) == ["c"]
@@ -87,7 +87,7 @@ def test_two_readers_do_not_read_the_same(postgres_ledger: Ledger) -> None:
     with ledger.write() as session:
         write(session, "a")
     with ledger.write() as first:
-        assert [e.what for e in follow.read_on(first, NOW, 10)] == ["a"]
+        assert [e.why for e in follow.read_on(first, NOW, 10)] == ["a"]
         assert read(ledger) == []
     assert read(ledger) == []
 

@@ -45,7 +45,7 @@ def guard(clock: Clock) -> Guard:
     return made
 
 
-AT = {"system": "REX11", "brand": "acme", "call": "GetX"}
+AT: dict[str, Any] = {"system": "REX11", "brand": "acme", "call": "GetX"}
 GONE = Unavailable("no answer", **AT)
 NO = Refused("no", **AT)
 DENIED = Unauthorized("401: no such scope", **AT)

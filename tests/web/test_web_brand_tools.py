@@ -117,7 +117,7 @@ def test_a_mode_is_set_with_a_reason_and_journaled_with_the_person(desk: Desk) -
     answer = confirm(browser, "/brands/acme/mode/configured", why="all is well")
     assert answer.status_code == 303
     assert mode_of(desk) is None
-    assert journaled(desk, "mara")[-1] == ("mode: live (as configured)", "all is well")
+    assert journaled(desk, "mara")[-1] == ("mode: live", "all is well (as configured)")
 
 
 def test_a_paused_brand_is_not_asked_to_sync(desk: Desk) -> None:

@@ -116,7 +116,7 @@ def test_note_and_resync(full: Desk) -> None:
     assert ("resync", "asked for by hand") in journaled(full, "jo")
     with full.ledger.read() as session:
         effect = session.scalars(sa.select(EffectRow).where(EffectRow.kind == "note")).one()
-    assert (effect.state, effect.payload["content"]) == ("intended", "Called the customer")
+    assert (effect.state, effect.payload["content"]) == ("planned", "Called the customer")
     assert confirm(browser, "/returns/acme/107/note", note="x" * 255).status_code == 409
 
 
