@@ -72,6 +72,7 @@ def test_a_return_changed_after_the_retry_is_asked_about_again(
     failed(ctx, return_id)
     worlds.run(world, ctx)
     retry(ctx, "processing_failed")
+    world.advance(5)
     world.change(return_id, "label", status="delivered")
     worlds.run(world, ctx, ticks=25)
     assert len(world.calls("process")) == 1
