@@ -16,7 +16,7 @@ from bergen_loop.ledger.scope import OutOfScope, Scope
 
 PUBLIC = {
     ("GET", "/health"), ("GET", "/ready"), ("POST", "/webhooks/loop/{brand}"),
-    ("GET", "/login"), ("POST", "/login"), ("GET", "/setup"), ("POST", "/setup"),
+    ("GET", "/login"), ("POST", "/login"), ("GET", "/login/code"), ("POST", "/login/code"), ("GET", "/setup"), ("POST", "/setup"),
     ("GET", "/login/oidc"), ("GET", "/login/oidc/callback"), ("GET", "/api/v1/openapi.json"),
     ("GET", "/metrics"),  # has a token of its own
 }  # fmt: skip

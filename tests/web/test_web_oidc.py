@@ -31,7 +31,11 @@ class Provider:
 
     def __init__(self) -> None:
         self.key = RSAKey.generate_key(2048, {"kid": "one", "use": "sig"})
-        self.claims: dict[str, Any] = {"sub": "u1", "email": "jo@bergen.example"}
+        self.claims: dict[str, Any] = {
+            "sub": "u1",
+            "email": "jo@bergen.example",
+            "email_verified": True,
+        }
         self.signing: Any = self.key
         self.audience, self.lie, self.down = "console", "", False
         self.challenge = self.nonce = ""

@@ -1,29 +1,52 @@
-"""Passwords: argon2id, and the same time spent whether or not there is such an account."""
+"""Passwords: argon2id, a few at a time, and the same time spent whether or not there is such an
+account."""
 
 from __future__ import annotations
 
+import os
+import threading
+from collections.abc import Generator
+from contextlib import contextmanager
 from functools import cache
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
+from zxcvbn import zxcvbn
 
 LONGEST = 1024
 """Characters: more is no password but work for us."""
+AT_ONCE = max(1, (os.cpu_count() or 2) // 2)
+"""Hashes made at the same time: each takes 64 MiB, and processors from everybody else."""
+WAITING = 6
+"""Requests that may wait for their turn; each of them holds a thread."""
+_JUDGED = 64
+"""Characters by which it is judged how easily a password is guessed."""
+_EASY = 3
+"""Of zxcvbn's five grades 0 to 4: below it, fewer than a hundred million guesses find it."""
+_OURS = ("bergen", "loop", "bergenloop", "bergen-loop", "logistics", "returns", "rex11", "console")
 
 _hasher = PasswordHasher()
+_turns = threading.BoundedSemaphore(AT_ONCE)
+_places = threading.BoundedSemaphore(AT_ONCE + WAITING)
+
+
+class Busy(Exception):
+    """As many passwords are being looked at as may be: come back in a moment."""
 
 
 def hashed(password: str) -> str:
-    """What is kept of a password."""
-    return _hasher.hash(password)
+    """What is kept of a password. Raises Busy."""
+    with _turn():
+        return _hasher.hash(password)
 
 
 def matches(password: str, kept: str | None) -> bool:
-    """Whether this is the password. Takes as long without one to compare with."""
-    try:
-        return _hasher.verify(kept or _nobodys(), password[:LONGEST]) and kept is not None
-    except (VerificationError, InvalidHashError):
-        return False
+    """Whether this is the password. Takes as long without one to compare with. Raises Busy."""
+    with _turn():
+        try:
+            return _hasher.verify(kept or _nobodys(), password[:LONGEST]) and kept is not None
+        except (VerificationError, InvalidHashError):
+            return False
 
 
 def outdated(kept: str) -> bool:
@@ -41,7 +64,21 @@ def problem(password: str, name: str, shortest: int) -> str | None:
         return "the name is no password"
     if len(set(password)) < 4:
         return "it repeats a few characters only"
+    found = zxcvbn(password[:_JUDGED], user_inputs=[name, *name.split(), *_OURS])
+    if found["score"] < _EASY:
+        return "this password is among the first that are guessed: take several unusual words"
     return None
+
+
+@contextmanager
+def _turn() -> Generator[None]:
+    if not _places.acquire(blocking=False):
+        raise Busy
+    try:
+        with _turns:
+            yield
+    finally:
+        _places.release()
 
 
 @cache
