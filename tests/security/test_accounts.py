@@ -48,7 +48,8 @@ def test_names_of_people_are_taken(name: str) -> None:
 @pytest.mark.parametrize(
     ("one", "other"),
     [("mara", "Mara"), ("mara", "mаrа"), ("Ilse", "llse"), ("paul", "pau1"),
-     ("jo smith", "josmith"),      ("Modern", "Modem"), ("Zoë", "Zoe"), ("oleg", "0leg"), ("ОСА", "OCA"), ("vvill", "will")],
+     ("jo smith", "josmith"), ("Modern", "Modem"), ("Zoë", "Zoe"), ("oleg", "0leg"),
+     ("ОСА", "OCA"), ("vvill", "will")],
 )  # fmt: skip
 def test_names_that_look_alike_are_one(desk: Desk, one: str, other: str) -> None:
     assert names.skeleton(one) == names.skeleton(other)

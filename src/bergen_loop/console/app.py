@@ -40,7 +40,7 @@ from bergen_loop.console import (
 )
 from bergen_loop.console.access import Permission, holder_needs, needs
 from bergen_loop.console.api import routes as api
-from bergen_loop.console.limits import BodyLimit
+from bergen_loop.console.limits import BodyLimit, Door
 from bergen_loop.console.live import Live
 from bergen_loop.console.security import LocalOnly, SecurityHeaders
 from bergen_loop.console.state import Console, Nudge
@@ -140,6 +140,7 @@ def _middleware(app: FastAPI, console: Console, settings: OidcSettings | None) -
             https_only=console.secure,
         )
     app.add_middleware(BodyLimit)
+    app.add_middleware(Door)
     if not console.signing_in:
         app.add_middleware(LocalOnly)
     app.add_middleware(SecurityHeaders, https=console.secure)

@@ -12,7 +12,7 @@ from starlette.exceptions import HTTPException
 
 from bergen_loop.console.access import NOT_FOUND, Elsewhere, SignInNeeded
 from bergen_loop.console.guard import SOON, ComeBack
-from bergen_loop.console.passwords import Busy
+from bergen_loop.console.passwords import CROWD, Busy
 from bergen_loop.console.templating import page
 from bergen_loop.ledger.codec import storable
 from bergen_loop.ledger.scope import OutOfScope
@@ -63,7 +63,7 @@ async def _come_back(request: Request, error: Exception) -> Response:
 
 
 async def _busy(request: Request, _error: Exception) -> Response:
-    return await _come_back(request, ComeBack(503, "many are signing in; try again", SOON))
+    return await _come_back(request, ComeBack(503, CROWD, SOON))
 
 
 async def _out_of_scope(request: Request, _error: Exception) -> Response:

@@ -159,7 +159,7 @@ def _tried(ledger: Ledger, limits: Sequence[Limit], actor: Actor, look: Callable
     except passwords.Busy:
         with ledger.write() as session:
             tries.give_back(session, limits)
-        raise ComeBack(503, "many are signing in at this moment; try again", SOON) from None
+        raise ComeBack(503, passwords.CROWD, SOON) from None
     with ledger.write() as session:
         if right:
             tries.settle(session, limits)

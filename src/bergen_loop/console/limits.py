@@ -1,4 +1,5 @@
-"""No request may be larger, or take longer to come in, than anything that is asked for here."""
+"""No request may be larger, or take longer to come in, than anything that is asked for here; and
+no more than a few at a time may bring a password."""
 
 from __future__ import annotations
 
@@ -6,6 +7,10 @@ import asyncio
 
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from bergen_loop.console import passwords
+from bergen_loop.console.passwords import CROWD
+from bergen_loop.console.security import plain
 
 MOST = 256 * 1024
 """Bytes of a form or of a call of the API; the webhook endpoint has a limit of its own."""
@@ -53,3 +58,29 @@ class BodyLimit:
             return message
 
         await self.app(scope, counted, send)
+
+
+class Door:
+    """Lets a few requests at a time bring a password or a code: who comes when it is full is sent
+    away before anything is read, which costs next to nothing."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+        self._inside = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["method"] != "POST" or not _knocks(scope["path"]):
+            await self.app(scope, receive, send)
+            return
+        if self._inside >= passwords.AT_ONCE + passwords.WAITING:
+            await plain(send, 503, CROWD.encode(), {b"retry-after": b"2"})
+            return
+        self._inside += 1
+        try:
+            await self.app(scope, receive, send)
+        finally:
+            self._inside -= 1
+
+
+def _knocks(path: str) -> bool:
+    return path in ("/login", "/login/code", "/setup") or path.startswith("/account")

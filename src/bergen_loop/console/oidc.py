@@ -145,13 +145,13 @@ def _account(console: Console, claims: Mapping[str, Any]) -> UserRow:
 def granted(settings: OidcSettings, claims: Mapping[str, Any]) -> GroupAccess | None:
     """What the person's groups are granted; None for nothing. Raises NotWelcome."""
     found: Any = claims.get(settings.groups_claim)
-    listed: list[Any] = [] if found is None else [found] if isinstance(found, str) else found
-    if not isinstance(listed, list) or not all(isinstance(g, str) for g in listed):
+    listed: Any = [] if found is None else [found] if isinstance(found, str) else found
+    groups = [g for g in listed if isinstance(g, str)] if isinstance(listed, list) else None
+    if groups is None or len(groups) != len(listed):
         raise NotWelcome(
             f"the provider gives {settings.groups_claim} in a form that is not understood: "
             "it must be a list of names"
         )
-    groups = set(listed)
     return next((a for g, a in settings.groups.items() if g in groups), settings.default)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import traceback
+from collections.abc import Mapping
 
 import structlog
 from starlette.datastructures import MutableHeaders
@@ -72,11 +73,14 @@ class SecurityHeaders:
             log.error("a request failed", kind=type(error).__name__, where=where)
             if started:
                 raise
-            await _plain(with_headers, 500, b"something went wrong here; it has been logged")
+            await plain(with_headers, 500, b"something went wrong here; it has been logged")
 
 
-async def _plain(send: Send, status: int, text: bytes) -> None:
-    headers = [(b"content-type", b"text/plain; charset=utf-8")]
+async def plain(
+    send: Send, status: int, text: bytes, more: Mapping[bytes, bytes] | None = None
+) -> None:
+    """An answer that needs nothing of the application."""
+    headers = [(b"content-type", b"text/plain; charset=utf-8"), *(more or {}).items()]
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": text})
 
@@ -90,7 +94,7 @@ class LocalOnly:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and _host(scope) not in LOCAL_HOSTS:
-            await _plain(send, 421, b"only for this machine")
+            await plain(send, 421, b"only for this machine")
             return
         await self.app(scope, receive, send)
 
