@@ -113,7 +113,7 @@ def test_with_a_second_factor_the_password_opens_nothing(desk: Desk) -> None:
     assert other.get("/").status_code == 200
     with desk.ledger.read() as session:
         how = session.scalars(
-            sa.select(JournalRow.why).where(JournalRow.what == What.SIGNED_IN)
+            sa.select(JournalRow.why).where(JournalRow.happened == What.SIGNED_IN)
         ).all()
     assert how[-1] == "by password and second factor"
 
@@ -140,7 +140,7 @@ def test_a_recovery_code_opens_once_and_is_kept_as_its_hash(desk: Desk) -> None:
     assert len(user(desk).recovery_codes or []) == totp.RECOVERY_CODES - 1
     with desk.ledger.read() as session:
         used = session.scalars(
-            sa.select(JournalRow).where(JournalRow.what == What.RECOVERY_CODE_USED)
+            sa.select(JournalRow).where(JournalRow.happened == What.RECOVERY_CODE_USED)
         ).one()
     assert (used.who, used.account_id, used.why) == ("mara", user(desk).id, "9 left")
 
@@ -230,7 +230,7 @@ def test_an_engineer_takes_a_lost_one_away_and_it_is_journaled(desk: Desk) -> No
     assert (user(desk).totp_secret, user(desk).recovery_codes) == (None, None)
     with desk.ledger.read() as session:
         entry = session.scalars(
-            sa.select(JournalRow).where(JournalRow.what == What.SECOND_FACTOR_REMOVED)
+            sa.select(JournalRow).where(JournalRow.happened == What.SECOND_FACTOR_REMOVED)
         ).one()
     assert (entry.who, entry.why) == ("boss", "of mara")
     assert entry.account_id == user(desk, "boss").id

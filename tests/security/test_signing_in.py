@@ -93,7 +93,7 @@ def insist(client: Any, path: str, form: dict[str, str]) -> int:
 
 def refused(desk: Desk) -> list[JournalRow]:
     with desk.ledger.read() as session:
-        query = sa.select(JournalRow).where(JournalRow.what == What.SIGN_IN_REFUSED)
+        query = sa.select(JournalRow).where(JournalRow.happened == What.SIGN_IN_REFUSED)
         return list(session.scalars(query.order_by(JournalRow.id)))
 
 

@@ -56,7 +56,7 @@ def sign_in(desk: Desk, name: str = "mara", password: str = PASSWORD, **query: s
 
 def journaled(desk: Desk, what: str) -> list[tuple[str, str]]:
     with desk.ledger.read() as session:
-        rows = session.scalars(sa.select(JournalRow).where(JournalRow.what == what))
+        rows = session.scalars(sa.select(JournalRow).where(JournalRow.happened == what))
         return [(r.who, r.why) for r in rows]
 
 
