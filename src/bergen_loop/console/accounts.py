@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
@@ -43,7 +42,7 @@ def people_page(request: Request, person: Person = May) -> HTMLResponse:
 @router.post("/people", response_class=HTMLResponse)
 def add(request: Request, form: Form, person: Person = May) -> HTMLResponse:
     """Make an account with a password that is shown once."""
-    password = _random_password()
+    password = passwords.issued()
     try:
         name, (role, brands) = field(form, "name"), _access(request, form)
         if problem := name_problem(console_of(request), name):
@@ -64,7 +63,7 @@ def change(request: Request, number: RowId, form: Form, person: Person = May) ->
     """Change role, brands or whether it is on; give it a new password, or take its second factor
     from it."""
     console, now = console_of(request), datetime.now(UTC)
-    password = _random_password() if field(form, "new_password") else ""
+    password = passwords.issued() if field(form, "new_password") else ""
     hash_ = passwords.hashed(password) if password else ""
     with console.registry.ledger.write() as session:
         user = session.get(UserRow, number)
@@ -113,12 +112,6 @@ def _people(
         given_name=field(form, "name") if form else "",
         words=people.brands_in_words,
     )
-
-
-def _random_password() -> str:
-    """Four groups that can be read out on the phone."""
-    letters = "abcdefghjkmnpqrstuvwxyz23456789"
-    return "-".join("".join(secrets.choice(letters) for _ in range(5)) for _ in range(4))
 
 
 # -- tokens -------------------------------------------------------------------------------------

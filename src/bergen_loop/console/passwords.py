@@ -4,6 +4,7 @@ account."""
 from __future__ import annotations
 
 import os
+import secrets
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -38,6 +39,12 @@ _places = threading.BoundedSemaphore(AT_ONCE + WAITING)
 
 class Busy(Exception):
     """As many passwords are being looked at as may be: come back in a moment."""
+
+
+def issued() -> str:
+    """A password for somebody else: four groups that can be read out on the telephone."""
+    letters = "abcdefghjkmnpqrstuvwxyz23456789"
+    return "-".join("".join(secrets.choice(letters) for _ in range(5)) for _ in range(4))
 
 
 def hashed(password: str) -> str:
