@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from enum import Enum, auto
 from typing import Annotated
 
+import structlog
 from fastapi import Depends, HTTPException, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from starlette.concurrency import run_in_threadpool
@@ -37,6 +38,8 @@ OWN = ("/account", "/account/second-factor", "/account/second-factor/remove", "/
 """What is open to somebody who has to see to their account first."""
 NOT_FOUND = "there is nothing here, or it is not for you"
 MAX_FIELDS = 1000
+
+log = structlog.get_logger()
 
 
 class Permission(Enum):
@@ -257,11 +260,13 @@ def _admit(request: Request, person: Person) -> Person:
     """The one place where a brand that is asked for is held against those that may be seen."""
     named = [request.path_params.get("brand"), *request.query_params.getlist("brand")]
     if any(brand not in person.scope for brand in named if brand):
+        log.warning("not for them", who=person.name, source=person.source)
         raise HTTPException(404, NOT_FOUND)
     return person
 
 
 def _allowed(person: Person, permission: Permission) -> Person:
     if not person.can(permission):
+        log.warning("not allowed", who=person.name, source=person.source, needs=permission.name)
         raise HTTPException(403, "your role does not allow this")
     return person
