@@ -34,7 +34,8 @@ def test_a_reset_gives_a_new_password_and_takes_the_second_factor_away(past: Pas
     with ledger.read() as session:
         user = people.user_named(session, "mara")
         assert user is not None
-        assert (user.must_change, user.totp_secret, user.recovery_codes) == (True, None, None)
+        assert (user.totp_secret, user.recovery_codes) == (None, None)
+        assert user.issued_at
         assert passwords.matches(password, user.password_hash)
         names = (What.PASSWORD_SET.value, What.SECOND_FACTOR_REMOVED.value)
         entries = session.scalars(

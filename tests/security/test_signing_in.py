@@ -308,6 +308,11 @@ def test_an_issued_password_opens_nothing_but_its_change(desk: Desk, hasher: Has
     assert "choose one of your own" in page
     csrf = re.findall(r'name="csrf" value="([^"]+)"', page)[0]
     assert jo.post("/tokens", data={"csrf": csrf}).headers["location"] == "/account"
+    with desk.ledger.write() as session:
+        user = people.user_named(session, "jo")
+        assert user and user.issued_at
+        user.issued_at -= people.ISSUED_FOR
+    assert sign_in(desk.client(), "jo", issued).status_code == 403, "unused it runs out"
     same = {"csrf": csrf, "old": issued, "password": issued, "again": issued}
     assert jo.post("/account", data=same).status_code == 409
     new = {**same, "password": PASSWORD, "again": PASSWORD}

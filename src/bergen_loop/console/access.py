@@ -199,7 +199,7 @@ def what_first(console: Console, user: UserRow) -> str:
     """What somebody has to do before anything else, in words; empty for nothing."""
     if user.password_hash is None:
         return ""  # signs in elsewhere, with what is asked for there
-    if user.must_change:
+    if user.issued_at:
         return "this password was issued to you: choose one of your own"
     demanded = console.registry.settings.service.auth.second_factor == "required"
     acts = not _MAY[Role(user.role)].isdisjoint((Permission.ACT, Permission.MANAGE))

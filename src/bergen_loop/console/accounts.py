@@ -51,7 +51,7 @@ def add(request: Request, form: Form, person: Person = May) -> HTMLResponse:
         with console_of(request).registry.ledger.write() as session:
             people.add_user(
                 session, datetime.now(UTC), name=name, role=role, brands=brands, by=person.name,
-                password_hash=hash_, must_change=True,
+                password_hash=hash_, issued=True,
             )  # fmt: skip
     except (Mistake, Taken) as error:
         return _people(request, problem=str(error), form=form)

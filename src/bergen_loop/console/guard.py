@@ -88,7 +88,7 @@ def sign_in(ledger: Ledger, claim: Claim, password: str) -> UserRow | None:
         ledger,
         _limits(claim, user, known),
         Actor(user.name, user.id, claim.source) if user else Actor(NOBODY, None, claim.source),
-        lambda: passwords.matches(password, kept) and user is not None and user.active,
+        lambda: passwords.matches(password, kept) and user is not None and _welcome(user, now),
     )
     if not right or user is None:
         return None
@@ -100,6 +100,11 @@ def sign_in(ledger: Ledger, claim: Claim, password: str) -> UserRow | None:
         fresh.password_hash = renewed
         tries.sweep(session, now)
     return user
+
+
+def _welcome(user: UserRow, now: datetime) -> bool:
+    run_out = user.issued_at is not None and user.issued_at + people.ISSUED_FOR <= now
+    return user.active and not run_out
 
 
 def _limits(claim: Claim, user: UserRow | None, known: str | None) -> list[Limit]:

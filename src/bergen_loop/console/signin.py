@@ -208,7 +208,7 @@ def first_account(
             return None
         return people.add_user(
             session, datetime.now(UTC), name=name, role=Role.ENGINEER, brands=None, by=by,
-            password_hash=hash_, must_change=issued,
+            password_hash=hash_, issued=issued,
         )  # fmt: skip
 
 

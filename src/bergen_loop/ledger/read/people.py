@@ -22,6 +22,8 @@ from bergen_loop.ledger.tables.core import ApiTokenRow, SessionRow, UserRow
 TOKEN_PREFIX = "blt_"  # noqa: S105 - tells what a found string is, and is none itself
 KNOWN_FOR = timedelta(days=90)
 """So long an account is known at a place where it has signed in."""
+ISSUED_FOR = timedelta(days=7)
+"""Within this time an issued password is used, or it is none any more."""
 CODE_WAIT = timedelta(minutes=5)
 """Between the password and the second factor."""
 SEEN_EVERY = timedelta(minutes=1)
@@ -70,16 +72,16 @@ def add_user(
     brands: Iterable[str] | None,
     by: str,
     password_hash: str | None = None,
-    must_change: bool = False,
+    issued: bool = False,
     issuer: str | None = None,
     subject: str | None = None,
 ) -> UserRow:
-    """Make an account; `must_change` where somebody else knows its password. Raises Taken."""
+    """Make an account; `issued`: somebody else knows its password. Raises Taken."""
     _not_taken(name, session.scalars(sa.select(UserRow.name)))
     user = UserRow(
         name=name,
         password_hash=password_hash,
-        must_change=must_change,
+        issued_at=now if issued else None,
         issuer=issuer,
         subject=subject,
         role=role,
@@ -148,7 +150,7 @@ def set_password(
 ) -> None:
     """Give an account a new password; `issued` by somebody else, who knows it. Its sessions
     end."""
-    user.password_hash, user.must_change = hash_, issued
+    user.password_hash, user.issued_at = hash_, now if issued else None
     end_sessions(session, user)
     journal.record(session, now, What.PASSWORD_SET, f"of {user.name}", brand=None, who=by)
 

@@ -393,8 +393,8 @@ class UserRow(Base):
     """What the journal calls them."""
     password_hash: Mapped[str | None]
     """Argon2id; None: signs in elsewhere."""
-    must_change: Mapped[bool | None]
-    """The password was issued by somebody else: the first thing to do is to change it."""
+    issued_at: Mapped[datetime | None]
+    """When somebody else gave it this password: the first thing to do is to change it."""
     totp_secret: Mapped[str | None]
     """The second factor's, in base 32; None: there is none."""
     totp_new: Mapped[str | None]

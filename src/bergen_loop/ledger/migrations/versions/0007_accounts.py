@@ -37,7 +37,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("user_id", "place", name=op.f("pk_sign_in_places")),
     )
     for column in (
-        sa.Column("must_change", sa.Boolean(), nullable=True),
+        sa.Column("issued_at", _TIME, nullable=True),
         sa.Column("totp_secret", sa.String(), nullable=True),
         sa.Column("totp_new", sa.String(), nullable=True),
         sa.Column("totp_step", _ID, nullable=True),
@@ -59,7 +59,7 @@ def downgrade() -> None:
     op.drop_column("journal", "source")
     op.drop_column("journal", "account_id")
     op.drop_column("sessions", "awaits_code")
-    for name in ("recovery_codes", "totp_step", "totp_new", "totp_secret", "must_change"):
+    for name in ("recovery_codes", "totp_step", "totp_new", "totp_secret", "issued_at"):
         op.drop_column("users", name)
     op.drop_table("sign_in_places")
     op.drop_index(op.f("ix_sign_in_tries_since"), table_name="sign_in_tries")
