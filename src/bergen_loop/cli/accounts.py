@@ -44,4 +44,5 @@ def reset(
         if user.totp_secret:
             people.remove_second_factor(session, now, user, by=by)
         people.set_password(session, now, user, hash_, by=by, issued=True)
-    console.print(f"{password}\nUse it within seven days; it is changed at the first sign-in.", highlight=False)
+    told = f"{password}\nUse it within seven days; it is changed at the first sign-in."
+    console.print(told, highlight=False)
