@@ -169,7 +169,9 @@ def test_half_a_sign_in_ends_after_minutes(desk: Desk) -> None:
     token = csrf(client, "/login/code")
     with desk.ledger.write() as session:
         session.execute(
-            sa.update(SessionRow).where(SessionRow.awaits_code).values(expires_at=datetime.now(UTC))
+            sa.update(SessionRow)
+            .where(SessionRow.awaits_code.is_(True))
+            .values(expires_at=datetime.now(UTC))
         )
     form = {"csrf": token, "code": code_of(secret)}
     assert client.post("/login/code", data=form).headers["location"] == "/login"

@@ -1,8 +1,8 @@
 """Fixtures of the console's tests."""
 
 from web_fixtures import (  # noqa: F401 - pytest finds them here
-    no_first_account,
     desk,
     filled_ledger,
     full,
+    no_first_account,
 )
