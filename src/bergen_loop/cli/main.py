@@ -29,6 +29,7 @@ COMMANDS = {
     "sync": ("sync:app", "Run the flows without the service."),
     "events": ("events:app", "Events for brands' own systems."),
     "secrets": ("secrets:app", "Secrets: set, list, rotate. They are never shown."),
+    "accounts": ("accounts:app", "Accounts of the console, for the day nobody gets in."),
     "breaker": ("ops:breaker_app", "Systems that do not answer."),
     "reconcile": (
         "reconcile:reconcile_command",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import os
+import socket
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -13,6 +14,8 @@ import typer
 from bergen_loop.cli.output import errors, fail
 from bergen_loop.config import ConfigError, Settings, load_settings, load_usable
 from bergen_loop.ledger.database import Ledger
+from bergen_loop.ledger.store import journal
+from bergen_loop.ledger.store.journal import Actor
 
 if TYPE_CHECKING:
     from bergen_loop.service.registry import Registry
@@ -86,8 +89,10 @@ def service_registry_of(path: Path) -> Registry:
 
 
 def person() -> str:
-    """Who runs this command, for the journal."""
+    """Who runs this command, for the journal; from now on it is they who act, on this machine."""
     try:
-        return f"{getpass.getuser()} (command line)"
+        name = f"{getpass.getuser()} (command line)"
     except (KeyError, OSError):
-        return "somebody (command line)"
+        name = "somebody (command line)"
+    journal.acting(Actor(name, source=socket.gethostname()))
+    return name

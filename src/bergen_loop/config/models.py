@@ -377,6 +377,8 @@ class ServiceSettings(Model):
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=1, le=65535)] = 8800
     public_url: HttpUrl | None = None
+    proxies: list[str] = Field(default_factory=lambda: ["127.0.0.1", "::1"])
+    """Addresses or networks of proxies in front: of these alone X-Forwarded-For is believed."""
     auth: AuthSettings = AuthSettings()
     console: ConsoleSettings = ConsoleSettings()
     alerts: AlertSettings = AlertSettings()
