@@ -9,10 +9,9 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from pydantic import TypeAdapter
-from rich.console import Console
 from rich.text import Text
 
-from bergen_loop.cli.output import table
+from bergen_loop.cli.output import console, say, table
 from bergen_loop.console.charts import COLOURS, outcome_chart
 from bergen_loop.domain.criteria import BacktestReport, Day
 from bergen_loop.domain.decision import Outcome
@@ -50,17 +49,16 @@ class Backtest:
         return {**plain, "basis": BASIS}
 
 
-def show(console: Console, found: Backtest) -> None:
+def show(found: Backtest) -> None:
     """Counts, chart, differences and the changed returns."""
     report = found.report
-    console.print(
-        f"[bold]{report.criteria_version}[/] on {report.cases} return(s) of {found.source}, "
-        f"in {found.seconds:.1f} s",
-        highlight=False,
+    say(
+        (report.criteria_version, "bold"),
+        f" on {report.cases} return(s) of {found.source}, in {found.seconds:.1f} s",
     )
-    console.print(f"[dim]{BASIS}{_edited(found)}[/]", highlight=False)
+    say((f"{BASIS}{_edited(found)}", "dim"))
     for fact in found.missing:
-        console.print(f"[yellow]The criteria ask for {fact}, which an export leaves out.[/]")
+        say((f"The criteria ask for {fact}, which an export leaves out.", "yellow"))
     if not report.cases:
         return
     console.print(_chart(report))
@@ -72,7 +70,7 @@ def show(console: Console, found: Backtest) -> None:
     ]
     console.print(table("Which rule decided", ["rule", "outcome", "returns"], rules))
     console.print(_days(report.days))
-    _changed(console, report)
+    _changed(report)
 
 
 def _edited(found: Backtest) -> str:
@@ -119,16 +117,16 @@ def _days(days: tuple[Day, ...]) -> Text:
     return text
 
 
-def _changed(console: Console, report: BacktestReport) -> None:
+def _changed(report: BacktestReport) -> None:
     if not report.changed_total:
-        console.print("[bold green]No return would be decided in another way.[/]")
+        say(("No return would be decided in another way.", "bold green"))
         return
     rows = [(c.return_id, c.before, c.after, c.sentence) for c in report.changed]
     left = report.changed_total - len(rows)
     title = f"{report.changed_total} return(s) decided in another way"
     console.print(table(title, ["return", "really", "now", "why"], rows))
     if left:
-        console.print(f"... and {left} more; --json and --html list {len(rows)} as well")
+        say(f"... and {left} more; --json and --html list {len(rows)} as well")
 
 
 # -- page -------------------------------------------------------------------------------------

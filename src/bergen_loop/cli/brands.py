@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from bergen_loop.cli.output import console, fail, print_json
+from bergen_loop.cli.output import fail, print_json, say
 from bergen_loop.cli.setup import (
     DEFAULT_CONFIG,
     ConfigOption,
@@ -66,7 +66,7 @@ def mode(
     if as_json:
         print_json({"brand": brand, "mode": now, "before": before, "configured": configured})
         return
-    console.print(f"[bold]{brand}[/] is {now}: {modes.MEANING[now]}", highlight=False)
+    say((brand, "bold"), f" is {now}: {modes.MEANING[now]}")
 
 
 @app.command("check")
@@ -99,10 +99,9 @@ def brands_check(
     if as_json:
         print_json({"brands": list(settings.brands), "warnings": notes})
         return
-    console.print(f"{file}: {len(settings.brands)} brand(s), no mistakes", highlight=False)
+    say(f"{file}: {len(settings.brands)} brand(s), no mistakes")
     for brand, note in notes:
-        console.print("[yellow]warning:[/] ", end="")
-        console.print(f"{brand}: {note}", highlight=False, markup=False)
+        say(("warning:", "yellow"), f" {brand}: {note}")
 
 
 def _plain(problem: Problem) -> dict[str, object]:

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.markup import escape
+from rich.text import Text
 
 from bergen_loop.cli import questions
-from bergen_loop.cli.output import console, errors, fail, print_json
+from bergen_loop.cli.output import console, errors, fail, print_json, say
 from bergen_loop.cli.setup import (
     DEFAULT_CONFIG,
     ConfigOption,
@@ -35,11 +35,11 @@ from bergen_loop.ledger.tables.core import BrandRow
 from bergen_loop.secrets import SecretError, SecretStores
 
 _SIGNS = {
-    Status.OK: "[green]✓[/]",
-    Status.WARNING: "[yellow]![/]",
-    Status.FAILED: "[red]✗[/]",
-    Status.UNKNOWN: "[yellow]?[/]",
-    Status.SKIPPED: "[dim]-[/]",
+    Status.OK: ("✓", "green"),
+    Status.WARNING: ("!", "yellow"),
+    Status.FAILED: ("✗", "red"),
+    Status.UNKNOWN: ("?", "yellow"),
+    Status.SKIPPED: ("-", "dim"),
 }
 _DETAILS = 25
 """How many single findings are printed; --json has all."""
@@ -122,7 +122,7 @@ class _Session:
         self.brand = answers.brand
         old, stores, service = self._present(answers.brand)
         if answers.block.pop("mode", modes.SHADOW) != modes.SHADOW:
-            self._say("[yellow]`mode` is not taken from answers: use `bergen-loop brands mode`[/]")
+            self._say(("`mode` is not taken from answers: use `bergen-loop brands mode`", "yellow"))
         made = draft(answers.brand, answers.block, old, answers.store)
         with closing(self._checkup(made, stores, answers)) as checkup:
             for steps in (checkup.loop_steps(), checkup.rex11_steps(), checkup.data_steps()):
@@ -130,26 +130,27 @@ class _Session:
             if checkup.failures() and not self.save_anyway:
                 return
             if not old and start_now(made.block, datetime.now(UTC)):
-                self._say(
-                    "[yellow]Returns created from now on are this connection's; older ones are "
-                    "left alone. To have it otherwise, set announce.start (null: all)[/]"
+                words = (
+                    "Returns created from now on are this connection's; older ones are left "
+                    "alone. To have it otherwise, set announce.start (null: all)"
                 )
+                self._say((words, "yellow"))
             self._save(made, answers, service, checkup, new=not old)
 
     def attended(self, brand: str | None, elsewhere: dict[str, Any]) -> None:
         self.brand = brand = questions.brand_id(brand)
         old, stores, service = self._present(brand)
         answers = Answers(brand, merged(elsewhere, questions.name(old, brand)))
-        console.print("\n[bold]Loop[/]")
+        _heading("Loop")
         loop = self._until_good(answers, old, stores, "Loop's key", questions.loop_access)
-        console.print("\n[bold]REX11[/]")
+        _heading("REX11")
         rex11 = self._until_good(answers, old, stores, "REX11's values", questions.rex11_access)
-        console.print("\n[bold]Options[/]")
+        _heading("Options")
         answers.block = merged(answers.block, questions.options(old))
         if draft(brand, answers.block, old, answers.store).to_keep:
             answers.store = questions.store(DEFAULT_STORE)
         answers.public_url = questions.public_url(service.public_url)
-        console.print("\n[bold]Recent returns[/]")
+        _heading("Recent returns")
         made = draft(brand, answers.block, old, answers.store)
         with closing(self._checkup(made, stores, answers)) as checkup:
             checkup.take_over(loop)
@@ -192,7 +193,7 @@ class _Session:
             try:
                 checkup = self._checkup(made, stores, answers)
             except (ConfigError, SecretError) as error:
-                console.print(f"[red]{escape(str(error))}[/]", highlight=False)
+                console.print(Text(str(error), style="red"))
                 continue
             with closing(checkup):
                 self._run(checkup.loop_steps() if "loop" in given else checkup.rex11_steps())
@@ -223,14 +224,15 @@ class _Session:
         stores, key_file = record.prepare(self.config, made, answers.public_url)
         others = record.keep(self.config, made, stores, person())
         self.saved = True
-        self._say(f"[bold]{made.brand}[/] is written into {self.config}")
+        self._say((made.brand, "bold"), f" is written into {self.config}")
         if key_file:
-            self._say(
-                f"[yellow]A key for the ledger's secrets was made: {key_file}. Keep a copy "
-                "elsewhere; without it they are lost.[/]"
+            words = (
+                f"A key for the ledger's secrets was made: {key_file}. Keep a copy elsewhere; "
+                "without it they are lost."
             )
+            self._say((words, "yellow"))
         for problem in others:
-            self._say(f"[yellow]another brand's problem:[/] {escape(str(problem))}")
+            self._say(("another brand's problem:", "yellow"), f" {problem}")
         ledger = Ledger(stores.vault.url)
         with closing(ledger):
             ledger.migrate()
@@ -250,9 +252,9 @@ class _Session:
             if not self.as_json:
                 _print(check)
 
-    def _say(self, text: str) -> None:
+    def _say(self, *parts: str | tuple[str, str]) -> None:
         if not self.as_json:
-            console.print(text, highlight=False)
+            say(*parts)
 
     def end(self) -> None:
         """Print the outcome; exit 1 where something failed."""
@@ -261,7 +263,8 @@ class _Session:
             checks = [asdict(c) for c in self.checks.values()]
             print_json({"brand": self.brand, "saved": self.saved, "checks": checks})
         elif failed:
-            console.print(f"\n[red]{len(failed)} check(s) failed.[/] What to ask of whom is above.")
+            console.print()
+            say((f"{len(failed)} check(s) failed.", "red"), " What to ask of whom is above.")
         if self.saved and not self.as_json:
             _next_steps(self.brand, self.mode)
         if failed:
@@ -286,31 +289,36 @@ def _elsewhere(loop_url: str | None, rex11_endpoint: str | None) -> dict[str, An
 
 
 def _print(check: Check) -> None:
-    console.print(f"{_SIGNS[check.status]} [bold]{check.name}[/]: ", end="")
-    console.print(check.found, highlight=False, markup=False)
-    for line in check.details[:_DETAILS]:
-        console.print(f"    {line}", highlight=False, markup=False)
+    say(_SIGNS[check.status], " ", (check.name, "bold"), f": {check.found}")
+    for detail in check.details[:_DETAILS]:
+        say(f"    {detail}")
     if len(check.details) > _DETAILS:
-        console.print(f"    ... and {len(check.details) - _DETAILS} more (--json lists all)")
+        say(f"    ... and {len(check.details) - _DETAILS} more (--json lists all)")
     if check.ask:
-        console.print(f"    → {check.ask}", highlight=False, markup=False)
+        say(f"    → {check.ask}")
+
+
+def _heading(words: str) -> None:
+    console.print()
+    say((words, "bold"))
 
 
 def _next_steps(brand: str, mode: str) -> None:
+    console.print()
     if mode != modes.SHADOW:
-        console.print(
-            f"\n[bold green]{brand} stays {mode}.[/] Restart the service: it reads its "
-            "configuration at start.",
-            highlight=False,
+        say(
+            (f"{brand} stays {mode}.", "bold green"),
+            " Restart the service: it reads its configuration at start.",
         )
         return
+    say(
+        (f"Shadow mode is on for {brand}", "bold green"),
+        ": RMAs are made in Bergen, receipts are judged, and nothing is done in Loop.",
+    )
     console.print(
-        f"\n[bold green]Shadow mode is on for {brand}[/]: RMAs are made in Bergen, receipts are "
-        "judged, and nothing is done in Loop.\n"
         "Next:\n"
         "  1. Start the service (or restart it, it reads its configuration at start): "
         "bergen-loop serve\n"
         f"  2. Watch it: bergen-loop status, bergen-loop shadow report --brand {brand}\n"
         f"  3. When its decisions are right: bergen-loop brands mode {brand} live --reason '...'",
-        highlight=False,
     )

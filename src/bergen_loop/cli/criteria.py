@@ -14,7 +14,7 @@ from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from sqlalchemy.orm import Session
 
 from bergen_loop.cli import backtest, explain
-from bergen_loop.cli.output import console, errors, fail, print_json, table
+from bergen_loop.cli.output import console, errors, fail, print_json, say, table
 from bergen_loop.cli.setup import (
     DEFAULT_CONFIG,
     BrandsOption,
@@ -70,18 +70,19 @@ def show(which: WhichArgument, as_json: JsonOption = False) -> None:
         rows = [dict(zip(names, r, strict=True)) for r in rules]
         print_json({"name": criteria.name, "version": criteria.version, "rules": rows})
         return
-    console.print(f"[bold]{criteria.name}[/] [dim]{criteria.version}[/]", highlight=False)
+    say((criteria.name, "bold"), " ", (criteria.version, "dim"))
     if criteria.description:
-        console.print(" ".join(criteria.description.split()), highlight=False)
+        say(" ".join(criteria.description.split()))
     console.print("\nThe first rule whose condition is true decides:\n")
     for number, (rule, condition, then) in enumerate(rules, start=1):
-        console.print(f"{number}. [bold]{rule}[/]", highlight=False)
-        console.print(f"   if   [cyan]{condition}[/]", highlight=False)
-        console.print(f"   then {then}", highlight=False, markup=False)
+        say(f"{number}. ", (rule, "bold"))
+        say("   if   ", (condition, "cyan"))
+        say(f"   then {then}")
     if criteria.settings:
         rows = [(n, explain.setting(v)) for n, v in criteria.settings.items()]
         console.print(table("Settings", ["name", "value"], rows))
-    console.print(f"\n[dim]{explain.ALWAYS}[/]")
+    console.print()
+    say((explain.ALWAYS, "dim"))
 
 
 @app.command("check")
@@ -99,12 +100,11 @@ def check(
         rows = [{"kind": w.kind, "rule": w.rule, "message": w.sentence} for w in found]
         print_json({"version": criteria.version, "problems": [], "warnings": rows})
         return
-    console.print(f"{which}: {len(criteria.rules)} rules, no mistakes", highlight=False)
+    say(f"{which}: {len(criteria.rules)} rules, no mistakes")
     for warning in found:
         style = "dim" if warning.informational else "yellow"
         kind = "hint" if warning.informational else "warning"
-        console.print(f"[{style}]{kind}:[/] ", end="")
-        console.print(warning.sentence, highlight=False, markup=False)
+        say((f"{kind}:", style), f" {warning.sentence}")
 
 
 @app.command("test")
@@ -148,10 +148,10 @@ def test(
     if as_json:
         print_json(found.as_json())
     else:
-        backtest.show(console, found)
+        backtest.show(found)
         for name, path in (("page", page), ("cases", export)):
             if path:
-                console.print(f"{name}: {path}", highlight=False)
+                say(f"{name}: {path}")
 
 
 def criteria_of(which: str, *, as_json: bool = False) -> Criteria:
@@ -205,7 +205,11 @@ def _run(
     quiet: bool,
 ) -> backtest.Backtest:
     started, number = time.monotonic(), 0
-    columns = (SpinnerColumn(), TextColumn("{task.completed} returns tried"), TimeElapsedColumn())
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.completed} returns tried", markup=False),
+        TimeElapsedColumn(),
+    )
     with Progress(*columns, console=errors, transient=True, disable=quiet) as progress:
         task = progress.add_task("trying", total=None)
 

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 import typer
 from sqlalchemy.orm import Session
 
-from bergen_loop.cli.output import console, fail, print_json, table, when
+from bergen_loop.cli.output import console, fail, print_json, say, table, when
 from bergen_loop.cli.setup import DEFAULT_CONFIG, ConfigOption, JsonOption, open_ledger, settings_of
 from bergen_loop.ledger.tables.operations import AttemptRow, EndpointRow, OutboxRow
 from bergen_loop.tell.events import outbox
@@ -42,11 +42,9 @@ def deliveries(
     columns = ["event", "brand", "type", "made", "state", "attempts", "last", "next"]
     console.print(table("Events", columns, [_cells(row) for row in rows]))
     for one in resting:
-        console.print(
+        say(
             f"{one['brand']}: does not answer since {when(one['failing_since'])}: "
-            f"{one['last_error']}; tried again at {when(one['resting_until'])}",
-            highlight=False,
-            markup=False,
+            f"{one['last_error']}; tried again at {when(one['resting_until'])}"
         )
 
 
@@ -64,7 +62,7 @@ def resend(
         if row is None:
             fail(f"brand {brand} has no event {event}; see `bergen-loop events deliveries`", 1)
         outbox.send_again(session, row, datetime.now(UTC))
-    console.print(f"{event} is delivered again as soon as the service runs", highlight=False)
+    say(f"{event} is delivered again as soon as the service runs")
 
 
 def _events(session: Session, brand: str | None, state: str | None, limit: int) -> list[OutboxRow]:

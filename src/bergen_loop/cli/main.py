@@ -3,6 +3,7 @@ that help and completion are there at once."""
 
 from __future__ import annotations
 
+import os
 from importlib import import_module
 from typing import Annotated, Any
 
@@ -28,6 +29,7 @@ COMMANDS = {
     "shadow": ("shadow:app", "Shadow mode: what would have been done."),
     "sync": ("sync:app", "Run the flows without the service."),
     "events": ("events:app", "Events for brands' own systems."),
+    "audit": ("audit:app", "The journal: seal it, and look for tampering."),
     "secrets": ("secrets:app", "Secrets: set, list, rotate. They are never shown."),
     "accounts": ("accounts:app", "Accounts of the console, for the day nobody gets in."),
     "breaker": ("ops:breaker_app", "Systems that do not answer."),
@@ -125,6 +127,7 @@ def root(
     from bergen_loop.cli.output import fail
 
     del version
+    os.umask(os.umask(0o077) | 0o077)  # what it writes, the ledger first of all, is its owner's
     if log_level.upper() not in ("DEBUG", "INFO", "WARNING", "ERROR"):
         fail(f"--log-level {log_level}: one of DEBUG, INFO, WARNING, ERROR", 2)
     logs.configure(json=log_json, level=log_level.upper())

@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 from sqlalchemy.exc import SQLAlchemyError
 
-from bergen_loop.cli.output import console, fail, print_json, table, when
+from bergen_loop.cli.output import console, fail, print_json, say, table, when
 from bergen_loop.cli.setup import (
     DEFAULT_CONFIG,
     ConfigOption,
@@ -133,7 +133,7 @@ def breaker_reset(
         found = breakers.reset(session, datetime.now(UTC), brand, who=person())
     names = ", ".join(breakers.title(s) for s in found)
     words = f"{names} will be called again" if names else "nothing was suspended"
-    console.print(f"{brand}: {words}", highlight=False)
+    say(f"{brand}: {words}")
 
 
 def backup(
@@ -145,7 +145,7 @@ def backup(
         size = backups.backup(open_ledger(settings_of(config)), file)
     except (backups.BackupError, SQLAlchemyError) as error:
         fail(str(error))
-    console.print(f"{file}: {size / 1e6:.1f} MB, whole", highlight=False)
+    say(f"{file}: {size / 1e6:.1f} MB, whole")
 
 
 def restore(
@@ -172,10 +172,9 @@ def restored(
     """Tell that the database was put back from a backup by other means (PostgreSQL's tools)."""
     with open_ledger(settings_of(config)).write() as session:
         brands = restoring.mark(session, datetime.now(UTC), who=person(), source=source)
-    console.print(
+    say(
         f"restored: {len(brands)} brand(s). RMAs are looked for before they are made, and nothing "
-        "is settled until Loop must have carried out what it had taken (settle.confirm_within)",
-        highlight=False,
+        "is settled until Loop must have carried out what it had taken (settle.confirm_within)"
     )
 
 
@@ -203,11 +202,6 @@ def erase(
         names = ("returns", "payloads", "texts", "waiting")
         print_json({name: getattr(done, name) for name in names})
         return
-    console.print(
-        f"erased: {done.returns} return(s), {done.payloads} payload(s), {done.texts} text(s)",
-        highlight=False,
-    )
+    say(f"erased: {done.returns} return(s), {done.payloads} payload(s), {done.texts} text(s)")
     if done.waiting:
-        console.print(
-            f"{', '.join(done.waiting)}: still under way, erased when ended", highlight=False
-        )
+        say(f"{', '.join(done.waiting)}: still under way, erased when ended")

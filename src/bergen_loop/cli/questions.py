@@ -8,7 +8,7 @@ from typing import Any, cast
 
 from rich.prompt import Confirm, Prompt
 
-from bergen_loop.cli.output import console
+from bergen_loop.cli.output import console, line, say
 from bergen_loop.connect.answers import BRAND_ID
 from bergen_loop.connect.draft import is_reference
 from bergen_loop.domain.criteria import PRESETS
@@ -26,7 +26,7 @@ def brand_id(default: str | None) -> str:
         given = _text("Brand id (small letters, digits, - and _)", default)
         if BRAND_ID.fullmatch(given):
             return given
-        console.print("[red]Write it like acme or acme-shoes[/]")
+        say(("Write it like acme or acme-shoes", "red"))
 
 
 def loop_access(old: Mapping[str, Any]) -> Block:
@@ -91,7 +91,7 @@ def destinations(unmapped: Mapping[str, int], names: Mapping[str, str]) -> Block
 
 def again(what: str) -> bool:
     """Whether to enter something again."""
-    return Confirm.ask(f"Enter {what} again?", default=True, console=console)
+    return Confirm.ask(line(f"Enter {what} again?"), default=True, console=console)
 
 
 def save_anyway() -> bool:
@@ -113,10 +113,10 @@ def _part(block: Mapping[str, Any], key: str) -> Mapping[str, Any]:
 
 def _text(question: str, default: str | None) -> str:
     while True:
-        given = Prompt.ask(question, default=default, console=console)
+        given = Prompt.ask(line(question), default=default, console=console)
         if given is not None and (given.strip() or default == ""):
             return given.strip()
-        console.print("[red]This is needed[/]")
+        say(("This is needed", "red"))
 
 
 def _warehouse(default: str, what: str = "Bergen warehouse", others: tuple[str, ...] = ()) -> str:
@@ -131,20 +131,24 @@ def _warehouse(default: str, what: str = "Bergen warehouse", others: tuple[str, 
         try:
             name = warehouse_name(given)
         except ValueError as error:
-            console.print(f"[red]{error}[/]", highlight=False)
+            say((str(error), "red"))
             continue
         if name not in full:
-            console.print(
-                f"[yellow]{name} is not among the warehouses REX11's schema lists: make sure that "
-                "Bergen spells it so[/]",
-                highlight=False,
+            words = (
+                f"{name} is not among the warehouses REX11's schema lists: make sure that Bergen "
+                "spells it so"
             )
+            say((words, "yellow"))
         return full.get(name, name)
 
 
 def _choice(question: str, choices: tuple[str, ...], default: str) -> str:
     return Prompt.ask(
-        question, choices=list(choices), default=default, console=console, case_sensitive=False
+        line(question),
+        choices=list(choices),
+        default=default,
+        console=console,
+        case_sensitive=False,
     )
 
 
@@ -154,8 +158,8 @@ def _secret(question: str, present: object, *, needed: bool = True) -> str:
     hint = f" (Enter: keep {kept})" if kept else ""
     while True:
         given = Prompt.ask(
-            question + hint, password=True, default="", console=console, show_default=False
+            line(question + hint), password=True, default="", console=console, show_default=False
         ).strip()
         if given or kept or not needed:
             return given or str(kept or "")
-        console.print("[red]This is needed[/]")
+        say(("This is needed", "red"))

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from bergen_loop import logs
-from bergen_loop.cli.output import console, fail, print_json, table
+from bergen_loop.cli.output import console, fail, print_json, say, table
 from bergen_loop.cli.setup import (
     DEFAULT_CONFIG,
     BrandsOption,
@@ -74,8 +74,8 @@ def replay_command(
     rows = [(name, r.read, len(r.left)) for name, r in done.items()]
     console.print(table("Replayed", ["brand", "read now", "still not understood"], rows))
     for name, r in done.items():
-        for line in r.left:
-            console.print(f"{name}: {line}", highlight=False, markup=False)
+        for left in r.left:
+            say(f"{name}: {left}")
 
 
 def _each(config: ConfigOption, wanted: list[str] | None, work: Work, *, as_json: bool) -> None:

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from bergen_loop.cli.output import console, fail, print_json, table, when
+from bergen_loop.cli.output import console, fail, print_json, say, table, when
 from bergen_loop.cli.setup import DEFAULT_CONFIG, ConfigOption, JsonOption, person
 from bergen_loop.config import ConfigError, load_service
 from bergen_loop.secrets import SecretError, SecretStores
@@ -35,7 +35,7 @@ def set_secret(
         stores_of(config).put(reference, value, who=person())
     except SecretError as error:
         fail(str(error))
-    console.print(f"{reference} is kept; write it into the configuration like this", markup=False)
+    say(f"{reference} is kept; write it into the configuration like this")
 
 
 @app.command("list")
@@ -63,10 +63,10 @@ def new_key(
         fail(str(error))
     except OSError as error:
         fail(f"{file} cannot be written: {error.strerror}")
-    console.print(f"{file}: {count} key(s), the first encrypts. Keep a copy somewhere safe:")
-    console.print("without it the ledger's secrets are lost. Name it as service.key_file.")
+    say(f"{file}: {count} key(s), the first encrypts. Keep a copy somewhere safe:")
+    say("without it the ledger's secrets are lost. Name it as service.key_file.")
     if count > 1:
-        console.print("Now run `bergen-loop secrets rotate`, then remove the older lines.")
+        say("Now run `bergen-loop secrets rotate`, then remove the older lines.")
 
 
 @app.command("rotate")
@@ -76,7 +76,7 @@ def rotate(config: ConfigOption = DEFAULT_CONFIG) -> None:
         count = stores_of(config).vault.rotate(who=person())
     except SecretError as error:
         fail(str(error))
-    console.print(f"{count} secret(s) are encrypted under the first key; older keys can go")
+    say(f"{count} secret(s) are encrypted under the first key; older keys can go")
 
 
 def stores_of(config: Path) -> SecretStores:

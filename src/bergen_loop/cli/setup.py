@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bergen_loop.cli.output import errors, fail
+from bergen_loop.cli.output import errors, fail, line
 from bergen_loop.config import ConfigError, Settings, load_settings, load_usable
 from bergen_loop.ledger.database import Ledger
 from bergen_loop.ledger.store import journal
@@ -84,7 +84,7 @@ def service_registry_of(path: Path) -> Registry:
     registry = Registry(settings, open_ledger(settings), path.resolve().parent)
     for brand, problems in registry.leave_out_broken(broken).items():
         for problem in problems:
-            errors.print(f"[bold yellow]brand {brand} is left out:[/]", problem, highlight=False)
+            errors.print(line((f"brand {brand} is left out:", "bold yellow"), f" {problem}"))
     return registry
 
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 from pydantic import TypeAdapter
 
-from bergen_loop.cli.output import console, print_json, table
+from bergen_loop.cli.output import console, print_json, say, table
 from bergen_loop.cli.setup import (
     DEFAULT_CONFIG,
     ConfigOption,
@@ -46,11 +46,8 @@ def report(
 
 def _print(found: ShadowReport) -> None:
     share = "nothing to compare yet" if found.agreement is None else f"{found.agreement:.1%} alike"
-    console.print(
-        f"[bold]{found.brand}[/]: {found.total} return(s) judged in shadow; {share}",
-        highlight=False,
-    )
-    console.print(f"[dim]{shadows.BASIS}[/]")
+    say((found.brand, "bold"), f": {found.total} return(s) judged in shadow; {share}")
+    say((shadows.BASIS, "dim"))
     rows = [
         (decided, done, n)
         for decided, counts in sorted(found.matrix.items())
@@ -64,4 +61,4 @@ def _print(found: ShadowReport) -> None:
         console.print(table("Decided otherwise, newest first", ["return", "order", "why"], listed))
         left = found.verdicts[shadows.Verdict.DISAGREE] - len(listed)
         if left:
-            console.print(f"... and {left} more")
+            say(f"... and {left} more")

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from bergen_loop.cli.output import console, fail, print_json, table, when
+from bergen_loop.cli.output import console, fail, print_json, say, table, when
 from bergen_loop.cli.setup import (
     DEFAULT_CONFIG,
     ConfigOption,
@@ -100,7 +100,7 @@ def print_status(statuses: Sequence[BrandStatus], pulls: Mapping[str, Backfill])
     """Brands by stage, and which of them are still taking in what Loop already has."""
     console.print(_status_table(statuses))
     for brand, pull in pulls.items():
-        console.print(f"{brand}: {words.history(pull)}", highlight=False, soft_wrap=True)
+        say(f"{brand}: {words.history(pull)}")
 
 
 def _status_table(statuses: Sequence[BrandStatus]) -> Table:
@@ -131,10 +131,11 @@ def _sync_words(status: BrandStatus) -> str:
 def print_return(view: ReturnView) -> None:
     """A return as a timeline in the seven moments, then lines, calls and journal."""
     row = view.row
-    console.print(
-        f"\n[bold]Return {row.return_id}[/] of {row.brand}, order {row.order_name}, "
-        f"{row.total or '?'} {row.currency or ''}: [bold]{row.stage.replace('_', ' ')}[/]",
-        highlight=False,
+    console.print()
+    say(
+        (f"Return {row.return_id}", "bold"),
+        f" of {row.brand}, order {row.order_name}, {row.total or '?'} {row.currency or ''}: ",
+        (row.stage.replace("_", " "), "bold"),
     )
     console.print(
         table(
@@ -147,15 +148,13 @@ def print_return(view: ReturnView) -> None:
         )
     )
     for item in view.attention:
-        console.print(f"[bold yellow]needs attention[/] ({item.kind}): {item.reason}")
+        say(("needs attention", "bold yellow"), f" ({item.kind}): {item.reason}")
     if view.decision:
         d = view.decision
         shadow = " (shadow: not acted on)" if d.shadow else ""
-        console.print(
-            f"[bold]Decision{shadow}:[/] {d.reason}  [dim]{d.criteria_version}[/]", highlight=False
-        )
+        say((f"Decision{shadow}:", "bold"), f" {d.reason}  ", (d.criteria_version, "dim"))
         if d.note:
-            console.print(f"[bold]Note:[/] {d.note}", highlight=False)
+            say(("Note:", "bold"), f" {d.note}")
     console.print(_lines(view))
     if view.effects:
         console.print(

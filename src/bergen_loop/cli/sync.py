@@ -86,7 +86,7 @@ def _tick_all(
     registry: Registry, names: list[str], *, quiet: bool
 ) -> dict[str, dict[str, dict[str, object]]]:
     results: dict[str, dict[str, dict[str, object]]] = {}
-    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), TimeElapsedColumn())
     quiet = quiet or not console.is_terminal
     with (
         Progress(*columns, console=console, transient=True, disable=quiet) as progress,

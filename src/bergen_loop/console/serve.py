@@ -53,7 +53,7 @@ def server_config(app: FastAPI, registry: Registry, host: str, port: int) -> uvi
     """How the server is set: for the service, and for tests that attack it."""
     proxies = registry.settings.service.proxies
     return uvicorn.Config(
-        app, host=host, port=port, log_level="warning", access_log=False, server_header=False,
+        app, host=host, port=port, log_config=None, access_log=False, server_header=False,
         http=protocol(proxies), ws="none", forwarded_allow_ips=proxies,
         timeout_graceful_shutdown=PATIENCE,
     )  # fmt: skip

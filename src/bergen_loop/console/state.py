@@ -13,6 +13,7 @@ from fastapi import Request
 from bergen_loop.console.live import Live
 from bergen_loop.console.trends import Trends
 from bergen_loop.service.registry import Registry
+from bergen_loop.text import failure
 
 Nudge = Callable[[str], None]
 
@@ -49,7 +50,7 @@ class Console:
         try:
             self.nudge(brand)
         except Exception as error:
-            log.warning("sync could not be asked for", brand=brand, why=str(error))
+            log.warning("sync could not be asked for", brand=brand, why=failure(error))
 
 
 def registry_of(request: Request) -> Registry:

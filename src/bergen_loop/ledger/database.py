@@ -19,6 +19,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session, sessionmaker
 
 from bergen_loop.ledger.turns import Turns
+from bergen_loop.text import failure
 
 LedgerError = SQLAlchemyError
 """What the ledger's database may raise, for who has to say so: `trouble` puts it into words."""
@@ -101,19 +102,19 @@ class Ledger:
 
 
 def trouble(error: SQLAlchemyError) -> str:
-    """What is wrong with the database, in a sentence that says what to do."""
-    cause = getattr(error, "orig", None) or error
-    words = str(cause).strip().splitlines()[0] if str(cause).strip() else type(cause).__name__
-    if any(sign in words.lower() for sign in ("full", "no space left", "disk i/o")):
+    """What is wrong with the database, in a sentence of ours that says what to do. The
+    database's own words are looked at but never told: they may quote a row or a password."""
+    words, code = str(getattr(error, "orig", None) or error).lower(), failure(error)
+    if any(sign in words for sign in ("full", "no space left", "disk i/o")):
         return (
-            f"the ledger cannot be written ({words}): free space on its disk. No call is made "
-            "without its intent written first, and work goes on by itself"
+            f"the ledger cannot be written, for its disk is full or broken ({code}): free space "
+            "on it. No call is made without its intent written first, and work goes on by itself"
         )
     if "locked" in words:
-        return f"the ledger is held by another program ({words}): find out which, and end it"
+        return f"the ledger is locked by another program ({code}): find out which, and end it"
     if "malformed" in words or "not a database" in words:
-        return f"the ledger is damaged ({words}): stop the service and restore a backup"
-    return f"the ledger does not answer as it should ({type(error).__name__}: {words})"
+        return f"the ledger is damaged ({code}): stop the service and restore a backup"
+    return f"the ledger does not answer as it should ({code})"
 
 
 def record_at_fault(error: Exception) -> bool:

@@ -20,6 +20,7 @@ from bergen_loop import __version__
 from bergen_loop.ledger import clock
 from bergen_loop.ledger.database import Ledger
 from bergen_loop.ledger.tables.core import WorkerRow
+from bergen_loop.text import failure
 
 LEFT = datetime(1970, 1, 1, tzinfo=UTC)
 """Last sign of life of a worker that has ended in order."""
@@ -124,7 +125,7 @@ class Heartbeat:
                 self.show()
                 self.take_over()
             except Exception as error:  # the next beat may do better; this thread must not end
-                log.warning("sign of life failed", why=f"{type(error).__name__}: {error}")
+                log.warning("sign of life failed", why=failure(error))
 
 
 def recover(executor_id: str) -> bool:

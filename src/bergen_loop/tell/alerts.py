@@ -23,10 +23,14 @@ from bergen_loop.ledger.store import cursors
 from bergen_loop.ledger.tables.operations import AlertRow
 from bergen_loop.tell import rules, snapshot
 from bergen_loop.tell.rules import FLAGS, KINDS, Finding
+from bergen_loop.text import shortened, visible, visible_lines
 
 FLAG_RATE_EVERY = timedelta(hours=1)
 _TITLES = {kind.name: kind.title for kind in KINDS}
 ALL_BRANDS = ""
+MOST = 8000
+"""Characters of one message: a cause of hundreds of brands must not make it one that no mail
+server takes."""
 
 log = structlog.get_logger()
 
@@ -131,7 +135,7 @@ def _tell_kind(
     """One message for all brands that have it: a cause common to all is one alarm."""
     if not rows:
         return
-    lines = [f"{row.brand}: {row.detail}" for row in rows]
+    lines = [f"{row.brand}: {visible(shortened(row.detail))}" for row in rows]
     text = "\n".join([*lines, "", f"What to do: {alerts.guide}#{kind}"])
     for row in rows:
         log.warning("alert", kind=kind, brand=row.brand, detail=row.detail)
@@ -177,5 +181,14 @@ def _apprise(alerts: AlertSettings) -> Send:
 
 
 def _to_one(url: str, title: str, text: str) -> bool:
+    """The one way to mail and chat: plain text. Declared as such, so that a service that takes
+    HTML or Markdown gets it escaped."""
     sender: Any = apprise.Apprise()  # its types are partly unknown
-    return bool(sender.add(url) and sender.notify(title=title, body=text))
+    return bool(
+        sender.add(url)
+        and sender.notify(
+            title=visible(title),
+            body=visible_lines(shortened(text, MOST)),
+            body_format=apprise.NotifyFormat.TEXT,
+        )
+    )

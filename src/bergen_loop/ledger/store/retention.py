@@ -34,11 +34,11 @@ from bergen_loop.ledger.tables.core import (
 )
 from bergen_loop.ledger.tables.floor import FloorCodeRow, FloorTicketRow
 from bergen_loop.ledger.tables.operations import OutboxRow
+from bergen_loop.text import without_addresses
 
 ERASED = "[erased]"
 PER_RUN = 500
 ENDED = tuple(stage for stage in Stage if stage.terminal)
-_EMAIL = re.compile(r"[\w.+%-]+@[\w-]+(?:\.[\w-]+)+")
 
 
 @dataclass(slots=True)
@@ -214,7 +214,7 @@ def _masked(value: Any, known: Sequence[str]) -> Any:
     if isinstance(value, str):
         for text in known:
             value = re.sub(re.escape(text), ERASED, value, flags=re.IGNORECASE)
-        return _EMAIL.sub(ERASED, value)
+        return without_addresses(value, ERASED)
     if isinstance(value, dict):
         return {k: _masked(v, known) for k, v in value.items()}  # pyright: ignore[reportUnknownVariableType]
     if isinstance(value, list):

@@ -9,7 +9,22 @@ from collections.abc import Callable, Sequence
 
 Resolve = Callable[[str, int], Sequence[str]]
 
-_NAT64 = ipaddress.ip_network("64:ff9b::/96")
+_GLOBAL4, _GLOBAL6 = ipaddress.ip_network("0.0.0.0/0"), ipaddress.ip_network("2000::/3")
+"""Addresses of the world. Of IPv6 only what is given out as global: what maps, translates or
+tunnels another address lies outside, or is named below."""
+_SPECIAL = tuple(
+    ipaddress.ip_network(one)
+    for one in (
+        # IANA's registries of special-purpose addresses, RFC 6890 and its updates
+        "0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16",
+        "172.16.0.0/12", "192.0.0.0/24", "192.0.2.0/24", "192.31.196.0/24", "192.52.193.0/24",
+        "192.88.99.0/24", "192.168.0.0/16", "192.175.48.0/24", "198.18.0.0/15",
+        "198.51.100.0/24", "203.0.113.0/24", "224.0.0.0/4", "240.0.0.0/4",
+        "2001::/23", "2001:db8::/32", "2002::/16", "2620:4f:8000::/48", "3fff::/20",
+        # a cloud's own services at an address of the world
+        "168.63.129.16/32",
+    )
+)  # fmt: skip
 
 
 class Forbidden(Exception):
@@ -37,12 +52,5 @@ def choose(host: str, addresses: Sequence[str], *, loopback: bool) -> str:
 
 
 def _public(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
-    if isinstance(address, ipaddress.IPv6Address):
-        inner = address.ipv4_mapped or address.sixtofour
-        if address in _NAT64:
-            inner = ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
-        if address.teredo is not None or (inner is not None and not _public(inner)):
-            return False
-        if inner is not None:
-            return True
-    return address.is_global and not address.is_multicast
+    allowed = _GLOBAL4 if address.version == 4 else _GLOBAL6
+    return address in allowed and not any(address in special for special in _SPECIAL)

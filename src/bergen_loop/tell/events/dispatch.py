@@ -14,7 +14,7 @@ import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
 from bergen_loop.config.operations import EventSettings
-from bergen_loop.ledger.database import Ledger
+from bergen_loop.ledger.database import Ledger, trouble
 from bergen_loop.tell.events import addresses, follow, outbox
 from bergen_loop.tell.events.addresses import Resolve
 from bergen_loop.tell.events.sending import Sender
@@ -74,7 +74,7 @@ class Dispatcher:
             try:
                 self.look()
             except SQLAlchemyError as error:
-                log.warning("events wait for the ledger", error=str(error))
+                log.warning("events wait for the ledger", why=trouble(error))
             except Exception:
                 log.exception("events failed inside")
             self._stop.wait(self._every)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socket
+import ssl
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -70,8 +72,7 @@ class Sender:
         try:
             status = self._post(event_id, body)
         except (Forbidden, OSError, httpx2.HTTPError, httpx2.InvalidURL) as error:
-            reason = str(error) or type(error).__name__
-            return Attempt(time.monotonic() - started, error=reason, down=True)
+            return Attempt(time.monotonic() - started, error=_words(error), down=True)
         seconds = time.monotonic() - started
         if 200 <= status < 300:
             return Attempt(seconds, status)
@@ -102,3 +103,25 @@ class Sender:
             "webhook-timestamp": str(int(now.timestamp())),
             "webhook-signature": self._webhook.sign(event_id, now, body),
         }
+
+
+_KINDS: tuple[tuple[type[Exception], str], ...] = (
+    (socket.gaierror, "its name leads to no address"),
+    (httpx2.TimeoutException, "no answer in time"),
+    (httpx2.ConnectError, "no connection"),
+    (httpx2.RemoteProtocolError, "what answers there does not speak HTTP"),
+)
+
+
+def _words(error: Exception) -> str:
+    """What went wrong, in words of ours: the endpoint chooses its own, and they would go into
+    logs, alerts and pages."""
+    if isinstance(error, Forbidden):
+        return str(error)
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, ssl.SSLError):
+            return "its certificate is not accepted, or it does not speak TLS"
+        cause = cause.__cause__ or cause.__context__
+    words = next((words for kind, words in _KINDS if isinstance(error, kind)), "the call broke off")
+    return f"{words} ({type(error).__name__})"
