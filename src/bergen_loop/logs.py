@@ -56,8 +56,9 @@ def explain(
     return event
 
 
-def _places(error: BaseException) -> Iterator[str]:
+def _places(first: BaseException) -> Iterator[str]:
     seen: set[int] = set()
+    error: BaseException | None = first
     while error is not None and id(error) not in seen:
         seen.add(id(error))
         yield failure(error)
@@ -66,10 +67,7 @@ def _places(error: BaseException) -> Iterator[str]:
         if isinstance(error, BaseExceptionGroup):
             inner = cast("BaseExceptionGroup[BaseException]", error).exceptions
             yield from (f"  of {len(inner)}: {failure(one)}" for one in inner[:5])
-        error = cast(
-            "BaseException",
-            error.__cause__ or (None if error.__suppress_context__ else error.__context__),
-        )
+        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
 
 
 def show(_logger: object, _name: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:

@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 from sqlalchemy.exc import SQLAlchemyError
 
-from bergen_loop.cli.output import console, fail, print_json, say, table, when
+from bergen_loop.cli.output import console, fail, print_json, say, table, warn, when
 from bergen_loop.cli.setup import (
     DEFAULT_CONFIG,
     ConfigOption,
@@ -188,8 +188,8 @@ def erase(
     """Erase a customer's personal data; what was done to the return and why stays."""
     if (customer is None) == (return_id is None):
         fail("say whose data: --customer EMAIL or --return ID", 2)
-    now = datetime.now(UTC)
-    with open_ledger(settings_of(config)).write() as session:
+    now, ledger = datetime.now(UTC), open_ledger(settings_of(config))
+    with ledger.write() as session:
         if customer is not None:
             done = retention.erase_customer(session, now, customer, who=person())
         else:
@@ -198,6 +198,8 @@ def erase(
                 several = ", ".join(r.brand for r in rows)
                 fail(f"say of which brand: {several}" if rows else f"no return {return_id}")
             done = retention.erase_return(session, now, rows[0], who=person())
+    if not ledger.scour():
+        warn("the database's log could not be emptied just now: run it again when less goes on")
     if as_json:
         names = ("returns", "payloads", "texts", "waiting")
         print_json({name: getattr(done, name) for name in names})

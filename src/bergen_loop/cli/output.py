@@ -38,7 +38,8 @@ class Terminal(Console):
 
     def render_str(self, text: str, **how: Any) -> Text:  # pyright: ignore[reportIncompatibleMethodOverride]
         """As Rich does, but measured as it will be shown, and never read as markup."""
-        return super().render_str(visible_lines(text), **{**how, "markup": False, "emoji": False})
+        how |= {"markup": False, "emoji": False}
+        return super().render_str(visible_lines(text), **how)
 
 
 console = Terminal()
@@ -84,6 +85,11 @@ def fail(message: str, code: int = 1) -> NoReturn:
     errors.print(Text("error: ", style="bold red"), end="")
     errors.print(message, soft_wrap=True)
     raise typer.Exit(code)
+
+
+def warn(message: str) -> None:
+    """Tell what should be known, beside what was asked for."""
+    errors.print(line(("warning: ", "yellow"), message), soft_wrap=True)
 
 
 def when(value: datetime | None) -> str:

@@ -27,6 +27,7 @@ from bergen_loop.ledger.tables.core import AttentionRow
 from bergen_loop.ledger.transaction import Transaction
 from bergen_loop.people import actions
 from bergen_loop.people.actions import NotPossible
+from bergen_loop.text import shortened
 
 PAGE = 50
 MOST_CHOSEN = 200
@@ -198,7 +199,7 @@ def attention_csv(
     """Every open item as a file."""
     scope, ledger = person.scope.narrowed(brand), console_of(request).registry.ledger
     with ledger.write() as session:
-        asked = ", ".join(v for v in (brand, kind) if v) or "all"
+        asked = shortened(", ".join(v for v in (brand, kind) if v) or "all", 200)
         journal.record(
             session, datetime.now(UTC), What.EXPORTED, asked, brand=brand or None,
             who=person.name, data={"what": "the attention list"},

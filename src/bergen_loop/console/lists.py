@@ -84,7 +84,10 @@ def returns_csv(request: Request, person: Viewer) -> StreamingResponse:
     registry = console_of(request).registry
     scope = by_brand(person.scope.narrowed(query.brand), query.wanted, registry)
     with registry.ledger.write() as session:
-        asked = ", ".join(f"{k}: {v}" for k, v in query.given.items()) or "all"
+        # Without the text searched for: it may be a customer's, and could not be erased by name.
+        asked = ", ".join(
+            f"{k}: {v if k != 'q' else '(a text)'}" for k, v in query.given.items()
+        ) or "all"  # fmt: skip
         journal.record(
             session, datetime.now(UTC), What.EXPORTED, asked, brand=query.brand,
             who=person.name, data={"what": "returns"},

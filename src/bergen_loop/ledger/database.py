@@ -28,6 +28,7 @@ _PRAGMAS = (
     "journal_mode=WAL",
     "synchronous=FULL",  # an intent must survive a power cut, not only a crash
     "foreign_keys=ON",
+    "secure_delete=ON",  # what was erased must not lie on in the file
     "busy_timeout=30000",
 )
 
@@ -96,6 +97,21 @@ class Ledger:
                 connection.execute(sa.text("SELECT pg_advisory_xact_lock(73170001)"))
                 connection.execute(sa.text(f"SET LOCAL lock_timeout = '{_LOCK_TIMEOUT}'"))
                 change(connection)
+
+    def scour(self) -> bool:
+        """After an erasure: leave nothing of what was erased in the embedded database's files;
+        False where a reader has kept its log from being emptied just now. PostgreSQL needs its
+        own VACUUM for that."""
+        if not self.is_sqlite:
+            return True
+        with self.engine.connect() as connection:
+            driver = connection.connection
+            driver.execute("PRAGMA busy_timeout=2000")  # pyright: ignore[reportAttributeAccessIssue]
+            try:
+                busy = driver.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]  # pyright: ignore
+            finally:
+                driver.execute("PRAGMA busy_timeout=30000")  # pyright: ignore[reportAttributeAccessIssue]
+        return not busy
 
     def close(self) -> None:
         self.engine.dispose()

@@ -76,6 +76,11 @@ class Engine:
                     "schedule": "0 * * * * *",
                 },
                 {
+                    "schedule_name": "seal",
+                    "workflow_fn": workflows.seal,
+                    "schedule": "20 * * * * *",
+                },
+                {
                     "schedule_name": "sweep",
                     "workflow_fn": workflows.sweep,
                     "schedule": "0 */10 * * * *",

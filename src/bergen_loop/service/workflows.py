@@ -13,7 +13,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from bergen_loop.flow import tick
 from bergen_loop.ledger.database import trouble
 from bergen_loop.ledger.locks import BrandBusy, LockLost
-from bergen_loop.ledger.store import retention
+from bergen_loop.ledger.store import chain, retention
 from bergen_loop.service.registry import Registry
 from bergen_loop.tell.alerts import evaluate
 
@@ -116,8 +116,26 @@ def _forget(brand: str) -> bool:
         if after is not None:
             done += retention.expire(session, now, brand, after).returns
     if done:
+        registry().ledger.scour()
         log.info("personal data masked", brand=brand, returns=done)
     return done >= retention.PER_RUN
+
+
+@DBOS.workflow()
+def seal(scheduled_at: datetime, _context: Any) -> None:
+    """Seal the journal's new entries; once an hour, note the chains' ends in the log."""
+    _seal(scheduled_at.minute == 0)
+
+
+@DBOS.step()
+def _seal(note: bool) -> int:
+    ledger = registry().ledger
+    grown = chain.seal_all(ledger, datetime.now(UTC), registry().settings.brands)
+    if note:
+        with ledger.read() as session:
+            for head in chain.heads(session):
+                log.info("journal sealed", brand=head.brand, position=head.position, seal=head.seal)
+    return len(grown)
 
 
 @DBOS.workflow()

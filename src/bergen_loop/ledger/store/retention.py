@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -19,7 +19,7 @@ from sqlalchemy.orm import Session
 
 from bergen_loop.domain.lifecycle import Stage
 from bergen_loop.domain.words import What
-from bergen_loop.ledger.store import journal
+from bergen_loop.ledger.store import chain, journal
 from bergen_loop.ledger.tables.core import (
     AttentionRow,
     DecisionRow,
@@ -51,6 +51,13 @@ class Erased:
     """Entries of the journal, items, decisions and calls in which something was masked."""
     waiting: list[str] = field(default_factory=list[str])
     """Returns still under way: erased again when they have ended."""
+    masked: dict[str, str] = field(default_factory=dict[str, str])
+    """Of the journal's sealed entries in which something was masked: what the chain is told."""
+
+    def told(self) -> dict[str, dict[str, str]]:
+        """Data of the journal's entry about it; what it tells is told once."""
+        masked, self.masked = self.masked, {}
+        return {chain.MASKED: masked} if masked else {}
 
 
 def erase_customer(session: Session, now: datetime, email: str, *, who: str) -> Erased:
@@ -63,7 +70,9 @@ def erase_customer(session: Session, now: datetime, email: str, *, who: str) -> 
     _payloads_naming(session, wanted, result)
     _texts_naming(session, wanted, result)
     why = f"a customer: {result.returns} return(s), {len(result.waiting)} still under way"
-    journal.record(session, now, What.ERASED, why, brand=None, who=who)
+    journal.record(
+        session, now, What.ERASED, why, brand=None, who=who, data=result.told()
+    )
     return result
 
 
@@ -87,7 +96,7 @@ def keep_erased(session: Session, now: datetime, brand: str) -> Erased:
     for row in session.scalars(query):
         _erase(session, row, result)
         why = "it had been asked for; the return has ended, or Loop showed its customer again"
-        _told(session, now, row, why, journal.SERVICE)
+        _told(session, now, row, why, journal.SERVICE, result)
     return result
 
 
@@ -110,7 +119,7 @@ def expire(session: Session, now: datetime, brand: str, after: timedelta) -> Era
     for row in session.scalars(query):
         _erase(session, row, result)
         why = f"it ended more than {after.days} day(s) ago"
-        _told(session, now, row, why, journal.SERVICE)
+        _told(session, now, row, why, journal.SERVICE, result)
     return result
 
 
@@ -121,7 +130,7 @@ def _ask(session: Session, now: datetime, row: ReturnRow, who: str, result: Eras
         _payloads_naming(session, row.customer_email.casefold(), result)
     if Stage(row.stage) in ENDED:
         _erase(session, row, result)
-        _told(session, now, row, "asked for", who)
+        _told(session, now, row, "asked for", who, result)
         return
     _payloads_of(session, row, result)
     result.waiting.append(row.return_id)
@@ -131,8 +140,13 @@ def _ask(session: Session, now: datetime, row: ReturnRow, who: str, result: Eras
     )
 
 
-def _told(session: Session, now: datetime, row: ReturnRow, why: str, who: str) -> None:
-    journal.record(session, now, What.ERASED, why, brand=row.brand, return_pk=row.id, who=who)
+def _told(
+    session: Session, now: datetime, row: ReturnRow, why: str, who: str, result: Erased
+) -> None:
+    journal.record(
+        session, now, What.ERASED, why, brand=row.brand, return_pk=row.id, who=who,
+        data=result.told(),
+    )  # fmt: skip
 
 
 def _has_personal() -> sa.ColumnElement[bool]:
@@ -154,9 +168,9 @@ def _erase(session: Session, row: ReturnRow, result: Erased) -> None:
         for receipt in session.scalars(sa.select(ReceiptRow).where(ReceiptRow.rma_pk == rma.id)):
             receipt.content = _masked(receipt.content, known)
         _floor(session, rma, known)
-    for table, columns in _TEXTS.items():
-        entries = session.scalars(sa.select(table).where(table.return_pk == row.id))
-        result.texts += _mask_rows(entries, columns, known)
+    for table in _TEXTS:
+        query = sa.select(table).where(table.return_pk == row.id)
+        _mask_rows(session, table, query, known, result)
     result.returns += 1
 
 
@@ -184,16 +198,23 @@ _TEXTS: dict[Any, tuple[str, ...]] = {
 """Where texts and data about a return may quote its customer."""
 
 
-def _mask_rows(rows: Iterable[Any], columns: Sequence[str], known: Sequence[str]) -> int:
-    changed = 0
-    for row in rows:
+def _mask_rows(
+    session: Session, table: Any, query: sa.Select[Any], known: Sequence[str], result: Erased
+) -> None:
+    columns, changed = _TEXTS[table], list[Any]()
+    query = query.order_by(table.id)
+    if table is JournalRow:  # an entry must not be sealed meanwhile
+        query = query.with_for_update().execution_options(populate_existing=True)
+    for row in session.scalars(query):
         before = [getattr(row, name) for name in columns]
         after = [_masked(value, known) for value in before]
         if before != after:
-            changed += 1
+            changed.append(row)
             for name, value in zip(columns, after, strict=True):
                 setattr(row, name, value)
-    return changed
+    result.texts += len(changed)
+    if table is JournalRow:
+        result.masked |= chain.masked(changed)
 
 
 def _content(content: dict[str, Any]) -> dict[str, Any]:
@@ -265,9 +286,7 @@ def _texts_naming(session: Session, wanted: str, result: Erased) -> None:
             for column in columns
             for t in _spellings(wanted)
         ]
-        result.texts += _mask_rows(
-            session.scalars(sa.select(table).where(sa.or_(*naming))), columns, (wanted,)
-        )
+        _mask_rows(session, table, sa.select(table).where(sa.or_(*naming)), (wanted,), result)
 
 
 def _spellings(wanted: str) -> set[str]:

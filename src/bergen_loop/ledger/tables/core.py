@@ -252,6 +252,7 @@ class JournalRow(Base):
     __table_args__ = (
         sa.Index("ix_journal_return", "return_pk", "id"),
         sa.Index("ix_journal_brand", "brand", "id"),
+        sa.Index("ix_journal_chain", "brand", "position", "id"),
     )
 
     id: Mapped[int] = mapped_column(BigId, primary_key=True, autoincrement=True)
@@ -269,6 +270,28 @@ class JournalRow(Base):
     """The same in words, for people."""
     why: Mapped[str]
     data: Mapped[Json]
+    position: Mapped[int | None] = mapped_column(BigId)
+    """In the chain of its brand's entries; null until it is sealed, see `ledger.store.chain`."""
+    salt: Mapped[str | None]
+    """Of `digest`; gone where the texts have been erased."""
+    digest: Mapped[str | None]
+    """Of the salt, `why` and `data`, as they were sealed."""
+    seal: Mapped[str | None]
+    """Of the seal before it and everything in this entry."""
+
+
+class ChainRow(Base):
+    """The end of a brand's chain of journal entries."""
+
+    __tablename__ = "journal_chains"
+
+    brand: Mapped[str] = mapped_column(primary_key=True)
+    """Empty for what belongs to no brand."""
+    begins_after: Mapped[int] = mapped_column(BigId)
+    """The last entry written before there were chains."""
+    position: Mapped[int] = mapped_column(BigId)
+    seal: Mapped[str]
+    sealed_at: Mapped[datetime | None]
 
 
 class RawRow(Base):
