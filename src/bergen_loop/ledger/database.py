@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
@@ -45,8 +45,8 @@ class Ledger:
     def __init__(self, url: str, *, pool_size: int = 20) -> None:
         """`url` is an SQLAlchemy URL: `sqlite:///path` or `postgresql+psycopg://...`."""
         self.url = sa.make_url(url)
-        if self.is_sqlite and self.url.database:
-            Path(self.url.database).parent.mkdir(parents=True, exist_ok=True)
+        if self.is_sqlite and self.url.database not in (None, "", ":memory:"):
+            _own(Path(self.url.database))
         self.engine = _engine(self.url, pool_size)
         self._turns = Turns() if self.is_sqlite else None
         self._readers = sessionmaker(self.engine, expire_on_commit=False)
@@ -115,6 +115,19 @@ class Ledger:
 
     def close(self) -> None:
         self.engine.dispose()
+
+
+def _own(database: Path) -> None:
+    """Have the embedded database's files be its owner's alone, also those of an older release:
+    customers' addresses are in them. Whoever is not the owner leaves them as they are."""
+    database.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with suppress(PermissionError):
+        # SQLite gives its log and its index the mode of the database.
+        database.touch(mode=0o600)
+        for end in ("", "-wal", "-shm"):
+            file = database.with_name(database.name + end)
+            if file.exists() and file.stat().st_mode & 0o077:
+                file.chmod(0o600)
 
 
 def trouble(error: SQLAlchemyError) -> str:

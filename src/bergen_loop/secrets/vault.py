@@ -1,16 +1,15 @@
-"""Secrets in the ledger, encrypted (Fernet: AES-128-CBC with HMAC-SHA-256)."""
+"""Secrets in the ledger, encrypted (AES-256-GCM) and bound to their names."""
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Generator
-from contextlib import contextmanager
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
 import sqlalchemy as sa
-from cryptography.fernet import InvalidToken
 from sqlalchemy.exc import SQLAlchemyError
 
 from bergen_loop.domain.words import What
@@ -18,7 +17,7 @@ from bergen_loop.ledger.database import Ledger
 from bergen_loop.ledger.store import journal
 from bergen_loop.ledger.tables.core import SecretRow
 from bergen_loop.secrets.errors import SecretError
-from bergen_loop.secrets.keys import KeySource
+from bergen_loop.secrets.keys import KeySource, Undecipherable, bound
 
 DATABASE_VARIABLE = "BERGEN_LOOP_DATABASE"
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,99}")
@@ -41,11 +40,13 @@ class Vault:
                 f"the ledger holds no secret {name!r}",
                 f"run: bergen-loop secrets set ledger:{name}",
             )
+        _refuse_foreign(name, tokens)
         try:
-            return self.keys.cipher().decrypt(tokens[name].encode()).decode()
-        except InvalidToken:
+            return self.keys.cipher().decrypt(name, tokens[name])
+        except Undecipherable:
             raise SecretError(
-                f"the ledger's secret {name!r} was encrypted under a key that is not here",
+                f"the ledger's secret {name!r} was encrypted under a key that is not here, or "
+                "for another name",
                 "add the former key after the present one, or set the secret anew",
             ) from None
 
@@ -53,10 +54,15 @@ class Vault:
         """Keep a secret, journaled by name. SecretError."""
         if not _NAME.fullmatch(name):
             raise SecretError(f"{name!r} is no name for a secret", "use a-z, 0-9, '.', '_', '-'")
-        token, now = self.keys.cipher().encrypt(value.encode()).decode(), datetime.now(UTC)
+        cipher, now = self.keys.cipher(), datetime.now(UTC)
+        token = cipher.encrypt(name, value)
         with self._opened() as ledger, ledger.write() as session:
             known = session.get(SecretRow, name) is not None
             what = What.SECRET_REPLACED if known else What.SECRET_STORED
+            for row in session.scalars(sa.select(SecretRow).with_for_update()):
+                if not bound(row.token) and row.name != name:  # of an older release
+                    with suppress(Undecipherable):
+                        row.token = cipher.encrypt(row.name, cipher.decrypt(row.name, row.token))
             session.merge(SecretRow(name=name, token=token, set_at=now, set_by=who))
             journal.record(session, now, what, name, brand=None, who=who)
         self._tokens = None
@@ -73,13 +79,15 @@ class Vault:
         cipher, now = self.keys.cipher(), datetime.now(UTC)
         with self._opened() as ledger, ledger.write() as session:
             rows = list(session.scalars(sa.select(SecretRow).with_for_update()))
+            tokens = {row.name: row.token for row in rows}
             for row in rows:
+                _refuse_foreign(row.name, tokens)
                 try:
-                    row.token = cipher.rotate(row.token.encode()).decode()
-                except InvalidToken:
+                    row.token = cipher.encrypt(row.name, cipher.decrypt(row.name, row.token))
+                except Undecipherable:
                     raise SecretError(
                         f"the ledger's secret {row.name!r} was encrypted under a key that is not "
-                        "here; nothing was changed",
+                        "here, or for another name; nothing was changed",
                         "add the former key after the present one, or set that secret anew first",
                     ) from None
             why = f"{len(rows)} secret(s) encrypted under the first key"
@@ -120,3 +128,12 @@ class Vault:
                 f"the ledger cannot be reached ({type(error).__name__})",
                 f"correct service.database or {DATABASE_VARIABLE}, or start the database",
             ) from None
+
+
+def _refuse_foreign(name: str, tokens: Mapping[str, str]) -> None:
+    """Where some are bound to their names all are: one that is not may be another's, put here."""
+    if not bound(tokens[name]) and any(map(bound, tokens.values())):
+        raise SecretError(
+            f"the ledger's secret {name!r} is not bound to its name, as the others are",
+            "set that secret anew",
+        )

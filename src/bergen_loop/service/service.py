@@ -16,6 +16,7 @@ from bergen_loop.config import ServiceSettings
 from bergen_loop.ledger.locks import service_lock
 from bergen_loop.service import workflows
 from bergen_loop.service.registry import Registry
+from bergen_loop.service.supervisor import Supervisor
 from bergen_loop.service.workers import Heartbeat, recover
 from bergen_loop.tell import tracing
 from bergen_loop.tell.events.dispatch import Dispatcher
@@ -41,6 +42,7 @@ class Engine:
             {b: one.events for b, one in registry.settings.brands.items() if one.events},
         )
         self._holding = ExitStack()
+        self._supervisor = Supervisor()
 
     def start(self) -> None:
         """Launch DBOS, and have the schedules and queues in place. Raises ServiceRunning where
@@ -94,6 +96,7 @@ class Engine:
         )
         self.heartbeat.start()
         self.events.start()
+        self._supervisor.ready()
 
     def _register(self, queue: str, at_once: int) -> None:
         DBOS.register_queue(
@@ -109,6 +112,7 @@ class Engine:
 
     def stop(self, patience: int = 10) -> None:
         """Let running ticks end, for at most `patience` seconds."""
+        self._supervisor.stopping()
         self.events.stop()
         DBOS.destroy(workflow_completion_timeout_sec=patience)
         workflows.use(None)
