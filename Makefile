@@ -7,7 +7,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 # What needs no browser, no PostgreSQL and no time to pass: pure functions, payloads, the ledger.
 QUICK := $(addprefix tests/,domain loop bergen config secrets ledger cli sandbox)
 
-.PHONY: demo test quick quick-tests check bench soak audit lock screenshots clean
+.PHONY: demo test quick quick-tests check bench soak audit sbom images lock screenshots clean
 
 demo: .venv/installed ## the whole flow, running: sandbox, service and console
 	@$(BIN)/python -m demo $(DEMO)
@@ -43,16 +43,28 @@ screenshots: .venv/installed ## docs/images, from the running product
 	scripts/system-deps.sh
 	$(BIN)/python scripts/screenshots.py
 
-lock: .venv/installed ## pin what pyproject.toml asks for
-	$(BIN)/pip install -q uv
-	$(BIN)/uv pip compile pyproject.toml --extra dev --universal --upgrade --no-header \
-		--no-emit-index-url --no-annotate -o requirements.lock
+sbom: .venv/installed ## var/sbom.json: what a user installs, as CycloneDX
+	@mkdir -p var
+	$(BIN)/cyclonedx-py requirements --output-reproducible --pyproject pyproject.toml \
+		--output-file var/sbom.json requirements.lock
+
+images: .venv/installed ## the image's and the unit's faults, as far as they show without building
+	$(BIN)/hadolint deploy/Dockerfile
+	@! command -v systemd-analyze >/dev/null \
+		|| systemd-analyze security --offline=true --threshold=20 --no-pager deploy/bergen-loop.service
+
+COMPILE := uv pip compile pyproject.toml --universal --generate-hashes --no-header \
+	--no-emit-index-url --no-annotate
+
+lock: .venv/installed ## pin what pyproject.toml asks for, with hashes; users' packages and ours
+	$(BIN)/$(COMPILE) --extra dev --upgrade -o requirements-dev.lock
+	$(BIN)/$(COMPILE) --upgrade -c requirements-dev.lock -o requirements.lock
 
 clean:
 	rm -rf .venv var .pytest_cache .ruff_cache .hypothesis
 
-.venv/installed: requirements.lock pyproject.toml
+.venv/installed: requirements-dev.lock pyproject.toml
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install -q --disable-pip-version-check -r requirements.lock
+	$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements-dev.lock
 	$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps -e .
 	touch $@

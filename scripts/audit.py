@@ -1,4 +1,4 @@
-"""Are there known weaknesses in the packages of requirements.lock? `make audit`.
+"""Are there known weaknesses in the pinned packages? `make audit`.
 
 Says so where the advisories cannot be reached: finding nothing would else look like safety.
 """
@@ -10,7 +10,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-LOCK = Path(__file__).parents[1] / "requirements.lock"
+LOCK = Path(__file__).parents[1] / "requirements-dev.lock"
+"""Holds what users install as well."""
 SERVICES = ("osv", "pypi")
 """Asked in this order; the first that knows our packages counts."""
 UNREACHABLE = 3

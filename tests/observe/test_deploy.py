@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
+import socket
+import subprocess
 from configparser import RawConfigParser
 from pathlib import Path
 from typing import Any
 
+import pytest
 from ruamel.yaml import YAML
 
 from bergen_loop.domain.words import What
 from bergen_loop.ledger.database import Ledger
 from bergen_loop.ledger.store import journal
 from bergen_loop.ledger.tables.core import BrandRow
+from bergen_loop.service.supervisor import Supervisor
 from bergen_loop.tell.events import follow
 from bergen_loop.tell.metrics import Metrics
 from support.brands import settings
@@ -106,3 +111,95 @@ def test_the_unit_is_hardened() -> None:
     assert service["ProtectSystem"] == "strict"
     assert service["CapabilityBoundingSet"] == ""
     assert service["Restart"] == "always"
+
+
+def test_systemd_finds_little_exposed() -> None:
+    """At most 2.0 of 10; what is left is that it talks to the network."""
+    analyze = shutil.which("systemd-analyze")
+    if analyze is None:
+        pytest.skip("systemd is not installed here")
+    done = subprocess.run(
+        [analyze, "security", "--offline=true", "--threshold=20", "--no-pager",
+         str(DEPLOY / "bergen-loop.service")],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout[-500:] + done.stderr
+
+
+def test_the_unit_runs_where_its_comments_put_things() -> None:
+    text = (DEPLOY / "bergen-loop.service").read_text()
+    unit = RawConfigParser(strict=False)
+    unit.optionxform = str  # type: ignore[assignment, method-assign]
+    unit.read(DEPLOY / "bergen-loop.service")
+    service = dict(unit["Service"])
+    assert f"useradd --system --home-dir /var/lib/{service['User']}" in text
+    folder = "/" + "/".join(service["Environment"].partition("=")[2].split("/")[1:-1])
+    assert folder.removeprefix("/var/lib/") in service["StateDirectory"].split()
+    assert f"bergen-loop.yaml {folder}/" in text
+    assert service["ExecStart"].split()[0] in text
+    assert (service["Type"], service["WatchdogSec"]) == ("notify", "60")
+    assert service["MemoryMax"] == "2G"
+
+
+def test_the_supervisor_is_told_that_the_service_is_ready_alive_and_stopping(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
+        systemd.bind(str(tmp_path / "notify"))
+        systemd.settimeout(5)
+        monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
+        monkeypatch.setenv("WATCHDOG_USEC", "60000")
+        supervisor = Supervisor()
+        supervisor.ready()
+        assert [systemd.recv(100) for _ in range(3)] == [b"READY=1", b"WATCHDOG=1", b"WATCHDOG=1"]
+        supervisor.stopping()
+        while (said := systemd.recv(100)) == b"WATCHDOG=1":
+            pass
+        assert said == b"STOPPING=1"
+    monkeypatch.delenv("NOTIFY_SOCKET")
+    Supervisor().ready()  # says nothing to nobody
+
+
+def pins(name: str) -> dict[str, list[str]]:
+    """Requirement -> its hashes."""
+    found: dict[str, list[str]] = {}
+    last = ""
+    for line in (ROOT / name).read_text().splitlines():
+        if line.startswith("    --hash=sha256:"):
+            found[last].append(line.split(":")[1].strip(" \\"))
+        else:
+            last = line.rstrip(" \\")
+            found[last] = []
+    return found
+
+
+def test_every_pinned_package_has_its_hashes_and_users_install_what_runs_only() -> None:
+    users, developers = pins("requirements.lock"), pins("requirements-dev.lock")
+    assert len(users) > 50
+    for name, hashes in {**users, **developers}.items():
+        assert hashes and all(len(one) == 64 for one in hashes), name
+    own = {re.split("[= ;]", name)[0]: name.split(" ")[0] for name in users}
+    theirs = {re.split("[= ;]", name)[0]: name.split(" ")[0] for name in developers}
+    assert own.items() <= theirs.items(), "what is tested is what users run"
+    assert not own.keys() & {"pytest", "pyright", "playwright", "ruff", "hypothesis", "pip", "uv"}
+
+
+def test_the_image_installs_by_hash_what_runs_and_its_linter_is_content() -> None:
+    text = (DEPLOY / "Dockerfile").read_text()
+    assert re.findall("^FROM (.*)$", text, re.MULTILINE) == ["${BASE} AS build", "${BASE}"]
+    assert "--require-hashes -r requirements.lock" in text
+    hadolint = shutil.which("hadolint")
+    assert hadolint, "it is in requirements-dev.lock"
+    done = subprocess.run(
+        [hadolint, str(DEPLOY / "Dockerfile")], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout
+
+
+def test_brands_can_be_written_down_where_it_is_composed() -> None:
+    compose = YAML(typ="safe").load(DEPLOY / "compose.yaml")
+    config = "/var/lib/bergen-loop/config"
+    assert f"BERGEN_LOOP_CONFIG={config}/bergen-loop.yaml" in (DEPLOY / "Dockerfile").read_text()
+    for name in ("serve", "worker"):
+        assert compose["services"][name]["volumes"] == [f"./config:{config}"]
+        assert compose["services"][name]["mem_limit"] == "2g"
