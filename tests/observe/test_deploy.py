@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import platform
 import re
 import shutil
 import socket
 import subprocess
+import sys
 from configparser import RawConfigParser
 from pathlib import Path
 from typing import Any
@@ -189,6 +191,8 @@ def test_the_image_installs_by_hash_what_runs_and_its_linter_is_content() -> Non
     assert re.findall("^FROM (.*)$", text, re.MULTILINE) == ["${BASE} AS build", "${BASE}"]
     assert "--require-hashes -r requirements.lock" in text
     hadolint = shutil.which("hadolint")
+    if hadolint is None and (sys.platform, platform.machine()) != ("linux", "x86_64"):
+        pytest.skip("its linter is not made for this machine")
     assert hadolint, "it is in requirements-dev.lock"
     done = subprocess.run(
         [hadolint, str(DEPLOY / "Dockerfile")], capture_output=True, text=True, check=False
