@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, cast
 
-from loop_sandbox import tickets
+from loop_sandbox import hostile, tickets
 from loop_sandbox.dice import Dice
 from loop_sandbox.model import Brand, Product, Ticket, TicketItem
 
@@ -187,6 +187,8 @@ def _count(
         _spoil(world, brand, ticket, kind, dice)
     for line in counts:
         _apply(world, ticket, line)
+    if world.settings.hostile:
+        hostile.spoil_ticket(ticket)
 
 
 def _spoil(world: SandboxWorld, brand: Brand, ticket: Ticket, kind: str, dice: Dice) -> None:

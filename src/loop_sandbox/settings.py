@@ -41,6 +41,10 @@ class Settings:
     unkind: bool = _plain(
         WORLD, UNKIND_BY_DEFAULT, "The master switch: every quirk that is not set by itself."
     )
+    hostile: bool = _plain(
+        WORLD, False, "Texts that attack whoever shows them, in every text of new returns and "
+        "counted tickets.",
+    )  # fmt: skip
     hang_seconds: float = _plain(
         WORLD, 60.0, "How long an answer that never comes keeps the connection open."
     )

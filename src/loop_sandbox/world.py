@@ -12,7 +12,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from loop_sandbox import catalogue, loop_events, loop_json, seed
+from loop_sandbox import catalogue, hostile, loop_events, loop_json, seed
 from loop_sandbox.calls import Call, CallLog
 from loop_sandbox.clock import Clock, SystemClock
 from loop_sandbox.dice import Dice
@@ -236,6 +236,8 @@ class SandboxWorld:
         self.later(delay, lambda: loop_events.add_label(self, r))
 
     def _register(self, brand: Brand, r: LoopReturn) -> None:
+        if self.settings.hostile:
+            hostile.spoil(r)
         brand.returns[r.id] = r
         brand.orders.setdefault(str(r.order_id), []).append(r.id)
         brand.orders.setdefault(r.order_name, []).append(r.id)
