@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from bergen_loop.domain.words import What
 from bergen_loop.ledger.database import Ledger
 from bergen_loop.ledger.store import journal, retention
 from support.rows import a_return
@@ -60,7 +61,7 @@ def test_erasing_leaves_nothing_in_the_files(tmp_path: Path, texts: int) -> None
     with ledger.write() as session:
         for number in range(texts):
             journal.record(
-                session, NOW, "note", f"{ADA} wrote {number} " + "at length " * 60, brand="acme",
+                session, NOW, What.NOTE, f"{ADA} wrote {number} " + "at length " * 60, brand="acme",
                 return_pk=pk, who="x", data={"mail": [ADA]},
             )  # fmt: skip
             journal.keep_raw(

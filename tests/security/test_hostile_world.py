@@ -32,9 +32,10 @@ from bergen_loop import logs
 from bergen_loop.cli.main import app as commands
 from bergen_loop.console.app import create_app
 from bergen_loop.console.export import lines as csv_lines
+from bergen_loop.domain.words import Need, What
 from bergen_loop.ledger.database import Ledger
 from bergen_loop.ledger.store import attention, chain, journal
-from bergen_loop.ledger.tables.core import AttentionRow, ReturnRow
+from bergen_loop.ledger.tables.core import AttentionRow, JournalRow, ReturnRow
 from bergen_loop.ledger.tables.operations import AlertRow, AttemptRow, EndpointRow, OutboxRow
 from bergen_loop.service.registry import Registry
 from bergen_loop.tell import alerts
@@ -125,10 +126,16 @@ def _more_texts(ledger: Ledger) -> None:
         pk = session.scalars(sa.select(ReturnRow.id)).first()
         for number, text in enumerate(TEXTS):
             text = text.replace("\x00", "")
-            journal.record(session, now, text, text, brand=BRAND, return_pk=pk, who=text[:100])
+            journal.record(session, now, What.NOTE, text, brand=BRAND, return_pk=pk, who=text[:100])
+            session.add(
+                JournalRow(
+                    at=now, brand=BRAND, return_pk=pk, who=text, what=text, why=text, data={}
+                )
+            )  # of an older release, whole
             attention.raise_item(
-                session, now, brand=BRAND, kind="test", subject=str(number), reason=text, tried=text
-            )
+                session, now, brand=BRAND, kind=Need.ACCESS, subject=str(number), reason=text,
+                tried=text,
+            )  # fmt: skip
             outbox = OutboxRow(
                 brand=BRAND, event_id=f"evt_{number}", type="return.seen", body="{}",
                 created_at=now, state="pending", attempts=1, next_at=now + timedelta(days=1),

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from bergen_loop.cli.main import app
+from bergen_loop.domain.words import What
 from bergen_loop.ledger.database import Ledger
 from bergen_loop.ledger.store import chain, journal, retention
 from bergen_loop.ledger.store.chain import Head
@@ -30,7 +31,7 @@ def write(ledger: Ledger, count: int = 3, brand: str | None = "acme") -> None:
     with ledger.write() as session:
         for number in range(count):
             journal.record(
-                session, NOW + timedelta(seconds=number), "note", f"why {number} ü\u202e",
+                session, NOW + timedelta(seconds=number), What.NOTE, f"why {number} ü\u202e",
                 brand=brand, data={"b": [1, 2.5, None], "a": {"ü": "x"}},
             )  # fmt: skip
 
@@ -75,7 +76,7 @@ def test_more_entries_than_one_batch_are_one_chain(ledger: Ledger) -> None:
     "values",
     [
         {"why": "something else"}, {"who": "somebody"}, {"what": "processed"},
-        {"at": NOW - timedelta(days=1)}, {"return_pk": 7}, {"data": {"b": 1}},
+        {"happened": "flag"}, {"at": NOW - timedelta(days=1)}, {"return_pk": 7}, {"data": {"b": 1}},
         {"salt": None, "why": "[erased]"}, {"salt": "00"}, {"digest": "00"}, {"seal": "00"},
         {"position": 99}, {"brand": "zebra"}, {"brand": None}, {"position": None},
     ],
@@ -163,7 +164,7 @@ def test_erasing_keeps_the_chain_and_leaves_nothing_to_guess_from(ledger: Ledger
     pk = a_return(ledger, stage="complete")
     with ledger.write() as session:
         journal.record(
-            session, NOW, "note", "ada@example.com wrote", brand="acme", return_pk=pk, who="x"
+            session, NOW, What.NOTE, "ada@example.com wrote", brand="acme", return_pk=pk, who="x"
         )
     write(ledger, 2, None)
     chain.seal_all(ledger, NOW, BRANDS)

@@ -13,6 +13,16 @@ from bergen_loop.domain.receipt import Receipt
 from bergen_loop.domain.returns import Return
 from bergen_loop.domain.rma import RmaItem
 
+LONGEST_NAME = 600
+"""Characters of a name, id, SKU or address: far more than any has, and few enough for an index."""
+LONGEST_WORDS = 8000
+_WORDS = frozenset(
+    {"comment", "comments", "description", "title", "memo", "url", "status_page_url"}
+)
+"""Fields that hold what people write, or that nothing is found by."""
+LONGEST_SENTENCE = 8000
+LONGEST_BODY = 1_000_000
+
 _RETURN = TypeAdapter(Return)
 _RECEIPT = TypeAdapter(Receipt)
 _ITEM = TypeAdapter(RmaItem)
@@ -20,7 +30,7 @@ _ITEM = TypeAdapter(RmaItem)
 
 def dump_return(value: Return) -> dict[str, Any]:
     """A return as plain JSON; money as decimal strings, times as ISO 8601 UTC."""
-    return storable(_RETURN.dump_python(value, mode="json"))
+    return _bounded(_RETURN.dump_python(value, mode="json"))
 
 
 def load_return(data: dict[str, Any]) -> Return:
@@ -30,7 +40,7 @@ def load_return(data: dict[str, Any]) -> Return:
 
 def dump_receipt(value: Receipt) -> dict[str, Any]:
     """A receipt as plain JSON."""
-    return storable(_RECEIPT.dump_python(value, mode="json"))
+    return _bounded(_RECEIPT.dump_python(value, mode="json"))
 
 
 def load_receipt(data: dict[str, Any]) -> Receipt:
@@ -53,15 +63,43 @@ def load_items(data: Sequence[dict[str, Any]]) -> tuple[RmaItem, ...]:
     return tuple(load_item(item) for item in data)
 
 
-def storable(data: Any) -> Any:
-    """Plain data without what PostgreSQL refuses in text: NUL and lone surrogates."""
+def storable(data: Any, most: int | None = None) -> Any:
+    """Plain data without what PostgreSQL refuses in text, NUL and lone surrogates; texts of more
+    than `most` characters cut as by `cut`."""
     if isinstance(data, str):
-        return data.replace("\x00", "\N{REPLACEMENT CHARACTER}").encode("utf-8", "replace").decode()
+        text = data.replace("\x00", "\N{REPLACEMENT CHARACTER}").encode("utf-8", "replace").decode()
+        return text if most is None else cut(text, most)
     if isinstance(data, dict):
-        return {storable(k): storable(v) for k, v in data.items()}  # pyright: ignore[reportUnknownVariableType]
+        return {storable(k, most): storable(v, most) for k, v in data.items()}  # pyright: ignore[reportUnknownVariableType]
     if isinstance(data, list):
-        return [storable(v) for v in data]  # pyright: ignore[reportUnknownVariableType]
+        return [storable(v, most) for v in data]  # pyright: ignore[reportUnknownVariableType]
     return data
+
+
+def _bounded(data: Any, most: int = LONGEST_NAME) -> Any:
+    """What comes in, storable, no field longer than it may be."""
+    if isinstance(data, dict):
+        return {  # pyright: ignore[reportUnknownVariableType]
+            k: _bounded(v, LONGEST_WORDS if k in _WORDS else LONGEST_NAME)
+            for k, v in data.items()  # pyright: ignore[reportUnknownVariableType]
+        }
+    if isinstance(data, list):
+        return [_bounded(v, most) for v in data]  # pyright: ignore[reportUnknownVariableType]
+    return storable(data, most)
+
+
+def sentence(text: str) -> str:
+    """A text for people as it may be kept: it may quote what another system said."""
+    return storable(text, LONGEST_SENTENCE)
+
+
+def cut(text: str, most: int) -> str:
+    """`text`, of at most `most` characters. What is cut ends in a digest of the whole, so that two
+    texts that differ, such as SKUs, still do."""
+    if len(text) <= most:
+        return text
+    mark = f"... [cut, {hashlib.sha256(text.encode('utf-8', 'replace')).hexdigest()[:32]}]"
+    return text[: most - len(mark)] + mark
 
 
 def digest(data: object) -> str:

@@ -251,9 +251,13 @@ def _owner(ctx: BrandContext, session: Session, po: str) -> tuple[ReturnRow | No
     )
     if rma is not None:
         return session.get_one(ReturnRow, rma.return_pk), rma
-    match = _po_pattern(ctx.rules.po_template).fullmatch(po)
+    match = _po_pattern(ctx.rules.po_template).fullmatch(po) if len(po) <= LONGEST_PO else None
     row = returns.by_id(session, ctx.brand, match["id"]) if match else None
     return row, None
+
+
+LONGEST_PO = 100
+"""Characters: a PO of ours is shorter, and what is searched in is the warehouse's text."""
 
 
 def _po_pattern(template: str) -> re.Pattern[str]:

@@ -9,6 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from bergen_loop.domain.words import NEEDS, Need, What
+from bergen_loop.ledger.codec import sentence
 from bergen_loop.ledger.store import journal
 from bergen_loop.ledger.store.chunks import chunks
 from bergen_loop.ledger.tables.core import AttentionRow, ReturnRow
@@ -30,6 +31,7 @@ def raise_item(
     One of a kind that holds keeps every flow away from its return until a person resolves it.
     """
     subject, blocking = row.return_id if row else subject, kind.holds
+    reason, tried = sentence(reason), sentence(tried)
     key = f"{kind}:{subject}"
     existing = session.scalar(
         sa.select(AttentionRow).where(AttentionRow.brand == brand, AttentionRow.open_key == key)

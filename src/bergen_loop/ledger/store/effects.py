@@ -15,6 +15,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session, aliased
 
 from bergen_loop.domain.words import SETTLING, EffectKind, What
+from bergen_loop.ledger.codec import sentence
 from bergen_loop.ledger.store import journal
 from bergen_loop.ledger.store.chunks import chunks
 from bergen_loop.ledger.tables.core import EffectRow
@@ -140,7 +141,7 @@ def finish(
     session: Session, effect: EffectRow, now: datetime, state: EffectState, outcome: str
 ) -> None:
     """Write the outcome, and journal it."""
-    effect.state, effect.outcome = state, outcome
+    effect.state, effect.outcome = state, sentence(outcome)
     if state is EffectState.DOUBT:
         effect.doubt_since = effect.doubt_since or now
     else:

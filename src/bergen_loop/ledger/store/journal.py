@@ -13,7 +13,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from bergen_loop.domain.words import What
-from bergen_loop.ledger.codec import storable
+from bergen_loop.ledger.codec import LONGEST_BODY, LONGEST_SENTENCE, sentence, storable
 from bergen_loop.ledger.tables.core import CounterRow, JournalRow, RawRow, WebhookRow
 
 SERVICE = "bergen-loop"
@@ -60,13 +60,13 @@ def record(
             at=at,
             brand=brand,
             return_pk=return_pk,
-            who=actor.name,
+            who=sentence(actor.name),
             account_id=actor.account,
             source=actor.source,
             happened=what.value,
-            what=what.told(data),
-            why=why,
-            data=data,
+            what=sentence(what.told(data)),
+            why=sentence(why),
+            data=storable(data, LONGEST_SENTENCE),
         )
     )
 
@@ -90,7 +90,7 @@ def told(session: Session, return_pk: int, what: What, why: str) -> bool:
     query = sa.select(JournalRow.id).where(
         JournalRow.return_pk == return_pk,
         JournalRow.happened == what.value,
-        JournalRow.why == why,
+        JournalRow.why == sentence(why),
     )
     return session.scalar(query.limit(1)) is not None
 
@@ -142,8 +142,8 @@ def keep_raw(
             "source": source,
             "digest": digest,
             "at": at,
-            "problem": storable(problem),
+            "problem": sentence(problem),
             "return_id": return_id,
-            "body": storable(body),
+            "body": storable(body, LONGEST_BODY),
         },
     )

@@ -70,9 +70,7 @@ def erase_customer(session: Session, now: datetime, email: str, *, who: str) -> 
     _payloads_naming(session, wanted, result)
     _texts_naming(session, wanted, result)
     why = f"a customer: {result.returns} return(s), {len(result.waiting)} still under way"
-    journal.record(
-        session, now, What.ERASED, why, brand=None, who=who, data=result.told()
-    )
+    journal.record(session, now, What.ERASED, why, brand=None, who=who, data=result.told())
     return result
 
 
