@@ -29,6 +29,7 @@ from lxml import html
 from typer.testing import CliRunner
 
 from bergen_loop import logs
+from bergen_loop.cli.main import COMMANDS, load
 from bergen_loop.cli.main import app as commands
 from bergen_loop.console.app import create_app
 from bergen_loop.console.export import lines as csv_lines
@@ -190,15 +191,19 @@ ARGUMENTS: dict[str, list[list[str]]] = {
 }
 
 
-def _leaves(command: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, click.Command]]:
-    if hasattr(command, "commands"):
-        for name, one in command.commands.items():
-            yield from _leaves(one, (*path, name))
-    else:
-        yield " ".join(path), command
+def _leaves(name: str, command: Any) -> Iterator[tuple[str, click.Command]]:
+    inner = getattr(command, "commands", None)
+    if inner is None:
+        yield name, command
+    for more, one in (inner or {}).items():
+        yield from _leaves(f"{name} {more}", one)
 
 
-LEAVES = dict(_leaves(typer.main.get_command(commands)))
+LEAVES = {
+    leaf: command
+    for name in typer.main.get_group(commands).commands
+    for leaf, command in _leaves(name, load(name) if name in COMMANDS else None)
+}
 
 
 def test_every_command_is_tried_or_left_out_for_a_reason() -> None:
