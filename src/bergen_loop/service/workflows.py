@@ -72,6 +72,27 @@ def enqueue(brand: str) -> None:
         DBOS.enqueue_workflow(queue, sync_brand, brand)
 
 
+def take_from(executor_id: str) -> bool:
+    """Let the living do what a dead executor was doing; True where nothing was left.
+
+    What it ran is cancelled and its brands are asked for anew: a tick carries nothing but the
+    brand's name, and what it had done is in the ledger. Safe at any time, by any number of
+    workers: a cancelled workflow never runs again, so it cannot be taken from one who lives.
+    What is not a tick comes again with its schedule.
+    """
+    left = DBOS.list_workflows(
+        executor_id=executor_id, status="PENDING", load_input=False, load_output=False
+    )
+    if not left:
+        return True
+    DBOS.cancel_workflows([w.workflow_id for w in left])
+    brands = [w.deduplication_id for w in left if w.deduplication_id]
+    for brand in brands:
+        enqueue(brand)
+    log.warning("ticks taken over", executor=executor_id, brands=brands)
+    return False
+
+
 @DBOS.workflow()
 def schedule_due(_scheduled_at: datetime, _context: Any) -> None:
     """Queue a tick for every brand whose time has come."""
