@@ -16,6 +16,7 @@ from bergen_loop.ledger.locks import BrandBusy, LockLost
 from bergen_loop.ledger.store import retention
 from bergen_loop.service.registry import Registry
 from bergen_loop.tell.alerts import evaluate
+from bergen_loop.tell.events import outbox
 
 log = structlog.get_logger()
 
@@ -122,10 +123,11 @@ def _due() -> list[str]:
 
 @DBOS.workflow()
 def forget(_scheduled_at: datetime, _context: Any) -> None:
-    """Mask personal data whose time is over, brand by brand."""
+    """Mask personal data whose time is over, brand by brand; forget what was told long ago."""
     for brand in registry().settings.brands:
         while _forget(brand):
             pass
+    _forget_told()
 
 
 @DBOS.step()
@@ -139,6 +141,15 @@ def _forget(brand: str) -> bool:
     if done:
         log.info("personal data masked", brand=brand, returns=done)
     return done >= retention.PER_RUN
+
+
+@DBOS.step()
+def _forget_told() -> None:
+    now = datetime.now(UTC)
+    while True:
+        with registry().ledger.write() as session:
+            if not outbox.forget_old(session, now):
+                return
 
 
 @DBOS.workflow()
