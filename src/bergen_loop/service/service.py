@@ -64,6 +64,7 @@ class Engine:
         DBOS.launch()
         self._register(workflows.SYNC_QUEUE, self.service.workers)
         self._register(workflows.BACKLOG_QUEUE, max(2, self.service.workers // 8))
+        self._register(workflows.WEBHOOKS_QUEUE, 4)
         DBOS.apply_schedules(
             [
                 {
@@ -75,6 +76,11 @@ class Engine:
                     "schedule_name": "alerts",
                     "workflow_fn": workflows.alerts,
                     "schedule": "0 * * * * *",
+                },
+                {
+                    "schedule_name": "webhooks",
+                    "workflow_fn": workflows.schedule_webhooks,
+                    "schedule": "0 */20 * * * *",
                 },
                 {
                     "schedule_name": "sweep",

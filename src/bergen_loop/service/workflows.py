@@ -14,6 +14,8 @@ from bergen_loop.flow import tick
 from bergen_loop.ledger.database import trouble
 from bergen_loop.ledger.locks import BrandBusy, LockLost
 from bergen_loop.ledger.store import retention
+from bergen_loop.outside.errors import OutsideError
+from bergen_loop.people import subscriptions
 from bergen_loop.service.registry import Registry
 from bergen_loop.tell.alerts import evaluate
 from bergen_loop.tell.events import outbox
@@ -24,6 +26,7 @@ SYNC_QUEUE = "brand-sync"
 BACKLOG_QUEUE = "brand-backlog"
 """For brands that had work left over at the end of their last tick: not so many of them at once
 that the others do not get their turn."""
+WEBHOOKS_QUEUE = "webhook-subscriptions"
 KEEP_FINISHED = 3600.0
 """Seconds for which DBOS's own record of a finished workflow is kept; the ledger is what
 remembers."""
@@ -87,7 +90,8 @@ def take_from(executor_id: str) -> bool:
     if not left:
         return True
     DBOS.cancel_workflows([w.workflow_id for w in left])
-    brands = [w.deduplication_id for w in left if w.deduplication_id]
+    ticks = [w for w in left if w.queue_name in (SYNC_QUEUE, BACKLOG_QUEUE)]
+    brands = [w.deduplication_id for w in ticks if w.deduplication_id]
     for brand in brands:
         enqueue(brand)
     log.warning("ticks taken over", executor=executor_id, brands=brands)
@@ -119,6 +123,48 @@ def _asked_for() -> set[str]:
 @DBOS.step()
 def _due() -> list[str]:
     return registry().due(datetime.now(UTC))
+
+
+@DBOS.workflow()
+def schedule_webhooks(_scheduled_at: datetime, _context: Any) -> None:
+    """Have the webhook subscriptions looked at of the brands whose time has come."""
+    for brand in _webhooks_due():
+        with SetEnqueueOptions(deduplication_id=brand, duplication_policy="return-existing"):
+            DBOS.enqueue_workflow(WEBHOOKS_QUEUE, look_at_webhooks, brand)
+
+
+@DBOS.step()
+def _webhooks_due() -> list[str]:
+    known, now = registry(), datetime.now(UTC)
+    if known.settings.service.public_url is None:
+        return []
+    paused = known.paused()
+    with known.ledger.read() as session:
+        return [
+            brand
+            for brand, one in known.settings.brands.items()
+            if one.loop.webhook_secret is not None
+            and brand not in paused
+            and subscriptions.due(session, brand, now)
+        ]
+
+
+@DBOS.workflow()
+def look_at_webhooks(brand: str) -> None:
+    """Look at a brand's webhook subscriptions, and have Loop deliver again where it stopped."""
+    _look_at_webhooks(brand)
+
+
+@DBOS.step()
+def _look_at_webhooks(brand: str) -> None:
+    public_url = registry().settings.service.public_url
+    if brand not in registry() or public_url is None:
+        return
+    try:
+        subscriptions.look(registry().context(brand), str(public_url))
+    except (OutsideError, SQLAlchemyError) as error:
+        why = str(error) if isinstance(error, OutsideError) else trouble(error)
+        log.warning("webhook subscriptions not looked at, once more later", brand=brand, why=why)
 
 
 @DBOS.workflow()
