@@ -11,6 +11,7 @@ from fastapi import APIRouter, Request, Response
 from starlette.concurrency import run_in_threadpool
 
 from bergen_loop.console.state import Nudge, registry_of
+from bergen_loop.ledger.codec import storable
 from bergen_loop.ledger.store import journal, returns, webhooks
 from bergen_loop.outside.errors import Unreadable
 from bergen_loop.outside.loop.webhooks import URGENT, parse_event, verify
