@@ -159,19 +159,14 @@ def _own_delivery(url: str, status: int, text: str) -> Check:
         )
         return Check(DELIVERY, Status.OK, proven)
     if status == 401 and "wrong signature" in text:
-        return Check(
-            DELIVERY,
-            Status.FAILED,
-            "the running service has another webhook secret for this brand",
-            "Restart the service: it reads its configuration and secrets at start",
-        )
-    if status == 404 and "no such brand" in text:
+        # The service makes no difference between the two: a stranger must not learn its brands.
         return Check(
             DELIVERY,
             Status.WARNING,
-            "the running service does not know this brand yet",
-            "Restart the service: it reads its configuration at start. Then run "
-            "`bergen-loop connect --check-only`",
+            "the running service does not know this brand yet, or has another webhook secret for "
+            "it",
+            "Restart the service if the brand stands in its file: it reads its configuration and "
+            "secrets at start. Then run `bergen-loop connect --check-only`",
         )
     return Check(
         DELIVERY,

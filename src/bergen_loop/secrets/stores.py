@@ -5,9 +5,6 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-import keyring
-import keyring.errors
-
 from bergen_loop.secrets import files
 from bergen_loop.secrets.errors import SecretError
 from bergen_loop.secrets.keys import KeySource
@@ -95,6 +92,9 @@ def _from_environment(name: str) -> str:
 
 
 def _from_keyring(rest: str) -> str:
+    import keyring
+    import keyring.errors
+
     service, _, name = rest.partition("/")
     try:
         found = keyring.get_password(service, name)
@@ -109,6 +109,9 @@ def _from_keyring(rest: str) -> str:
 
 
 def _into_keyring(rest: str, value: str) -> None:
+    import keyring
+    import keyring.errors
+
     service, _, name = rest.partition("/")
     try:
         keyring.set_password(service, name, value)
@@ -116,7 +119,7 @@ def _into_keyring(rest: str, value: str) -> None:
         raise _no_keyring(error) from None
 
 
-def _no_keyring(error: keyring.errors.KeyringError) -> SecretError:
+def _no_keyring(error: Exception) -> SecretError:
     return SecretError(
         f"this machine's keyring cannot be used ({type(error).__name__})",
         "unlock or install one, or use file: or ledger: instead",

@@ -11,7 +11,6 @@ from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-import apprise
 import sqlalchemy as sa
 import structlog
 from sqlalchemy.orm import Session
@@ -183,6 +182,8 @@ def _apprise(alerts: AlertSettings) -> Send:
 def _to_one(url: str, title: str, text: str) -> bool:
     """The one way to mail and chat: plain text. Declared as such, so that a service that takes
     HTML or Markdown gets it escaped."""
+    import apprise  # it takes long to load, and is seldom needed
+
     sender: Any = apprise.Apprise()  # its types are partly unknown
     return bool(
         sender.add(url)
