@@ -91,6 +91,7 @@ def past(tmp_path_factory: pytest.TempPathFactory) -> Generator[Past]:
             shown = session.scalars(sa.select(ReturnRow.order_name)).all()
             assert any("<script>" in (name or "") for name in shown), "the texts have come in"
         assert set(made) <= set(kept)
+        structlog.reset_defaults()
         yield Past(folder, ledger, config, kept)
     ledger.close()
 

@@ -207,7 +207,10 @@ def test_whatever_is_spoiled_shows(
     assert bool(problems(sqlite_ledger)) == changed
 
 
-def test_the_command_verifies_and_takes_what_was_noted(tmp_path: Path) -> None:
+def test_the_command_verifies_and_takes_what_was_noted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bergen_loop.logs.configure", lambda **_how: None)  # it would stay so
     config = tmp_path / "bergen-loop.yaml"
     config.write_text(f'service: {{database: "sqlite:///{tmp_path}/ledger.db"}}\nbrands: {{}}\n')
     ledger = Ledger(f"sqlite:///{tmp_path}/ledger.db")
