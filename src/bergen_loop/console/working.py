@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from bergen_loop.console.access import Permission, Person
 from bergen_loop.domain.decision import NOTE_LIMIT, Outcome
-from bergen_loop.domain.lifecycle import Stage
+from bergen_loop.domain.lifecycle import BY_HAND, Stage
 from bergen_loop.ledger.codec import digest, storable
 from bergen_loop.ledger.store import modes
 from bergen_loop.ledger.tables.core import BrandRow, ReceiptRow, ReturnRow, RmaRow
@@ -127,8 +127,7 @@ def offered(person: Person, row: ReturnRow) -> list[Work]:
 def _fits(work: Work, row: ReturnRow) -> bool:
     if not work.settles:
         return work.name == "note" or not Stage(row.stage).terminal
-    decidable = (Stage.RECEIVED, Stage.WAITING, Stage.ANNOUNCED)
-    return row.loop_state == "open" and row.stage in decidable
+    return row.loop_state == "open" and row.stage in BY_HAND
 
 
 def picture(session: Session, row: ReturnRow) -> str:

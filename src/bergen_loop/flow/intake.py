@@ -18,7 +18,7 @@ from bergen_loop.domain.announce import (
     ready_at,
     why_not_announced,
 )
-from bergen_loop.domain.lifecycle import Stage
+from bergen_loop.domain.lifecycle import TO_JUDGE, Stage
 from bergen_loop.domain.returns import LoopState, Return
 from bergen_loop.domain.words import Need, What
 from bergen_loop.flow.context import BrandContext
@@ -278,7 +278,7 @@ def _edited(tx: Transaction, row: ReturnRow, before: Return, after: Return) -> N
             "after": [x.line_item_id for x in after.lines],
         },
     )
-    if row.stage in (Stage.WAITING, Stage.RECEIVED):
+    if row.stage in TO_JUDGE:
         row.stage, row.due_at = Stage.RECEIVED, tx.now
 
 

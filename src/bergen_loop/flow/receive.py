@@ -13,7 +13,7 @@ from datetime import timedelta
 
 import structlog
 
-from bergen_loop.domain.lifecycle import UNDECIDED, Stage
+from bergen_loop.domain.lifecycle import OFF, TAKEN, TO_JUDGE, UNDECIDED, Stage
 from bergen_loop.domain.receipt import Receipt
 from bergen_loop.domain.rma import TicketChange, TicketStatus
 from bergen_loop.domain.words import Need, What
@@ -150,7 +150,7 @@ def _reopened(tx: Transaction, rma: RmaRow, row: ReturnRow) -> None:
         f"{words}: nothing is decided on its receipt until it is finished again",
         row,
     )
-    if row.stage in (Stage.RECEIVED, Stage.WAITING):
+    if row.stage in TO_JUDGE:
         row.stage, row.due_at = Stage.RECEIVED, tx.now  # judged without it, if there is another
 
 
@@ -275,7 +275,7 @@ def _arrived(
     """`before`: what was counted before, where that was something else."""
     row.received_at = row.received_at or tx.now
     if row.stage in (Stage.SEEN, Stage.ANNOUNCED) or (
-        row.stage in (Stage.RECEIVED, Stage.WAITING) and not _judged(tx, row)
+        row.stage in TO_JUDGE and not _judged(tx, row)
     ):
         tx.enter(row, Stage.RECEIVED)
     elif row.stage == Stage.FLAGGED:
@@ -285,13 +285,13 @@ def _arrived(
         plan_note(tx, row, digest(dump_receipt(receipt))[:12], news)
         if before is not None:
             _corrected(ctx, tx, row, receipt, before)
-    elif row.stage in (Stage.CANCELLED, Stage.EXPIRED):
+    elif row.stage in OFF:
         tx.needs_person(
             Need.UNEXPECTED_RECEIPT,
             f"ticket {receipt.ticket_id} was received, but Loop shows the return {row.stage}",
             row,
         )
-    elif row.stage in (Stage.CONFIRMING, Stage.CLOSING, Stage.COMPLETE):
+    elif row.stage in TAKEN:
         _corrected(ctx, tx, row, receipt, before)
 
 

@@ -12,9 +12,9 @@ from zoneinfo import ZoneInfo
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from bergen_loop.domain.decision import Outcome
-from bergen_loop.domain.lifecycle import Moment, Stage
-from bergen_loop.ledger.read.listing import MOMENT_TIME, OPEN_STAGES
+from bergen_loop.domain.decision import SETTLING_OUTCOMES, Outcome
+from bergen_loop.domain.lifecycle import GOING_ON, Moment, Stage
+from bergen_loop.ledger.read.listing import MOMENT_TIME
 from bergen_loop.ledger.tables.core import (
     AttentionRow,
     BrandRow,
@@ -22,9 +22,6 @@ from bergen_loop.ledger.tables.core import (
     JournalRow,
     ReturnRow,
 )
-
-SETTLING = (Outcome.PROCESS, Outcome.REMOVE_LINES, Outcome.FLAG)
-"""Decisions that end the judging."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +68,7 @@ def open_stages(session: Session, brands: Sequence[str]) -> dict[str, dict[Stage
         return counts
     query = (
         sa.select(ReturnRow.brand, ReturnRow.stage, sa.func.count())
-        .where(ReturnRow.brand.in_(brands), ReturnRow.stage.in_(OPEN_STAGES))
+        .where(ReturnRow.brand.in_(brands), ReturnRow.stage.in_(GOING_ON))
         .group_by(ReturnRow.brand, ReturnRow.stage)
     )
     for brand, stage, number in session.execute(query):
@@ -138,7 +135,7 @@ def _hours_to_close(
 def _flags(session: Session, brand: str, since: datetime, zone: ZoneInfo) -> dict[date, list[bool]]:
     query = sa.select(DecisionRow.decided_at, DecisionRow.outcome).where(
         DecisionRow.brand == brand,
-        DecisionRow.outcome.in_(SETTLING),
+        DecisionRow.outcome.in_(SETTLING_OUTCOMES),
         DecisionRow.decided_at >= since,
     )
     flags: dict[date, list[bool]] = defaultdict(list)

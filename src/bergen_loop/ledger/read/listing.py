@@ -15,7 +15,7 @@ from typing import Any, Generic, TypeVar
 import sqlalchemy as sa
 from sqlalchemy.orm import Session, defer
 
-from bergen_loop.domain.lifecycle import STAGE_MOMENT, Moment, Stage
+from bergen_loop.domain.lifecycle import GOING_ON, STAGE_MOMENT, Moment, Stage
 from bergen_loop.ledger.scope import Scope
 from bergen_loop.ledger.store.chunks import chunks
 from bergen_loop.ledger.store.journal import SERVICE
@@ -31,8 +31,6 @@ T = TypeVar("T")
 
 ReturnKey = tuple[datetime, int]
 """Where a page of returns ends: (submitted_at, id)."""
-
-OPEN_STAGES = tuple(s for s in Stage if not s.terminal)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,8 +80,8 @@ MOMENT_TIME: dict[Moment, Any] = {
 
 
 def _stands_at() -> dict[Moment, tuple[Stage, ...]]:
-    going_on = [s for s in Stage if not s.terminal or s is Stage.COMPLETE]
-    moments = {s: STAGE_MOMENT[s] for s in going_on} | {Stage.SETTLING: Moment.DECIDED}
+    standing = (*GOING_ON, Stage.COMPLETE)
+    moments = {s: STAGE_MOMENT[s] for s in standing} | {Stage.SETTLING: Moment.DECIDED}
     return {m: found for m in Moment if (found := tuple(s for s in moments if moments[s] == m))}
 
 

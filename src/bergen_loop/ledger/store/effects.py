@@ -199,14 +199,6 @@ def sendable(
     return list(session.scalars(query.order_by(EffectRow.id).limit(limit)))
 
 
-def earliest_try(session: Session, brand: str, kinds: Sequence[EffectKind]) -> datetime | None:
-    """When the next of these calls is to be sent; None: none waits for a time."""
-    query = sa.select(sa.func.min(EffectRow.try_at)).where(
-        EffectRow.brand == brand, EffectRow.kind.in_(kinds), EffectRow.state.in_(SENDABLE)
-    )
-    return session.scalar(query)
-
-
 def doubt_all(session: Session, now: datetime, brand: str, kind: EffectKind) -> None:
     """Put every open intent of an earlier tick in doubt, whether or not it can be looked at now:
     what is intended would else be sent."""

@@ -15,7 +15,7 @@ from bergen_loop.domain.receipt import Receipt
 from bergen_loop.domain.returns import Return
 from bergen_loop.domain.rma import TicketStatus, normal_ticket_id
 from bergen_loop.domain.words import EffectKind
-from bergen_loop.ledger.codec import dump_receipt, load_receipt
+from bergen_loop.ledger.codec import dump_receipt
 from bergen_loop.ledger.store import cursors
 from bergen_loop.ledger.store.chunks import chunks
 from bergen_loop.ledger.tables.core import (
@@ -172,14 +172,6 @@ def latest_receipts(session: Session, rma_pks: Sequence[int]) -> dict[int, Recei
         )
         found.update((row.rma_pk, row) for row in rows)
     return found
-
-
-def receipts_with_rows(
-    session: Session, rmas: Sequence[RmaRow]
-) -> list[tuple[ReceiptRow, Receipt]]:
-    """The newest receipt of each of a return's RMAs, parsed."""
-    rows = latest_receipts(session, [rma.id for rma in rmas])
-    return [(row, load_receipt(row.content)) for row in rows.values()]
 
 
 def receipts_known(session: Session, rma_pks: Sequence[int]) -> set[tuple[int, str]]:
