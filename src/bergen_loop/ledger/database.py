@@ -10,14 +10,25 @@ from typing import Any
 import sqlalchemy as sa
 import tenacity
 from sqlalchemy import event
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import (
+    DBAPIError,
+    IntegrityError,
+    InterfaceError,
+    OperationalError,
+    SQLAlchemyError,
+)
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session, sessionmaker
 
 from bergen_loop.ledger.turns import Turns
 
+__all__ = ["Clash", "Ledger", "LedgerError", "Session", "record_at_fault", "trouble"]
+"""`Session` is handed to the questions of `store` and `read`; nobody else builds statements."""
+
 LedgerError = SQLAlchemyError
 """What the ledger's database may raise, for who has to say so: `trouble` puts it into words."""
+Clash = IntegrityError
+"""What was to be written is there already, by another transaction."""
 
 _PRAGMAS = (
     "journal_mode=WAL",
