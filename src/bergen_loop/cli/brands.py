@@ -20,8 +20,7 @@ from bergen_loop.cli.setup import (
 )
 from bergen_loop.config import ConfigError, Problem, load_settings
 from bergen_loop.domain.criteria import warnings as criteria_warnings
-from bergen_loop.ledger.store import modes
-from bergen_loop.ledger.tables.core import BrandRow
+from bergen_loop.ledger.store import modes, returns
 from bergen_loop.service import wiring
 
 app = typer.Typer(no_args_is_help=True, help="Brands and their configuration.")
@@ -46,7 +45,7 @@ def mode(
     ledger, configured = open_ledger(settings), settings.brands[brand].mode
     if to is None:
         with ledger.read() as session:
-            now = modes.effective(session.get(BrandRow, brand), configured)
+            now = modes.effective(returns.known_brand(session, brand), configured)
         before = now
     else:
         if to not in (*modes.MODES, AS_CONFIGURED):

@@ -8,14 +8,14 @@ from urllib.parse import quote
 
 from fastapi import APIRouter, Depends, HTTPException, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
-from sqlalchemy.orm import Session
 
 from bergen_loop.console.access import NOT_FOUND, Form, Permission, Person, field, needs
 from bergen_loop.console.state import console_of
 from bergen_loop.console.templating import page
 from bergen_loop.console.working import TEXT_LIMIT
 from bergen_loop.ledger.codec import storable
-from bergen_loop.ledger.store import modes
+from bergen_loop.ledger.database import Session
+from bergen_loop.ledger.store import modes, returns
 from bergen_loop.ledger.tables.core import BrandRow
 from bergen_loop.people.actions import NotPossible
 from bergen_loop.service.registry import Registry
@@ -108,7 +108,7 @@ def _set(
 ) -> None:  # fmt: skip
     """Raises NotPossible; the message says why, for a person."""
     configured = registry.brand(brand).mode
-    row = session.get(BrandRow, brand, with_for_update=True)
+    row = returns.known_brand(session, brand, lock=True)
     if seen != _standing(row, configured):
         raise NotPossible("the mode has been changed since you opened this page: look at it again")
     if choice not in choices(row, configured):
@@ -142,7 +142,7 @@ def _confirmation(
     choice = _choice(registry, brand, to)
     settings = registry.brand(brand)
     with registry.ledger.read() as session:
-        row = session.get(BrandRow, brand)
+        row = returns.known_brand(session, brand)
         before = modes.effective(row, settings.mode)
         goes_live = choice.mode == modes.LIVE and before != modes.LIVE
         waiting = modes.judged_in_shadow(session, brand) if goes_live else 0

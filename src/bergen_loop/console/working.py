@@ -6,15 +6,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-import sqlalchemy as sa
-from sqlalchemy.orm import Session
-
 from bergen_loop.console.access import Permission, Person
 from bergen_loop.domain.decision import NOTE_LIMIT, Outcome
 from bergen_loop.domain.lifecycle import BY_HAND, Stage
 from bergen_loop.ledger.codec import digest, storable
-from bergen_loop.ledger.store import modes
-from bergen_loop.ledger.tables.core import BrandRow, ReceiptRow, ReturnRow, RmaRow
+from bergen_loop.ledger.database import Session
+from bergen_loop.ledger.store import modes, returns
+from bergen_loop.ledger.tables.core import ReturnRow
 from bergen_loop.ledger.transaction import Transaction
 from bergen_loop.people import actions
 from bergen_loop.people.actions import ByHand, NotPossible
@@ -133,13 +131,8 @@ def _fits(work: Work, row: ReturnRow) -> bool:
 def picture(session: Session, row: ReturnRow) -> str:
     """A fingerprint of what a decision is made on: it changes when the return, its receipts or
     its standing do."""
-    receipts = session.scalars(
-        sa.select(ReceiptRow.id)
-        .join(RmaRow, RmaRow.id == ReceiptRow.rma_pk)
-        .where(RmaRow.return_pk == row.id)
-        .order_by(ReceiptRow.id)
-    )
-    return digest([row.stage, row.loop_state, row.content_hash, list(receipts)])[:16]
+    receipts = returns.receipt_ids(session, row.id)
+    return digest([row.stage, row.loop_state, row.content_hash, receipts])[:16]
 
 
 def warnings(session: Session, registry: Registry, work: Work, row: ReturnRow) -> list[str]:
@@ -173,7 +166,7 @@ def carry_out(
 def _mode(session: Session, registry: Registry, brand: str) -> str:
     if brand not in registry:
         return modes.PAUSED
-    return modes.effective(session.get(BrandRow, brand), registry.brand(brand).mode)
+    return modes.effective(returns.known_brand(session, brand), registry.brand(brand).mode)
 
 
 def _not_live(mode: str) -> str:

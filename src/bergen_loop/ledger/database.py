@@ -22,7 +22,7 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from bergen_loop.ledger.turns import Turns
 
-__all__ = ["Clash", "Ledger", "LedgerError", "Session", "record_at_fault", "trouble"]
+__all__ = ["Clash", "Ledger", "LedgerError", "Session", "exists", "record_at_fault", "trouble"]
 """`Session` is handed to the questions of `store` and `read`; nobody else builds statements."""
 
 LedgerError = SQLAlchemyError
@@ -75,6 +75,11 @@ class Ledger:
         with self._readers() as session:
             yield session
 
+    def ask(self) -> None:
+        """Whether it answers at all. LedgerError."""
+        with self.read() as session:
+            session.execute(sa.text("SELECT 1"))
+
     def migrate(self) -> None:
         """Bring the schema to the newest version. Safe to call from several processes, and while
         others work on the same database."""
@@ -105,6 +110,13 @@ class Ledger:
 
     def close(self) -> None:
         self.engine.dispose()
+
+
+def exists(url: str) -> bool:
+    """Whether there is a database at this URL to be opened: opening an embedded one that is not
+    there would make it."""
+    parsed = sa.make_url(url)
+    return parsed.get_backend_name() != "sqlite" or Path(parsed.database or "").exists()
 
 
 def trouble(error: SQLAlchemyError) -> str:

@@ -8,10 +8,9 @@ from typing import Any
 
 import structlog
 from dbos import DBOS, SetEnqueueOptions
-from sqlalchemy.exc import SQLAlchemyError
 
 from bergen_loop.flow import tick
-from bergen_loop.ledger.database import trouble
+from bergen_loop.ledger.database import LedgerError, trouble
 from bergen_loop.ledger.locks import BrandBusy, LockLost
 from bergen_loop.ledger.store import retention
 from bergen_loop.outside.errors import OutsideError
@@ -64,7 +63,7 @@ def _tick(brand: str) -> dict[str, Any]:
     except (BrandBusy, LockLost) as error:
         log.info("sync left to another", brand=brand, why=str(error))
         return {"busy": True}
-    except SQLAlchemyError as error:
+    except LedgerError as error:
         log.error("sync stopped", brand=brand, why=trouble(error))
         return {"error": trouble(error)}
 

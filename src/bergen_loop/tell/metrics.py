@@ -15,8 +15,8 @@ from prometheus_client.registry import Collector
 from bergen_loop.config import BrandSettings, Settings
 from bergen_loop.domain.lifecycle import GOING_ON, Moment
 from bergen_loop.ledger.database import Ledger
+from bergen_loop.ledger.read.snapshot import BrandFigures, Snapshot, Snapshots
 from bergen_loop.tell.calls import call_name, time_name
-from bergen_loop.tell.snapshot import BrandFigures, Snapshot, Snapshots
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 WEBHOOKS = ("taken", "refused", "unreadable")

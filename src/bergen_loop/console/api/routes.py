@@ -9,7 +9,6 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, HTTPException, Path, Query, Request
 from pydantic import BeforeValidator
-from sqlalchemy.orm import Session
 
 from bergen_loop.console.access import NOT_FOUND, Holder, Permission, Person, holder_needs
 from bergen_loop.console.api.models import (
@@ -33,6 +32,7 @@ from bergen_loop.console.state import console_of
 from bergen_loop.console.templating import day_end, day_start, today, zone_of
 from bergen_loop.console.working import WORK, Asked, carry_out
 from bergen_loop.domain.lifecycle import Moment, Stage
+from bergen_loop.ledger.database import Session
 from bergen_loop.ledger.read import listing, search, views
 from bergen_loop.ledger.read.listing import ReturnFilter
 from bergen_loop.ledger.scope import Scope

@@ -17,7 +17,6 @@ from bergen_loop.domain.lifecycle import GOING_ON, Moment, Stage
 from bergen_loop.ledger.read.listing import MOMENT_TIME
 from bergen_loop.ledger.tables.core import (
     AttentionRow,
-    BrandRow,
     DecisionRow,
     JournalRow,
     ReturnRow,
@@ -86,15 +85,32 @@ def attention_by_brand(session: Session, brands: Sequence[str]) -> dict[str, int
     return dict(session.execute(query).all())
 
 
-def brand_rows(session: Session, brands: Sequence[str]) -> dict[str, BrandRow]:
-    """What is remembered of these brands."""
-    query = sa.select(BrandRow).where(BrandRow.brand.in_(brands))
-    return {row.brand: row for row in session.scalars(query)}
-
-
 def last_entry(session: Session) -> int:
     """The id of the journal's newest entry."""
     return session.scalar(sa.select(sa.func.max(JournalRow.id))) or 0
+
+
+def brands_since(session: Session, entry: int) -> set[str | None]:
+    """The brands of the journal's entries behind this id."""
+    query = sa.select(JournalRow.brand).where(JournalRow.id > entry).distinct()
+    return set(session.scalars(query))
+
+
+def decided(session: Session, brand: str, after: datetime, until: datetime) -> tuple[int, int]:
+    """How many decisions ended the judging in this time, and how many of them were to flag:
+    counted within an index."""
+    query = (
+        sa.select(DecisionRow.outcome, sa.func.count())
+        .where(
+            DecisionRow.brand == brand,
+            DecisionRow.outcome.in_(SETTLING_OUTCOMES),
+            DecisionRow.decided_at > after,
+            DecisionRow.decided_at <= until,
+        )
+        .group_by(DecisionRow.outcome)
+    )
+    counts = dict(session.execute(query).all())
+    return sum(counts.values()), counts.get(Outcome.FLAG.value, 0)
 
 
 def daily(

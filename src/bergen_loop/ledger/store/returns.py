@@ -225,6 +225,16 @@ def final_receipt_ids(session: Session, return_pk: int) -> list[int]:
     return [receipt.id for receipt in final_receipts(session, [return_pk])[return_pk][1]]
 
 
+def receipt_ids(session: Session, return_pk: int) -> list[int]:
+    """Keys of all receipts of a return, in order."""
+    query = (
+        sa.select(ReceiptRow.id)
+        .join(RmaRow, RmaRow.id == ReceiptRow.rma_pk)
+        .where(RmaRow.return_pk == return_pk)
+    )
+    return list(session.scalars(query.order_by(ReceiptRow.id)))
+
+
 def is_final(rma: RmaRow) -> bool:
     """Whether what was last read of a ticket still is its last word."""
     return rma.ticket_status == TicketStatus.ADDED_TO_INVENTORY == rma.read_status
@@ -285,6 +295,16 @@ def brand_row(session: Session, brand: str) -> BrandRow:
         session.add(row)
         session.flush()
     return row
+
+
+def brand_rows(session: Session) -> dict[str, BrandRow]:
+    """What is remembered of each brand, by its name."""
+    return {row.brand: row for row in session.scalars(sa.select(BrandRow))}
+
+
+def known_brand(session: Session, brand: str, *, lock: bool = False) -> BrandRow | None:
+    """The brand's memory, if there is any yet; `lock`: until the transaction ends."""
+    return session.get(BrandRow, brand, with_for_update=lock or None)
 
 
 NUDGED = "nudged"
