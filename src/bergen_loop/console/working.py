@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
 from bergen_loop.console.access import Permission, Person
 from bergen_loop.domain.decision import NOTE_LIMIT, Outcome
@@ -28,6 +27,8 @@ class Asked:
 
     why: str = ""
     note: str = ""
+    seen: str = ""
+    """The `picture` of the return that they had before them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,18 +150,16 @@ def warnings(session: Session, registry: Registry, work: Work, row: ReturnRow) -
 
 
 def carry_out(
-    session: Session, registry: Registry, work: Work, row: ReturnRow, person: Person, asked: Asked,
-    seen: str,
-) -> None:  # fmt: skip
-    """Do it, if the return is still what the person has `seen`. Raises NotPossible."""
-    if work.settles and seen != picture(session, row):
+    tx: Transaction, registry: Registry, work: Work, row: ReturnRow, asked: Asked
+) -> None:
+    """Do it, if the return is still what the person has seen. Raises NotPossible."""
+    if work.settles and asked.seen != picture(tx.session, row):
         raise NotPossible("the return has changed since you opened this page: look at it again")
-    if work.settles and (mode := _mode(session, registry, row.brand)) != modes.LIVE:
+    if work.settles and (mode := _mode(tx.session, registry, row.brand)) != modes.LIVE:
         raise NotPossible(_not_live(mode))
     if len(asked.why) > TEXT_LIMIT:
         raise NotPossible(f"the reason has {len(asked.why)} characters, more than {TEXT_LIMIT}")
-    clean = Asked(storable(asked.why), storable(asked.note))
-    work.run(Transaction(session, row.brand, datetime.now(UTC), person.name), row, clean)
+    work.run(tx, row, Asked(storable(asked.why), storable(asked.note)))
 
 
 def _mode(session: Session, registry: Registry, brand: str) -> str:

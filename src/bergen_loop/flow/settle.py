@@ -102,7 +102,7 @@ def _decide_due(ctx: BrandContext, result: Settled) -> set[int]:
     decided: set[int] = set()
     while True:
         with ctx.write() as tx:
-            rows = returns.due(tx.session, ctx.brand, TO_JUDGE, tx.now, PER_WRITE, lock=True)
+            rows = returns.due_locked(tx.session, ctx.brand, TO_JUDGE, tx.now, PER_WRITE)
             readings = read(tx, rows)
             for row in rows:
                 _decide(ctx, tx, row, readings[row.id], result)

@@ -82,17 +82,21 @@ def any_to_read(session: Session, brand: str) -> bool:
 
 
 def due(
-    session: Session,
-    brand: str,
-    stages: Sequence[Stage],
-    now: datetime,
-    limit: int,
-    *,
-    lock: bool = False,
+    session: Session, brand: str, stages: Sequence[Stage], now: datetime, limit: int
 ) -> list[ReturnRow]:
-    """Returns in these stages whose time has come and which nothing holds, oldest first.
-    `lock` holds them still until the transaction ends: a person may be deciding about one."""
-    query = (
+    """Returns in these stages whose time has come and which nothing holds, oldest first."""
+    return list(session.scalars(_due(brand, stages, now).limit(limit)))
+
+
+def due_locked(
+    session: Session, brand: str, stages: Sequence[Stage], now: datetime, limit: int
+) -> list[ReturnRow]:
+    """The same, held still until the transaction ends: a person may be deciding about one."""
+    return list(session.scalars(_due(brand, stages, now).limit(limit).with_for_update()))
+
+
+def _due(brand: str, stages: Sequence[Stage], now: datetime) -> sa.Select[ReturnRow]:
+    return (
         sa.select(ReturnRow)
         .where(
             ReturnRow.brand == brand,
@@ -101,9 +105,7 @@ def due(
             ReturnRow.due_at <= now,
         )
         .order_by(ReturnRow.due_at, ReturnRow.id)
-        .limit(limit)
     )
-    return list(session.scalars(query.with_for_update() if lock else query))
 
 
 def earliest_due(session: Session, brand: str) -> datetime | None:
