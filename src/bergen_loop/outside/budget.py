@@ -14,7 +14,7 @@ from typing import Protocol
 
 from bergen_loop.ledger.database import Ledger, LedgerError
 from bergen_loop.ledger.store import budget
-from bergen_loop.ledger.store.budget import Finished, Granted
+from bergen_loop.ledger.store.budget import Asked, Finished, Granted
 from bergen_loop.outside.limiter import LimiterTimeout, SlidingWindowLimiter
 
 FIRST, MOST = 4, 20
@@ -40,14 +40,7 @@ class LedgerStore:
 
     def take(self, least: int, wanted: int, finished: Sequence[Finished]) -> Granted:
         with self._ledger.write() as session:
-            return budget.take(
-                session,
-                self._key,
-                limit=self._limit,
-                least=least,
-                wanted=wanted,
-                finished=finished,
-            )
+            return budget.take(session, self._key, self._limit, Asked(least, wanted, finished))
 
     def pause(self, seconds: float) -> None:
         with self._ledger.write() as session:

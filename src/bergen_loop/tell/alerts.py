@@ -94,8 +94,8 @@ def _tell(ledger: Ledger, alerts: AlertSettings, now: datetime, send: Send) -> i
     fresh = [r for r in rows if r.resolved_at is None and r.sent_at is None and _ripe(r, now)]
     gone = [r for r in rows if r.resolved_at is not None and r.recovery_sent_at is None]
     for kind in KINDS:
-        _tell_kind(ledger, alerts, now, send, kind.name, [r for r in fresh if r.kind == kind.name])
-        _tell_gone(ledger, now, send, kind.name, [r for r in gone if r.kind == kind.name])
+        _tell_come(ledger, alerts, now, send, [r for r in fresh if r.kind == kind.name])
+        _tell_gone(ledger, now, send, [r for r in gone if r.kind == kind.name])
     return sum(1 for row in rows if row.resolved_at is None)
 
 
@@ -104,17 +104,13 @@ def _ripe(row: AlertRow, now: datetime) -> bool:
     return now - row.since >= timedelta(seconds=float(hold.get("hold_seconds", 0)))
 
 
-def _tell_kind(
-    ledger: Ledger,
-    alerts: AlertSettings,
-    now: datetime,
-    send: Send,
-    kind: str,
-    rows: Sequence[AlertRow],
+def _tell_come(
+    ledger: Ledger, alerts: AlertSettings, now: datetime, send: Send, rows: Sequence[AlertRow]
 ) -> None:
-    """One message for all brands that have it: a cause common to all is one alarm."""
+    """One message for all brands that have one kind: a cause common to all is one alarm."""
     if not rows:
         return
+    kind = rows[0].kind
     lines = [f"{row.brand}: {row.detail}" for row in rows]
     text = "\n".join([*lines, "", f"What to do: {alerts.guide}#{kind}"])
     for row in rows:
@@ -124,11 +120,10 @@ def _tell_kind(
             kept.told(session, rows, now)
 
 
-def _tell_gone(
-    ledger: Ledger, now: datetime, send: Send, kind: str, rows: Sequence[AlertRow]
-) -> None:
+def _tell_gone(ledger: Ledger, now: datetime, send: Send, rows: Sequence[AlertRow]) -> None:
     if not rows:
         return
+    kind = rows[0].kind
     text = "\n".join(f"{row.brand}: over, since {row.since:%Y-%m-%d %H:%M} UTC" for row in rows)
     for row in rows:
         log.info("alert over", kind=kind, brand=row.brand)

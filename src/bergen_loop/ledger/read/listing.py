@@ -108,7 +108,7 @@ def returns(
         key
         for brand in scope.streams()
         for stage in ([None] if single or stages is None else stages)
-        for key in _return_keys(session, wanted, brand, stage, after, limit + 1)
+        for key in _return_keys(session, wanted, (brand, stage), after, limit + 1)
     ]
     keys.sort(reverse=True)
     rows = return_rows(session, [pk for _, pk in keys[:limit]])
@@ -132,11 +132,12 @@ def key_of(row: ReturnRow, wanted: ReturnFilter) -> ReturnKey:
 def _return_keys(
     session: Session,
     wanted: ReturnFilter,
-    brand: str | None,
-    stage: Stage | None,
+    stream: tuple[str | None, Stage | None],
     after: ReturnKey | None,
     limit: int,
 ) -> list[ReturnKey]:
+    """Of one stream: a brand and a stage, None being any."""
+    brand, stage = stream
     at, pk, stages = wanted.time, ReturnRow.id, wanted.stages()
     query = sa.select(at, pk).order_by(at.desc(), pk.desc()).limit(limit)
     if brand is not None:
