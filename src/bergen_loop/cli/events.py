@@ -11,8 +11,8 @@ import typer
 from bergen_loop.cli.output import console, fail, print_json, table, when
 from bergen_loop.cli.setup import DEFAULT_CONFIG, ConfigOption, JsonOption, open_ledger, settings_of
 from bergen_loop.ledger.read.deliveries import Delivery, endpoints, event_of, latest
+from bergen_loop.ledger.store import outbox
 from bergen_loop.ledger.tables.operations import EndpointRow
-from bergen_loop.tell.events import outbox
 
 app = typer.Typer(no_args_is_help=True, help="Events for brands' own systems.")
 

@@ -27,11 +27,11 @@ from bergen_loop.ledger.database import LedgerError
 from bergen_loop.ledger.locks import ServiceRunning
 from bergen_loop.ledger.store import retention
 from bergen_loop.ledger.store.breakers import of_brand
+from bergen_loop.ledger.store.workers import workers
 from bergen_loop.ledger.transaction import transaction
 from bergen_loop.outside import breaker as breakers
 from bergen_loop.repair import restored as restoring
 from bergen_loop.service.service import Engine
-from bergen_loop.service.workers import workers
 
 breaker_app = typer.Typer(no_args_is_help=True, help="Systems that do not answer.")
 

@@ -63,6 +63,14 @@ class Ledger:
     def is_sqlite(self) -> bool:
         return self.url.get_backend_name() == "sqlite"
 
+    def url_beside(self, name: str) -> str:
+        """The URL, with its password, for what others keep of this installation: a file of its
+        own beside the embedded database, the same database otherwise."""
+        if not self.is_sqlite:
+            return self.url.render_as_string(hide_password=False)
+        path = Path(self.url.database or "")
+        return f"sqlite:///{path.with_name(f'{path.stem}-{name}.db')}"
+
     @contextmanager
     def write(self) -> Generator[Session]:
         """One transaction that writes: committed at the end, rolled back on an error."""

@@ -9,6 +9,7 @@ from bergen_loop.config.operations import EventSettings, EventType
 from bergen_loop.ledger.database import Ledger, Session
 from bergen_loop.ledger.read import listing
 from bergen_loop.ledger.store import follow, journal, returns
+from bergen_loop.ledger.store.outbox import PENDING
 from bergen_loop.ledger.tables.core import JournalRow, ReturnRow
 from bergen_loop.ledger.tables.operations import OutboxRow
 from bergen_loop.tell.events import counting
@@ -66,7 +67,7 @@ def _tell(
                 type=type_,
                 return_pk=entry.return_pk,
                 body=body(entry, type_, about.get(entry.return_pk or 0)),
-                state="pending",
+                state=PENDING,
                 attempts=0,
                 created_at=now,
                 next_at=now,
