@@ -8,6 +8,7 @@ from datetime import datetime
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
+from bergen_loop.ledger.store.chunks import chunks
 from bergen_loop.ledger.tables.operations import AlertRow
 
 
@@ -43,5 +44,5 @@ def told_gone(session: Session, rows: Sequence[AlertRow], now: datetime) -> None
 
 
 def _set(session: Session, rows: Sequence[AlertRow], **values: datetime) -> None:
-    ids = [row.id for row in rows]
-    session.execute(sa.update(AlertRow).where(AlertRow.id.in_(ids)).values(**values))
+    for ids in chunks([row.id for row in rows]):
+        session.execute(sa.update(AlertRow).where(AlertRow.id.in_(ids)).values(**values))
