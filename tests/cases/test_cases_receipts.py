@@ -81,7 +81,23 @@ def test_a_ticket_opened_again_between_decision_and_call_is_not_paid(story: Stor
     story.world.fault("loop", "status_429", operation="process")
     story.ticks(2)
     assert story.look.stage(return_id) is Stage.SETTLING
-    story.world.reopen_ticket(story.ticket(return_id).id, "damaged", seconds=0)
+    story.world.reopen_ticket(story.ticket(return_id).id, "damaged", seconds=300)
+    story.heal()
+    story.ticks(10, seconds=120)
+    assert story.paid(return_id) == 0
+    assert story.look.stage(return_id) is Stage.FLAGGED
+
+
+def test_a_count_corrected_without_a_word_is_seen_before_a_late_payment(story: Story) -> None:
+    return_id = story.received()
+    story.world.fault("loop", "status_429", operation="process")
+    story.ticks(2)
+    story.world.correct_ticket(story.ticket(return_id).id, "damaged")
+    story.world.advance(1200)
+    story.world.fault("rex11", "status_502", operation=TICKET, count=4)
+    story.world.sandbox.faults.rules.pop(0)
+    story.ticks(1)
+    assert story.paid(return_id) == 0, "it cannot be read just now"
     story.heal()
     story.ticks(10, seconds=120)
     assert story.paid(return_id) == 0
@@ -125,7 +141,7 @@ def test_what_cannot_be_read_in_a_ticket_is_told_with_the_answer_as_it_came(
 ) -> None:
     bad, good = story.announced(), story.announced()
     change = BROKEN[how]
-    story.rewrite(TICKET, change, about=story.ticket(bad).id)
+    story.rewrite(TICKET, change, about=f"LR-{bad}")
     for return_id in (bad, good):
         story.world.receive(return_id)
     story.ticks(120, seconds=300)
@@ -143,7 +159,7 @@ def test_what_cannot_be_read_in_a_ticket_is_told_with_the_answer_as_it_came(
     ("place", "text"),
     [
         ("StatusDescription", "done &#x0B; now"),
-        ("StatusDescription", "R & D <b>"),
+        ("StatusDescription", "R & D &nbsp; &#0;"),
         ("StatusCode", "six hundred"),
         ("TicketId", ""),
         ("TicketId", "&#x1D;"),

@@ -250,7 +250,8 @@ class SettleSettings(Model):
     """After a process call whose answer was lost: how long Loop may still turn out to have
     carried it out. Only if the return is then still open and untouched is it sent once more."""
     fresh_within: Duration = timedelta(minutes=15)
-    """Nothing is processed unless Loop's list was walked to its end this recently."""
+    """A decision that could not be carried out for longer than this is carried out only after its
+    tickets have been read once more."""
 
 
 class RepeatSettings(Model):
