@@ -144,7 +144,7 @@ def test_what_cannot_be_read_in_a_ticket_is_told_with_the_answer_as_it_came(
     story.rewrite(TICKET, change, about=f"LR-{bad}")
     for return_id in (bad, good):
         story.world.receive(return_id)
-    story.ticks(120, seconds=300)
+    story.ticks(24, seconds=1500)
     story.settled(good)
     assert story.paid(bad) == 0
     [(kind, why)] = story.look.attention(bad)
