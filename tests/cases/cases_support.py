@@ -138,10 +138,10 @@ class Story:
 
     def paid(self, return_id: str) -> int:
         """How often money moved."""
-        return int(self.world.effects(return_id)["money_moved"])
+        return self.in_loop(return_id).effects.money_moved
 
     def flags(self, return_id: str) -> int:
-        return int(self.world.effects(return_id)["flags"])
+        return self.in_loop(return_id).effects.flags
 
     def notes(self, return_id: str) -> list[str]:
         """Notes in Loop, as written."""

@@ -342,7 +342,7 @@ def test_pages_that_time_out_get_smaller(story: Story, above: int) -> None:
         from bergen_loop.ledger.tables.core import ReturnRow
 
         assert session.query(ReturnRow).count() == 150
-    assert story.calls("list") - before <= 30
+    assert story.calls("list") - before <= 40
 
 
 def test_an_empty_last_page_that_repeats_its_cursor_ends_the_list(story: Story) -> None:
@@ -351,18 +351,18 @@ def test_an_empty_last_page_that_repeats_its_cursor_ends_the_list(story: Story) 
     story.ticks(3)
     assert story.look.stage(return_id) is Stage.ANNOUNCED
     assert story.told(return_id) == []
-    assert story.calls("list") <= 24
+    assert story.calls("list") <= 40
 
 
 # -- what comes, and where (23, 24, 34, 36) ---------------------------------------------------
 
 
-@pytest.mark.parametrize("spelled", ["default", "Default", None])
+@pytest.mark.parametrize("spelled", ["default", "Default", "refund"])
 def test_a_missing_unit_of_a_refund_is_removed_whatever_its_line_says(
-    story: Story, spelled: str | None
+    story: Story, spelled: str
 ) -> None:
     story.ctx.criteria = load_criteria(
-        preset_text("trusting").replace("wait: 7d", "wait: 2m"), source="trusting.yaml"
+        preset_text("trusting").replace("wait: 5d", "wait: 2m"), source="trusting.yaml"
     )
     first, second = story.stock()[0], story.stock()[7]
     return_id = story.submit(first, second)
@@ -378,7 +378,7 @@ def test_a_missing_unit_of_a_refund_is_removed_whatever_its_line_says(
     lines = [{"upc": gone.values["UPC"], "actual": 0, "damaged": 0}]
     story.world.receive(return_id, "complete", lines=lines)
     story.ticks(12)
-    assert story.world.effects(return_id)["removed_lines"] == 1, story.told(return_id)
+    assert story.in_loop(return_id).effects.removed_lines == 1, story.told(return_id)
     story.settled(return_id)
 
 
