@@ -34,6 +34,8 @@ AHEAD = timedelta(minutes=5)
 PER_TICK = 150
 TELL_AFTER = timedelta(hours=1)
 """How long a ticket may fail to be read before a person is told."""
+UNCLEAR_AGAIN = timedelta(minutes=15)
+"""How often a ticket is read whose line in the list of changes is unclear."""
 
 
 @dataclass(slots=True)
@@ -51,18 +53,22 @@ def run(ctx: BrandContext) -> Received:
     result = Received()
     if not ctx.tick.backlog:
         _see_changes(ctx, result)
-    _look_again_at_waiting(ctx)
+    _look_again_before_acting(ctx)
     with ctx.ledger.read() as session:
         due = returns.tickets_to_read(session, ctx.brand, PER_TICK)
     _read_and_take(ctx, due, result)
     return result
 
 
-def _look_again_at_waiting(ctx: BrandContext) -> None:
-    """A wait for missing units is over: units may have been found and added to the ticket, so it
-    is read once more before that is decided."""
+def _look_again_before_acting(ctx: BrandContext) -> None:
+    """Units may have been found, or damage, without a word in any status. So what is acted on long
+    after it was counted is read once more: where a wait for missing units is over, and where a
+    decision could not be carried out for a while."""
+    old = ctx.now() - ctx.settings.settle.fresh_within
+    stages = [Stage.WAITING, Stage.SETTLING]
     with ctx.ledger.read() as session:
-        rows = returns.due(session, ctx.brand, [Stage.WAITING], ctx.now(), PER_TICK)
+        due = returns.due(session, ctx.brand, stages, ctx.now(), PER_TICK)
+    rows = [r for r in due if r.stage == Stage.WAITING or (r.decided_at or old) <= old]
     if not rows:
         return
     with ctx.write() as tx:
@@ -86,7 +92,9 @@ def _see_changes(ctx: BrandContext, result: Received) -> None:
     news = [
         c
         for c in changes
-        if c.ticket_id in known and known[c.ticket_id].ticket_status != status_of(c)
+        if c.ticket_id in known
+        and c.problem is None
+        and known[c.ticket_id].ticket_status != status_of(c)
     ]
     if any(c.status is TicketStatus.CANCELLED for c in news):
         _look_aside(ctx)
@@ -99,6 +107,7 @@ def _see_changes(ctx: BrandContext, result: Received) -> None:
             _changed(tx, rma, rows[rma.return_pk], change)
 
     ctx.take_in(news, take, _set_aside_change)
+    ctx.take_in([c for c in changes if c.problem], _unclear, _set_aside_change)
     result.changed += len(news)
     with ctx.ledger.write() as session:
         cursors.set(session, ctx.brand, CURSOR, started)
@@ -139,6 +148,25 @@ def _changed(tx: Transaction, rma: RmaRow, row: ReturnRow, change: TicketChange)
         _ticket_cancelled(tx, row, change)
     if row.stage == Stage.CLOSING and not row.held:
         row.due_at = tx.now
+
+
+def _unclear(tx: Transaction, changes: Sequence[TicketChange]) -> None:
+    """Lines that cannot be relied on. Where it is known which ticket one is about, the ticket
+    itself tells how it stands; else a person has to."""
+    known = returns.rmas_by_ticket(tx.session, tx.brand, [c.ticket_id for c in changes])
+    for change in changes:
+        rma, problem = known.get(change.ticket_id), change.problem or ""
+        if rma is not None:
+            if rma.status_seen_at is None or tx.now - rma.status_seen_at >= UNCLEAR_AGAIN:
+                rma.to_read = True
+        elif not change.ticket_id and tx.keep_raw("rex11.statuses", problem, problem):
+            tx.needs_person(
+                Need.STATUS_UNKNOWN,
+                f"in REX11's list of changed tickets {problem}. Ask Bergen which ticket this is; "
+                "`bergen-loop reconcile` reads every open ticket by itself",
+                f"line {digest(problem)[:12]}",
+                "the line is kept as it came; the other tickets of the list are read",
+            )
 
 
 def _reopened(tx: Transaction, rma: RmaRow, row: ReturnRow) -> None:

@@ -259,12 +259,21 @@ class Settlements(Undertaking[ReturnRow, DecisionRow, None]):
             before = known.get(settling_key(row.return_id))
             if before is not None and not ready(before, tx.now):
                 row.due_at = before.try_at
+            elif not self._fresh(row, readings[row.id]):
+                row.due_at = tx.now + self.ctx.settings.poll
             elif self._stands(tx, row, decision, readings[row.id]) and (
                 effect := self._intend(tx, row, decision, before)
             ):
                 calls.append(Call(decision, (effect,)))
         tx.session.flush()
         return calls
+
+    def _fresh(self, row: ReturnRow, reading: Reading) -> bool:
+        """Whether what it was decided on is known to be so: decided lately, or just read again."""
+        late = self.ctx.now() - self.ctx.settings.settle.fresh_within
+        if row.decided_at is not None and row.decided_at > late:
+            return True
+        return _read_just_now(self.ctx, reading)
 
     def _stands(
         self, tx: Transaction, row: ReturnRow, decision: DecisionRow, reading: Reading

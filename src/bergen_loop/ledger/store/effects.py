@@ -301,6 +301,19 @@ def in_doubt(
     )
 
 
+def to_look_after(
+    session: Session, brand: str, kind: EffectKind, now: datetime, limit: int
+) -> list[EffectRow]:
+    """Calls that are done, and whose consequences are to be looked at by now (`try_at`)."""
+    query = sa.select(EffectRow).where(
+        EffectRow.brand == brand,
+        EffectRow.kind == kind,
+        EffectRow.state == EffectState.DONE,
+        EffectRow.try_at <= now,
+    )
+    return list(session.scalars(query.order_by(EffectRow.id).limit(limit)))
+
+
 def of_return(session: Session, return_pk: int) -> list[EffectRow]:
     """All effects of a return, in order."""
     return list(
