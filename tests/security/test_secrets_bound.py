@@ -90,6 +90,15 @@ def test_those_of_an_older_release_are_read_and_bound_by_rotating(
         Vault(url, KeySource()).rotate(who="me")
 
 
+def test_keeping_another_binds_none_that_was_put_there_since(url: str) -> None:
+    Vault(url, KeySource()).put("one", "1", who="me")
+    Vault(url, KeySource()).put("two", "2", who="me")
+    overwrite(url, "two", Fernet(OLD).encrypt(b"another's, of a backup").decode())
+    Vault(url, KeySource()).put("three", "3", who="me")
+    with pytest.raises(SecretError, match="not bound to its name"):
+        Vault(url, KeySource()).get("two")
+
+
 def test_keeping_a_new_one_binds_those_of_an_older_release(url: str) -> None:
     store_as_the_first_release_did(url, one="1")
     Vault(url, KeySource()).put("new", "n", who="me")

@@ -17,7 +17,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from bergen_loop.domain.lifecycle import Stage
+from bergen_loop.domain.lifecycle import ENDED, Stage
 from bergen_loop.domain.words import What
 from bergen_loop.ledger.store import chain, journal
 from bergen_loop.ledger.tables.core import (
@@ -38,7 +38,6 @@ from bergen_loop.text import without_addresses
 
 ERASED = "[erased]"
 PER_RUN = 500
-ENDED = tuple(stage for stage in Stage if stage.terminal)
 
 
 @dataclass(slots=True)
