@@ -30,6 +30,7 @@ from bergen_loop.cli.setup import (
     settings_of,
 )
 from bergen_loop.config import ConfigError, load_settings
+from bergen_loop.config.criteria import criteria as brand_criteria
 from bergen_loop.domain.criteria import warnings as criteria_warnings
 from bergen_loop.flow import tick
 from bergen_loop.ledger.database import Ledger
@@ -37,7 +38,6 @@ from bergen_loop.ledger.locks import BrandBusy, LockLost, ServiceRunning
 from bergen_loop.ledger.read import views
 from bergen_loop.ledger.store import backfill
 from bergen_loop.ledger.store.backfill import Backfill
-from bergen_loop.service import wiring as connecting
 from bergen_loop.service.registry import Registry
 
 app = typer.Typer(
@@ -244,7 +244,7 @@ def brands_check(
         notes = [
             (brand, w.sentence)
             for brand, one in settings.brands.items()
-            for w in criteria_warnings(connecting.criteria(brand, one, file.resolve().parent))
+            for w in criteria_warnings(brand_criteria(brand, one, file.resolve().parent))
             if everything or not w.informational
         ]
         notes += [

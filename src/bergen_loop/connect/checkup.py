@@ -10,6 +10,7 @@ from pathlib import Path
 import httpx2
 
 from bergen_loop.config import BrandSettings, ConfigError
+from bergen_loop.config.criteria import criteria as brand_criteria
 from bergen_loop.connect import clock, loop_checks, rex11_checks, webhook_checks
 from bergen_loop.connect.check import Check, Status, skipped
 from bergen_loop.connect.loop_checks import Recent
@@ -192,7 +193,7 @@ class Checkup:
 
     def _criteria(self) -> Check:
         try:
-            criteria = brands.criteria(self.brand, self.settings, self.folder)
+            criteria = brand_criteria(self.brand, self.settings, self.folder)
         except ConfigError as error:
             ask = "Correct the criteria file; `bergen-loop criteria check` shows its mistakes"
             return Check(CRITERIA, Status.FAILED, str(error), ask)

@@ -9,7 +9,9 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
-from fastapi import Depends, FastAPI
+import structlog
+from fastapi import Depends, FastAPI, Request
+from sqlalchemy.exc import SQLAlchemyError
 from starlette.middleware.sessions import SessionMiddleware
 from starlette.staticfiles import StaticFiles
 
@@ -42,9 +44,14 @@ from bergen_loop.console.api import routes as api
 from bergen_loop.console.limits import BodyLimit
 from bergen_loop.console.live import Live
 from bergen_loop.console.security import LocalOnly, SecurityHeaders
-from bergen_loop.console.state import Console, Nudge
+from bergen_loop.console.state import Console, Nudge, registry_of
 from bergen_loop.console.trends import Trends
 from bergen_loop.service.registry import Registry
+
+log = structlog.get_logger()
+
+LOOK = 1.0
+"""Seconds after which a request looks anew whether brands have changed."""
 
 FIRST_ACCOUNT = "BERGEN_LOOP_ADMIN"
 """An environment variable: NAME:PASSWORD of an engineer, made while there is no account yet."""
@@ -70,6 +77,7 @@ def create_app(registry: Registry, nudge: Nudge, *, signing_in: bool = True) -> 
         redoc_url=None,
         openapi_url=OPENAPI,
         lifespan=_lifespan,
+        dependencies=[Depends(_brands_of_now)],
     )
     app.state.registry, app.state.nudge, app.state.console = registry, nudge, console
     settings = signin.auth_of(console).oidc if signing_in else None
@@ -92,6 +100,14 @@ def _console(registry: Registry, nudge: Nudge, signing_in: bool) -> Console:
         signing_in=signing_in,
         secure=(service.public_url or "").startswith("https:"),
     )
+
+
+def _brands_of_now(request: Request) -> None:
+    """Brands come and go on any machine: what a request is about is looked up as it is now."""
+    try:
+        registry_of(request).look(within=LOOK)
+    except SQLAlchemyError as error:
+        log.warning("brands could not be looked up", why=type(error).__name__)
 
 
 @asynccontextmanager

@@ -53,9 +53,10 @@ def sync_brand(brand: str) -> dict[str, Any]:
 def _tick(brand: str) -> dict[str, Any]:
     """One step: a tick that is recovered begins anew, with fresh lists. What it had done is in
     the ledger."""
-    if brand not in registry():
-        return {"skipped": "no longer configured"}
     try:
+        registry().look()
+        if brand not in registry():
+            return {"skipped": "no longer configured"}
         return tick.run(registry().context(brand))
     except (BrandBusy, LockLost) as error:
         log.info("sync left to another", brand=brand, why=str(error))
@@ -102,7 +103,7 @@ def _due() -> list[str]:
 @DBOS.workflow()
 def forget(_scheduled_at: datetime, _context: Any) -> None:
     """Mask personal data whose time is over, brand by brand."""
-    for brand in registry().settings.brands:
+    for brand in list(registry().settings.brands):
         while _forget(brand):
             pass
 

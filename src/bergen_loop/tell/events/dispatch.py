@@ -41,13 +41,13 @@ class Dispatcher:
     def __init__(
         self,
         ledger: Ledger,
-        endpoints: Mapping[str, EventSettings],
+        endpoints: Callable[[], Mapping[str, EventSettings]],
         *,
         every: float = EVERY,
         resolve: Resolve = addresses.resolve,
         now: Callable[[], datetime] = _utc_now,
     ) -> None:
-        """`endpoints`: by brand."""
+        """`endpoints`: those of now, by brand."""
         self._ledger, self._endpoints = ledger, endpoints
         self._every, self._resolve, self._now = every, resolve, now
         self._who = uuid4().hex
@@ -81,25 +81,26 @@ class Dispatcher:
 
     def look(self) -> None:
         """Read the journal on, and begin to deliver what is due."""
-        while follow.take_in(self._ledger, self._endpoints, self._now()) == follow.BATCH:
+        endpoints = self._endpoints()
+        while follow.take_in(self._ledger, endpoints, self._now()) == follow.BATCH:
             if self._stop.is_set():
                 return
         with self._lock:
-            idle = [brand for brand in self._endpoints if brand not in self._busy]
+            idle = [brand for brand in endpoints if brand not in self._busy]
         with self._ledger.read() as session:
             due = outbox.brands_due(session, idle, self._now())
         for brand in due:
             with self._lock:
                 self._busy.add(brand)
-            self._pool.submit(self._turn, brand)
+            self._pool.submit(self._turn, brand, endpoints[brand])
         self._forget()
 
-    def _turn(self, brand: str) -> None:
+    def _turn(self, brand: str, endpoint: EventSettings) -> None:
         try:
             deliver(
                 self._ledger,
                 brand,
-                self._endpoints[brand],
+                endpoint,
                 who=self._who,
                 resolve=self._resolve,
                 now=self._now,
