@@ -31,9 +31,10 @@ def criteria(brand: str, settings: BrandSettings, folder: Path) -> Criteria:
     try:
         return load_criteria(text, source=source)
     except CriteriaError as error:
+        within = "" if path else "criteria."
         raise ConfigError(
             [
-                Problem(source, p.line, p.column, p.field, p.message, p.remedy)
+                Problem(source, p.line, p.column, within + p.field, p.message, p.remedy)
                 for p in error.problems
             ]
         ) from None
