@@ -126,8 +126,8 @@ def _wrong_secret() -> Check:
         DELIVERY,
         Status.FAILED,
         "a delivery arrived, but its signature does not fit the webhook secret",
-        "Ask the brand's Loop admin for the webhook secret of their Loop account, run this again "
-        "with it, and restart the service",
+        "Ask the brand's Loop admin for the webhook secret of their Loop account, and run this "
+        "again with it",
     )
 
 
@@ -163,15 +163,16 @@ def _own_delivery(url: str, status: int, text: str) -> Check:
             DELIVERY,
             Status.FAILED,
             "the running service has another webhook secret for this brand",
-            "Restart the service: it reads its configuration and secrets at start",
+            "Wait some seconds until it has taken the change up, and run this again; is it "
+            "another installation that answers there?",
         )
     if status == 404 and "no such brand" in text:
         return Check(
             DELIVERY,
             Status.WARNING,
             "the running service does not know this brand yet",
-            "Restart the service: it reads its configuration at start. Then run "
-            "`bergen-loop connect --check-only`",
+            "Wait some seconds until it has taken the brand up, then run "
+            "`bergen-loop connect --check-only`; does it read the same configuration and ledger?",
         )
     return Check(
         DELIVERY,

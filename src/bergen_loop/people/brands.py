@@ -91,6 +91,8 @@ class Act:
     typed: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
     """Secrets given with it, by the reference that the settings name them by: kept once all is
     checked."""
+    data: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    """Further particulars for the journal, such as what checks found."""
 
     def __post_init__(self) -> None:
         if not self.why.strip():
@@ -296,20 +298,14 @@ class Brands:
             data: dict[str, Any] = {
                 "version": made.version,
                 "changes": [[c.field, c.before, c.after] for c in changes],
+                **act.data,
             }
             if to is not None:
                 data["to"] = to
-            journal.record(
-                session,
-                made.made_at,
-                what,
-                made.reason,
-                brand=made.brand,
-                who=made.made_by,
-                data=data,
-            )
+            at, who = made.made_at, made.made_by
+            journal.record(session, at, what, made.reason, brand=made.brand, who=who, data=data)
             if before is not None and _accesses(changes, None, act.typed):
-                breaker.reset(session, made.made_at, made.brand, who=made.made_by)
+                breaker.reset(session, at, made.brand, who=who)
 
 
 def diff(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[Change]:
