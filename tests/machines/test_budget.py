@@ -36,6 +36,8 @@ def most_in_any_period(times: Sequence[float]) -> int:
 class MemoryStore:
     """The real dealing, on a database in memory and a clock of the test's."""
 
+    limit = LIMIT
+
     def __init__(self, engine: sa.Engine, world: World) -> None:
         self._engine, self._world = engine, world
 

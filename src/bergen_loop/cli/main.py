@@ -14,8 +14,8 @@ from bergen_loop import __version__, logs
 from bergen_loop.cli import connect as connect_command
 from bergen_loop.cli import criteria as criteria_commands
 from bergen_loop.cli import events as event_commands
+from bergen_loop.cli import ledger_brands, ops, watching
 from bergen_loop.cli import modes as mode_commands
-from bergen_loop.cli import ops, watching
 from bergen_loop.cli import reconcile as reconcile_commands
 from bergen_loop.cli import secrets as secret_commands
 from bergen_loop.cli import show as shows
@@ -50,6 +50,7 @@ brands_app = typer.Typer(no_args_is_help=True, help="Brands and their configurat
 app.add_typer(sync_app, name="sync")
 app.add_typer(brands_app, name="brands")
 brands_app.command("mode")(mode_commands.mode)
+ledger_brands.install(brands_app)
 app.add_typer(criteria_commands.app, name="criteria")
 app.add_typer(mode_commands.shadow_app, name="shadow")
 app.add_typer(secret_commands.app, name="secrets")

@@ -17,6 +17,7 @@ from bergen_loop.connect.loop_checks import Recent
 from bergen_loop.domain.criteria import warnings
 from bergen_loop.ledger.database import Ledger
 from bergen_loop.outside.loop.client import LoopClient
+from bergen_loop.outside.loop.limiter import SlidingWindowLimiter
 from bergen_loop.outside.loop.models import Subscription
 from bergen_loop.outside.loop.transport import Retries as LoopRetries
 from bergen_loop.outside.warehouse.rex11 import Rex11Warehouse
@@ -162,7 +163,9 @@ class Checkup:
 
     def _loop(self) -> LoopClient | Check:
         try:
-            return brands.loop_client(self.brand, self.settings, _LOOP_RETRIES)
+            # Of its own: what is tried may have another limit than what runs in this process.
+            limiter = SlidingWindowLimiter(self.settings.loop.calls_per_minute)
+            return brands.loop_client(self.brand, self.settings, _LOOP_RETRIES, limiter=limiter)
         except ValueError as error:
             ask = "Copy the key again, whole and without blanks, or ask the brand's Loop admin"
             return Check(SETTINGS, Status.FAILED, str(error), ask)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 import threading
 import time
-from collections.abc import Collection, Mapping
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from bergen_loop.ledger.database import Ledger
 from bergen_loop.ledger.store import attention, modes
 from bergen_loop.ledger.store.brands import Version
 from bergen_loop.ledger.tables.core import BrandRow
+from bergen_loop.outside.budget import change_limit
 from bergen_loop.service import wiring as brands
 
 log = structlog.get_logger()
@@ -103,6 +105,7 @@ class Registry:
         with self._lock:
             usable, broken = dict(found.settings.brands), dict(found.broken)
             before, seen = self.settings.brands, as_seen(usable, self._folder)
+            self._change_limits(usable.values())
             for brand in list(usable):
                 if seen[brand] == self._as_seen.get(brand) and brand in before:
                     usable[brand] = before[brand]
@@ -125,6 +128,16 @@ class Registry:
             self.settings = self.settings.model_copy(update={"brands": usable})
             self._tell(broken, found.doubled)
             return broken
+
+    def _change_limits(self, settings: Iterable[BrandSettings]) -> None:
+        """Loop's limit is of the key: another one holds at once, unless brands that share the
+        key say different things."""
+        limits: dict[str, set[int]] = defaultdict(set)
+        for one in settings:
+            limits[one.loop.api_key.get_secret_value()].add(one.loop.calls_per_minute)
+        for key, said in limits.items():
+            if len(said) == 1:
+                change_limit(self.ledger, key, said.pop())
 
     def _tell(self, broken: Mapping[str, list[Problem]], doubled: Collection[str]) -> None:
         now = datetime.now(UTC)
