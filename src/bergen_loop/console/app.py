@@ -23,6 +23,8 @@ from bergen_loop.console import (
     attention,
     audit,
     brand,
+    brand_settings,
+    connecting,
     errors,
     events,
     floor,
@@ -122,8 +124,8 @@ def _routes(app: FastAPI) -> None:
     for router in (signin.router, oidc.router):
         app.include_router(router, include_in_schema=False)
     pages = (
-        overview, lists, attention, audit, brand, mode, shadow, trying, accounts, events, floor,
-        returns, acting,
+        connecting, brand_settings, overview, lists, attention, audit, brand, mode, shadow, trying,
+        accounts, events, floor, returns, acting,
     )  # fmt: skip
     for module in pages:
         app.include_router(

@@ -48,6 +48,8 @@ def brand_page(request: Request, person: Viewer, brand: str) -> HTMLResponse:
         set_by_hand=bool(glance.row and glance.row.mode),
         configured_mode=settings.mode,
         choices=choices(glance.row, settings.mode),
+        connected=request.query_params.get("done") == "connected",
+        settings_version=registry.version(brand),
         changed=request.query_params.get("done") == "mode",
         blocks=blocks(settings),
         criteria=criteria,

@@ -36,6 +36,7 @@ from bergen_loop.secrets import SecretStores
 Block = dict[str, Any]
 ACCESS = {"loop": ("loop.",), "rex11": ("rex11.", "warehouse")}
 """Which fields make an access, by system: a change of one is tried before it takes effect."""
+RESERVED = ("new",)
 HOME = ("warehouse", "rex11.web_address")
 """Where the brand's open RMAs are: not changed under them."""
 
@@ -147,6 +148,9 @@ class Brands:
                 f"{brand!r} is no id of a brand: up to 41 small letters, digits, - and _, "
                 "such as acme or acme-shoes"
             )
+        if brand in RESERVED:
+            raise NotPossible(f"{brand!r} cannot be the id of a brand: the console's own pages "
+                              "have this name; choose another one")  # fmt: skip
         self._not_in_file(brand)
         with self.ledger.read() as session:
             before = kept.newest_of(session, brand)
