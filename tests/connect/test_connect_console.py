@@ -236,7 +236,7 @@ def test_what_would_break_is_refused_and_what_was_typed_stays(running: Service) 
     for changed, told in (
         (text.replace("poll: 30s", "poll: soon"), "is no duration"),
         (text.replace("criteria: strict", "criteria: none.yaml"), "cannot be read"),
-        (text + "  - [", "line"),
+        (text + "more: [", "line"),
     ):
         answer = running.post(settings, seen="1", text=changed, why="because")
         assert answer.status_code == 422
@@ -292,7 +292,8 @@ def test_a_brand_of_the_file_is_only_looked_at_and_it_says_why(place: Place) -> 
     assert "it is changed there, and taken up without a restart" in words(text)
     assert "<textarea" not in text
     refused = running.post("/brands/northpine/settings", seen="0", text="name: x", why="because")
-    assert "stands in the configuration file" in words(refused.text)
+    assert refused.status_code == 422
+    assert "Not changed: brand northpine stands in the configuration file" in words(refused.text)
 
 
 def test_the_checks_can_be_made_again_later(running: Service) -> None:

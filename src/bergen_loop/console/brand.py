@@ -49,6 +49,7 @@ def brand_page(request: Request, person: Viewer, brand: str) -> HTMLResponse:
         configured_mode=settings.mode,
         choices=choices(glance.row, settings.mode),
         connected=request.query_params.get("done") == "connected",
+        unsubscribed="webhooks" in request.query_params,
         settings_version=registry.version(brand),
         changed=request.query_params.get("done") == "mode",
         blocks=blocks(settings),

@@ -198,13 +198,21 @@ def _connect(
     with registry.ledger.write() as session:
         kept.drop_draft(session, made.brand)
     registry.look()
-    public_url = registry.settings.service.public_url
-    if public_url and made.brand in registry:
-        context = registry.context(made.brand)
-        if context.settings.loop.webhook_secret is not None:
-            webhook_checks.make_subscriptions(context, [], public_url)
     console.sync_soon(made.brand)
-    return RedirectResponse(f"{brand_path(made.brand)}?done=connected", 303)
+    without = "" if _subscribed(console, made.brand) else "&webhooks=none"
+    return RedirectResponse(f"{brand_path(made.brand)}?done=connected{without}", 303)
+
+
+def _subscribed(console: Console, brand: str) -> bool:
+    """Have Loop's webhooks delivered here, where that is wanted; False where Loop refuses."""
+    registry = console.registry
+    url = registry.settings.service.public_url
+    if url is None or brand not in registry:
+        return True
+    context = registry.context(brand)
+    if context.settings.loop.webhook_secret is None:
+        return True
+    return not webhook_checks.make_subscriptions(context, [], url).failed
 
 
 # -- parts --------------------------------------------------------------------------------------
