@@ -149,7 +149,7 @@ def test_from_nothing_to_a_brand_in_shadow_without_a_restart(page: Page, place: 
     start = page.get_by_label("From which time on")
     start.fill("2026-13-45")
     page.get_by_role("button", name="Connect in shadow").click()
-    expect(page.locator("#wrong-f-announce-start")).to_contain_text("valid datetime")
+    expect(page.locator("#wrong-f-announce-start")).to_contain_text("Write it like 2026-11-01")
     expect(start).to_have_value("2026-13-45")
     accessible(page, "start-wrong")
     start.fill("2026-01-01T00:00:00Z")

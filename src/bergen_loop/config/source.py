@@ -206,12 +206,16 @@ def _position(tree: CommentedMap, loc: tuple[int | str, ...]) -> tuple[int, int]
     return line, column
 
 
+_TIME = "write it like 2026-11-01 or 2026-11-01T08:00:00Z"
 _FIXES = {
     "missing": "add `{field}:` here",
     "extra_forbidden": "remove it, or correct its spelling",
     "string_pattern_mismatch": "use the form {pattern}",
     "literal_error": "write one of {expected}",
     "enum": "write one of {expected}",
+    "datetime_parsing": _TIME,
+    "datetime_from_date_parsing": _TIME,
+    "datetime_type": _TIME,
 }
 
 

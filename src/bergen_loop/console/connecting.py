@@ -364,7 +364,8 @@ def _step_page(request: Request, made: Draft, step: Step, shown: Shown) -> HTMLR
         name = name or next((n for n in names if n.startswith(f"{problem.field}.")), problem.field)
         at_field.setdefault(name, []).append(problem)
     for one in shown.checks:
-        if one.failed and (name := steps.AT_FIELD.get(one.name)) in names:
+        name = steps.AT_FIELD.get(one.name)
+        if one.failed and name in names and name not in at_field:
             problem = Problem("(tried)", 1, 1, str(name), one.found, one.ask)
             at_field.setdefault(str(name), []).append(problem)
     if step is Step.START and not steps.value_of(shown.content, asked[0]):
