@@ -4,7 +4,10 @@ PYTHON := $(shell scripts/python.sh)
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: demo test check bench soak audit lock screenshots clean
+# What needs no browser, no PostgreSQL and no time to pass: pure functions, payloads, the ledger.
+QUICK := $(addprefix tests/,domain loop bergen config secrets ledger cli sandbox)
+
+.PHONY: demo test quick quick-tests check bench soak audit lock screenshots clean
 
 demo: .venv/installed ## the whole flow, running: sandbox, service and console
 	@$(BIN)/python -m demo $(DEMO)
@@ -12,6 +15,12 @@ demo: .venv/installed ## the whole flow, running: sandbox, service and console
 test: .venv/installed check ## everything that must hold
 	scripts/system-deps.sh
 	$(BIN)/python -m pytest -n 2 --dist loadgroup $(TESTS)
+
+quick: .venv/installed ## style, types, layers, and the tests that answer within a minute
+	@$(MAKE) --no-print-directory -O -j2 check quick-tests
+
+quick-tests: .venv/installed
+	$(BIN)/python -m pytest -q -n 2 -m "not postgres and not browser" $(QUICK)
 
 check: .venv/installed ## style, types, layers
 	$(BIN)/ruff check .

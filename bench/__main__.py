@@ -22,6 +22,7 @@ ALL = (
     "latency",
     "isolation",
     "pages",
+    "under_attack",
 )
 HEAD = """\
 # Benchmarks

@@ -4,6 +4,9 @@ The benchmark starts a Redis of its own and a worker that imports this module; t
 what it works with from the JSON file that the environment variable `FLOW` names.
 """
 
+# Celery and Redis come by scripts/bench-deps.sh only.
+# pyright: reportMissingImports=false, reportFunctionMemberAccess=false
+
 from __future__ import annotations
 
 import json
@@ -32,7 +35,7 @@ from bench.rig import NO_LIMIT, Rig, connect
 from bergen_loop.flow.context import BrandContext
 from bergen_loop.ledger.database import Ledger
 from bergen_loop.outside.errors import OutsideError
-from bergen_loop.outside.loop.limiter import SlidingWindowLimiter
+from bergen_loop.outside.limiter import SlidingWindowLimiter
 
 FLOW = "BERGEN_LOOP_BENCH_FLOW"
 POOLS = ("prefork", "threads")

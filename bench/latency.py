@@ -28,7 +28,7 @@ from bergen_loop.config import BrandSettings
 from bergen_loop.config.models import ServiceSettings
 from bergen_loop.console.webhooks import PER_POLL
 from bergen_loop.flow.adopt import FIRST_PULL
-from bergen_loop.ledger.store import cursors, returns
+from bergen_loop.ledger.store import cursors
 from bergen_loop.outside.loop.webhooks import WANTED
 from bergen_loop.service.service import engine_url
 from bergen_loop.service.workflows import sync_brand

@@ -6,7 +6,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import timedelta
 
-from bergen_loop.domain.announce import AnnounceRules, physical_lines, rma_request
+from bergen_loop.domain.announce import AnnounceRules, parcels, physical_lines, rma_request
 from bergen_loop.domain.receipt import Receipt
 from bergen_loop.domain.returns import LoopState, Return
 from bergen_loop.domain.rma import TicketStatus
@@ -47,7 +47,12 @@ class Naive:
         made: list[str] = []
         for number, line in enumerate(physical_lines(return_, self._rules)):
             one = replace(return_, lines=(line,))
-            request = rma_request(one, self._rules, f"N-{return_.id}-{number}", self._ctx.now())
+            request = rma_request(
+                parcels(one, self._rules)[0],
+                self._rules,
+                f"N-{return_.id}-{number}",
+                self._ctx.now(),
+            )
             try:
                 made.append(self._ctx.warehouse.create_rma(request))
             except OutsideError:

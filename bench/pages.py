@@ -71,7 +71,7 @@ def _get(client: TestClient, path: str) -> None:
     assert answer.status_code == 200, answer.text[:300]
 
 
-def _run(registry: Registry, query: sa.Select[tuple[ReturnRow]]) -> None:
+def _run(registry: Registry, query: sa.Select[ReturnRow]) -> None:
     with registry.ledger.read() as session:
         list(session.scalars(query))
 

@@ -25,8 +25,8 @@ from bergen_loop.flow import tick
 from bergen_loop.flow.context import BrandContext
 from bergen_loop.ledger.database import Ledger
 from bergen_loop.ledger.tables.core import ReturnRow
+from bergen_loop.outside.limiter import RateLimiter, SlidingWindowLimiter
 from bergen_loop.outside.loop.client import LoopClient
-from bergen_loop.outside.loop.limiter import RateLimiter, SlidingWindowLimiter
 from bergen_loop.outside.warehouse.rex11 import Rex11Config, Rex11Warehouse
 
 BRAND = "northpine"
@@ -78,7 +78,7 @@ class Rig:
 
     def until_none(self, *stages: str, seconds: float = 900.0) -> int:
         """Ticks, a breath between them, until no return is in one of these stages; how many."""
-        until, ticks = time.monotonic() + seconds, 0
+        until, ticks, left = time.monotonic() + seconds, 0, 0
         while time.monotonic() < until:
             tick.run(self.ctx)
             ticks += 1

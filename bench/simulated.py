@@ -21,8 +21,8 @@ from bergen_loop.flow import tick
 from bergen_loop.flow.context import BrandContext
 from bergen_loop.ledger.database import Ledger
 from bergen_loop.ledger.store import returns
+from bergen_loop.outside.limiter import SlidingWindowLimiter
 from bergen_loop.outside.loop.client import LoopClient
-from bergen_loop.outside.loop.limiter import SlidingWindowLimiter
 from loop_sandbox.settings import Settings
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))

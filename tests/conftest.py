@@ -1,14 +1,20 @@
-"""Fixtures for everybody: the ledger on both databases."""
+"""Fixtures for everybody: the ledger on both databases, and a world to connect brands to."""
 
 from __future__ import annotations
 
 from collections.abc import Generator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from bergen_loop.ledger.database import Ledger
+from support.ledgers import empty_ledger
 from support.postgres import Cluster
+
+if TYPE_CHECKING:
+    from bergen_loop.flow.context import BrandContext
+    from support.worlds import World
 
 
 @pytest.fixture(scope="session")
@@ -20,30 +26,50 @@ def postgres() -> Generator[Cluster]:
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
-def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Generator[str]:
-    """The URL of an empty database: every test that takes it runs on both kinds."""
+def ledger(request: pytest.FixtureRequest, tmp_path: Path) -> Generator[Ledger]:
+    """A migrated, empty ledger: every test that takes it runs on both databases."""
     if request.param == "sqlite":
-        yield f"sqlite:///{tmp_path}/ledger.db"
+        opened = empty_ledger(tmp_path / "ledger.db")
+        yield opened
+        opened.close()
         return
     cluster: Cluster = request.getfixturevalue("postgres")
-    url = cluster.new_database()
-    yield url
+    url = cluster.new_ledger()
+    opened = Ledger(url)
+    yield opened
+    opened.close()
     cluster.drop(url)
 
 
 @pytest.fixture
-def ledger(database_url: str) -> Generator[Ledger]:
-    """A migrated ledger, on both databases."""
-    opened = Ledger(database_url)
-    opened.migrate()
+def sqlite_ledger(tmp_path: Path) -> Generator[Ledger]:
+    """A migrated, empty embedded ledger."""
+    opened = empty_ledger(tmp_path / "ledger.db")
     yield opened
     opened.close()
 
 
 @pytest.fixture
-def sqlite_ledger(tmp_path: Path) -> Generator[Ledger]:
-    """A migrated embedded ledger."""
-    opened = Ledger(f"sqlite:///{tmp_path}/ledger.db")
-    opened.migrate()
-    yield opened
-    opened.close()
+def world() -> Generator[World]:
+    """A sandbox on a socket, with a clock of the test's."""
+    from support import worlds
+
+    with worlds.serving() as served:
+        yield served
+
+
+@pytest.fixture
+def ctx(world: World, sqlite_ledger: Ledger) -> BrandContext:
+    """A brand of the world, connected."""
+    from support import worlds
+
+    return worlds.context(world, sqlite_ledger)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what needs a PostgreSQL, so that it can be left out."""
+    for item in items:
+        asked: list[str] = getattr(item, "fixturenames", [])
+        call = getattr(item, "callspec", None)
+        if "postgres" in asked or (call and "postgresql" in call.params.values()):
+            item.add_marker(pytest.mark.postgres)

@@ -6,10 +6,10 @@ import logging
 import re
 import sys
 from collections.abc import MutableMapping
-from typing import Any, TextIO, cast
+from typing import TYPE_CHECKING, Any, TextIO, cast
 
-import structlog
-from structlog.typing import Processor
+if TYPE_CHECKING:
+    from structlog.typing import Processor
 
 _EMAIL = re.compile(r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+")
 _SECRET_KEYS = re.compile(r"(?i)(api_?key|password|secret|token|authorization)")
@@ -37,6 +37,8 @@ class _StandardError:
 
 def configure(*, json: bool, level: str = "INFO") -> None:
     """Log to standard error: JSON lines for machines, or lines for people."""
+    import structlog
+
     renderer: Processor = (
         structlog.processors.JSONRenderer()
         if json

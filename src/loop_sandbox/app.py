@@ -1,4 +1,4 @@
-"""The sandbox as one web app: `/loop`, `/rex11`, `/control`, `/floor` and `/health`."""
+"""The sandbox as one web app: a page at `/`, `/loop`, `/rex11`, `/control`, `/floor`, `/health`."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ from functools import partial
 from starlette.applications import Starlette
 from starlette.routing import Mount, Route
 
+from loop_sandbox import manual
 from loop_sandbox.asgi import Endpoint
 from loop_sandbox.control import handle_control
 from loop_sandbox.dispatch import Outgoing, handle_loop, handle_rex11
 from loop_sandbox.floor import handle_floor
-from loop_sandbox.wire import WireRequest, json_answer
+from loop_sandbox.wire import Answer, WireRequest, json_answer
 from loop_sandbox.world import SandboxWorld
 
 TICK = 0.05
@@ -40,6 +41,7 @@ def create_app(world: SandboxWorld) -> Starlette:
             Mount("/rex11", app=Endpoint(partial(handle_rex11, world))),
             Mount("/control", app=Endpoint(partial(handle_control, world))),
             Mount("/floor", app=Endpoint(partial(handle_floor, world))),
+            Route("/", endpoint=Endpoint(partial(_front, world))),
             Route("/health", endpoint=Endpoint(partial(_health, world))),
         ],
         lifespan=lifespan,
@@ -49,6 +51,12 @@ def create_app(world: SandboxWorld) -> Starlette:
 def _tick(world: SandboxWorld, stop: threading.Event) -> None:
     while not stop.wait(TICK):
         world.run_due()
+
+
+def _front(world: SandboxWorld, request: WireRequest) -> Outgoing:
+    with world.lock:
+        text = manual.front_page(world, request.root)
+    return Outgoing(Answer(200, text.encode(), "text/html; charset=utf-8"))
 
 
 def _health(world: SandboxWorld, request: WireRequest) -> Outgoing:

@@ -21,6 +21,8 @@ class Call:
     effect: str | None = None
     seq: int = 0
     time: datetime | None = None
+    products: frozenset[str] = frozenset()
+    """Lower-cased Sku, UPC and Style of the products it names."""
 
     def as_dict(self) -> dict[str, Any]:
         return {

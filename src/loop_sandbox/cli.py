@@ -5,12 +5,16 @@ from __future__ import annotations
 import argparse
 import json
 import logging
+import sys
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import uvicorn
 
+from loop_sandbox import manual
 from loop_sandbox.app import create_app
+from loop_sandbox.catalogue import make_brands
+from loop_sandbox.faults import FaultRule, parse_rule
 from loop_sandbox.settings import Settings
 from loop_sandbox.world import SandboxWorld
 
@@ -22,6 +26,7 @@ def run(
     seed: int = 7,
     returns_per_brand: int = 80,
     settings: Settings | None = None,
+    faults: Sequence[FaultRule] = (),
     log_level: str = "info",
 ) -> None:
     """Serve until interrupted."""
@@ -30,6 +35,9 @@ def run(
         lambda record: "without completing response" not in record.getMessage()
     )
     world = SandboxWorld(seed, returns_per_brand, settings=settings)
+    world.faults.rules.extend(faults)
+    sys.stdout.write(manual.start_text(world, f"http://{host}:{port}"))
+    sys.stdout.flush()
     uvicorn.run(create_app(world), host=host, port=port, log_level=log_level, access_log=False)
 
 
@@ -38,6 +46,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m loop_sandbox",
         description="A Loop API and a REX11 service to run against, in memory, with faults.",
+        epilog=manual.help_text(),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=8801)
@@ -51,10 +61,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         metavar="NAME=VALUE",
         help="a setting, as in POST /control/settings; may be repeated",
     )
+    parser.add_argument(
+        "--fault", action="append", default=[], metavar="RULE", help="a fault rule as JSON"
+    )
     given = parser.parse_args(argv)
     settings = Settings()
     try:
         settings.update(_pairs(given.set))
+        _check_brands(settings)
+        rules = [_rule(text) for text in given.fault]
     except ValueError as error:
         parser.error(str(error))
     run(
@@ -63,9 +78,29 @@ def main(argv: Sequence[str] | None = None) -> int:
         seed=given.seed,
         returns_per_brand=given.returns,
         settings=settings,
+        faults=rules,
         log_level=given.log_level,
     )
     return 0
+
+
+def _check_brands(settings: Settings) -> None:
+    known = {b.slug for b in make_brands(0, settings.default_warehouse)}
+    for slug in settings.brands_named() - known:
+        raise ValueError(f"no brand {slug!r}; there are: {', '.join(sorted(known))}")
+
+
+def _rule(text: str) -> FaultRule:
+    try:
+        value: Any = json.loads(text)
+    except ValueError:
+        value = None
+    if not isinstance(value, dict):
+        raise ValueError(f"--fault wants a rule as a JSON object, not {text!r}")
+    rule = parse_rule(cast("dict[str, Any]", value))
+    if rule.kind == "clock_skew":
+        raise ValueError("a clock_skew is a setting at start: loop_skew_seconds, rex11_...")
+    return rule
 
 
 def _pairs(texts: Sequence[str]) -> dict[str, Any]:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
+from copy import deepcopy
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, cast
 
-from loop_sandbox import control_views, loop_events, parcels, tickets
+from loop_sandbox import control_views, loop_events, loop_happy, parcels, tickets
 from loop_sandbox.dispatch import Outgoing
 from loop_sandbox.faults import parse_rule
 from loop_sandbox.model import (
@@ -79,8 +81,10 @@ def _post(world: SandboxWorld, parts: list[str], values: Values) -> Answer:
             return _change_return(world, _return(world, return_id), action, values)
         case ["tickets"]:
             return _hand_made_ticket(world, values)
-        case ["tickets", ticket_id, "cancel"]:
-            return _cancel_ticket(world, _ticket(world, ticket_id))
+        case ["tickets", ticket_id, action]:
+            return _change_ticket(world, _ticket(world, ticket_id), action, values)
+        case ["happy-returns"]:
+            return _happy_shipment(world, values)
         case ["parcels"]:
             return _parcel(world, values)
         case ["parcels", "auto"]:
@@ -88,8 +92,7 @@ def _post(world: SandboxWorld, parts: list[str], values: Values) -> Answer:
         case ["faults"]:
             return _add_faults(world, [values])
         case ["settings"]:
-            world.settings.update(values)
-            return json_answer(world.settings.as_dict())
+            return _settings(world, values)
         case _:
             raise Missing(f"no control call /{'/'.join(parts)}")
 
@@ -122,7 +125,10 @@ def _ticket(world: SandboxWorld, ticket_id: str) -> Ticket:
 
 
 def _new_returns(world: SandboxWorld, values: Values) -> Answer:
-    _only(values, "brand", "count", "units", "outcome", "late_label", "no_parcel")
+    _only(values, "brand", "count", "units", "outcome", "late_label", "no_parcel", "held", "method")
+    method: Any = values.get("method")
+    if method is not None and (not isinstance(method, str) or not method):
+        raise ValueError(f"method must be text, such as mail or in_store, not {method!r}")
     count = _whole(values, "count", 1, 1, 10_000) or 1
     units = _whole(values, "units", None, 1, 9)
     outcome: Any = values.get("outcome")
@@ -135,6 +141,8 @@ def _new_returns(world: SandboxWorld, values: Values) -> Answer:
             outcome=outcome,
             late_label=values.get("late_label"),
             no_parcel=values.get("no_parcel", False),
+            held=values.get("held"),
+            method=method,
         )
         for _ in range(count)
     ]
@@ -192,11 +200,48 @@ def _hand_made_ticket(world: SandboxWorld, values: Values) -> Answer:
     return json_answer(control_views.ticket_row(ticket), 201)
 
 
-def _cancel_ticket(world: SandboxWorld, ticket: Ticket) -> Answer:
-    if ticket.status in ("AddedToInventory", "Cancelled"):
-        raise ValueError(f"ticket {ticket.id} is {ticket.status} already")
-    tickets.set_status(world, ticket, "Cancelled")
+def _change_ticket(world: SandboxWorld, ticket: Ticket, action: str, values: Values) -> Answer:
+    kind = str(values.get("kind", "none"))
+    detail: Values = {n: values[n] for n in ("lines", "seconds") if n in values}
+    if action == "cancel":
+        _only(values)
+        if ticket.status in ("AddedToInventory", "Cancelled"):
+            raise ValueError(f"ticket {ticket.id} is {ticket.status} already")
+        tickets.set_status(world, ticket, "Cancelled")
+    elif action == "reopen":
+        _only(values, "kind", "lines", "seconds")
+        parcels.reopen(world, ticket, kind, detail)
+    elif action == "correct":
+        _only(values, "kind", "lines")
+        if kind not in parcels.REOPENINGS:
+            raise ValueError(f"kind must be one of {', '.join(parcels.REOPENINGS)}, not {kind!r}")
+        parcels.correct(world, ticket, kind, values.get("lines"))
+    else:
+        raise Missing(f"no action {action!r}; there are: cancel, correct, reopen")
     return json_answer(control_views.ticket_row(ticket))
+
+
+def _happy_shipment(world: SandboxWorld, values: Values) -> Answer:
+    """A consolidated shipment of these returns leaves Happy Returns' hub."""
+    _only(values, "brand", "returns")
+    brand, ids = world.brand(str(values.get("brand"))), values.get("returns")
+    if not isinstance(ids, list) or not ids:
+        raise ValueError("returns must be a list of return ids")
+    chosen = [_return(world, str(x)) for x in cast("list[Any]", ids)]
+    for r in chosen:
+        if r.brand != brand.slug:
+            raise ValueError(f"return {r.id} is of {r.brand}, not of {brand.slug}")
+    made = loop_happy.ship(world, brand, chosen)
+    return json_answer(asdict(made), 201)
+
+
+def _settings(world: SandboxWorld, values: Values) -> Answer:
+    tried = deepcopy(world.settings)
+    tried.update(values)
+    for slug in tried.brands_named():
+        world.brand(slug)
+    world.settings.update(values)
+    return json_answer(world.settings.as_dict())
 
 
 def _parcel(world: SandboxWorld, values: Values) -> Answer:

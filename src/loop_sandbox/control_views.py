@@ -42,6 +42,7 @@ def ticket_row(t: Ticket) -> dict[str, Any]:
         "customer_po": t.po,
         "return_id": t.return_id,
         "parcel": t.parcel,
+        "corrections": t.corrections,
         "created": t.created.isoformat(),
         "changed": t.changed.isoformat(),
         "items": [

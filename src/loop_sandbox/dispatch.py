@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from loop_sandbox import loop_api, loop_errors, rex_api
@@ -57,7 +57,7 @@ def _handle(world: SandboxWorld, call: Call, work: Callable[[str | None], Answer
     else:
         quirk = _pick(world, QUIRKS, call)
         call.fault = quirk.kind if quirk else None
-        answer = work(call.fault)
+        answer = work(quirk.kind if quirk else None)
         out = _spoilt(world, call, rule, answer) if rule else Outgoing(answer)
     if rule:
         call.fault = f"{rule.kind}+{call.fault}" if call.fault else rule.kind
@@ -74,6 +74,7 @@ def _pick(world: SandboxWorld, group: tuple[str, ...], call: Call) -> FaultRule 
         operation=call.operation,
         brand=call.brand,
         subject=call.subject,
+        products=call.products,
     )
 
 
@@ -92,10 +93,21 @@ def _spoilt(world: SandboxWorld, call: Call, rule: FaultRule, answer: Answer | N
         case "truncated":
             half = whole.body[: len(whole.body) // 2]
             return Outgoing(Answer(whole.status, half, whole.content_type, whole.headers))
+        case "status_401" if not rex:
+            return Outgoing(loop_errors.unauthorized())
+        case "status_403" if not rex:
+            return Outgoing(loop_errors.forbidden())
+        case "unauthorized_200":
+            return Outgoing(loop_errors.unauthorized_action())
         case "status_429":
             return Outgoing(loop_errors.too_many(None))
-        case "status_502":
-            return Outgoing(Answer(502, b"<html><h1>502 Bad Gateway</h1></html>", "text/html"))
+        case "status_401" | "status_403" | "status_502" | "status_504":
+            status = int(rule.kind.removeprefix("status_"))
+            return Outgoing(loop_errors.page(status))
+        case "blank_before_xml":
+            return Outgoing(replace(whole, body=b"\r\n" + whole.body))
+        case "utf16_declared":
+            return Outgoing(replace(whole, body=whole.body.replace(b"utf-8", b"utf-16", 1)))
         case "html":
             return Outgoing(Answer(200, HTML, "text/html; charset=utf-8"))
         case _:

@@ -4,6 +4,7 @@ the order in which threads happen to call does not change it."""
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Collection
 from dataclasses import dataclass, field, fields
 from typing import Any
 
@@ -14,40 +15,107 @@ TRANSPORT = {
     "timeout_after": True,
     "reset_before": False,
     "reset_mid_body": True,
+    "status_401": False,
+    "status_403": False,
     "status_429": False,
     "status_500": False,
     "status_502": False,
+    "status_504": False,
+    "unauthorized_200": False,
     "html": False,
     "truncated": True,
     "soap_fault": False,
+    "blank_before_xml": True,
+    "utf16_declared": True,
 }
 """Kinds that spoil the answer, and whether the call takes effect unless the rule says."""
 
 QUIRKS = (
     "expired_token",
+    "other_ticket",
     "refusal",
     "process_fails",
     "process_never_ends",
     "shifting_pages",
     "repeat_cursor",
     "lost_cursor",
+    "empty_last_page",
 )
+BIG_PAGE = ("page_timeout",)
+RETURN_RECORD = (
+    "lines_null",
+    "lines_absent",
+    "line_twice",
+    "raw_control",
+    "nan_price",
+    "record_patch",
+)
+TICKET_RECORD = ("bad_char_ref", "html_entity", "bare_ampersand")
 WEBHOOK = ("webhook_duplicated", "webhook_out_of_order", "webhook_lost", "webhook_forged")
 CLOCK = ("clock_skew",)
+_REX_ONLY = (
+    "soap_fault", "blank_before_xml", "utf16_declared", "expired_token", "other_ticket",
+    *TICKET_RECORD,
+)  # fmt: skip
 _ONLY = {
-    "soap_fault": "rex11",
-    "expired_token": "rex11",
-    **{k: "loop" for k in QUIRKS if k != "expired_token"},
+    **dict.fromkeys((*QUIRKS, *BIG_PAGE, *RETURN_RECORD, "unauthorized_200"), "loop"),
+    **dict.fromkeys(_REX_ONLY, "rex11"),
 }
 _ALIASES = {
+    "401": "status_401",
+    "403": "status_403",
+    "429": "status_429",
     "500": "status_500",
     "502": "status_502",
-    "429": "status_429",
+    "504": "status_504",
     "truncated_json": "truncated",
     "truncated_xml": "truncated",
     **{k.removeprefix("webhook_"): k for k in WEBHOOK},
 }
-KINDS = (*TRANSPORT, *QUIRKS, *WEBHOOK, *CLOCK)
+DOCS = {
+    "timeout_before": "No answer for `seconds`, and nothing is done.",
+    "timeout_after": "It is done, but no answer comes.",
+    "reset_before": "The connection breaks, and nothing is done.",
+    "reset_mid_body": "It is done; the connection breaks half way through the answer.",
+    "status_401": "Unauthorized.",
+    "status_403": 'Forbidden; of Loop {"errors":[{"message":...}]}, as seen on remove.',
+    "status_429": "Too many calls.",
+    "status_500": "An error of the system.",
+    "status_502": "Bad gateway, as HTML.",
+    "status_504": "Gateway timeout, as HTML.",
+    "unauthorized_200": 'Loop: status 200 with {"errors":"Unauthorized."}.',
+    "html": "Status 200 with an HTML page; with `subject` for one return or ticket.",
+    "truncated": "It is done; half of the answer is sent, and looks whole.",
+    "soap_fault": "REX11: a SOAP fault soap:Server; with `product` for one product only.",
+    "blank_before_xml": "REX11: a blank line before the XML declaration.",
+    "utf16_declared": "REX11: the XML declares utf-16 and is utf-8.",
+    "expired_token": "REX11: the token is over.",
+    "other_ticket": "REX11: the answer is about another ticket than the asked one.",
+    "refusal": "Loop refuses the action, with status 200.",
+    "process_fails": "Loop takes the process call, and the processing fails.",
+    "process_never_ends": "Loop takes the process call, and nothing more happens.",
+    "shifting_pages": "List: some returns come twice and some are skipped.",
+    "repeat_cursor": "List: the next page is this one again.",
+    "lost_cursor": "List: the next page's address has no cursor.",
+    "empty_last_page": "List: an empty page follows the last one and repeats its cursor.",
+    "page_timeout": "List: 504 for every page of more than `above` returns (100).",
+    "lines_null": "One return of a list or details: line_items is null.",
+    "lines_absent": "One return: it has no line_items.",
+    "line_twice": "One return: it lists a line_item_id twice.",
+    "raw_control": "One return: a raw tab, newline and control character inside a string.",
+    "nan_price": "One return: NaN as a price.",
+    "record_patch": 'One return: `patch`, e.g. {"line_items.0.price": "x"}; "$absent" takes out.',
+    "bad_char_ref": "One ticket: &#x1D; in an item's Comments or the StatusDescription.",
+    "html_entity": "One ticket: &eacute; in the same places.",
+    "bare_ampersand": "One ticket: a bare & in the same places.",
+    "webhook_duplicated": "A webhook comes twice.",
+    "webhook_out_of_order": "A webhook comes `seconds` (2) late.",
+    "webhook_lost": "A webhook never comes.",
+    "webhook_forged": "A webhook with a wrong signature comes before the real one.",
+    "clock_skew": "The system's clock is `seconds` ahead, from now on.",
+}
+"""Every kind with what it does."""
+KINDS = tuple(DOCS)
 
 
 @dataclass(slots=True)
@@ -67,6 +135,12 @@ class FaultRule:
     """Whether the call takes effect before its answer is spoiled; None is the kind's own."""
     seconds: float | None = None
     """For hangs, delays and the clock; None takes the setting."""
+    above: int | None = None
+    """For page_timeout: pages of more returns than this; None is 100."""
+    product: str | None = None
+    """Only calls that name this product by Sku, UPC or Style."""
+    patch: dict[str, Any] | None = None
+    """For record_patch: dotted path to the value that is put there."""
     seen: int = 0
     fired: int = 0
     occurrences: Counter[str] = field(default_factory=Counter[str])
@@ -92,6 +166,10 @@ class FaultPlan:
     def clear(self) -> None:
         self.rules.clear()
 
+    def waits_for(self, group: tuple[str, ...]) -> bool:
+        """Whether any rule of the group is there at all."""
+        return any(rule.kind in group for rule in self.rules)
+
     def pick(
         self,
         group: tuple[str, ...],
@@ -100,8 +178,11 @@ class FaultPlan:
         operation: str,
         brand: str | None,
         subject: str | None,
+        products: Collection[str] = (),
+        size: int = 0,
     ) -> FaultRule | None:
-        """The rule that hits this call, if one does. Counts the call for each matching rule."""
+        """The rule that hits this call, if one does. Counts the call for each matching rule.
+        `products` are the lower-cased codes that it names, `size` the returns on its page."""
         chosen: FaultRule | None = None
         for number, rule in enumerate(self.rules):
             if (
@@ -110,6 +191,8 @@ class FaultPlan:
                 or rule.operation not in (None, operation)
                 or rule.brand not in (None, brand)
                 or rule.subject not in (None, subject)
+                or (rule.product is not None and rule.product.lower() not in products)
+                or (rule.kind in BIG_PAGE and size <= (100 if rule.above is None else rule.above))
             ):
                 continue
             if self._hits(number, rule, f"{brand}|{operation}|{subject}") and chosen is None:
@@ -152,10 +235,19 @@ def _check_numbers(rule: FaultRule) -> None:
     p: Any = rule.probability
     if p is not None and (not isinstance(p, int | float) or isinstance(p, bool) or not 0 <= p <= 1):
         raise ValueError(f"fault rule: probability must be from 0 to 1, not {p!r}")
-    for name in ("nth", "count"):
+    for name in ("nth", "count", "above"):
         value: Any = getattr(rule, name)
         if value is not None and (type(value) is not int or value < 1):
             raise ValueError(f"fault rule: {name} must be a whole number from 1, not {value!r}")
+    for name in ("operation", "subject", "product"):
+        text: Any = getattr(rule, name)
+        if text is not None and not isinstance(text, str):
+            raise ValueError(f"fault rule: {name} must be text, not {text!r}")
+    patch: Any = rule.patch
+    if (rule.kind == "record_patch") != (patch is not None):
+        raise ValueError("fault rule: record_patch and patch go together")
+    if patch is not None and (not isinstance(patch, dict) or not patch):
+        raise ValueError(f"fault rule: patch must be an object of paths and values, not {patch!r}")
     if rule.nth is not None and p is not None:
         raise ValueError("fault rule: give probability or nth, not both")
     seconds: Any = rule.seconds

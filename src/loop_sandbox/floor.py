@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import parse_qs
 
-from loop_sandbox import tickets
+from loop_sandbox import parcels, tickets
 from loop_sandbox.dispatch import Outgoing
-from loop_sandbox.model import Brand, Ticket, TicketItem
+from loop_sandbox.model import Ticket
 from loop_sandbox.wire import Answer, WireRequest, json_answer
 
 if TYPE_CHECKING:
@@ -119,9 +119,8 @@ class SandboxFloor:
             self._world.floor_keys[key] = ticket.id
             ticket.parcel = "floor"
             self._walk(ticket, BEFORE_COUNT)
-            brand = self._world.brands[ticket.brand]
             for line in lines:
-                _add(brand, ticket, line)
+                _add(self._world, ticket, line)
             if finish:
                 self._walk(ticket, AFTER_COUNT)
             return {"ticket": _as_json(ticket), "repeated": False}
@@ -148,27 +147,14 @@ def _line(row: Json) -> Json:
     return row
 
 
-def _add(brand: Brand, ticket: Ticket, line: Json) -> None:
+def _add(world: SandboxWorld, ticket: Ticket, line: Json) -> None:
+    known = len(ticket.items)
     codes = {str(line[n]).strip().lower() for n in ("upc", "sku") if line.get(n)}
-    short = {c.lstrip("0") for c in codes}
-    item = next(
-        (
-            x
-            for x in ticket.items
-            if x.values.get("UPC", "").lower().lstrip("0") in short
-            or x.values.get("Sku", "").lower() in codes
-        ),
-        None,
-    )
-    if item is None:
-        known = next(
-            (p for p in brand.catalogue if p.upc.lstrip("0") in short or p.sku.lower() in codes),
-            None,
-        )
-        sku = known.sku if known else str(line.get("sku") or "")
-        upc = known.upc if known else str(line.get("upc") or "")
-        item = TicketItem({"Sku": sku, "UPC": upc, "Comments": "Not on ASN"}, 0)
-        ticket.items.append(item)
+    item = parcels.item_of(world, ticket, codes)
+    if not item.values:
+        item.values = {"Sku": str(line.get("sku") or ""), "UPC": str(line.get("upc") or "")}
+    if len(ticket.items) > known:
+        item.values["Comments"] = "Not on ASN"
     item.actual = str(_number(item.actual) + line["counted"])
     item.damaged = str(_number(item.damaged) + line["damaged"])
     reasons = [str(x) for x in line.get("reasons", []) if x]

@@ -5,6 +5,7 @@ Refusals have status 200. A process that is accepted is only queued; its end com
 
 from __future__ import annotations
 
+from html import escape
 from typing import TYPE_CHECKING
 
 from loop_sandbox import loop_errors, loop_events, loop_json
@@ -92,7 +93,9 @@ def note(world: SandboxWorld, r: LoopReturn, call: Call, request: WireRequest) -
         {
             "id": world.note_number,
             "content": content,
-            "created_at": loop_json.stamp(world.loop_now(), world.settings.loop_time_format),
+            "created_at": loop_json.stamp(
+                world.loop_now(), loop_json.time_style(r, world.settings)
+            ),
         }
     )
     call.effect = "note added"
@@ -103,7 +106,9 @@ def notes(world: SandboxWorld, r: LoopReturn) -> Answer:
     """All notes, oldest first. A return without any answers 422 with `"false"` by default."""
     if not r.notes and world.settings.empty_notes == "refused":
         return json_answer("false", 422)
-    return json_answer({"notes": r.notes})
+    if not world.settings.notes_escaped:
+        return json_answer({"notes": r.notes})
+    return json_answer({"notes": [{**n, "content": escape(n["content"])} for n in r.notes]})
 
 
 def remove(

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from loop_sandbox import loop_actions, loop_errors, loop_grading, loop_hooks, loop_lists
+from loop_sandbox import (
+    loop_actions,
+    loop_errors,
+    loop_grading,
+    loop_happy,
+    loop_hooks,
+    loop_lists,
+)
 from loop_sandbox.calls import Call
 from loop_sandbox.model import Brand
 from loop_sandbox.wire import Answer, WireRequest
@@ -50,6 +57,11 @@ def _operation(request: WireRequest) -> tuple[str, str | None]:
             return "notes", path[2]
     if method == "POST" and path in _ITEMS:
         return _ITEMS[path], None
+    if method == "GET" and path[:2] == ("happy-returns", "shipments"):
+        if len(path) == 3:
+            return "happy_returns.shipment", path[2]
+        if len(path) == 4 and path[3] == "items":
+            return "happy_returns.items", path[2]
     return _hook_operation(method, path)
 
 
@@ -61,10 +73,20 @@ def _hook_operation(method: str, path: tuple[str, ...]) -> tuple[str, str | None
     return UNKNOWN, None
 
 
+def _area(operation: str) -> str:
+    """What a key must be for to be allowed this, as `missing_scopes` names it."""
+    if operation in (*_ACTIONS, "notes"):
+        return "actions"
+    if operation in _ITEMS.values():
+        return "grading"
+    return operation.partition(".")[0] if "." in operation else "returns"
+
+
 def execute(world: SandboxWorld, request: WireRequest, call: Call, quirk: str | None) -> Answer:
     """Do it. `quirk` is the fault that the operation itself must act out, if there is one."""
-    if call.brand is None:
-        return loop_errors.unauthorized()
+    if call.brand is None or world.settings.lacks(call.brand, _area(call.operation)):
+        quiet = call.operation in _ACTIONS and world.settings.unauthorized_action == "200"
+        return loop_errors.unauthorized_action() if quiet else loop_errors.unauthorized()
     limited = _rate_limit(world, call.brand)
     if limited:
         return limited
@@ -75,17 +97,21 @@ def execute(world: SandboxWorld, request: WireRequest, call: Call, quirk: str | 
     match call.operation:
         case "list":
             try:
-                return loop_lists.returns_list(world, brand, request, quirk)
+                return loop_lists.returns_list(world, brand, request, call, quirk)
             except loop_lists.BadQuery as bad:
                 return loop_errors.invalid(bad.field, bad.message)
         case "details":
-            return loop_lists.details(world, brand, request)
+            return loop_lists.details(world, brand, request, call)
         case "asn":
             return loop_lists.asn(world, brand, request, version)
         case "grade":
             return loop_grading.grade(world, brand, call, request, version)
         case "assess":
             return loop_grading.assess(world, brand, call, request)
+        case "happy_returns.shipment":
+            return loop_happy.shipment(world, brand, call.subject or "")
+        case "happy_returns.items":
+            return loop_happy.items(brand, request, call.subject or "")
         case "webhooks.list":
             return loop_hooks.listing(brand)
         case "webhooks.create":
@@ -103,6 +129,8 @@ def _act(
 ) -> Answer:
     r = brand.returns.get(call.subject or "")
     if r is None:
+        if world.settings.not_found == "200":
+            return loop_errors.no_return("200", "errors")
         return loop_errors.not_found(what="Return not found.")
     match call.operation:
         case "process":

@@ -2,12 +2,37 @@
 
 from __future__ import annotations
 
+from http import HTTPStatus
+
 from loop_sandbox.wire import Answer, json_answer
 
 
 def unauthorized() -> Answer:
     error = {"code": "401", "http_code": "GEN-UNAUTHORIZED", "message": "Unauthorized."}
     return json_answer({"error": error}, 401)
+
+
+def unauthorized_action() -> Answer:
+    """Of actions, with status 200."""
+    return json_answer({"errors": "Unauthorized."})
+
+
+def forbidden() -> Answer:
+    """403 as it was seen on remove."""
+    return json_answer({"errors": [{"message": "This action is unauthorized."}]}, 403)
+
+
+def page(status: int) -> Answer:
+    """What stands before the system answers by itself."""
+    title = f"{status} {HTTPStatus(status).phrase}"
+    return Answer(status, f"<html><h1>{title}</h1></html>".encode(), "text/html")
+
+
+def no_return(status: str, field: str, code: str = "NOT_FOUND") -> Answer:
+    """No such return: 404, or 200 with the message under `field`."""
+    if status == "200":
+        return json_answer({field: {"message": "No return found with this ID."}})
+    return not_found(code)
 
 
 def too_many(retry_after: int | None) -> Answer:

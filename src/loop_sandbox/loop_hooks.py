@@ -61,6 +61,7 @@ def update(brand: Brand, call: Call, request: WireRequest, hook_id: str) -> Answ
         return wrong
     hook.topic, hook.trigger, hook.url = values["topic"], values["trigger"], values["url"]
     hook.status = values.get("status", hook.status)
+    hook.failures = 0
     call.effect = f"webhook {hook.id} updated"
     return Answer(204, b"")
 

@@ -14,8 +14,11 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
 from loop_sandbox import loop_errors, loop_json
+from loop_sandbox.calls import Call
+from loop_sandbox.faults import BIG_PAGE, RETURN_RECORD
 from loop_sandbox.index import Key
 from loop_sandbox.model import CLOSED, EXPIRED, OPEN, STATES, Brand, LoopReturn
+from loop_sandbox.records import raw_answer, spoil_return
 from loop_sandbox.wire import Answer, WireRequest, json_answer
 
 if TYPE_CHECKING:
@@ -60,7 +63,7 @@ def parse_time(text: str) -> int | None:
     return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp())
 
 
-def _window(query: WireRequest, now: int) -> tuple[int, int]:
+def _window(query: WireRequest, now: int, limit: int) -> tuple[int, int]:
     found: dict[str, int | None] = {"from": None, "to": None}
     for name in found:
         text = query.query.get(name)
@@ -70,14 +73,15 @@ def _window(query: WireRequest, now: int) -> tuple[int, int]:
                 raise BadQuery(name, f"The {name} is not a valid date.")
     last = now if found["to"] is None else found["to"]
     first = last - DAY if found["from"] is None else found["from"]
-    if last - first > LIMIT:
+    if last - first > limit:
         raise BadQuery("to", "The date range must not be greater than 120 days.")
     return first, last
 
 
-def _list_query(request: WireRequest, now: int) -> _ListQuery:
+def _list_query(world: SandboxWorld, request: WireRequest) -> _ListQuery:
     query = request.query
-    first, last = _window(request, now)
+    limit = LIMIT - 1 if world.settings.refuse_120_days else LIMIT
+    first, last = _window(request, world.loop_now(), limit)
     kind = query.get("filter") or "created_at"
     if kind not in ("created_at", "updated_at"):
         raise BadQuery("filter", "The selected filter is invalid.")
@@ -116,26 +120,43 @@ def _read_cursor(text: str | None) -> tuple[Key | None, bool]:
 
 
 def returns_list(
-    world: SandboxWorld, brand: Brand, request: WireRequest, quirk: str | None
+    world: SandboxWorld, brand: Brand, request: WireRequest, call: Call, quirk: str | None
 ) -> Answer:
     """The Detailed Returns List. Without paginate it is a bare array, whatever the cursor says."""
-    query = _list_query(request, world.loop_now())
-    style = world.settings.loop_time_format
-    if not query.paginate:
-        found = (brand.returns[i] for _, i in _keys(world, brand, query))
-        return json_answer([loop_json.return_json(brand, r, style) for r in found])
-    keys, more = _page(world, brand, query)
+    query = _list_query(world, request)
+    if query.paginate:
+        keys, more = _page(world, brand, query)
+    else:
+        keys, more = list(_keys(world, brand, query)), False
     if quirk == "shifting_pages":
         keys = _shifted(world, brand, query, keys)
+    if world.faults.waits_for(BIG_PAGE) and _times_out(world, call, len(keys)):
+        return loop_errors.page(504)
+    rows = [loop_json.return_json(brand, brand.returns[i], world.settings) for _, i in keys]
+    spoilt = world.faults.waits_for(RETURN_RECORD)
+    if spoilt:
+        rows = [spoil_return(world, call, i, row) for row, (_, i) in zip(rows, keys, strict=True)]
+    answer = raw_answer if spoilt else json_answer
+    if not query.paginate:
+        return answer(rows)
     body = {
-        "returns": [loop_json.return_json(brand, brand.returns[i], style) for _, i in keys],
+        "returns": rows,
         "nextPageUrl": _next_url(request, query, keys, more, quirk),
         "previousPageUrl": (
             _url(request, query, _write_cursor(keys[0], back=True)) if query.cursor and keys
             else None
         ),
     }  # fmt: skip
-    return json_answer(body)
+    return answer(body)
+
+
+def _times_out(world: SandboxWorld, call: Call, size: int) -> bool:
+    rule = world.faults.pick(
+        BIG_PAGE, system="loop", operation=call.operation, brand=call.brand, subject=None, size=size
+    )
+    if rule:
+        call.fault = f"{call.fault}+{rule.kind}" if call.fault else rule.kind
+    return rule is not None
 
 
 def _keys(world: SandboxWorld, brand: Brand, query: _ListQuery) -> Iterator[Key]:
@@ -176,6 +197,9 @@ def _next_url(
 ) -> str | None:
     if quirk == "repeat_cursor" and keys:
         return _url(request, query, request.query.get("cursor") or _write_cursor(keys[-1]))
+    if quirk == "empty_last_page" and not more:
+        cursor = _write_cursor(keys[-1]) if keys else request.query.get("cursor")
+        return _url(request, query, cursor)
     if not more or not keys:
         return None
     return _url(request, query, None if quirk == "lost_cursor" else _write_cursor(keys[-1]))
@@ -189,7 +213,7 @@ def _url(request: WireRequest, query: _ListQuery, cursor: str | None) -> str:
     return f"{request.root}/loop{request.path}?{urlencode(kept)}"
 
 
-def details(world: SandboxWorld, brand: Brand, request: WireRequest) -> Answer:
+def details(world: SandboxWorld, brand: Brand, request: WireRequest, call: Call) -> Answer:
     """One return by its id, or the latest of an order."""
     query = request.query
     if query.get("currency_type", "shop") not in ("shop", "presentment"):
@@ -206,8 +230,9 @@ def details(world: SandboxWorld, brand: Brand, request: WireRequest) -> Answer:
     else:
         return loop_errors.invalid("return_id", "One of return_id, order_id, order_name is needed.")
     if found is None:
-        return loop_errors.not_found(code)
-    return json_answer(loop_json.return_json(brand, found, world.settings.loop_time_format))
+        return loop_errors.no_return(world.settings.not_found, "error", code)
+    body = loop_json.details_json(brand, found, world.settings)
+    return raw_answer(spoil_return(world, call, found.id, body))
 
 
 def asn(world: SandboxWorld, brand: Brand, request: WireRequest, version: str) -> Answer:
@@ -217,12 +242,14 @@ def asn(world: SandboxWorld, brand: Brand, request: WireRequest, version: str) -
     first = _asn_day(request.query.get("from"), today - timedelta(days=7))
     last = _asn_day(request.query.get("to"), today) + DAY - 1
     # The span is measured in days, both ends included up to 120 days apart.
-    if version not in ("v1", "2026-07") and last - first >= LIMIT + DAY:
+    limit = LIMIT if world.settings.refuse_120_days else LIMIT + DAY
+    if version not in ("v1", "2026-07") and last - first >= limit:
         return loop_errors.invalid("to", "The date range must not be greater than 120 days.")
     index = brand.by_created if world.settings.asn_filter == "created_at" else brand.by_updated
-    style = world.settings.loop_time_format
     found = [brand.returns[i] for _, i in index.forward(first, last)]
-    return json_answer([loop_json.asn_row(brand, r, x, style) for r in found for x in r.lines])
+    rows = [loop_json.asn_row(r, x, world.settings) for r in found for x in r.lines]
+    status = request.query.get("tracking_status")
+    return json_answer([x for x in rows if not status or x["label_status"] == status])
 
 
 def _asn_day(text: str | None, default: datetime) -> int:

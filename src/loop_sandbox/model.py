@@ -29,7 +29,7 @@ TICKET_STATUSES: dict[str, int] = {
 """Only 100 and 600 are documented; the codes between are the sandbox's own."""
 
 WAREHOUSES = tuple(
-    f"BERGEN LOGISTICS {x}" for x in ("NJ", "NJ2", "NJ3", "NJ3B", "WEST", "CA", "EU", "HK")
+    f"BERGEN LOGISTICS {x}" for x in ("NJ", "WEST", "EU", "NJ2", "NJ3", "HK", "NJ3B", "CAN", "NL")
 )
 SHIPMENT_TYPES = ("NA", "GOH", "FLAT", "OPENTOHANG", "CASE")
 
@@ -49,6 +49,11 @@ class Product:
     variant_id: int
     shop_barcode: str
     """What the shop (so Loop) has as barcode: the UPC, or nothing."""
+
+    @property
+    def name(self) -> str:
+        """The title without the variant's color and size."""
+        return self.title.rsplit(" - ", 1)[0]
 
 
 @dataclass(slots=True)
@@ -80,6 +85,8 @@ class Label:
     rate: int
     url: str
     updated_at: int
+    lines: tuple[int, ...] | None = None
+    """The lines that travel with it, of a return with two labels."""
 
 
 @dataclass(slots=True)
@@ -96,6 +103,8 @@ class Effects:
     removed_lines: int = 0
     moved_after_flag: bool = False
     accepted_after_flag: bool = False
+    processed_by_loop: int = 0
+    """Closed with its outcomes by the shop's own settings, without any call."""
 
     def any(self) -> bool:
         return any(getattr(self, name) for name in self.__slots__)
@@ -123,6 +132,8 @@ class LoopReturn:
     edited_at: int | None = None
     closed_at: int | None = None
     label: Label | None = None
+    second_label: Label | None = None
+    restocked: bool = False
     return_method: Any = None
     package_reference: str | None = None
     destination_id: int | None = None
@@ -130,6 +141,14 @@ class LoopReturn:
     processing: int = 0
     """Queued processings that have not ended."""
     effects: Effects = field(default_factory=Effects)
+
+    def labels(self) -> list[Label]:
+        return [x for x in (self.label, self.second_label) if x]
+
+    def label_of(self, line: Line) -> Label | None:
+        """The label of the parcel that a line is in."""
+        second = self.second_label
+        return second if second and second.lines and line.id in second.lines else self.label
 
 
 @dataclass(slots=True)
@@ -160,6 +179,10 @@ class Ticket:
     supplier: dict[str, str] | None = None
     arrived: datetime | None = None
     added: datetime | None = None
+    made_at: float = 0.0
+    """Epoch seconds, for what depends on a ticket's age."""
+    corrections: list[str] = field(default_factory=list[str])
+    """What was corrected after it was finished, in words."""
     return_id: str | None = None
     """The Loop return it is for, as far as its fields tell."""
     parcel: str | None = None
@@ -177,6 +200,8 @@ class RexProduct:
     product_id: str
     values: dict[str, str]
     ready_at: float = 0.0
+    added_again: bool = False
+    """Whether its add was repeated when it was there already."""
 
 
 @dataclass(slots=True)
@@ -186,6 +211,20 @@ class Webhook:
     trigger: str
     url: str
     status: str
+    failures: int = 0
+    """Consecutive deliveries that were not answered 2xx."""
+
+
+@dataclass(slots=True)
+class Shipment:
+    """A consolidated Happy Returns shipment on its way to the warehouse."""
+
+    loop_id: int
+    happy_id: str
+    returns: list[str]
+    box: str
+    tracking_number: str
+    created_at: int
 
 
 @dataclass(slots=True)
@@ -213,5 +252,6 @@ class Brand:
     tickets_by_po: dict[str, list[str]] = field(default_factory=dict[str, list[str]])
     by_changed: TimeIndex = field(default_factory=TimeIndex)
     hooks: dict[int, Webhook] = field(default_factory=dict[int, Webhook])
+    shipments: list[Shipment] = field(default_factory=list[Shipment])
     made: int = 0
     """Returns made so far; numbers the next one."""

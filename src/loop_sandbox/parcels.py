@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from loop_sandbox import tickets
 from loop_sandbox.dice import Dice
-from loop_sandbox.model import Brand, Ticket, TicketItem
+from loop_sandbox.model import Brand, Product, Ticket, TicketItem
 
 if TYPE_CHECKING:
     from loop_sandbox.world import SandboxWorld
@@ -30,6 +30,7 @@ STEPS = (
     "PutAwayInProgress",
     "AddedToInventory",
 )
+REOPENINGS = ("found", "damaged", "none")
 _GARBLED = ("1O", "one", "", "2 pcs", "1.5", "--")
 
 
@@ -69,7 +70,9 @@ def receive(
         if STEPS[position] == "CountingInProgress":
             _count(world, brand, ticket, kind, dice, counts)
         tickets.set_status(world, ticket, STEPS[position])
-        if position + 1 < len(STEPS):
+        if position + 1 == len(STEPS):
+            _plan_reopening(world, ticket)
+        else:
             if seconds > 0:
                 world.later(seconds / len(STEPS), lambda: step(position + 1))
             else:
@@ -77,6 +80,70 @@ def receive(
 
     step(0)
     return ticket
+
+
+def reopen(
+    world: SandboxWorld, ticket: Ticket, kind: str = "found", detail: dict[str, Any] | None = None
+) -> Ticket:
+    """A finished ticket is opened, counted again, and finished again after `seconds`
+    (reopen_seconds): a missing unit is `found`, a unit is `damaged`, or `none` of them.
+    `detail.lines` say exactly what is counted then, as with `receive`."""
+    if kind not in REOPENINGS:
+        raise ParcelError(f"no reopening {kind!r}; there are: {', '.join(REOPENINGS)}")
+    if ticket.status != "AddedToInventory":
+        raise ParcelError(f"ticket {ticket.id} is {ticket.status}, not AddedToInventory")
+    counts = _checked_lines(detail or {})
+    seconds = _seconds(detail or {}, world.settings.reopen_seconds)
+    tickets.set_status(world, ticket, "CountingInProgress")
+    ticket.added = None
+
+    def finish() -> None:
+        if ticket.status == "CountingInProgress":
+            correct(world, ticket, kind, counts)
+            tickets.set_status(world, ticket, "AddedToInventory")
+
+    if seconds > 0:
+        world.later(seconds, finish)
+    else:
+        finish()
+    return ticket
+
+
+def correct(
+    world: SandboxWorld, ticket: Ticket, kind: str, counts: list[dict[str, Any]] | None = None
+) -> Ticket:
+    """Change what a ticket counted, without a word about it in its status."""
+    checked = _checked_lines({"lines": counts or []})
+    numbers = [x for x in ticket.items if x.actual.isdigit() and x.damaged.isdigit()]
+    if kind == "found":
+        item = next((x for x in numbers if int(x.actual) < x.expected), None)
+        if item:
+            item.actual = str(int(item.actual) + 1)
+    elif kind == "damaged":
+        item = next((x for x in numbers if int(x.actual) > int(x.damaged)), None)
+        if item:
+            item.damaged = str(int(item.damaged) + 1)
+            if not world.settings.actual_includes_damaged:
+                item.actual = str(int(item.actual) - 1)
+    for line in checked:
+        _apply(world, ticket, line)
+    ticket.corrections.append(kind if not checked else f"{kind}, {len(checked)} lines")
+    return ticket
+
+
+def _plan_reopening(world: SandboxWorld, ticket: Ticket) -> None:
+    """Whether, and for what, the warehouse opens this ticket again later."""
+    dice = world.dice("reopen", ticket.brand, ticket.return_id or ticket.po)
+    if not dice.chance(world.settings.reopen_share):
+        return
+    short = any(x.actual.isdigit() and int(x.actual) < x.expected for x in ticket.items)
+    kind = "found" if short else "damaged"
+
+    def act() -> None:
+        if ticket.status == "AddedToInventory":
+            reopen(world, ticket, kind)
+
+    world.later(world.settings.reopen_after_seconds, act)
 
 
 def auto(
@@ -119,7 +186,7 @@ def _count(
     if ticket.items:
         _spoil(world, brand, ticket, kind, dice)
     for line in counts:
-        _apply(brand, ticket, line)
+        _apply(world, ticket, line)
 
 
 def _spoil(world: SandboxWorld, brand: Brand, ticket: Ticket, kind: str, dice: Dice) -> None:
@@ -134,49 +201,66 @@ def _spoil(world: SandboxWorld, brand: Brand, ticket: Ticket, kind: str, dice: D
     elif kind == "garbled":
         item.actual = dice.pick(_GARBLED)
     elif kind == "wrong" or (kind == "extra" and dice.chance(0.5)):
-        _add_stranger(brand, ticket, dice)
+        _add_stranger(world, ticket, dice)
     elif kind == "extra":
         item.actual = str(item.expected + 1)
 
 
-def _add_stranger(brand: Brand, ticket: Ticket, dice: Dice) -> None:
+def _add_stranger(world: SandboxWorld, ticket: Ticket, dice: Dice) -> None:
     """One unit of a product that is not on the ticket."""
+    brand = world.brands[ticket.brand]
     listed = {x.values.get("UPC", "").lower() for x in ticket.items}
     listed |= {x.values.get("Sku", "").lower() for x in ticket.items}
     strangers = [
         p for p in brand.catalogue if p.upc.lower() not in listed and p.sku.lower() not in listed
     ]
-    product = dice.pick(strangers)
-    values = {
-        "Sku": product.sku,
-        "Style": product.style,
-        "Color": product.color,
-        "UPC": product.upc,
-        "Size": product.size,
-        "UnitCost": "0",
-        "ProductDescription": product.title,
-        "ProductMSRP": f"{product.price / 100:.2f}",
-        "Comments": "Not on ASN",
-    }
+    values = _item_values(world, brand, dice.pick(strangers)) | {"Comments": "Not on ASN"}
     ticket.items.append(TicketItem(values, 0, "1"))
 
 
-def _apply(brand: Brand, ticket: Ticket, line: dict[str, Any]) -> None:
-    code = str(line.get("upc") or line.get("sku")).lower()
-    item = next(
-        (
-            x
-            for x in ticket.items
-            if code in (x.values.get("UPC", "").lower(), x.values.get("Sku", "").lower())
-        ),
-        None,
+def _item_values(world: SandboxWorld, brand: Brand, product: Product) -> dict[str, str]:
+    """An item that the warehouse adds by itself: in REX11's words where it knows the product,
+    and without the Sku that nobody sent, as recorded."""
+    known = brand.rex_products.get(product.upc)
+    words = known.values if known else {}
+    values = {
+        "Sku": product.sku,
+        "Style": words.get("Style", product.style),
+        "Color": words.get("Color", product.color),
+        "UPC": product.upc,
+        "Size": words.get("Size", product.size),
+        "UnitCost": "0",
+        "ProductDescription": product.title,
+        "ProductMSRP": f"{product.price / 100:.2f}",
+    }
+    if world.settings.read_back_as_recorded:
+        del values["Sku"]
+    return values
+
+
+def item_of(world: SandboxWorld, ticket: Ticket, codes: set[str]) -> TicketItem:
+    """The ticket's item with one of these codes (lower-cased UPCs or SKUs; a UPC's leading
+    zeros do not count), else a new one, with all that is known of the product."""
+    brand = world.brands[ticket.brand]
+    short = {code.lstrip("0") for code in codes}
+    product = next(
+        (p for p in brand.catalogue if p.upc.lstrip("0") in short or p.sku.lower() in codes), None
     )
-    if item is None:
-        known = next((p for p in brand.catalogue if code in (p.upc.lower(), p.sku.lower())), None)
-        sku = known.sku if known else str(line.get("sku") or "")
-        upc = known.upc if known else str(line.get("upc") or "")
-        item = TicketItem({"Sku": sku, "UPC": upc}, 0)
-        ticket.items.append(item)
+    if product:
+        short.add(product.upc.lstrip("0"))
+    for item in ticket.items:
+        upc, sku = item.values.get("UPC", "").lower(), item.values.get("Sku", "").lower()
+        if (upc and upc.lstrip("0") in short) or (sku and sku in codes):
+            return item
+    values = _item_values(world, brand, product) if product else {}
+    ticket.items.append(TicketItem(values, 0))
+    return ticket.items[-1]
+
+
+def _apply(world: SandboxWorld, ticket: Ticket, line: dict[str, Any]) -> None:
+    item = item_of(world, ticket, {str(line[n]).lower() for n in ("upc", "sku") if line.get(n)})
+    if not item.values:
+        item.values = {"Sku": str(line.get("sku") or ""), "UPC": str(line.get("upc") or "")}
     item.actual = str(line.get("actual", item.actual))
     item.damaged = str(line.get("damaged", item.damaged))
     if "comments" in line:

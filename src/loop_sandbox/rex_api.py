@@ -26,11 +26,19 @@ _SUBJECTS = {
 def identify(world: SandboxWorld, request: WireRequest) -> tuple[Call, ParsedCall | SoapFault]:
     """Whose call it is, which operation and what about, without doing anything."""
     try:
-        parsed = parse_call(request.body, request.headers.get("soapaction"))
+        action, strict = request.headers.get("soapaction"), world.settings.schema_check
+        parsed = parse_call(request.body, action, by_schema=strict)
     except SoapFault as error:
         return Call("rex11", peek_operation(request.body) or "unknown"), error
     call = Call("rex11", parsed.operation, _brand(world, parsed), _subject(parsed))
+    call.products = _products(parsed)
     return call, parsed
+
+
+def _products(parsed: ParsedCall) -> frozenset[str]:
+    named = [*(parsed.ticket.items if parsed.ticket else []), *parsed.products]
+    codes = {x[n].lower() for x in named for n in ("Sku", "UPC", "Style") if x.get(n)}
+    return frozenset(codes | {x.lower() for x in parsed.upcs})
 
 
 def _brand(world: SandboxWorld, parsed: ParsedCall) -> str | None:
@@ -77,14 +85,16 @@ def execute(
         rex_ops.expire_token(world, token)
     if call.brand is None or not rex_ops.token_valid(world, token):
         return _not_authenticated(world, parsed.operation)
-    inner = rex_ops.perform(world, world.brands[call.brand], parsed, call)
+    asked = rex_ops.Asked(world, world.brands[call.brand], parsed, call, quirk == "other_ticket")
+    inner = rex_ops.perform(asked)
     return Answer(200, render.result(parsed.operation, inner), XML)
 
 
 def _not_authenticated(world: SandboxWorld, operation: str) -> Answer:
     """How the service says so is not documented, hence the settings."""
-    message = "Authentication token is not valid or has expired"
-    if world.settings.auth_failure == "soap_fault":
+    settings = world.settings
+    message = settings.auth_failure_message
+    if settings.auth_failure == "soap_fault":
         return Answer(500, render.fault(message), XML)
-    note = render.Note(world.settings.auth_failure_code, "AuthenticationError", message)
+    note = render.Note(settings.auth_failure_code, settings.auth_failure_severity, message)
     return Answer(200, render.result(operation, render.notifications([note])), XML)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 TNS = "http://rex11.com/webmethods/"
 TICKET = "http://rex11.com/swpublicapi/ReceivingTicket.xsd"
 ITEMS = "http://rex11.com/swpublicapi/ReceivingTicketItems.xsd"
@@ -84,7 +86,20 @@ SUPPLIER_ELEMENTS = (
     "Fax",
     "Email",
 )
-PRODUCT_ELEMENTS = ("Style", "Color", "Size", "UPC", "Price", "Description", "Sku")
+PRODUCT_ELEMENTS = (
+    "Sku",
+    "Style",
+    "Description",
+    "Color",
+    "Size",
+    "UPC",
+    "Price",
+    "CountryOfOrigin",
+    "CustomsDescription",
+    "HarmonizedCode",
+)
+SCHEMA = Path(__file__).parent / "schema" / "service.xsd"
+"""The part of the service's schema that its operations here need, requests and answers."""
 
 COUNTRIES = {
     "usa": "United States",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cache
 
 from lxml import etree
 
@@ -17,6 +18,7 @@ from loop_sandbox.rex_names import (
     PRODUCT_ELEMENTS,
     QUANTITIES,
     REPEATED,
+    SCHEMA,
     SOAP,
     SUPPLIER_ELEMENTS,
     TICKET,
@@ -24,6 +26,8 @@ from loop_sandbox.rex_names import (
     TNS,
 )
 
+_KNOWN_WAREHOUSES = (*WAREHOUSES, "BERGEN LOGISTICS CA")
+"""With one that the schema does not have; a kind service takes it."""
 Element = etree._Element  # pyright: ignore[reportPrivateUsage]
 
 
@@ -53,8 +57,9 @@ class ParsedCall:
     upcs: list[str] = field(default_factory=list[str])
 
 
-def parse_call(body: bytes, soap_action: str | None) -> ParsedCall:
-    """Envelope to call; SoapFault when anything is not as the service wants it."""
+def parse_call(body: bytes, soap_action: str | None, *, by_schema: bool = False) -> ParsedCall:
+    """Envelope to call; SoapFault when anything is not as the service wants it. `by_schema`
+    holds it against the whole schema first, as the platform does before the service runs."""
     operation = _operation_element(_root(body))
     namespace, name = _split(operation)
     action = (soap_action or "").strip().strip('"')
@@ -62,6 +67,8 @@ def parse_call(body: bytes, soap_action: str | None) -> ParsedCall:
         raise SoapFault(f"Server did not recognize the value of HTTP Header SOAPAction: {action}.")
     if namespace != TNS or name not in PARAMETERS:
         raise SoapFault(f"The operation {{{namespace}}}{name} is not known.")
+    if by_schema:
+        _check_schema(operation)
     parsed = ParsedCall(name, {})
     own = TICKET if name == "ReceivingTicketAdd" else TNS
     spaces = {"receivingTicket": own}
@@ -75,6 +82,22 @@ def parse_call(body: bytes, soap_action: str | None) -> ParsedCall:
         else:
             parsed.values[child_name] = _text(child)
     return parsed
+
+
+@cache
+def _schema() -> etree.XMLSchema:
+    return etree.XMLSchema(etree.parse(SCHEMA))
+
+
+def _check_schema(operation: Element) -> None:
+    schema = _schema()
+    if schema.validate(operation):
+        return
+    entry = next(iter(schema.error_log))
+    raise SoapFault(
+        "Server was unable to read request. ---> There is an error in XML document "
+        f"({entry.line}, {entry.column}). ---> {entry.message}"
+    )
 
 
 def peek_operation(body: bytes) -> str | None:
@@ -152,7 +175,13 @@ def _plain(parent: Element, namespace: str, order: Sequence[str]) -> dict[str, s
 
 
 def _product(element: Element) -> dict[str, str]:
-    values = _plain(element, PRODUCT, PRODUCT_ELEMENTS)
+    # The schema has an order; a kind service does not mind.
+    values: dict[str, str] = {}
+    for child in _elements(element):
+        space, name = _split(child)
+        if space != PRODUCT or name not in PRODUCT_ELEMENTS or name in values:
+            raise SoapFault(f"Unexpected element {{{space}}}{name} in StyleMasterProduct.")
+        values[name] = _text(child)
     _number(values, "Price", "StyleMasterProduct")
     return values
 
@@ -170,7 +199,7 @@ def _ticket(element: Element) -> ParsedTicket:
             ticket.supplier = _plain(child, ADDRESS, SUPPLIER_ELEMENTS)
         else:
             ticket.fields[name] = _text(child)
-    _choice("Warehouse", ticket.fields.get("Warehouse", ""), WAREHOUSES)
+    _choice("Warehouse", ticket.fields.get("Warehouse", ""), _KNOWN_WAREHOUSES)
     _choice("ReceivingStatus", ticket.fields.get("ReceivingStatus", ""), tuple(TICKET_STATUSES))
     _whole(ticket.fields, "ReceivingStatusCode", "receivingTicket")
     return ticket
@@ -202,7 +231,7 @@ def _whole(values: dict[str, str], name: str, where: str) -> None:
 
 
 def _number(values: dict[str, str], name: str, where: str) -> None:
-    if name in values:
+    if values.get(name):
         try:
             float(values[name])
         except ValueError:

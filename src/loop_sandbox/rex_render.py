@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import datetime
 from xml.sax.saxutils import escape
 
 from loop_sandbox.dice import Dice
@@ -19,6 +21,7 @@ from loop_sandbox.rex_names import (
     TNS,
 )
 from loop_sandbox.rex_time import day_only, padded, twelve_hours
+from loop_sandbox.settings import Settings
 
 _HEAD = '<?xml version="1.0" encoding="utf-8"?>'
 _LOWERED = ("Sku", "Style", "Color", "UPC", "Size", "ProductDescription")
@@ -82,22 +85,34 @@ def notifications(notes: Iterable[Note]) -> str:
     return tag("Notifications", inner, raw=True)
 
 
-def status(name: str, ticket: Ticket) -> str:
-    """A ticket's status, as element `name`."""
+def status(name: str, ticket: Ticket, settings: Settings, raw: str | None = None) -> str:
+    """A ticket's status, as element `name`; `raw` is XML text for its description."""
+    listed = name == "ReceivingTicketShipmentStatus" and settings.ticket_ids_lowered
+    lowered = listed and Dice("lowered", ticket.id).chance(0.2)
+    word = ticket.status
+    if settings.status_spelling != "exact":
+        word = _spelling(word, Dice("spelling", ticket.id, word))
+    text = ticket.fields.get("IMPORTSTATUSTEXT", "")
     inner = (
-        tag("TicketId", ticket.id)
-        + tag("TicketStatus", ticket.status)
+        tag("TicketId", ticket.id.lower() if lowered else ticket.id)
+        + tag("TicketStatus", word)
         + tag("StatusCode", str(TICKET_STATUSES[ticket.status]))
-        + tag("StatusDescription", ticket.fields.get("IMPORTSTATUSTEXT", ""))
+        + tag("StatusDescription", raw or text, raw=raw is not None)
     )
     return tag(name, inner, raw=True)
+
+
+def _spelling(status: str, dice: Dice) -> str:
+    """A status as it is, lower-cased, or in words."""
+    words = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", status)
+    return dice.pick((status, status, status.lower(), words))
 
 
 def strings(name: str, values: Iterable[str]) -> str:
     return tag(name, "".join(tag("string", v) for v in values), raw=True)
 
 
-def inventory_item(brand: Brand, product: RexProduct) -> str:
+def inventory_item(brand: Brand, product: RexProduct, upc: str) -> str:
     values = product.values
     count = Dice("stock", values.get("UPC", "")).whole(0, 400)
     inner = (
@@ -107,7 +122,7 @@ def inventory_item(brand: Brand, product: RexProduct) -> str:
         + tag("Style", values.get("Style", "").lower())
         + tag("Color", values.get("Color", "").lower())
         + tag("Size", values.get("Size", "").lower())
-        + tag("Upc", values.get("UPC", "").lower())
+        + tag("Upc", upc.lower())
         + tag("Description", values.get("Description", "").lower())
         + tag("Price", values.get("Price", ""))
         + tag("ActualQuantity", str(count))
@@ -116,57 +131,105 @@ def inventory_item(brand: Brand, product: RexProduct) -> str:
     return tag("item", inner, raw=True)
 
 
-def ticket(t: Ticket) -> str:
-    """A ticket read back. `<Memo>` always, and the item list and the supplier of some tickets,
-    stand in the service's namespace instead of the ticket's."""
+_PLAIN = (
+    "Memo", "AuthorizedNumber", "CustomerPO", "LicensePlate", "DriverName", "ExpectedDate",
+    "Carrier", "IMPORTSTATUSTEXT",
+)  # fmt: skip
+
+
+def ticket(t: Ticket, settings: Settings, raw: str | None = None) -> str:
+    """A ticket read back; `raw` is XML text for an item's Comments. `<Memo>` always, and the
+    item list and the supplier of some tickets, stand in the service's namespace instead of the
+    ticket's. As recorded, there are no elements for what was not sent."""
     odd = Dice("namespaces", t.id)
     items_space = None if odd.chance(0.3) else TICKET
     supplier_space = None if odd.chance(0.2) else TICKET
-    fields = t.fields
+    recorded = settings.read_back_as_recorded
+    word = t.status
+    if settings.status_spelling == "everywhere":
+        word = _spelling(word, Dice("spelling-of-object", t.id, word))
+
+    def plain(name: str) -> str:
+        value = t.fields.get(name)
+        if recorded and not value:
+            return ""
+        if name == "ExpectedDate":
+            value = day_only(value or "")
+        if name == "Carrier" and recorded:
+            value = (value or "").lower()
+        return tag(name, value or "", None if name == "Memo" else TICKET)
+
+    raws = [raw, *[None] * len(t.items)]
+    types, tracking = t.shipment_types or ["NA"], t.tracking_numbers
     parts = [
-        tag("ReceivingStatus", t.status, TICKET),
+        tag("ReceivingStatus", word, TICKET),
         tag("ReceivingStatusCode", str(TICKET_STATUSES[t.status]), TICKET),
         tag("CreatedDate", twelve_hours(t.created), TICKET),
-        *(_item(item, items_space) for item in t.items),
-        *(tag("ShipmentTypelist", _shipment_type(x), TICKET) for x in t.shipment_types or ["NA"]),
-        tag("Warehouse", fields.get("Warehouse", ""), TICKET),
-        tag("Memo", fields.get("Memo", "")),
-        tag("AuthorizedNumber", fields.get("AuthorizedNumber", ""), TICKET),
-        tag("CustomerPO", t.po, TICKET),
-        tag("LicensePlate", fields.get("LicensePlate", ""), TICKET),
-        tag("DriverName", fields.get("DriverName", ""), TICKET),
-        *(tag("TrackingNumbers", x, TICKET) for x in t.tracking_numbers or [""]),
-        tag("ExpectedDate", day_only(fields.get("ExpectedDate", "")), TICKET),
-        _supplier(t.supplier, supplier_space),
-        tag("Carrier", fields.get("Carrier", ""), TICKET),
-        tag("IMPORTSTATUSTEXT", fields.get("IMPORTSTATUSTEXT", ""), TICKET),
-        tag("AddedToInventoryDate", padded(t.added), TICKET),
-        tag("ArrivedDate", padded(t.arrived), TICKET),
+        *(_item(x, items_space, settings, text) for x, text in zip(t.items, raws, strict=False)),
+        *(tag("ShipmentTypelist", _shipment_type(x, recorded), TICKET) for x in types),
+        tag("Warehouse", t.fields.get("Warehouse", ""), TICKET),
+        *(plain(name) for name in _PLAIN[:5]),
+        *(tag("TrackingNumbers", x, TICKET) for x in tracking or ([] if recorded else [""])),
+        plain("ExpectedDate"),
+        "" if recorded and t.supplier is None else _supplier(t.supplier, supplier_space, recorded),
+        *(plain(name) for name in _PLAIN[6:]),
+        tag("AddedToInventoryDate", _date(t.added, t.id, settings), TICKET),
+        tag("ArrivedDate", _date(t.arrived, f"{t.id}-arrived", settings), TICKET),
     ]
     return tag("ReceivingTicket", "".join(parts), raw=True)
 
 
-def _shipment_type(value: str) -> str:
-    return "NA" if value == "OPENTOHANG" else value
+_MIN_DATES = ("1/1/0001", "1/1/0001 12:00:00 AM", "01/01/0001 00:00:00", "0001-01-01T00:00:00")
 
 
-def _item(item: TicketItem, namespace: str | None) -> str:
+def _date(moment: datetime | None, key: str, settings: Settings) -> str:
+    """A date; DateTime.MinValue for one that is not set, and for a few that should be."""
+    if settings.min_dates:
+        dice = Dice("min-date", key)
+        if moment is None or dice.chance(0.05):
+            return dice.pick(_MIN_DATES)
+    return padded(moment)
+
+
+def _shipment_type(value: str, recorded: bool) -> str:
+    return "NA" if recorded or value == "OPENTOHANG" else value
+
+
+def _item(item: TicketItem, namespace: str | None, settings: Settings, raw: str | None) -> str:
+    recorded = settings.read_back_as_recorded
     values = {
         **item.values,
         "ExpectedQuantity": str(item.expected),
         "ActualQuantity": item.actual,
         "DamagedQuantity": item.damaged,
-        "ShipmentType": _shipment_type(item.values.get("ShipmentType", "NA")),
+        "ShipmentType": _shipment_type(item.values.get("ShipmentType", "NA"), recorded),
     }
     for name in _LOWERED:
         values[name] = values.get(name, "").lower()
-    inner = "".join(tag(name, values.get(name, ""), ITEMS) for name in ITEM_ELEMENTS)
+    if settings.upc_zeros_dropped:
+        values["UPC"] = values["UPC"].lstrip("0")
+    names = ITEM_ELEMENTS
+    if recorded:
+        values = {"UnitCost": "0", "ProductMSRP": "0", **{k: v for k, v in values.items() if v}}
+        names = tuple(n for n in ITEM_ELEMENTS if n in values or n == "ReturnReasonCode")
+    if raw is not None and "Comments" not in names:
+        names = tuple(n for n in ITEM_ELEMENTS if n in names or n == "Comments")
+    inner = "".join(
+        tag(n, raw, ITEMS, raw=True)
+        if raw is not None and n == "Comments"
+        else tag(n, values.get(n, ""), ITEMS)
+        for n in names
+    )
     return tag("Shipmentitemslist", inner, namespace, raw=True)
 
 
-def _supplier(supplier: dict[str, str] | None, namespace: str | None) -> str:
+def _supplier(supplier: dict[str, str] | None, namespace: str | None, recorded: bool) -> str:
     values = dict(supplier or {})
     country = values.get("Country", "")
     values["Country"] = COUNTRIES.get(country.lower(), country)
-    inner = "".join(tag(name, values.get(name, ""), ADDRESS) for name in SUPPLIER_ELEMENTS)
+    names = SUPPLIER_ELEMENTS
+    if recorded:
+        names = tuple(n for n in names if values.get(n) or n in ("Address1", "State"))
+        values["State"] = ""
+    inner = "".join(tag(name, values.get(name, ""), ADDRESS) for name in names)
     return tag("SupplierDetails", inner, namespace, raw=True)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
-from typing import Any
+from typing import Any, cast
 
 from loop_sandbox.dice import Dice
 from loop_sandbox.model import (
@@ -146,6 +147,35 @@ def _lines(
     return lines
 
 
-def keeps_item(r: LoopReturn) -> bool:
-    """True where the customer keeps or donates the goods, so that no parcel will come."""
-    return r.return_method in _NO_PARCEL
+def real_method(r: LoopReturn) -> Any:
+    """The return's method as Loop documents it where that is an object: with a provider, and a
+    method_type that says how the goods come, if they come at all."""
+    method: Any = r.return_method
+    if not isinstance(method, dict) or "type" not in method:
+        return cast("Any", method)
+    how = "in_store" if cast("dict[str, Any]", method)["type"] == "donate" else "mail"
+    return method_object(r, "loop", how)
+
+
+def method_object(r: LoopReturn, provider: str, how: str) -> dict[str, Any]:
+    """`return_method` of this provider and method_type."""
+    happy = provider == "happy_returns"
+    return {
+        "provider": provider,
+        "method_type": how,
+        "address": None,
+        "state": "created",
+        "rma_id": f"HR{r.id}" if happy else None,
+        "qr_code_url": f"https://labels.example.com/{r.id}.png" if happy else None,
+        "scheduled_at": None,
+        "scannable_id": f"LOOP-{r.id}",
+    }
+
+
+def split_label(r: LoopReturn, dice: Dice) -> None:
+    """Let every other line travel with a second label."""
+    if r.label is None or len(r.lines) < 2:
+        return
+    number = f"{r.label.tracking_number[:-2]}{dice.whole(10, 99)}2"
+    lines = tuple(line.id for line in r.lines[1::2])
+    r.second_label = replace(r.label, tracking_number=number, rate=r.label.rate + 1, lines=lines)

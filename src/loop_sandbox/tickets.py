@@ -38,6 +38,7 @@ def add_ticket(
         shipment_types=shipment_types or [],
         tracking_numbers=tracking_numbers or [],
         supplier=supplier,
+        made_at=world.now(),
     )
     ticket.return_id = _return_of(brand, ticket)
     brand.tickets[ticket.id] = ticket
@@ -59,10 +60,9 @@ def set_status(world: SandboxWorld, ticket: Ticket, status: str) -> None:
 
 
 def find_ticket(world: SandboxWorld, ticket_id: str) -> Ticket | None:
-    """A ticket of any brand."""
-    return next(
-        (b.tickets[ticket_id] for b in world.brands.values() if ticket_id in b.tickets), None
-    )
+    """A ticket of any brand, by its number in any case."""
+    number = ticket_id.upper()
+    return next((b.tickets[number] for b in world.brands.values() if number in b.tickets), None)
 
 
 def tickets_of_return(brand: Brand, return_id: str) -> list[Ticket]:
@@ -80,6 +80,10 @@ def _return_of(brand: Brand, ticket: Ticket) -> str | None:
     if not wanted:
         return None
     return next(
-        (r.id for r in brand.returns.values() if r.label and r.label.tracking_number in wanted),
+        (
+            r.id
+            for r in brand.returns.values()
+            if any(label.tracking_number in wanted for label in r.labels())
+        ),
         None,
     )

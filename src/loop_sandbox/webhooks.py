@@ -6,6 +6,7 @@ import base64
 import hmac
 import json
 import queue
+import re
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -13,6 +14,8 @@ from hashlib import sha256
 from typing import Any
 
 import httpx2
+
+from loop_sandbox.model import Brand, Webhook
 
 TOPICS = (
     "return",
@@ -29,6 +32,8 @@ TRIGGERS = (
     "return.closed",
     "label.created",
     "label.updated",
+    "label.requested",
+    "label.closed",
     "restock.requested",
     "label.request.issued",
     "label.request.cancelled",
@@ -43,15 +48,17 @@ class Delivery:
     """One webhook on its way."""
 
     brand: str
+    hook: int
     url: str
     trigger: str
     subject: str
     body: bytes
     signature: str
+    attempt: int = 1
 
 
 Sender = Callable[[Delivery], str]
-"""Sends one and says how it went, such as `200` or `ConnectError`."""
+"""Sends one and says how it went, such as `200`, `429 (retry after 30 s)` or `ConnectError`."""
 Report = Callable[[Delivery, str], None]
 
 
@@ -67,13 +74,31 @@ def sign(secret: str, body: bytes, form: str = "canonical") -> str:
 
 
 def delivery(
-    brand: str, url: str, subject: str, payload: Mapping[str, Any], secret: str, form: str
+    brand: Brand, hook: Webhook, subject: str, payload: Mapping[str, Any], secret: str, form: str
 ) -> Delivery:
     """Payload to signed delivery. The body has plain slashes, so its form differs from the
     signed one wherever there is a URL."""
     body = json.dumps(payload, separators=(",", ":")).encode()
     trigger = str(payload.get("trigger"))
-    return Delivery(brand, url, trigger, subject, body, sign(secret, body, form))
+    signature = sign(secret, body, form)
+    return Delivery(brand.slug, hook.id, hook.url, trigger, subject, body, signature)
+
+
+LONGEST_RETRY_AFTER = 1800
+_RETRY_AFTER = re.compile(r"retry after (\d+) s")
+
+
+def taken(outcome: str) -> bool:
+    """Whether a delivery's outcome is a 2xx."""
+    return outcome[:1] == "2" and outcome[:3].isdigit()
+
+
+def retry_wait(outcome: str, first: float, attempt: int) -> float:
+    """Seconds until the next attempt: doubled each time, or as the receiver asked for."""
+    asked = _RETRY_AFTER.search(outcome)
+    if asked:
+        return float(min(int(asked[1]), LONGEST_RETRY_AFTER))
+    return first * 2 ** (attempt - 1)
 
 
 def send_http(item: Delivery) -> str:
@@ -83,7 +108,8 @@ def send_http(item: Delivery) -> str:
         answer = httpx2.post(item.url, content=item.body, headers=headers, timeout=5.0)
     except (httpx2.HTTPError, httpx2.InvalidURL) as error:
         return type(error).__name__
-    return str(answer.status_code)
+    after = answer.headers.get("retry-after", "")
+    return f"{answer.status_code} (retry after {after} s)" if after else str(answer.status_code)
 
 
 class WebhookQueue:

@@ -8,18 +8,27 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime, timedelta
+from typing import Any
 
-from loop_sandbox import catalogue, loop_events, seed
+from loop_sandbox import catalogue, loop_events, loop_json, seed
 from loop_sandbox.calls import Call, CallLog
 from loop_sandbox.clock import Clock, SystemClock
 from loop_sandbox.dice import Dice
 from loop_sandbox.faults import FaultPlan
-from loop_sandbox.model import OPEN, Brand, LoopReturn, Product, RexProduct
+from loop_sandbox.model import OPEN, REVIEW, Brand, LoopReturn, Product, RexProduct, Webhook
 from loop_sandbox.rex_time import wall_time
 from loop_sandbox.scheduler import Scheduler
 from loop_sandbox.settings import Settings
-from loop_sandbox.webhooks import Delivery, Sender, WebhookQueue, send_http
+from loop_sandbox.webhooks import (
+    Delivery,
+    Sender,
+    WebhookQueue,
+    retry_wait,
+    send_http,
+    taken,
+)
 
 
 class SandboxWorld:
@@ -115,8 +124,12 @@ class SandboxWorld:
         outcome: str | None = None,
         late_label: bool | None = None,
         no_parcel: bool | None = False,
+        held: bool | None = None,
+        method: str | None = None,
     ) -> LoopReturn:
-        """A customer submits a return now: it is in the lists, and return.created is sent."""
+        """A customer submits a return now: it is in the lists, and return.created is sent.
+        `held` puts it into review from the start (None: by the setting's share), `method` makes
+        return_method an object of that method_type (or of Happy Returns: `happy_returns`)."""
         with self.lock:
             home = self.brand(brand)
             home.made += 1
@@ -133,15 +146,61 @@ class SandboxWorld:
                 late_label=late,
                 no_parcel=no_parcel,
             )
+            if method is not None:
+                self._choose_method(made, method)
+            self._dress(made, held)
             self._register(home, made)
             home.by_created.add(made.created_at, made.id)
             home.by_updated.add(made.updated_at, made.id)
             loop_events.emit(self, made, "return.created")
-            if late and not seed.keeps_item(made):
+            if late and not self._has_no_label(made):
                 self.later(
                     self.settings.label_delay_seconds, lambda: loop_events.add_label(self, made)
                 )
+            self._watch_label(made)
             return made
+
+    def _choose_method(self, r: LoopReturn, method: str) -> None:
+        happy = method == "happy_returns"
+        provider, how = ("happy_returns", "dropoff") if happy else ("loop", method)
+        r.return_method = seed.method_object(r, provider, how)
+        if self._has_no_label(r):
+            r.label = None
+        if happy:
+            r.package_reference = None
+            wait = self.settings.happy_returns_seconds
+            self.later(wait, lambda: loop_events.process_by_loop(self, r))
+
+    def _has_no_label(self, r: LoopReturn) -> bool:
+        """Box-free drop-offs travel without a label, and so does what never travels."""
+        method: Any = r.return_method
+        happy = isinstance(method, dict) and "happy_returns" in method.values()
+        return happy or loop_json.keeps_item(r)
+
+    def _dress(self, r: LoopReturn, held: bool | None) -> None:
+        """What the real Loop adds to a return, as far as the settings want it."""
+        if self.settings.method_objects:
+            r.return_method = seed.real_method(r)
+            if loop_json.keeps_item(r):
+                r.label = None
+        loop_events.split_label(self, r)
+        share = self.settings.review_held_share if r.country_code != "US" else 0.0
+        if held is None:
+            held = share > 0 and self.dice("held", r.id).chance(share)
+        if held and r.state == OPEN:
+            r.state = REVIEW
+            if self.settings.review_held_seconds > 0:
+                self.later(self.settings.review_held_seconds, lambda: self._let_go(r))
+
+    def _watch_label(self, r: LoopReturn) -> None:
+        """Let what hangs on the carrier's scans happen, once the return is there."""
+        if r.label and (self.settings.auto_process_brands or self.settings.carrier_seconds):
+            self.later(0, lambda: loop_events.scanned(self, r))
+
+    def _let_go(self, r: LoopReturn) -> None:
+        """The merchant lets a return go that was in review from its submission on."""
+        if r.state == REVIEW and not r.effects.flags:
+            loop_events.change_state(self, r, OPEN)
 
     # The start
 
@@ -160,12 +219,14 @@ class SandboxWorld:
                 state=state,
                 late_label=late,
             )
+            self._dress(made, None)
             if state != OPEN:
                 made.updated_at = min(now, created + int(dice.between(3600, 10 * seed.DAY)))
                 made.closed_at = made.updated_at if state == "closed" else None
             self._register(brand, made)
-            if late and not seed.keeps_item(made):
+            if late and not self._has_no_label(made):
                 self._plan_late_label(made)
+            self._watch_label(made)
         brand.made = count
         brand.by_created.add_many((r.created_at, r.id) for r in brand.returns.values())
         brand.by_updated.add_many((r.updated_at, r.id) for r in brand.returns.values())
@@ -185,7 +246,9 @@ class SandboxWorld:
         unknown = catalogue.unknown_to_rex11(brand.catalogue)
         for product in brand.catalogue:
             if product not in unknown:
-                brand.rex_products[product.upc] = RexProduct(product.sku, rex_values(product))
+                own = self.settings.rex11_own_words
+                values = rex_values(product, brand.prefix if own else "")
+                brand.rex_products[product.upc] = RexProduct(product.sku, values)
 
     def send_later(self, seconds: float, item: Delivery, fault: str | None) -> None:
         """Queue a webhook, after a delay if there is one."""
@@ -197,14 +260,36 @@ class SandboxWorld:
             self.webhooks.put(item)
 
     def _report_delivery(self, item: Delivery, outcome: str) -> None:
-        self.log(Call("webhook", item.trigger, item.brand, item.subject, outcome))
+        with self.lock:
+            self.log(Call("webhook", item.trigger, item.brand, item.subject, outcome))
+            brand = self.brands.get(item.brand)
+            hook = brand.hooks.get(item.hook) if brand else None
+            if hook is None or taken(outcome):
+                if hook:
+                    hook.failures = 0
+                return
+            hook.failures += 1
+            most = self.settings.webhook_give_up_after
+            if 0 < most < hook.failures and hook.status == "active":
+                hook.status = "inactive"
+                effect = f"webhook {hook.id} deactivated"
+                self.log(Call("webhook", "deactivated", item.brand, item.subject, effect=effect))
+            elif item.attempt <= self.settings.webhook_retries:
+                wait = retry_wait(outcome, self.settings.webhook_retry_seconds, item.attempt)
+                self.later(wait, lambda: self._retry(hook, item))
+
+    def _retry(self, hook: Webhook, item: Delivery) -> None:
+        if hook.status == "active":
+            self.webhooks.put(replace(item, attempt=item.attempt + 1))
 
 
-def rex_values(product: Product) -> dict[str, str]:
-    """A product of the catalogue as StyleMasterProduct elements."""
+def rex_values(product: Product, prefix: str = "") -> dict[str, str]:
+    """A product of the catalogue as StyleMasterProduct elements. With a prefix its style and
+    color are not the shop's words."""
+    color = product.color
     return {
-        "Style": product.style,
-        "Color": product.color,
+        "Style": f"{prefix}-{product.style}" if prefix else product.style,
+        "Color": f"{color[:3].upper()} {color}" if prefix else color,
         "Size": product.size,
         "UPC": product.upc,
         "Price": f"{product.price / 100:.2f}",

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import date
 from decimal import Decimal
+from typing import cast
 
 import httpx2
 from lxml import etree
@@ -130,8 +131,11 @@ Reply = bytes | tuple[int, bytes] | Exception | Callable[[httpx2.Request], httpx
 class Rex11:
     """Answers each operation from its script; the last reply of a script repeats."""
 
-    def __init__(self, **scripts: Reply | list[Reply]) -> None:
-        self.scripts = {k: v if isinstance(v, list) else [v] for k, v in scripts.items()}
+    def __init__(self, **scripts: Reply | Sequence[Reply]) -> None:
+        self.scripts = {
+            name: list(one) if isinstance(one, list) else [cast("Reply", one)]
+            for name, one in scripts.items()
+        }
         self.requests: list[httpx2.Request] = []
         self.tokens = 0
 
@@ -146,10 +150,11 @@ class Rex11:
         reply = script.pop(0) if len(script) > 1 else script[0]
         if isinstance(reply, Exception):
             raise reply
-        if callable(reply):
-            return reply(request)
-        status, body = reply if isinstance(reply, tuple) else (200, reply)
-        return httpx2.Response(status, content=body)
+        if isinstance(reply, bytes):
+            return httpx2.Response(200, content=reply)
+        if isinstance(reply, tuple):
+            return httpx2.Response(reply[0], content=reply[1])
+        return reply(request)
 
     def operations(self) -> list[str]:
         return [r.headers["SOAPAction"].strip('"').rpartition("/")[2] for r in self.requests]

@@ -41,6 +41,7 @@ def utc(text: str) -> datetime:
 )
 def test_a_local_time_is_read_as_utc(text: str, expected: str) -> None:
     parsed = read_time(text, NY)
+    assert parsed is not None
     assert parsed == utc(expected)
     assert parsed.tzinfo is UTC
 

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-import sqlalchemy as sa
+from sqlalchemy import event
 
 from bergen_loop.config.roster import Roster
 from bergen_loop.domain.criteria import preset_text
@@ -201,6 +201,6 @@ def test_one_look_is_one_query_where_nothing_has_changed(place: Installation) ->
     registry = place.machine()
     registry.look()
     asked: list[str] = []
-    sa.event.listen(place.ledger.engine, "before_cursor_execute", lambda *a: asked.append(a[2]))
+    event.listen(place.ledger.engine, "before_cursor_execute", lambda *a: asked.append(a[2]))
     registry.look()
     assert len([q for q in asked if q.startswith("SELECT")]) == 1

@@ -20,8 +20,8 @@ from bergen_loop.domain.receipt import Receipt, ReceiptLine
 from bergen_loop.domain.returns import Label, LoopState, Return, ReturnLine, ReturnTotals
 from bergen_loop.domain.rma import TicketStatus
 from bergen_loop.ledger.codec import dump_receipt, dump_return
-from bergen_loop.ledger.database import Ledger
 from bergen_loop.ledger.tables.core import DecisionRow, EffectRow, ReceiptRow, ReturnRow, RmaRow
+from support.ledgers import empty_ledger
 
 START = datetime(2026, 11, 2, 9, 0, tzinfo=UTC)
 
@@ -44,8 +44,7 @@ brands:
     rex11: {{web_address: a, user_name: b, password: "file:secret"}}
 """
         )
-        self.ledger = Ledger(f"sqlite:///{folder}/ledger.db")
-        self.ledger.migrate()
+        self.ledger = empty_ledger(folder / "ledger.db")
         self._number = 0
 
     def judged(

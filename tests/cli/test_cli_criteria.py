@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 from cli_support import Past, run, text
+from sqlalchemy.orm import make_transient
 
 from bergen_loop.domain.criteria import PRESETS, load_criteria
 from bergen_loop.domain.returns import LoopState
@@ -142,7 +143,7 @@ def test_a_decision_by_hand_is_what_was_really_decided(past: Past) -> None:
     with past.ledger.write() as session:
         made = session.scalars(sa.select(DecisionRow)).one()
         session.expunge(made)
-        sa.orm.make_transient(made)
+        make_transient(made)
         made.id, made.by, made.outcome = None, "ada", "flag"  # pyright: ignore[reportAttributeAccessIssue]
         made.facts, made.receipt_ids = {}, []
         session.add(made)

@@ -79,8 +79,8 @@ class Screen(io.StringIO):
 def screen(monkeypatch: pytest.MonkeyPatch) -> Screen:
     """The command's terminal."""
     made = Screen()
-    main = importlib.import_module("bergen_loop.cli.main")
-    monkeypatch.setattr(main, "console", Console(file=made, force_terminal=True, width=120))
+    sync = importlib.import_module("bergen_loop.cli.sync")
+    monkeypatch.setattr(sync, "console", Console(file=made, force_terminal=True, width=120))
     monkeypatch.setattr(watching, "EVERY", 0.01)
     return made
 

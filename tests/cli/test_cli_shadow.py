@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import sqlalchemy as sa
 from cli_support import Past, rows, text
+from sqlalchemy.orm import make_transient
 
 from bergen_loop.domain.returns import LoopState
 from bergen_loop.ledger.tables.core import BrandRow, DecisionRow, JournalRow
@@ -51,7 +52,7 @@ def test_a_later_judgement_of_a_return_people_settled_does_not_count(past: Past)
     with past.ledger.write() as session:
         made = session.scalars(sa.select(DecisionRow)).one()
         session.expunge(made)
-        sa.orm.make_transient(made)
+        make_transient(made)
         made.id, made.outcome = None, "attention"  # pyright: ignore[reportAttributeAccessIssue]
         made.facts = {**made.facts, "ret": {**made.facts["ret"], "state": "review"}}
         session.add(made)
@@ -93,7 +94,7 @@ def test_a_mode_is_set_with_a_reason_and_journaled(past: Past) -> None:
         (("acme", "live"), "say why, for the journal"),
         (("acme", "live", "--reason", " "), "say why, for the journal"),
         (("acme", "fast", "--reason", "x"), "'fast' is no mode"),
-        (("nope", "live", "--reason", "x"), "unknown brand 'nope'; configured: acme"),
+        (("nope", "live", "--reason", "x"), "unknown brand(s) nope; configured: acme"),
     ],
 )
 def test_a_mode_that_cannot_be_set(past: Past, arguments: tuple[str, ...], words: str) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -25,12 +24,6 @@ from support import worlds
 from support.worlds import World
 
 BRAND = "northpine"
-
-
-@pytest.fixture
-def world() -> Generator[World]:
-    with worlds.serving() as served:
-        yield served
 
 
 @pytest.fixture

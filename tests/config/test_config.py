@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from bergen_loop.config import ConfigError, load_settings, parse_settings
+from bergen_loop.domain.announce import AnnounceWhen
+from bergen_loop.domain.naming import KitPart
 
 GOOD = """\
 service:
@@ -69,6 +71,29 @@ def test_a_good_file_is_understood_with_safe_defaults() -> None:
         ("name: Acme", "name: Acme\n    mode: fast", 6, ["'live', 'shadow' or 'paused'"]),
         ("start: 2026-11-01", "po_template: RMA", 16, ["{return_id}"]),
         ("start: 2026-11-01", "po_template: '{nope}'", 16, ["{return_id}"]),
+        ("start: 2026-11-01", "po_template: '{order_name}'", 16, ["{return_id}"]),
+        ("start: 2026-11-01", "po_template: '{return_id:9}'", 16, ["{return_id}"]),
+        ("start: 2026-11-01", "po_template: '{return_id}{order_name}'", 16, ["the same PO"]),
+        (
+            "start: 2026-11-01",
+            "po_template: 'LOOP RETURN {return_id} OF {order_name} TO US'",
+            16,
+            ["up to 57 characters", "po_length (50)"],
+        ),
+        ("start: 2026-11-01", "product_fields: {color: colour}", 16, ["'colour'", "variant.1"]),
+        ("start: 2026-11-01", "product_fields: {fit: variant.1}", 16, ["'style', 'color'"]),
+        ("start: 2026-11-01", "when: arrived", 16, ["'submitted', 'label'"]),
+        ("name: Acme", "name: Acme\n    kits: {KIT: {}}", 6, ["'KIT' has no parts"]),
+        ("name: Acme", "name: Acme\n    kits: {KIT: {A: 0}}", 6, ["kits.KIT.A", "greater than"]),
+        (
+            "name: Acme",
+            "name: Acme\n    kits: {KIT: {A: 1}, 'kit ': {B: 1}}",
+            6,
+            ["more than once"],
+        ),
+        ("name: Acme", "name: Acme\n    kits: {KIT: {A: 1}, A: {B: 1}}", 6, ["a kit itself"]),
+        ("name: Acme", "name: Acme\n    kits: {KIT: {A: {upc: '8.85E+11'}}}", 6, ["spreadsheet"]),
+        ("name: Acme", "name: Acme\n    kits_file: none.csv", 6, ["none.csv cannot be read"]),
     ],
 )
 def test_a_mistake_is_told_with_its_place_and_its_fix(
@@ -90,6 +115,78 @@ def test_all_mistakes_are_told_at_once() -> None:
 def test_broken_yaml_is_told_with_its_line() -> None:
     (problem,) = problems("brands:\n  acme: [1, 2\n  other: x\n")
     assert problem.startswith(("brands.yaml:2:", "brands.yaml:3:"))
+
+
+KITS = """\
+\ufeffKit;Part;Quantity;UPC;Size
+KIT-1;A;1;0885909950805;
+KIT-1;B;2;;M
+
+KIT-2;"C;D";1;;
+"""
+
+
+def with_kits(folder: Path, text: str, more: str = "") -> str:
+    (folder / "kits.csv").write_text(text, encoding="utf-8")
+    (folder / "brands.yaml").write_text(
+        GOOD.replace("name: Acme", f"name: Acme\n    kits_file: kits.csv{more}")
+    )
+    return str(folder / "brands.yaml")
+
+
+def test_kits_stand_in_the_file_and_in_a_csv_beside_it(tmp_path: Path) -> None:
+    more = "\n    kits: {SET-9: {CUP: 1, LID: {quantity: 2, color: red}}}"
+    path = Path(with_kits(tmp_path, KITS, more))
+    brand = load_settings(path).brands["acme"]
+    assert brand.announce_rules().kits == {
+        "set-9": (KitPart("CUP", 1), KitPart("LID", 2, color="red")),
+        "kit-1": (KitPart("A", 1, upc="0885909950805"), KitPart("B", 2, size="M")),
+        "kit-2": (KitPart("C;D", 1),),
+    }
+    before = brand.version()
+    with_kits(tmp_path, KITS.replace("B;2", "B;3"), more)
+    assert load_settings(path).brands["acme"].version() != before, "the CSV is part of it"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ("Kit;Part", "Set;Part", "has no column 'kit'"),
+        ("Size", "Shape", "has a column 'shape'"),
+        ("KIT-1;B;2;;M", "KIT-1;B;2", "line 3 has 3 values, not 5"),
+        ("KIT-1;B;2;;M", "KIT-1;;2;;M", "line 3 lacks"),
+        ("KIT-1;B;2;;M", "KIT-1;B;two;;M", "kit KIT-1 part B"),
+        ("KIT-1;B;2;;M", "KIT-1;A;2;;M", "line 3 names part 'A'"),
+        ("KIT-1;B;2;;M", "KIT-1;KIT-2;2;;M", "a kit itself"),
+        ("0885909950805", "8.86E+11", "spreadsheet"),
+    ],
+)
+def test_a_broken_csv_of_kits_is_told_with_its_line(
+    tmp_path: Path, old: str, new: str, words: str
+) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load_settings(Path(with_kits(tmp_path, KITS.replace(old, new))))
+    (problem,) = caught.value.problems
+    assert problem.field == "brands.acme.kits_file" and problem.line == 6
+    assert words in problem.message, problem.message
+
+
+def test_a_kit_in_both_places_is_told(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="stands in `kits` and in `kits_file`"):
+        load_settings(Path(with_kits(tmp_path, KITS, "\n    kits: {kit-1: {A: 1}}")))
+
+
+def test_the_settings_of_announcing_reach_the_domain() -> None:
+    text = GOOD.replace(
+        "label_wait: 90m",
+        "when: in_transit\n      product_fields: {style: title | sku}\n      po_length: 30\n"
+        "      code_length: 20\n      no_parcel_method_types: [In-Store, locker]",
+    )
+    rules = parse_settings(text, "brands.yaml").brands["acme"].announce_rules()
+    assert rules.when is AnnounceWhen.IN_TRANSIT
+    assert rules.product_fields == {"style": "title | sku"}
+    assert (rules.po_length, rules.code_length) == (30, 20)
+    assert rules.no_parcel_method_types == {"instore", "locker"}
 
 
 @pytest.mark.parametrize("text", ["", "# nothing", "brands:\n", "service: {port: 9000}\n"])

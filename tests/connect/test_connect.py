@@ -11,6 +11,7 @@ import pytest
 from connect_support import Place, checks
 
 from bergen_loop.config import load_settings
+from bergen_loop.domain.words import What
 from bergen_loop.ledger.store import modes
 from bergen_loop.ledger.tables.core import BrandRow
 from bergen_loop.outside.loop.webhooks import WANTED
@@ -52,7 +53,7 @@ def test_a_brand_is_connected_and_in_shadow(place: Place) -> None:
 
 
 def test_for_people_it_ends_with_the_next_steps(place: Place) -> None:
-    result = place.run("connect", "--to", "file", "--from", str(place.answers()))
+    result = place.run("connect", "--from", str(place.answers()))
     text = " ".join(result.output.split())
     assert "Shadow mode is on for northpine" in text
     assert "bergen-loop brands mode northpine live" in text
@@ -61,7 +62,7 @@ def test_for_people_it_ends_with_the_next_steps(place: Place) -> None:
 
 @pytest.mark.parametrize("store", ["file", "ledger"])
 def test_secrets_are_kept_in_the_store_and_nowhere_else(place: Place, store: str) -> None:
-    result = place.run("connect", "--to", "file", "--from", str(place.answers(store=store)))
+    result = place.run("connect", "--from", str(place.answers(store=store)))
     assert result.exit_code == 0
     (place.folder / "answers.yaml").unlink()
     for secret in place.secrets:
@@ -110,12 +111,11 @@ def test_running_it_again_changes_nothing_but_what_is_answered_anew(place: Place
     assert len(place.brand.hooks) == len(WANTED)
     place.connect(announce={"warehouse": "EU"}, public_url="http://127.0.0.1:9")
     assert place.config.read_text() == before.replace("warehouse: NJ ", "warehouse: EU ")
-    assert [
-        j.what for j in place.journal() if j.happened in ("brand_connected", "brand_changed")
-    ] == [
-        "brand connected",
-        "brand's settings changed",
-        "brand's settings changed",
+    connected = (What.BRAND_CONNECTED, What.BRAND_CHANGED)
+    assert [j.happened for j in place.journal() if j.happened in connected] == [
+        What.BRAND_CONNECTED,
+        What.BRAND_CHANGED,
+        What.BRAND_CHANGED,
     ]
 
 
@@ -123,7 +123,7 @@ def test_a_brand_that_is_live_stays_live(place: Place) -> None:
     place.connect()
     answer = place.run("brands", "mode", "northpine", "live", "--reason", "seen enough")
     assert answer.exit_code == 0
-    result = place.run("connect", "--to", "file", "--from", str(place.answers()))
+    result = place.run("connect", "--from", str(place.answers()))
     assert "northpine stays live" in result.output
     with place.ledger().read() as session:
         assert modes.effective(session.get(BrandRow, "northpine"), "shadow") == "live"
@@ -137,7 +137,7 @@ def test_answers_cannot_make_a_brand_live(place: Place) -> None:
 def test_other_brands_and_their_problems_are_left_alone(place: Place) -> None:
     other = "  other:\n    name: Other # do not touch\n    loop: {api_key: env:NOT_SET}\n"
     place.config.write_text(place.config.read_text().replace(" {}  # one block each", "\n" + other))
-    result = place.run("connect", "--to", "file", "--from", str(place.answers()))
+    result = place.run("connect", "--from", str(place.answers()))
     assert result.exit_code == 0
     assert "another brand's problem" in result.output
     assert other in place.config.read_text()
@@ -191,7 +191,7 @@ def test_destinations_that_are_not_mapped_are_named(place: Place) -> None:
     _, found = place.connect(announce={"destinations": {"77": "NJ"}})
     check = found["Destinations"]
     assert check["status"] == "warning"
-    assert check["found"] == "1 of 2 not mapped (80): their returns go to BERGEN LOGISTICS NJ"
+    assert check["found"] == "1 of 2 not mapped (80): their returns wait for a person"
     assert "Loop admin" in check["ask"]
     assert check["details"][0].startswith("80 (")
     _, found = place.connect(announce={"destinations": {"77": "NJ", "80": None}})

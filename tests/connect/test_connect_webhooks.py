@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Generator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from typing import Any
 
 import httpx2
@@ -19,6 +19,7 @@ from bergen_loop.connect.check import Check, Status
 from bergen_loop.console.app import create_app
 from bergen_loop.ledger.database import Ledger
 from bergen_loop.ledger.tables.core import WebhookRow
+from bergen_loop.outside.http import Sender, Timeouts
 from bergen_loop.outside.loop.models import Subscription
 from bergen_loop.outside.loop.webhooks import SIGNATURE_HEADER, WANTED, sign
 from bergen_loop.people.subscriptions import webhook_url
@@ -39,7 +40,7 @@ class Running:
         return httpx2.post(url, content=body, headers=headers).status_code
 
     def prove(self, *, wait: float = 0, brand: str = "northpine", secret: str = "") -> Check:
-        with httpx2.Client() as http:
+        with closing(Sender(Timeouts(), max_bytes=100_000)) as http:
             return webhook_checks.check_delivery(
                 self.ledger,
                 brand,

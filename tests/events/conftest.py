@@ -7,24 +7,8 @@ from collections.abc import Generator
 import pytest
 from events_support import Receiver, receiving
 
-from bergen_loop.flow.context import BrandContext
-from bergen_loop.ledger.database import Ledger
-from support import worlds
-from support.worlds import World
-
 
 @pytest.fixture
 def receiver() -> Generator[Receiver]:
     with receiving() as made:
         yield made
-
-
-@pytest.fixture
-def world() -> Generator[World]:
-    with worlds.serving() as served:
-        yield served
-
-
-@pytest.fixture
-def ctx(world: World, sqlite_ledger: Ledger) -> BrandContext:
-    return worlds.context(world, sqlite_ledger)

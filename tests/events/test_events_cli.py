@@ -14,6 +14,7 @@ from bergen_loop.ledger.database import Ledger
 from bergen_loop.ledger.tables.operations import OutboxRow
 from bergen_loop.tell.events import outbox
 from bergen_loop.tell.events.sending import Attempt
+from support.ledgers import empty_ledger
 
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 
@@ -33,8 +34,7 @@ def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         "brands:\n  acme:\n    name: Acme\n    warehouse: embedded\n"
         f"    loop: {{api_key: 'file:{secret}'}}\n"
     )
-    ledger = Ledger(database)
-    ledger.migrate()
+    ledger = empty_ledger(tmp_path / "ledger.db")
     for number, attempt in enumerate(
         (Attempt(0.1, 204), Attempt(0.1, 503, "HTTP 503: it did not take the event", True)), 1
     ):

@@ -31,7 +31,7 @@ def test_every_entry_is_read_once_and_in_order(ledger: Ledger) -> None:
         with ledger.write() as session:
             write(session, what)
     with ledger.write() as session:
-        assert [e.what for e in follow.read_on(session, NOW, 2)] == ["a", "b"]
+        assert [e.why for e in follow.read_on(session, NOW, 2)] == ["a", "b"]
     with ledger.read() as session:
         assert follow.behind(session)
     assert read(ledger) == ["c"]
@@ -52,9 +52,8 @@ def test_what_is_rolled_back_is_read_again(ledger: Ledger) -> None:
 @pytest.fixture
 def postgres_ledger(request: pytest.FixtureRequest) -> Ledger:
     cluster = request.getfixturevalue("postgres")
-    url = cluster.new_database()
+    url = cluster.new_ledger()
     opened = Ledger(url)
-    opened.migrate()
     request.addfinalizer(lambda: cluster.drop(url))
     request.addfinalizer(opened.close)
     return opened
@@ -88,7 +87,7 @@ def test_two_readers_do_not_read_the_same(postgres_ledger: Ledger) -> None:
     with ledger.write() as session:
         write(session, "a")
     with ledger.write() as first:
-        assert [e.what for e in follow.read_on(first, NOW, 10)] == ["a"]
+        assert [e.why for e in follow.read_on(first, NOW, 10)] == ["a"]
         assert read(ledger) == []
     assert read(ledger) == []
 

@@ -12,7 +12,6 @@ from playwright.sync_api import Browser, Page, sync_playwright
 
 from bergen_loop.flow.context import BrandContext
 from bergen_loop.ledger.database import Ledger
-from support import worlds
 from support.worlds import World
 
 
@@ -43,12 +42,6 @@ def page(browser: Browser) -> Generator[Page]:
     yield opened
     context.close()
     assert errors == []
-
-
-@pytest.fixture
-def world() -> Generator[World]:
-    with worlds.serving() as served:
-        yield served
 
 
 @pytest.fixture

@@ -9,10 +9,8 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 
 import pytest
-from pydantic import SecretStr
 from starlette.testclient import TestClient
 
-from bergen_loop.config import BrandSettings, ServiceSettings, Settings
 from bergen_loop.console import passwords
 from bergen_loop.console.app import create_app
 from bergen_loop.domain.rma import RmaItem, RmaRequest
@@ -21,6 +19,7 @@ from bergen_loop.ledger.read import people
 from bergen_loop.ledger.read.people import Role
 from bergen_loop.outside.warehouse.floor.warehouse import EmbeddedWarehouse
 from bergen_loop.service.registry import Registry
+from support.brands import settings
 
 PASSWORD = "a long enough password"
 COUNTING = {"key": "0123456789abcdef", "brand": "acme", "finish": True, "photos": [],
@@ -34,14 +33,8 @@ def nudged() -> list[str]:
 
 @pytest.fixture
 def client(sqlite_ledger: Ledger, nudged: list[str]) -> Generator[TestClient]:
-    acme, other = (
-        BrandSettings.model_validate(
-            {"name": name, "warehouse": "embedded", "loop": {"api_key": SecretStr(name)}}
-        )
-        for name in ("acme", "other")
-    )
-    settings = Settings(service=ServiceSettings(), brands={"acme": acme, "other": other})
-    registry = Registry(settings, sqlite_ledger, Path())
+    given = settings("acme", "other", warehouse="embedded", rex11=None)
+    registry = Registry(given, sqlite_ledger, Path())
     with sqlite_ledger.write() as session:
         for name, role, brands in (
             ("ann", Role.OPERATOR, ["acme"]),

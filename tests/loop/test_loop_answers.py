@@ -12,17 +12,19 @@ from loop_api import KEY, NOW, Step, answer, fails, loop, raw_return
 from structlog.testing import capture_logs
 
 from bergen_loop.outside.errors import (
+    Effect,
     InvalidRequest,
     NotFound,
     OutcomeUnknown,
     OutsideError,
     Refused,
+    Scope,
     Unauthorized,
     Unavailable,
     Unreadable,
 )
-from bergen_loop.outside.loop import CallRecord, LoopClient
-from bergen_loop.outside.loop import transport as transport_module
+from bergen_loop.outside.loop import CallRecord, Condition, GradeItem, LoopClient
+from bergen_loop.outside.loop import client as client_module
 from bergen_loop.outside.loop.models import Note
 
 PAGE = answer(text="<!doctype html><h1>hi</h1>", content_type="text/html")
@@ -111,7 +113,7 @@ REFUSALS: list[tuple[Any, str, str | None, str | None]] = [
         "flagged",
     ),
     ({"errors": ["No.", "Never."]}, "No.; Never.", None, None),
-    ({"errors": [{"message": "No.", "code": "NOT_FOUND"}]}, "No.", "NOT_FOUND", None),
+    ({"errors": [{"message": "No.", "code": "X"}]}, "No.", "X", None),
     ({"errors": {"code": "X"}}, "an error without words", "X", None),
     (
         {"message": "Bad.", "errors": {"id": ["Wrong id.", "Odd."]}},
@@ -238,7 +240,9 @@ def test_failures(
     [
         ({"errors": {"code": "ORDER_NOT_FOUND", "message": "No order."}}, NotFound),
         ({"errors": {"code": "NOT_FOUND", "message": "No return."}}, NotFound),
+        ({"error": {"message": "No return found with this ID."}}, NotFound),
         ({"errors": {"code": "NOT_AUTHORIZED", "message": "No."}}, Unauthorized),
+        ({"errors": "Unauthorized."}, Unauthorized),
         ({"errors": {"code": "UNEXPECTED_ERROR", "message": "Oh."}}, Unavailable),
         ({"message": "Whatever."}, Unreadable),
         ([], Unreadable),
@@ -279,7 +283,7 @@ def test_notes_are_read_whatever_their_shape(key: str | None) -> None:
 
 
 def test_a_body_that_is_too_large_is_not_read_to_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(transport_module, "MAX_BODY", 1000)
+    monkeypatch.setattr(client_module, "MAX_BODY", 1000)
     pieces_read = 0
 
     def endless(request: httpx2.Request) -> httpx2.Response:
@@ -291,7 +295,7 @@ def test_a_body_that_is_too_large_is_not_read_to_its_end(monkeypatch: pytest.Mon
 
         return httpx2.Response(200, content=pieces())
 
-    with pytest.raises(Unreadable, match="larger than 1000 bytes"):
+    with pytest.raises(Unreadable, match="over 1000 bytes"):
         loop(endless).client().process("77")
     assert pieces_read < 15
 
@@ -306,16 +310,26 @@ def test_an_answer_that_trickles_is_given_up() -> None:
         return httpx2.Response(200, content=pieces())
 
     fake = loop(trickle)
-    with pytest.raises(OutcomeUnknown, match="not complete after 120 seconds"):
+    with pytest.raises(OutcomeUnknown, match="not complete after 180 seconds"):
         fake.client().process("77")
 
 
 def test_every_attempt_is_recorded() -> None:
     fake = loop(answer({}, status=503, retry_after="3"), answer(raw_return()))
     fake.client().details("77")
-    common: dict[str, Any] = {"brand": "acme", "call": "details", "return_id": "77", "seconds": 0.0}
+    common: dict[str, Any] = {
+        "system": "Loop", "brand": "acme", "call": "details", "subject": "77", "seconds": 0.0,
+    }  # fmt: skip
     assert fake.records == [
-        CallRecord(**common, started_at=NOW, outcome="Unavailable", status=503, attempt=1),
+        CallRecord(
+            **common,
+            started_at=NOW,
+            outcome="Unavailable",
+            effect=Effect.NOT_SENT,
+            scope=Scope.SYSTEM,
+            status=503,
+            attempt=1,
+        ),
         CallRecord(
             **common,
             started_at=NOW.replace(second=3),
@@ -332,7 +346,7 @@ def test_a_journal_that_fails_does_not_fail_the_action() -> None:
 
     with capture_logs() as logs:
         loop(answer(True)).client(on_call=broken).process("77")
-    assert [x["event"] for x in logs] == ["loop.on_call_failed"]
+    assert [x["event"] for x in logs] == ["on_call_failed"]
 
 
 def test_the_key_is_in_no_error_repr_or_log(caplog: pytest.LogCaptureFixture) -> None:
@@ -371,3 +385,59 @@ def test_a_cancel_refused_in_content_is_a_refusal() -> None:
     with pytest.raises(Refused) as caught:
         fake.client().cancel("1")
     assert caught.value.state == "flagged"
+
+
+NO_ACCESS: list[Any] = [
+    UNAUTHORIZED,
+    {"errors": "Unauthorized."},
+    {"errors": ["Unauthorized"]},
+    {"message": "Unauthenticated."},
+    {"errors": {"code": "NOT_AUTHORIZED", "message": "You may not."}},
+    {"error": {"http_code": "GEN-UNAUTHORIZED"}},
+]
+
+
+@pytest.mark.parametrize("status", [200, 400, 401, 403, 422])
+@pytest.mark.parametrize("body", NO_ACCESS)
+@pytest.mark.parametrize("call", [*CALLS, lambda c: c.add_note("77", "x")])
+def test_a_refused_key_is_the_brands_access_in_every_shape(
+    call: Callable[[LoopClient], Any], body: Any, status: int
+) -> None:
+    fake = loop(answer(body, status=status))
+    with pytest.raises(Unauthorized) as caught:
+        call(fake.client())
+    assert (caught.value.effect, caught.value.scope) == (Effect.NOT_SENT, Scope.ACCESS)
+    assert len(fake.sent) == 1
+    assert fake.records[0].scope is Scope.ACCESS
+
+
+@pytest.mark.parametrize("call", CALLS)
+@pytest.mark.parametrize("key", ["error", "errors"])
+def test_no_such_return_is_not_found_also_in_a_200(
+    call: Callable[[LoopClient], Any], key: str
+) -> None:
+    fake = loop(answer({key: {"message": "No return found with this ID."}}))
+    with pytest.raises(NotFound) as caught:
+        call(fake.client())
+    assert caught.value.effect is Effect.REFUSED
+
+
+def graded(client: LoopClient) -> None:
+    client.grade([GradeItem("901", Condition("Item condition grade", "Grade A"))])
+
+
+def test_a_line_of_another_shop_is_no_matter_of_the_key() -> None:
+    body = {"message": "Line item 901 does not belong to this shop."}
+    with pytest.raises(Refused) as caught:
+        graded(loop(answer(body, status=403)).client())
+    assert caught.value.scope is Scope.CALL
+    with pytest.raises(Unauthorized):
+        graded(loop(answer(UNAUTHORIZED, status=403)).client())
+
+
+def test_notes_of_another_return_are_not_taken() -> None:
+    notes = [{"return_id": 78, "content": "Damaged"}]
+    with pytest.raises(Unreadable, match="about return 78") as caught:
+        loop(answer(notes)).client().notes("77")
+    assert caught.value.raw
+    assert len(loop(answer([{"return_id": 77, "content": "x"}])).client().notes("77")) == 1

@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from loop_api import FakeClock
 
+from bergen_loop.outside.limiter import LimiterTimeout
 from bergen_loop.outside.loop import SlidingWindowLimiter, limiter_for
-from bergen_loop.outside.loop.limiter import LimiterTimeout
 
 
 def make(limit: int = 300, period: float = 60.0) -> tuple[SlidingWindowLimiter, FakeClock]:

@@ -144,13 +144,13 @@ def test_all_five_states_take_three_passes() -> None:
 def test_a_long_range_is_asked_window_by_window() -> None:
     fake = loop(page("1", next_url="/?cursor=a"), page("2"), page("3", next_url="/?cursor=a"))
     fake.steps.append(page("4"))
-    pages = list(fake.client().list_returns(SINCE, SINCE + timedelta(days=121)))
+    pages = list(fake.client().list_returns(SINCE, SINCE + timedelta(days=119)))
     asked = [query(x.url) for x in fake.sent]
     assert [(x["from"], x["to"], x.get("cursor")) for x in asked] == [
-        ("2026-11-01T00:00:00Z", "2027-03-01T00:00:00Z", None),
-        ("2026-11-01T00:00:00Z", "2027-03-01T00:00:00Z", "a"),
-        ("2027-03-01T00:00:00Z", "2027-03-02T00:00:00Z", None),
-        ("2027-03-01T00:00:00Z", "2027-03-02T00:00:00Z", "a"),
+        ("2026-11-01T00:00:00Z", "2027-02-27T00:00:00Z", None),
+        ("2026-11-01T00:00:00Z", "2027-02-27T00:00:00Z", "a"),
+        ("2027-02-27T00:00:00Z", "2027-02-28T00:00:00Z", None),
+        ("2027-02-27T00:00:00Z", "2027-02-28T00:00:00Z", "a"),
     ]
     assert [(p.number, p.incomplete) for p in pages] == [(1, None), (2, None)] * 2
 
@@ -167,10 +167,11 @@ def test_the_form_of_times_can_be_configured() -> None:
     ("length", "expected"),
     [
         (timedelta(0), [0]),
-        (timedelta(days=120), [120]),
-        (timedelta(days=120, microseconds=1), [120, 1 / 86400]),
-        (timedelta(days=240), [120, 120]),
-        (timedelta(days=241), [120, 120, 1]),
+        (timedelta(days=118), [118]),
+        (timedelta(days=118, microseconds=1), [118, 1 / 86400]),
+        (timedelta(days=120), [118, 2]),
+        (timedelta(days=236), [118, 118]),
+        (timedelta(days=237), [118, 118, 1]),
     ],
 )
 def test_window_boundaries(length: timedelta, expected: list[float]) -> None:
@@ -187,7 +188,7 @@ def test_windows_cover_the_range_and_none_is_too_long(start: datetime, length: t
     windows = time_windows(since, since + length)
     assert windows[0][0] <= since < windows[0][0] + timedelta(seconds=1)
     assert since + length <= windows[-1][1] < since + length + timedelta(seconds=1)
-    assert all(a <= b <= a + timedelta(days=120) for a, b in windows)
+    assert all(a <= b <= a + timedelta(days=118) for a, b in windows)
     assert all(x[1] == y[0] for x, y in pairwise(windows))
 
 
@@ -195,14 +196,14 @@ def test_windows_cover_the_range_and_none_is_too_long(start: datetime, length: t
     ("last", "expected"),
     [
         (date(2026, 1, 1), [("2026-01-01", "2026-01-01")]),
-        (date(2026, 4, 30), [("2026-01-01", "2026-04-30")]),
-        (date(2026, 5, 1), [("2026-01-01", "2026-04-30"), ("2026-04-30", "2026-05-01")]),
+        (date(2026, 4, 28), [("2026-01-01", "2026-04-28")]),
+        (date(2026, 4, 29), [("2026-01-01", "2026-04-28"), ("2026-04-28", "2026-04-29")]),
     ],
 )
 def test_asn_windows_count_both_ends(last: date, expected: list[tuple[str, str]]) -> None:
     windows = day_windows(date(2026, 1, 1), last)
     assert [(str(a), str(b)) for a, b in windows] == expected
-    assert all((b - a).days + 1 <= 120 for a, b in windows)
+    assert all((b - a).days + 1 <= 118 for a, b in windows)
 
 
 def asn(line: int, state: str, return_id: str = "77") -> dict[str, Any]:
@@ -215,8 +216,8 @@ def test_asn_rows_of_two_windows_are_joined_and_the_later_stays() -> None:
     )
     rows = fake.client().asn_report(date(2026, 1, 1), date(2026, 5, 1))
     assert fake.paths == [
-        "GET /warehouse/reporting/asn?from=2026-01-01&to=2026-04-30",
-        "GET /warehouse/reporting/asn?from=2026-04-30&to=2026-05-01",
+        "GET /warehouse/reporting/asn?from=2026-01-01&to=2026-04-28",
+        "GET /warehouse/reporting/asn?from=2026-04-28&to=2026-05-01",
     ]
     assert [(x.line_item_id, x.state, x.problem) for x in rows] == [
         ("1", "open", None),

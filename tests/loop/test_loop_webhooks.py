@@ -112,6 +112,8 @@ def test_a_return_event() -> None:
         shop_id="12",
         processing_message=None,
         source=None,
+        loop_shipment_id=None,
+        happy_returns_shipment_id=None,
         raw=raw,
     )
 
@@ -134,15 +136,29 @@ def test_a_processing_event() -> None:
         shop_id=None,
         processing_message="Refund failed",
         source="api",
+        loop_shipment_id=None,
+        happy_returns_shipment_id=None,
         raw=raw,
     )
 
 
-def test_the_id_of_a_label_is_not_taken_for_a_return() -> None:
-    assert event(topic="label", trigger="label.created", id=5).return_id is None
+def test_the_return_of_a_label_stands_in_either_field() -> None:
+    assert event(topic="label", trigger="label.created", id=77).return_id == "77"
     assert event(topic="label", trigger="label.created", id=5, return_id="77").return_id == "77"
+    assert event(trigger="label.updated", return_id="77").return_id == "77"
     assert event(trigger="return.closed", id="77").return_id == "77"
-    assert event(topic="label", trigger="return.closed", id="77").return_id is None
+    assert event(topic="restock", trigger="restock.requested", id="77").return_id is None
+
+
+def test_a_consolidated_shipment_of_happy_returns() -> None:
+    found = event(
+        topic="happy.returns.shipment",
+        trigger="shipment.processed",
+        loop_shipment_id=12,
+        happy_returns_shipment_id="hr-9",
+    )
+    assert (found.loop_shipment_id, found.happy_returns_shipment_id) == ("12", "hr-9")
+    assert found.return_id is None
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ import sqlalchemy as sa
 from demo import settings as demo_settings
 from demo.processes import Process, free_port
 from demo.world import SandboxControl
+from sqlalchemy.exc import ProgrammingError
 
 from bergen_loop.ledger.database import Ledger
 from bergen_loop.ledger.tables.core import WorkerRow
@@ -89,7 +90,7 @@ class Fleet:
         try:
             with self.ledger.engine.connect() as connection:
                 return list(connection.execute(query))
-        except sa.exc.ProgrammingError:
+        except ProgrammingError:
             return []  # the engine has not made its tables yet
 
     def logs(self) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import subprocess
 import sys
 import threading
-from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
@@ -27,13 +26,8 @@ from bergen_loop.ledger.tables.core import BrandRow, JournalRow
 from bergen_loop.repair import restored
 from bergen_loop.service import wiring as connecting
 from support import worlds
+from support.ledgers import empty_ledger
 from support.worlds import START, World
-
-
-@pytest.fixture
-def world() -> Generator[World]:
-    with worlds.serving() as served:
-        yield served
 
 
 def note(ledger: Ledger, why: str) -> None:
@@ -87,8 +81,7 @@ def test_a_restore_brings_back_what_was(sqlite_ledger: Ledger, tmp_path: Path) -
 
 
 def test_a_damaged_ledger_can_be_replaced_and_is_kept(tmp_path: Path) -> None:
-    ledger = Ledger(f"sqlite:///{tmp_path}/ledger.db")
-    ledger.migrate()
+    ledger = empty_ledger(tmp_path / "ledger.db")
     note(ledger, "before")
     backup.backup(ledger, tmp_path / "copy.db")
     ledger.close()

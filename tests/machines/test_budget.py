@@ -21,7 +21,7 @@ from bergen_loop.ledger.store import budget
 from bergen_loop.ledger.store.budget import Finished, Granted
 from bergen_loop.ledger.tables.core import Base, BudgetLeaseRow
 from bergen_loop.outside.budget import LedgerStore, SharedLimiter, shared_limiter
-from bergen_loop.outside.loop.limiter import LimiterTimeout
+from bergen_loop.outside.limiter import LimiterTimeout
 
 LIMIT = 12
 KEY = "k" * 64
@@ -294,3 +294,46 @@ def test_a_lease_that_is_used_up_counts_from_its_last_call() -> None:
     as_many_as_it_gets(late, world)
     engine.dispose()
     assert most_in_any_period(world.calls) <= LIMIT
+
+
+def test_a_lease_told_of_late_is_not_taken_for_another_with_its_number() -> None:
+    """SQLite gives the number of a row that is gone to the next one."""
+    engine = sa.create_engine("sqlite://")
+    Base.metadata.create_all(engine)
+    world = World()
+    early, late = process(engine, world, 0.0), process(engine, world, 5.0)
+    as_many_as_it_gets(early, world, 1)
+    world.now += budget.PERIOD + budget.USABLE + 1
+    as_many_as_it_gets(late, world, 4)
+    as_many_as_it_gets(early, world)
+    as_many_as_it_gets(late, world)
+    engine.dispose()
+    assert most_in_any_period(world.calls) <= LIMIT
+
+
+def test_who_waits_for_the_ledger_does_not_hold_up_the_others() -> None:
+    asked, answered = threading.Event(), threading.Event()
+
+    class Slow:
+        limit = 300
+
+        def take(self, least: int, wanted: int, finished: Sequence[Finished]) -> Granted:
+            asked.set()
+            assert answered.wait(10)
+            return Granted(1, 20, counts_until_ms=1)
+
+        def pause(self, seconds: float) -> None:
+            pass
+
+    limiter = SharedLimiter(Slow(), 20)
+    with ThreadPoolExecutor(2) as pool:
+        calls = [pool.submit(limiter.acquire, timeout=10.0) for _ in range(2)]
+        assert asked.wait(10)
+        started = time.monotonic()
+        assert limiter.snapshot() == (0, 20)
+        limiter.penalize(0.0)
+        assert time.monotonic() - started < 1
+        answered.set()
+        for call in calls:
+            call.result()
+    assert limiter.snapshot() == (2, 20)

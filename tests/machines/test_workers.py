@@ -117,9 +117,8 @@ def test_one_connection_serves_all_locks_of_a_process(ledger: Ledger) -> None:
 
 
 def test_locks_of_a_broken_connection_are_fenced(postgres: Cluster) -> None:
-    url = postgres.new_database()
+    url = postgres.new_ledger()
     ledger = Ledger(url)
-    ledger.migrate()
     with brand_lock(ledger, "one") as epoch:
         with ledger.engine.connect() as connection:
             connection.execute(

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from observe_support import NOW, put_return, settings
 from pydantic import SecretStr
 
 from bergen_loop.config import Settings
@@ -24,6 +23,8 @@ from bergen_loop.ledger.tables.operations import EndpointRow
 from bergen_loop.tell import alerts
 from bergen_loop.tell.rates import DayCount, flag_band
 from bergen_loop.tell.rules import KINDS
+from support.brands import settings
+from support.rows import NOW, a_return
 
 MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 GUIDE = Path(__file__).parents[2] / "docs" / "operations.md"
@@ -185,7 +186,7 @@ def test_an_unusual_share_of_flags_is_told_and_looked_at_hourly(
     ledger: Ledger, people: People
 ) -> None:
     good_sync(ledger)
-    pk = put_return(ledger, "1")
+    pk = a_return(ledger, "1")
     for day in range(1, 29):
         decide(ledger, pk, day + 0.5, flags=2 + day % 2, processed=38 - day % 2)
     decide(ledger, pk, 0.5, flags=16, processed=24)
@@ -260,7 +261,7 @@ def _hook() -> Iterator[tuple[str, list[Any]]]:
 
 
 def with_urls(*urls: str) -> Settings:
-    return settings(alerts={"urls": [SecretStr(u) for u in urls]})
+    return settings(service={"alerts": {"urls": [SecretStr(u) for u in urls]}})
 
 
 def test_apprise_sends_it_and_one_working_address_is_enough(ledger: Ledger) -> None:

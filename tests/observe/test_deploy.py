@@ -8,7 +8,6 @@ from configparser import RawConfigParser
 from pathlib import Path
 from typing import Any
 
-from observe_support import NOW, settings
 from ruamel.yaml import YAML
 
 from bergen_loop.domain.words import What
@@ -17,6 +16,8 @@ from bergen_loop.ledger.store import journal
 from bergen_loop.ledger.tables.core import BrandRow
 from bergen_loop.tell.events import follow
 from bergen_loop.tell.metrics import Metrics
+from support.brands import settings
+from support.rows import NOW
 
 ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy"

@@ -8,10 +8,10 @@ from typing import Any
 
 import httpx2
 import pytest
-import sqlalchemy as sa
 from fastapi import FastAPI
-from observe_support import NOW, put_return, samples, settings, value
+from observe_support import samples, value
 from pydantic import SecretStr
+from sqlalchemy import event
 from starlette.testclient import TestClient
 
 from bergen_loop.console import metrics as web
@@ -27,6 +27,8 @@ from bergen_loop.tell.events import follow
 from bergen_loop.tell.metrics import Metrics
 from bergen_loop.tell.snapshot import Snapshots
 from support import worlds
+from support.brands import settings
+from support.rows import NOW, a_return
 from support.worlds import World
 
 HOUR = timedelta(hours=1)
@@ -39,8 +41,8 @@ def page(ledger: Ledger, *brands: str) -> dict[Any, float]:
 def test_returns_are_counted_by_stage_and_what_has_ended_is_not(ledger: Ledger) -> None:
     for number, stage in enumerate(Stage):
         for again in range(number + 1):
-            put_return(ledger, f"{stage}{again}", stage=stage)
-    put_return(ledger, "other", brand="other")
+            a_return(ledger, f"{stage}{again}", stage=stage)
+    a_return(ledger, "other", brand="other")
     found = page(ledger)
     for number, stage in enumerate(Stage):
         if stage.terminal:
@@ -50,11 +52,11 @@ def test_returns_are_counted_by_stage_and_what_has_ended_is_not(ledger: Ledger) 
 
 
 def test_ages_are_those_of_the_oldest_that_is_ours_to_do(ledger: Ledger) -> None:
-    put_return(ledger, "1", seen_at=NOW - 3 * HOUR, due_at=NOW - HOUR)
-    put_return(ledger, "2", seen_at=NOW - 9 * HOUR, due_at=NOW + HOUR)  # waits for its label
-    put_return(ledger, "3", stage="received", received_at=NOW - 5 * HOUR, seen_at=NOW - 99 * HOUR)
-    put_return(ledger, "4", stage="waiting", received_at=NOW - 50 * HOUR, due_at=NOW + HOUR)
-    held = put_return(ledger, "5", stage="received", received_at=NOW - 60 * HOUR, held=True)
+    a_return(ledger, "1", seen_at=NOW - 3 * HOUR, due_at=NOW - HOUR)
+    a_return(ledger, "2", seen_at=NOW - 9 * HOUR, due_at=NOW + HOUR)  # waits for its label
+    a_return(ledger, "3", stage="received", received_at=NOW - 5 * HOUR, seen_at=NOW - 99 * HOUR)
+    a_return(ledger, "4", stage="waiting", received_at=NOW - 50 * HOUR, due_at=NOW + HOUR)
+    held = a_return(ledger, "5", stage="received", received_at=NOW - 60 * HOUR, held=True)
     with ledger.write() as session:
         attention.raise_item(session, NOW - 7 * HOUR, brand="acme", kind=Need.CONFLICT, reason="r")
     assert held
@@ -134,7 +136,7 @@ def test_no_query_of_a_snapshot_reads_the_returns_themselves(sqlite_ledger: Ledg
     """Every statement on returns is answered from an index alone, whatever has ended."""
     seen: list[tuple[str, Any]] = []
 
-    @sa.event.listens_for(sqlite_ledger.engine, "before_cursor_execute")
+    @event.listens_for(sqlite_ledger.engine, "before_cursor_execute")
     def _note(_c: Any, _cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
         if "FROM returns" in statement:
             seen.append((statement, parameters))
@@ -164,7 +166,7 @@ class _Peer:
 def _get(ledger: Ledger, host: str, token: str | None, **headers: str) -> httpx2.Response:
     service = {"metrics": {"token": SecretStr(token)}} if token else {}
     app = FastAPI()
-    app.state.registry = Registry(settings(**service), ledger, Path())
+    app.state.registry = Registry(settings(service=service), ledger, Path())
     app.include_router(web.router)
     return TestClient(_Peer(app, host)).get("/metrics", headers=headers)  # type: ignore[return-value]
 

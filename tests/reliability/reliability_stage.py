@@ -8,14 +8,12 @@ from __future__ import annotations
 
 import functools
 import shutil
-import tempfile
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from pydantic import SecretStr
 from reliability_fuse import CrashNow, Fuse, MortalLedger
 from reliability_wire import ROOT, DirectTransport
 
@@ -25,13 +23,15 @@ from bergen_loop.domain.criteria import load_criteria
 from bergen_loop.flow import tick
 from bergen_loop.flow.context import BrandContext
 from bergen_loop.ledger.database import Ledger
+from bergen_loop.outside.limiter import SlidingWindowLimiter
 from bergen_loop.outside.loop.client import LoopClient
-from bergen_loop.outside.loop.limiter import SlidingWindowLimiter
 from bergen_loop.outside.warehouse.rex11 import Rex11Config, Rex11Warehouse
 from bergen_loop.outside.warehouse.rex11.config import Retries as Rex11Retries
 from loop_sandbox import ManualClock, SandboxWorld, Settings
 from loop_sandbox.model import LoopReturn, Ticket
 from loop_sandbox.webhooks import Delivery
+from support import brands
+from support.ledgers import template
 
 START = datetime(2026, 11, 20, 15, 30, tzinfo=UTC)
 BRAND = "northpine"
@@ -83,14 +83,20 @@ class Stage:
     ) -> None:
         """`url`: talk to the world over sockets there instead of directly."""
         self.folder = folder
-        self.clock = world.clock if world else ManualClock(START)  # type: ignore[assignment]
+        self.clock = ManualClock(START)
+        if world:
+            assert isinstance(world.clock, ManualClock)
+            self.clock = world.clock
+        quick: dict[str, Any] = {
+            "hang_seconds": 0.01,
+            "late_label_share": 0.0,
+            "import_seconds": 30.0,
+        }
         self.world = world or SandboxWorld(
             seed,
             returns,
             clock=self.clock,
-            settings=Settings(
-                **{"hang_seconds": 0.01, "late_label_share": 0.0, "import_seconds": 30.0} | settings
-            ),
+            settings=Settings(**(quick | settings)),
             sender=self._deliver,
         )
         self.brand = self.world.brands[BRAND]
@@ -112,7 +118,7 @@ class Stage:
         """Steps that failed for another reason than what Loop or REX11 did."""
         self.path = folder / "ledger.db"
         if not self.path.exists():
-            shutil.copy(_template(), self.path)
+            shutil.copy(template(), self.path)
         self.ctx = self._connect()
 
     # The service
@@ -220,7 +226,7 @@ class Stage:
                 shutil.rmtree(old)
             else:
                 old.unlink()
-        shutil.copy(_template(), self.path)
+        shutil.copy(template(), self.path)
         self.ctx = self._connect()
 
     # The outside
@@ -294,36 +300,11 @@ def _monotonic(clock: ManualClock) -> float:
 
 
 def _settings(brand: Any, concurrency: int, root: str, changes: dict[str, Any]) -> BrandSettings:
-    values: dict[str, Any] = {
-        "name": brand.name,
-        "mode": "live",
-        "loop": {
-            "api_key": SecretStr(brand.loop_key),
-            "webhook_secret": SecretStr(brand.webhook_secret),
-            "base_url": f"{root}/loop/api",
-            "page_size": 3,
-        },
-        "rex11": {
-            "endpoint": f"{root}/rex11/ws/v3prod/publicapiws.asmx",
-            "web_address": brand.web_address,
-            "user_name": brand.user_name,
-            "password": SecretStr(brand.password),
-        },
-        "announce": {"label_wait": "60s", "add_products": True},
-        "settle": {"concurrency": concurrency},
-    }
-    for section, change in changes.items():
-        values[section] = {**values[section], **change} if isinstance(change, dict) else change
-    return BrandSettings.model_validate(values)
-
-
-@functools.cache
-def _template() -> Path:
-    """A migrated, empty ledger to copy: migrating one per run would take most of its time."""
-    path = Path(tempfile.mkdtemp(prefix="bergen-loop-")) / "template.db"
-    ledger = Ledger(f"sqlite:///{path}")
-    ledger.migrate()
-    with ledger.engine.connect() as connection:
-        connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
-    ledger.close()
-    return path
+    given = brands.of_sandbox(
+        brand,
+        root,
+        loop={"page_size": 3},
+        announce={"label_wait": "60s"},
+        settle={"concurrency": concurrency},
+    )
+    return brands.changed(given, **changes)

@@ -16,7 +16,7 @@ from bergen_loop.ledger.store import attention, effects, returns
 from bergen_loop.ledger.tables.core import ReturnRow
 from bergen_loop.ledger.transaction import Transaction
 from bergen_loop.people import actions
-from loop_sandbox.model import LoopReturn
+from loop_sandbox.model import LoopReturn, Product
 
 Stages = Callable[..., Stage]
 
@@ -275,7 +275,7 @@ def test_one_product_that_rex11_refuses_does_not_stop_the_others(stages: Stages)
     _well(stage)
 
 
-def _with_barcode(return_: LoopReturn, barcode: str) -> object:
+def _with_barcode(return_: LoopReturn, barcode: str) -> Product:
     from dataclasses import replace
 
     return replace(return_.lines[0].product, shop_barcode=barcode, upc=barcode)

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Generator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import httpx2
-import pytest
 
 from bergen_loop.domain.lifecycle import Stage
 from bergen_loop.domain.words import Need, What
@@ -23,17 +21,6 @@ from support import worlds
 from support.worlds import World
 
 ENGINEER = "an engineer"
-
-
-@pytest.fixture
-def world() -> Generator[World]:
-    with worlds.serving() as served:
-        yield served
-
-
-@pytest.fixture
-def ctx(world: World, sqlite_ledger: Ledger) -> BrandContext:
-    return worlds.context(world, sqlite_ledger)
 
 
 def customer(world: World, return_id: str) -> str:

@@ -68,7 +68,7 @@ def test_a_repeated_delivery_changes_nothing_more(door: Door) -> None:
 
 @pytest.mark.parametrize("signature", ["", "AAAA", "é", "x" * 10_000, "null", "\t"])
 def test_a_forged_delivery_is_refused_and_not_kept(door: Door, signature: str) -> None:
-    header = {"x-loop-signature": signature.encode()}
+    header = [(b"x-loop-signature", signature.encode())]
     assert door.client.post(PATH, content=event(), headers=header).status_code == 401
     assert door.send(event()) == 401
     assert door.kept() == 0 and door.nudged == []
@@ -111,9 +111,38 @@ def test_a_body_of_deep_nesting_does_no_harm(door: Door) -> None:
     assert door.send(b'{"id":' * 50_000 + b"1" + b"}" * 50_000, door.secret) == 422
 
 
-def test_an_unknown_brand_and_a_strange_name_are_not_found(door: Door) -> None:
-    for path in ("/webhooks/loop/nobody", "/webhooks/loop/..%2f..%2fetc", "/webhooks/loop/%00"):
-        assert door.client.post(path, content=event()).status_code == 404
+def test_an_unknown_brand_is_not_told_apart_from_a_wrong_signature(
+    door: Door, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither by the answer, nor by the work that it takes."""
+    verified: list[str] = []
+
+    def seen(secret: str, body: bytes, signature: str | None) -> bool:
+        verified.append(secret)
+        return signing.verify(secret, body, signature)
+
+    monkeypatch.setattr(endpoint, "verify", seen)
+    known = door.client.post(PATH, content=event())
+    for path in ("/webhooks/loop/nobody", "/webhooks/loop/%00", "/webhooks/loop/%ED%A0%80"):
+        answer = door.client.post(path, content=event())
+        assert (answer.status_code, answer.text) == (known.status_code, known.text) == (
+            401, "wrong signature",
+        )  # fmt: skip
+        assert answer.headers == known.headers
+    assert len(verified) == 4
+    with door.ledger.read() as session:
+        assert journal.counters(session, endpoint.UNKNOWN) == {"webhooks.refused": 3}
+    assert door.client.post("/webhooks/loop/..%2f..%2fetc", content=event()).status_code == 404
+
+
+@pytest.mark.parametrize("name", ["id", "topic", "trigger"])
+def test_a_lone_surrogate_in_a_signed_webhook_is_kept_and_not_understood(
+    door: Door, name: str
+) -> None:
+    body = event(**{name: "x"}).replace(b'"x"', b'"\\ud800"')
+    assert b"ud800" in body
+    assert door.send(body, door.secret) == 422
+    assert door.kept() == 1
 
 
 def test_what_a_signed_webhook_says_moves_no_return(door: Door) -> None:

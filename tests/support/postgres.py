@@ -13,6 +13,8 @@ from uuid import uuid4
 
 import sqlalchemy as sa
 
+from support.ledgers import migrate
+
 
 class NoPostgres(Exception):
     """PostgreSQL is not installed, or cannot be started here."""
@@ -55,6 +57,8 @@ class Cluster:
             *("-o", "-c max_connections=200"),
             "start",
         )
+        self._template: str | None = None
+        """The database whose copies begin migrated."""
         self._admin = sa.create_engine(self._url("postgres"), isolation_level="AUTOCOMMIT")
 
     def _run(self, program: str, *arguments: str) -> None:
@@ -71,12 +75,20 @@ class Cluster:
     def _url(self, database: str) -> str:
         return f"postgresql+psycopg://postgres@127.0.0.1:{self.port}/{database}"
 
-    def new_database(self) -> str:
-        """The URL of a fresh, empty database."""
+    def new_database(self, template: str = "template1") -> str:
+        """The URL of a fresh database: empty, or a copy of another of this cluster."""
         name = f"test_{uuid4().hex[:12]}"
         with self._admin.connect() as connection:
-            connection.execute(sa.text(f"CREATE DATABASE {name}"))
+            connection.execute(sa.text(f"CREATE DATABASE {name} TEMPLATE {template}"))
         return self._url(name)
+
+    def new_ledger(self) -> str:
+        """The URL of a fresh, migrated, empty ledger."""
+        if self._template is None:
+            url = self.new_database()
+            migrate(url)
+            self._template = sa.make_url(url).database
+        return self.new_database(self._template or "")
 
     def drop(self, url: str) -> None:
         """Throw a database away."""

@@ -12,16 +12,15 @@ from typing import Any
 
 import httpx2
 import uvicorn
-from pydantic import SecretStr
 
 from bergen_loop.config import BrandSettings
 from bergen_loop.domain.criteria import load_criteria, preset_text
 from bergen_loop.flow import tick
 from bergen_loop.flow.context import BrandContext
 from bergen_loop.ledger.database import Ledger
+from bergen_loop.outside.http import Retries, Timeouts
+from bergen_loop.outside.limiter import SlidingWindowLimiter
 from bergen_loop.outside.loop.client import LoopClient
-from bergen_loop.outside.loop.limiter import SlidingWindowLimiter
-from bergen_loop.outside.loop.transport import Retries, Timeouts
 from bergen_loop.service import wiring as connecting
 from loop_sandbox import (
     ManualClock,
@@ -32,6 +31,7 @@ from loop_sandbox import (
     parcels,
 )
 from loop_sandbox.faults import FaultRule
+from support import brands
 
 START = datetime(2026, 11, 10, 15, 0, tzinfo=UTC)
 
@@ -138,26 +138,8 @@ def serving(returns: int = 0, seed: int = 7, settings: Settings | None = None) -
 
 def brand_settings(world: World, brand: str = "northpine", **changes: Any) -> BrandSettings:
     """Settings of one of the sandbox's brands; `changes` are merged block by block."""
-    known = world.sandbox.brand(brand)
-    blocks: dict[str, Any] = {
-        "name": known.name,
-        "mode": "live",
-        "loop": {
-            "api_key": SecretStr(known.loop_key),
-            "webhook_secret": SecretStr(known.webhook_secret),
-            "base_url": f"{world.url}/loop/api",
-        },
-        "rex11": {
-            "endpoint": f"{world.url}/rex11/ws/v3prod/publicapiws.asmx",
-            "web_address": known.web_address,
-            "user_name": known.user_name,
-            "password": SecretStr(known.password),
-        },
-        "announce": {"warehouse": "NJ", "label_wait": "0s", "add_products": True},
-    }
-    for name, value in changes.items():
-        blocks[name] = {**blocks.get(name, {}), **value} if isinstance(value, dict) else value
-    return BrandSettings.model_validate(blocks)
+    changes["announce"] = {"warehouse": "NJ", **changes.get("announce", {})}
+    return brands.of_sandbox(world.sandbox.brand(brand), world.url, **changes)
 
 
 def context(
@@ -176,7 +158,7 @@ def context(
         api_key=ctx.settings.loop.api_key.get_secret_value(),
         base_url=ctx.settings.loop.base_url,
         limiter=SlidingWindowLimiter(limit=10**9),
-        retries=Retries(reads=2, rate_limited=2, initial=0.01, rate_limit_initial=0.01),
+        retries=Retries(attempts=2, rate_limited=2, first_wait=0.01, first_wait_limited=0.01),
         timeouts=Timeouts(read=1.0),
         now=world.now,
     )

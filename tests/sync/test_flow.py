@@ -7,6 +7,7 @@ import pytest
 from bergen_loop.domain.lifecycle import Moment, Stage
 from bergen_loop.flow.context import BrandContext
 from support import worlds
+from support.brands import configure
 from support.look import Look
 from support.worlds import World
 
@@ -146,7 +147,7 @@ def test_an_idle_tick_costs_one_list_and_one_status_call(
 
 
 def test_nothing_is_processed_in_shadow(world: World, ctx: BrandContext, look: Look) -> None:
-    ctx.settings = ctx.settings.model_copy(update={"mode": "shadow"})
+    configure(ctx, mode="shadow")
     return_id = arrive(world, ctx, "complete")
     worlds.run(world, ctx, ticks=2)
     view = look.view(return_id)

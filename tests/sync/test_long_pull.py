@@ -25,6 +25,7 @@ from bergen_loop.outside.errors import Unavailable
 from bergen_loop.outside.loop.client import ReturnsPage
 from bergen_loop.outside.loop.models import parse_return
 from loop_sandbox import ManualClock
+from support.brands import configure
 
 NOW = datetime(2026, 11, 10, 15, 0, tzinfo=UTC)
 DAY, HOUR = timedelta(days=1), timedelta(hours=1)
@@ -171,9 +172,7 @@ def test_windows_have_a_least_and_a_greatest_size(
     monkeypatch.setattr(pull, "FEW", 1)
     start = NOW - 200 * DAY
     shop.times = every(timedelta(minutes=30), start, start + 50 * HOUR)
-    ctx.settings = ctx.settings.model_copy(
-        update={"loop": ctx.settings.loop.model_copy(update={"backfill": 200 * DAY})}
-    )
+    configure(ctx, loop={"backfill": 200 * DAY})
     pull.pull(ctx)
     sizes = spans(shop.windows())
     assert max(sizes) <= pull.LONGEST + pull.AHEAD

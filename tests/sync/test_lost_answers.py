@@ -9,7 +9,9 @@ from bergen_loop.flow.intake import take_webhooks
 from bergen_loop.ledger.store import attention
 from bergen_loop.ledger.transaction import Transaction
 from bergen_loop.people import actions
+from bergen_loop.service import wiring as connecting
 from support import worlds
+from support.brands import configure
 from support.look import Look
 from support.worlds import World
 
@@ -56,9 +58,7 @@ def test_a_ticket_that_never_arrived_is_added_once_more_after_the_wait(
 def test_a_ticket_rex11_refuses_goes_to_a_person_and_may_be_retried(
     world: World, ctx: BrandContext, look: Look
 ) -> None:
-    ctx.settings = ctx.settings.model_copy(
-        update={"announce": ctx.settings.announce.model_copy(update={"check_products": False})}
-    )
+    configure(ctx, announce={"check_products": False})
     return_id = world.new_return("northpine", units=1, late_label=False)
     with world.sandbox.lock:
         found = world.sandbox.find_return(return_id)
@@ -66,14 +66,19 @@ def test_a_ticket_rex11_refuses_goes_to_a_person_and_may_be_retried(
         upc = found.lines[0].product.upc
         product = world.sandbox.brand("northpine").rex_products.pop(upc, None)
     worlds.run(world, ctx, ticks=3)
-    ((kind, reason),) = look.attention(return_id)
-    assert kind == "ticket_refused"
+    ((kind, reason),) = look.brand_attention()
+    assert kind == "product_refused"
     assert "is not valid" in reason
+    assert f"UPC {upc!r}" in reason, "what was sent is told"
+    assert look.attention(return_id) == [], "told once for the product, not for each return"
     assert len(world.calls("ReceivingTicketAdd")) == 1, "a refusal is not repeated by itself"
     if product is not None:
         world.sandbox.brand("northpine").rex_products[upc] = product
-        _retry(ctx, look, return_id)
+        with ctx.ledger.write() as session:
+            (item,) = attention.open_items(session, ctx.brand)
+            actions.retry(Transaction(session, ctx.brand, ctx.now(), "ann"), item, "imported")
         worlds.run(world, ctx)
+        assert look.brand_attention() == []
         assert look.stage(return_id) is Stage.ANNOUNCED
         assert len(world.tickets(return_id)) == 1
 
@@ -139,11 +144,14 @@ def test_a_refusal_that_comes_as_200_is_a_refusal(
     return_id = received(world, ctx)
     world.fault("loop", "refusal", operation="process", nth=1)
     worlds.run(world, ctx, ticks=5)
-    ((kind, reason),) = look.attention(return_id)
-    assert kind in ("refused", "not_confirmed")
+    assert look.attention(return_id) == [
+        (
+            "refused",
+            "Loop refused to process the return: Return is open and therefore cannot be processed.",
+        )
+    ]
     assert world.effects(return_id)["money_moved"] == 0
     assert len(world.calls("process")) == 1
-    assert reason
 
 
 def test_loop_closing_between_pull_and_process_is_seen_not_processed(
@@ -258,6 +266,7 @@ def test_a_flag_and_a_note_that_never_arrived_are_sent_again(
 def test_a_dead_key_is_told_in_plain_words_and_resolves_itself(
     world: World, ctx: BrandContext
 ) -> None:
+    ctx.loop = connecting.loop_client(ctx.brand, ctx.settings, guard=ctx.breakers.loop)
     worlds.run(world, ctx)
     real, world.sandbox.brand("northpine").loop_key = (
         world.sandbox.brand("northpine").loop_key,
@@ -270,6 +279,7 @@ def test_a_dead_key_is_told_in_plain_words_and_resolves_itself(
         assert "ask the brand" in item.reason
         assert real not in item.reason
     world.sandbox.brand("northpine").loop_key = real
+    world.advance(130)
     tick.run(ctx)
     with ctx.ledger.read() as session:
         assert attention.open_items(session, "northpine") == []

@@ -11,6 +11,7 @@ from bergen_loop.flow.context import BrandContext
 from bergen_loop.outside.loop.client import LoopClient
 from bergen_loop.outside.loop.models import AsnRow
 from support import worlds
+from support.brands import configure
 from support.look import Look
 from support.worlds import World
 
@@ -18,8 +19,7 @@ from support.worlds import World
 @pytest.fixture
 def two_labels(world: World, ctx: BrandContext, monkeypatch: pytest.MonkeyPatch) -> BrandContext:
     """The brand's returns travel with a label per unit, as its ASN report says."""
-    announce = ctx.settings.announce.model_copy(update={"multi_parcel": True})
-    ctx.settings = ctx.settings.model_copy(update={"announce": announce})
+    configure(ctx, announce={"multi_parcel": True})
 
     def report(_self: LoopClient, *_days: object) -> list[AsnRow]:
         with world.sandbox.lock:

@@ -8,6 +8,7 @@ from bergen_loop.flow import tick
 from bergen_loop.flow.context import BrandContext
 from bergen_loop.ledger.store import returns
 from support import worlds
+from support.brands import configure
 from support.worlds import World
 
 
@@ -35,8 +36,7 @@ def test_the_next_tick_is_not_later_than_the_next_return_is_due(
     world: World, ctx: BrandContext
 ) -> None:
     world.sandbox.settings.update({"label_delay_seconds": 10.0**6})
-    announce = ctx.settings.announce.model_copy(update={"label_wait": timedelta(seconds=90)})
-    ctx.settings = ctx.settings.model_copy(update={"announce": announce})
+    configure(ctx, announce={"label_wait": timedelta(seconds=90)})
     world.new_return("northpine", units=1, late_label=True)
     tick.run(ctx)
     for _ in range(8):

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import pytest
-
 from bergen_loop.domain.lifecycle import Stage
 from bergen_loop.flow.context import BrandContext
 from support import worlds
+from support.brands import configure
 from support.look import Look
 from support.worlds import World
 
@@ -107,9 +106,7 @@ def test_an_edited_return_is_judged_by_its_new_units(
 
 def test_the_rma_waits_for_a_late_label(world: World, ctx: BrandContext, look: Look) -> None:
     world.sandbox.settings.update({"label_delay_seconds": 600.0})
-    ctx.settings = ctx.settings.model_copy(
-        update={"announce": ctx.settings.announce.model_copy(update={"label_wait": _hour()})}
-    )
+    configure(ctx, announce={"label_wait": "1h"})
     return_id = world.new_return("northpine", units=1, late_label=True)
     worlds.run(world, ctx, ticks=2)
     assert look.stage(return_id) is Stage.SEEN
@@ -123,9 +120,7 @@ def test_a_label_that_never_comes_delays_the_rma_only_so_long(
     world: World, ctx: BrandContext, look: Look
 ) -> None:
     world.sandbox.settings.update({"label_delay_seconds": 10.0**6})
-    ctx.settings = ctx.settings.model_copy(
-        update={"announce": ctx.settings.announce.model_copy(update={"label_wait": _hour()})}
-    )
+    configure(ctx, announce={"label_wait": "1h"})
     return_id = world.new_return("northpine", units=1, late_label=True)
     worlds.run(world, ctx, seconds=3500)
     worlds.run(world, ctx)
@@ -203,9 +198,7 @@ def test_a_return_for_another_destination_is_left_alone(
         found = world.sandbox.find_return(return_id)
         assert found is not None
         found.destination_id = 9
-    ctx.settings = ctx.settings.model_copy(
-        update={"announce": ctx.settings.announce.model_copy(update={"destinations": {"9": None}})}
-    )
+    configure(ctx, announce={"destinations": {"9": None}})
     worlds.run(world, ctx, ticks=2)
     assert look.stage(return_id) is Stage.IGNORED
     assert not world.tickets(return_id)
@@ -225,14 +218,12 @@ def test_an_unknown_product_is_added_and_awaited_where_the_brand_allows(
 def test_an_unknown_product_needs_a_person_where_the_brand_does_not_allow(
     world: World, ctx: BrandContext, look: Look
 ) -> None:
-    ctx.settings = ctx.settings.model_copy(
-        update={"announce": ctx.settings.announce.model_copy(update={"add_products": False})}
-    )
+    configure(ctx, announce={"add_products": False})
     return_id = _with_unknown_product(world)
     worlds.run(world, ctx, ticks=3)
     ((kind, reason),) = look.brand_attention()
     assert kind == "unknown_product"
-    assert "Ask Bergen" in reason
+    assert "ask Bergen" in reason
     assert look.attention(return_id) == [], "told once for the product, not for each return"
     assert any("waits for what REX11 does not know" in entry for entry in look.journal(return_id))
     assert not world.calls("StyleMasterProductAdd")
@@ -248,18 +239,9 @@ def _with_unknown_product(world: World) -> str:
     return return_id
 
 
-def _hour() -> object:
-    from datetime import timedelta
-
-    return timedelta(hours=1)
-
-
-@pytest.mark.parametrize("method", ["keep_item", "donate"])
-def test_the_words_for_no_parcel_are_settings(
-    world: World, ctx: BrandContext, look: Look, method: str
-) -> None:
-    ctx.settings = ctx.settings.model_copy(
-        update={"announce": ctx.settings.announce.model_copy(update={"no_parcel_methods": []})}
-    )
-    assert method in type(ctx.rules)().no_parcel_methods
-    assert method not in ctx.rules.no_parcel_methods
+def test_the_words_for_no_parcel_are_settings(world: World, ctx: BrandContext, look: Look) -> None:
+    configure(ctx, announce={"no_parcel_methods": [], "no_parcel_outcomes": []})
+    return_id = world.new_return("northpine", units=1, no_parcel=True)
+    worlds.run(world, ctx, ticks=2)
+    assert look.stage(return_id) is Stage.ANNOUNCED
+    assert len(world.tickets(return_id)) == 1

@@ -128,7 +128,7 @@ def test_resync_and_note(full: Desk) -> None:
     "header", ["", "Bearer", "Bearer ", "Bearer blt_wrong", "Basic eDp5", "bearer \xff"]
 )
 def test_no_token_no_answer(full: Desk, header: str) -> None:
-    headers = {"authorization": header.encode("latin-1")} if header else {}
+    headers = [(b"authorization", header.encode("latin-1"))] if header else []
     answer = full.client().get("/api/v1/brands", headers=headers)
     assert answer.status_code == 401
     assert "detail" in answer.json()

@@ -165,7 +165,7 @@ def test_the_ledger_out_of_reach_ends_no_stream(
 SERVER = """
 import sys
 from pathlib import Path
-sys.path.insert(0, sys.argv[2])
+sys.path[:0] = [sys.argv[2], str(Path(sys.argv[2]).parent)]
 import uvicorn
 from bergen_loop.ledger.database import Ledger
 from web_support import make_desk

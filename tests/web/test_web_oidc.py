@@ -31,7 +31,11 @@ class Provider:
 
     def __init__(self) -> None:
         self.key = RSAKey.generate_key(2048, {"kid": "one", "use": "sig"})
-        self.claims: dict[str, Any] = {"sub": "u1", "email": "jo@bergen.example"}
+        self.claims: dict[str, Any] = {
+            "sub": "u1",
+            "email": "jo@bergen.example",
+            "email_verified": True,
+        }
         self.signing: Any = self.key
         self.audience, self.lie, self.down = "console", "", False
         self.challenge = self.nonce = ""
@@ -227,6 +231,55 @@ def test_a_callback_nobody_started_is_refused(full: Desk, provider: Provider) ->
     assert client.get("/login/oidc/callback?code=c&state=s").status_code == 403
     assert client.get("/login/oidc/callback").status_code == 403
     assert client.get("/login/oidc/callback?error=access_denied&state=s").status_code == 403
+
+
+@pytest.mark.parametrize("groups", [7, {"acme": True}, ["acme", 7], [["acme"]], True])
+def test_groups_in_a_form_that_is_none_are_refused_in_words(
+    full: Desk, provider: Provider, groups: Any
+) -> None:
+    desk = desk_with(full, provider, default={"role": "engineer"})
+    provider.claims["groups"] = groups
+    answer = sign_in(desk, provider)[1]
+    assert answer.status_code == 403
+    assert "in a form that is not understood" in answer.text
+    assert "content-security-policy" in answer.headers
+    with desk.ledger.read() as session:
+        assert people.users(session) == []
+
+
+@pytest.mark.parametrize(
+    ("claims", "name"),
+    [
+        ({"email_verified": True}, "jo@bergen.example"),
+        ({"email_verified": False}, "u1"),
+        ({"email_verified": "true"}, "u1"),
+        ({"email_verified": None}, "u1"),
+        ({"email": ["x"], "email_verified": True}, "u1"),
+        ({"email_verified": False, "preferred_username": "jo"}, "jo"),
+        ({"email_verified": False, "preferred_username": "jo@bergen.example"},
+         "jo@bergen.example ("),
+        ({"email_verified": False, "name": "Jo Smith"}, "Jo Smith"),
+        ({"email_verified": False, "name": "token nightly"}, "person "),
+        ({"email_verified": False, "name": "eve (command line)"}, "person "),
+        ({"email_verified": False, "name": "Bergen account"}, "person "),
+    ],
+)  # fmt: skip
+def test_a_name_is_proven_or_marked(
+    full: Desk, provider: Provider, claims: dict[str, Any], name: str
+) -> None:
+    desk = desk_with(full, provider, default={"role": "read_only"})
+    provider.claims |= claims
+    assert sign_in(desk, provider)[1].status_code == 303
+    with desk.ledger.read() as session:
+        (user,) = people.users(session)
+    assert user.name == name or (name[-1] in "( " and user.name.startswith(name))
+
+
+def test_the_provider_sends_the_browser_to_our_own_address(full: Desk, provider: Provider) -> None:
+    desk = desk_with(full, provider, default={"role": "read_only"})
+    client = desk.client(base_url="http://evil.example")
+    asked = parse_qs(urlsplit(client.get("/login/oidc").headers["location"]).query)
+    assert asked["redirect_uri"] == ["http://127.0.0.1:8800/login/oidc/callback"]
 
 
 def test_without_a_provider_there_is_nothing_to_start(full: Desk) -> None:

@@ -45,7 +45,7 @@ def test_overview_says_so_when_nothing_needs_attention(desk: Desk) -> None:
 def test_list_is_the_newest_first_and_pages_by_key(desk: Desk) -> None:
     for n in range(120):
         add_return(desk.ledger, "acme", f"{n:03}", at=NOW - timedelta(minutes=n // 2))
-    browser, seen, path = desk.signed_in(), [], "/returns"
+    browser, seen, path, more = desk.signed_in(), list[str](), "/returns", ""
     for _ in range(3):
         page = browser.get(path).text
         seen += [row.split("<")[0] for row in page.split('data-label="Return">')[1:]]

@@ -10,9 +10,18 @@ import sqlalchemy as sa
 from web_support import NOW, Browser, Desk, add_return, row_of
 
 from bergen_loop.domain.lifecycle import Stage
+from bergen_loop.domain.words import Need
 from bergen_loop.ledger.read.people import Role
-from bergen_loop.ledger.store import attention, modes
-from bergen_loop.ledger.tables.core import AttentionRow, DecisionRow, EffectRow, JournalRow
+from bergen_loop.ledger.store import attention, effects, modes
+from bergen_loop.ledger.store.effects import EffectState
+from bergen_loop.ledger.tables.core import (
+    AttentionRow,
+    DecisionRow,
+    EffectRow,
+    JournalRow,
+    ReturnRow,
+)
+from bergen_loop.people import actions
 
 
 def hidden(page: str, name: str) -> str:
@@ -116,7 +125,7 @@ def test_note_and_resync(full: Desk) -> None:
     assert ("resync", "asked for by hand") in journaled(full, "jo")
     with full.ledger.read() as session:
         effect = session.scalars(sa.select(EffectRow).where(EffectRow.kind == "note")).one()
-    assert (effect.state, effect.payload["content"]) == ("intended", "Called the customer")
+    assert (effect.state, effect.payload["content"]) == ("planned", "Called the customer")
     assert confirm(browser, "/returns/acme/107/note", note="x" * 255).status_code == 409
 
 
@@ -189,3 +198,25 @@ def test_a_nudge_that_fails_loses_nothing(desk: Desk) -> None:
     desk.app.state.console.nudge = broken
     assert confirm(desk.signed_in(), "/returns/acme/1/process", why="fine").status_code == 303
     assert row_of(desk.ledger, "acme", "1").stage == Stage.SETTLING
+
+
+@pytest.mark.parametrize("kind", actions.SETTLES)
+def test_what_may_move_money_is_retried_one_at_a_time_by_somebody_who_looks(
+    desk: Desk, kind: Need
+) -> None:
+    for number in ("1", "2"):
+        pk = add_return(desk.ledger, "acme", number, Stage.CONFIRMING)
+        with desk.ledger.write() as session:
+            row = session.get_one(ReturnRow, pk)
+            effect = effects.settlements_of(session, [pk])[pk]
+            effects.finish(session, effect, NOW, EffectState.FAILED, "Loop: no")
+            attention.raise_item(session, NOW, brand="acme", kind=kind, reason="no", row=row)
+    items = [str(i.id) for i in open_items(desk)]
+    browser, api = desk.signed_in(name="mara"), desk.token(Role.OPERATOR)
+    page = browser.post("/attention/act", {"do": "retry", "item": items, "why": "all of them"})
+    assert "0 done, 2 not" in page.text
+    answer = api.post(f"/api/v1/attention/{items[0]}/retry", json={"why": "by a script"})
+    assert answer.status_code == 409
+    assert "moves money" in answer.text
+    page = browser.post("/attention/act", {"do": "retry", "item": items[:1], "why": "I looked"})
+    assert "1 done" in page.text

@@ -15,7 +15,6 @@ from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from pydantic import SecretStr
 
-from bergen_loop.config import Settings
 from bergen_loop.console.access import COOKIE
 from bergen_loop.console.app import create_app
 from bergen_loop.domain.lifecycle import Stage
@@ -31,6 +30,7 @@ from bergen_loop.ledger.store import attention, effects, journal, returns
 from bergen_loop.ledger.store.effects import EffectState, Intent, settling_key
 from bergen_loop.ledger.tables.core import DecisionRow, ReturnRow, RmaRow
 from bergen_loop.service.registry import Registry
+from support.brands import settings
 
 NOW = datetime.now(UTC)
 SECRETS = ("loop-key-never-shown", "hook-secret-never-shown", "rex-password-never-shown")
@@ -39,27 +39,6 @@ MADE = (Stage.ANNOUNCED, Stage.RECEIVED, Stage.WAITING, Stage.SETTLING, Stage.CO
         Stage.FLAGGED, Stage.CLOSING, Stage.COMPLETE)  # fmt: skip
 ARRIVED = MADE[1:]
 DECIDED = (Stage.CONFIRMING, Stage.FLAGGED, Stage.CLOSING, Stage.COMPLETE)
-
-
-def settings(brands: Sequence[str], service: dict[str, Any] | None = None) -> Settings:
-    """Settings of brands that nothing is ever sent for."""
-    key, hook, password = (SecretStr(s) for s in SECRETS)
-    block: dict[str, Any] = {
-        "mode": "live",
-        "loop": {
-            "api_key": key,
-            "webhook_secret": hook,
-            "base_url": "http://127.0.0.1:9/loop/api",
-        },
-        "rex11": {
-            "endpoint": "http://127.0.0.1:9/rex11",
-            "web_address": "x.example",
-            "user_name": "user",
-            "password": password,
-        },
-    }
-    named = {b: {"name": f"{b.capitalize()} Clothing", **block} for b in brands}
-    return Settings.model_validate({"service": service or {}, "brands": named})
 
 
 @dataclass
@@ -144,7 +123,14 @@ def make_desk(
 ) -> Desk:
     """An app over a ledger."""
     nudged: list[str] = []
-    registry = Registry(settings(brands, service), ledger, Path())
+    key, hook, password = (SecretStr(s) for s in SECRETS)
+    given = settings(
+        *brands,
+        service=service,
+        loop={"api_key": key, "webhook_secret": hook},
+        rex11={"password": password},
+    )
+    registry = Registry(given, ledger, Path())
     app = create_app(registry, nudged.append, signing_in=signing_in)
     return Desk(registry, app, nudged)
 

@@ -29,7 +29,7 @@ def _jobs(kind: str, seed: int) -> Iterator[Job]:
 
 def main() -> int:
     """Search until the time is over; 1 if anything was found."""
-    parser = argparse.ArgumentParser(prog="soak", description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(prog="soak", description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--kind", choices=("random", "everywhere", "process"), default="random")
     parser.add_argument("--minutes", type=float, default=10.0)
     parser.add_argument("--seed", type=int, default=1, help="the first seed; printed for failures")

@@ -17,8 +17,10 @@ from bergen_loop.cli import backtest, explain
 from bergen_loop.cli.output import console, errors, fail, print_json, table
 from bergen_loop.cli.setup import (
     DEFAULT_CONFIG,
+    BrandsOption,
     ConfigOption,
     JsonOption,
+    brands_of,
     open_ledger,
     settings_of,
 )
@@ -112,9 +114,7 @@ def test(
         datetime | None, typer.Option(formats=["%Y-%m-%d"], help="Decisions from this day on.")
     ] = None,
     config: ConfigOption = DEFAULT_CONFIG,
-    brand: Annotated[
-        list[str] | None, typer.Option("--brand", "-b", help="Only these brands.")
-    ] = None,
+    brand: BrandsOption = None,
     as_json: JsonOption = False,
     page: Annotated[Path | None, typer.Option("--html", help="Write the report as a page.")] = None,
     export: Annotated[
@@ -137,7 +137,7 @@ def test(
             cases = history.read_export(from_export)
         else:
             settings = settings_of(config)
-            names = _brands(settings, brand)
+            names = tuple(brands_of(settings, brand))
             source = f"brand(s) {', '.join(names)}"
             session = stack.enter_context(open_ledger(settings).read())
             cases = _of_ledger(session, settings, names, since or datetime.now(UTC))
@@ -170,14 +170,6 @@ def criteria_of(which: str, *, as_json: bool = False) -> Criteria:
             print_json({"problems": rows})
             raise typer.Exit(1) from None
         fail(f"{len(error.problems)} mistake(s):\n{error}")
-
-
-def _brands(settings: Settings, wanted: list[str] | None) -> tuple[str, ...]:
-    unknown = [n for n in wanted or [] if n not in settings.brands]
-    if unknown:
-        known = ", ".join(settings.brands)
-        fail(f"unknown brand(s) {', '.join(unknown)}; configured: {known}", 2)
-    return tuple(wanted or settings.brands)
 
 
 def _of_ledger(

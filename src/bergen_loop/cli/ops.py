@@ -17,6 +17,7 @@ from bergen_loop.cli.setup import (
     DEFAULT_CONFIG,
     ConfigOption,
     JsonOption,
+    brands_of,
     open_ledger,
     person,
     service_registry_of,
@@ -33,15 +34,27 @@ from bergen_loop.service.workers import workers
 breaker_app = typer.Typer(no_args_is_help=True, help="Systems that do not answer.")
 
 
-def install(app: typer.Typer) -> None:
-    """Put these commands into the command line."""
-    app.command("worker")(worker)
-    app.command("workers")(list_workers)
-    app.command("backup")(backup)
-    app.command("restore")(restore)
-    app.command("restored")(restored)
-    app.command("erase")(erase)
-    app.add_typer(breaker_app, name="breaker")
+def serve(
+    config: ConfigOption = DEFAULT_CONFIG,
+    host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
+    port: Annotated[int | None, typer.Option(help="Port to listen on.")] = None,
+    no_auth: Annotated[
+        bool, typer.Option("--no-auth", help="Nobody signs in; only on a loopback address.")
+    ] = False,
+) -> None:
+    """Run the service: schedules, webhooks and the console.
+
+    The first account is made on the setup page, or from BERGEN_LOOP_ADMIN=NAME:PASSWORD.
+    """
+    from bergen_loop.console.app import BadFirstAccount
+    from bergen_loop.console.serve import NotLocal, run
+
+    registry = service_registry_of(config)
+    service = registry.settings.service
+    try:
+        run(registry, host or service.host, port or service.port, signing_in=not no_auth)
+    except (NotLocal, BadFirstAccount, ServiceRunning) as error:
+        fail(str(error), 2)
 
 
 def worker(config: ConfigOption = DEFAULT_CONFIG) -> None:
@@ -100,7 +113,7 @@ def breaker_list(config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = Fa
         print_json([{n: getattr(row, n) for n in names} for row in found])
         return
     rows = [
-        (r.brand, breakers.TITLES.get(r.system, r.system), r.failures, when(r.opened_at),
+        (r.brand, breakers.title(r.system), r.failures, when(r.opened_at),
          when(r.open_until), r.error)
         for r in found
     ]  # fmt: skip
@@ -115,11 +128,10 @@ def breaker_reset(
 ) -> None:
     """Call a brand's suspended systems again at once."""
     settings = settings_of(config)
-    if brand not in settings.brands:
-        fail(f"unknown brand {brand!r}; configured: {', '.join(settings.brands)}", 2)
+    brands_of(settings, [brand])
     with open_ledger(settings).write() as session:
         found = breakers.reset(session, datetime.now(UTC), brand, who=person())
-    names = ", ".join(breakers.TITLES[s] for s in found)
+    names = ", ".join(breakers.title(s) for s in found)
     words = f"{names} will be called again" if names else "nothing was suspended"
     console.print(f"{brand}: {words}", highlight=False)
 

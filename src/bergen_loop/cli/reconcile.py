@@ -10,14 +10,20 @@ import typer
 
 from bergen_loop import logs
 from bergen_loop.cli.output import console, fail, print_json, table
-from bergen_loop.cli.setup import DEFAULT_CONFIG, ConfigOption, JsonOption, person, registry_of
+from bergen_loop.cli.setup import (
+    DEFAULT_CONFIG,
+    BrandsOption,
+    ConfigOption,
+    JsonOption,
+    brands_of,
+    person,
+    registry_of,
+)
 from bergen_loop.flow.context import BrandContext
 from bergen_loop.ledger.locks import BrandBusy, LockLost
 from bergen_loop.outside.errors import OutsideError
 from bergen_loop.repair import drift, rebuild, reconcile, replay
-from bergen_loop.service.registry import Registry
 
-BrandsOption = Annotated[list[str] | None, typer.Option("--brand", "-b", help="Only these brands.")]
 DaysOption = Annotated[int, typer.Option(help="How many days back.", min=1, max=3650)]
 Work = Callable[[BrandContext], drift.Summary]
 
@@ -57,7 +63,7 @@ def replay_command(
     logs.configure(json=False, level="WARNING")
     registry = registry_of(config)
     done: dict[str, replay.Replayed] = {}
-    for name in _chosen(registry, brand):
+    for name in brands_of(registry.settings, brand):
         try:
             done[name] = replay.run(registry.context(name), who=person())
         except (BrandBusy, LockLost) as error:
@@ -77,7 +83,7 @@ def _each(config: ConfigOption, wanted: list[str] | None, work: Work, *, as_json
     registry = registry_of(config)
     summaries: list[drift.Summary] = []
     failed: dict[str, str] = {}
-    for name in _chosen(registry, wanted):
+    for name in brands_of(registry.settings, wanted):
         try:
             summaries.append(work(registry.context(name)))
         except (BrandBusy, LockLost) as error:
@@ -90,14 +96,6 @@ def _each(config: ConfigOption, wanted: list[str] | None, work: Work, *, as_json
         _print(summaries)
     if failed:
         fail("\n".join(f"{name}: {why}" for name, why in failed.items()))
-
-
-def _chosen(registry: Registry, wanted: list[str] | None) -> list[str]:
-    unknown = [n for n in wanted or [] if n not in registry]
-    if unknown:
-        known = ", ".join(registry.settings.brands)
-        fail(f"unknown brand(s) {', '.join(unknown)}; configured: {known}", 2)
-    return wanted or list(registry.settings.brands)
 
 
 def _print(summaries: list[drift.Summary]) -> None:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import getpass
 import os
-from collections.abc import Iterable, Mapping
+import socket
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -15,8 +16,12 @@ from bergen_loop.cli.output import errors, fail
 from bergen_loop.config import ConfigError, Problem, Settings
 from bergen_loop.config.roster import Roster, said_twice
 from bergen_loop.ledger.database import Ledger
+from bergen_loop.ledger.store import journal
+from bergen_loop.ledger.store.journal import Actor
 from bergen_loop.secrets.vault import DATABASE_VARIABLE
-from bergen_loop.service.registry import Registry
+
+if TYPE_CHECKING:
+    from bergen_loop.service.registry import Registry
 
 ConfigOption = Annotated[
     Path,
@@ -29,6 +34,7 @@ ConfigOption = Annotated[
     ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
+BrandsOption = Annotated[list[str] | None, typer.Option("--brand", "-b", help="Only these brands.")]
 DEFAULT_CONFIG = Path("bergen-loop.yaml")
 
 
@@ -47,6 +53,15 @@ def settings_of(path: Path) -> Settings:
     return found.settings
 
 
+def brands_of(settings: Settings, wanted: Sequence[str] | None) -> list[str]:
+    """The brands that are wanted, all where none is named; an end where one is unknown."""
+    unknown = [name for name in wanted or () if name not in settings.brands]
+    if unknown:
+        known = ", ".join(settings.brands)
+        fail(f"unknown brand(s) {', '.join(unknown)}; configured: {known}", 2)
+    return list(wanted or settings.brands)
+
+
 def open_ledger(settings: Settings, *, migrate: bool = True) -> Ledger:
     """The ledger, migrated."""
     ledger = Ledger(os.environ.get(DATABASE_VARIABLE, settings.service.database))
@@ -57,6 +72,8 @@ def open_ledger(settings: Settings, *, migrate: bool = True) -> Ledger:
 
 def registry_of(path: Path) -> Registry:
     """Everything connected, or an end with what is wrong."""
+    from bergen_loop.service.registry import Registry
+
     settings = settings_of(path)
     registry = Registry(settings, open_ledger(settings), path.resolve().parent)
     try:
@@ -70,6 +87,8 @@ def service_registry_of(path: Path) -> Registry:
     """As `registry_of`, for a service: brands come and go while it runs, and those that cannot
     be used are told of and left out. Without a configuration file at the usual place all
     settings are the defaults."""
+    from bergen_loop.service.registry import Registry
+
     try:
         roster = Roster(path, needed=path != DEFAULT_CONFIG)
         ledger = open_ledger(roster.service())
@@ -93,8 +112,10 @@ def _tell(broken: Mapping[str, list[Problem]], doubled: Iterable[str]) -> None:
 
 
 def person() -> str:
-    """Who runs this command, for the journal."""
+    """Who runs this command, for the journal; from now on it is they who act, on this machine."""
     try:
-        return f"{getpass.getuser()} (command line)"
+        name = f"{getpass.getuser()} (command line)"
     except (KeyError, OSError):
-        return "somebody (command line)"
+        name = "somebody (command line)"
+    journal.acting(Actor(name, source=socket.gethostname()))
+    return name

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
 
@@ -51,4 +51,7 @@ class AuthSettings(Model):
     """It ends after so long in any case."""
     password_length: Annotated[int, Field(ge=8, le=128)] = 12
     """Characters a password has at least."""
+    second_factor: Literal["optional", "required"] = "optional"
+    """required: whoever signs in by password and may act on returns or manage accounts sets up
+    an app that shows codes before anything else. Accounts at the OpenID provider have its own."""
     oidc: OidcSettings | None = None

@@ -9,14 +9,25 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, cast
 
-from pydantic import AfterValidator, Field, SecretStr, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    Field,
+    SecretStr,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from bergen_loop.config.auth import AuthSettings
 from bergen_loop.config.console import ConsoleSettings
 from bergen_loop.config.fields import Duration, HttpUrl, Model, Secret, Zone
 from bergen_loop.config.grading import GradingSettings
+from bergen_loop.config.kits import KitMap, KitsFileSetting, KitsInFile, domain_kits
 from bergen_loop.config.operations import AlertSettings, EventSettings, MetricsSettings
-from bergen_loop.domain.announce import AnnounceRules
+from bergen_loop.domain.announce import AnnounceRules, AnnounceWhen, words
+from bergen_loop.domain.codes import CODE_LIMIT, normal_code
+from bergen_loop.domain.naming import source_fault
+from bergen_loop.domain.po import template_fault
 from bergen_loop.domain.rma import Supplier
 from bergen_loop.outside.warehouse.rex11.config import (
     WAREHOUSES,
@@ -164,15 +175,34 @@ class SupplierSettings(Model):
         return self
 
 
+def _source(value: str) -> str:
+    fault = source_fault(value)
+    if fault:
+        raise ValueError(fault)
+    return value
+
+
 class AnnounceSettings(Model):
     """How returns become RMAs."""
 
     warehouse: Warehouse = "BERGEN LOGISTICS NJ"
     destinations: dict[str, Warehouse | None] = Field(default_factory=dict[str, Warehouse | None])
-    """Loop destination id -> warehouse; null: not Bergen, leave those returns alone."""
+    """Loop destination id -> warehouse; null: not Bergen, leave those returns alone. Where any
+    are listed, a return for another one waits for a person."""
+    po_length: Annotated[int, Field(ge=10, le=500)] = 50
+    """Characters of a CustomerPO at most. REX11's limit is not documented."""
     po_template: str = "LR-{return_id}"
+    code_length: Annotated[int, Field(ge=8, le=500)] = CODE_LIMIT
+    """Characters of a SKU or UPC at most. REX11's limit is not documented."""
+    product_fields: dict[
+        Literal["style", "color", "size"], Annotated[str, AfterValidator(_source)]
+    ] = Field(default_factory=dict[Literal["style", "color", "size"], str])
+    """Where the shop has Style, Color and Size of products whose UPC REX11 does not list."""
+    when: AnnounceWhen = AnnounceWhen.LABEL
     label_wait: Duration = timedelta(hours=1)
     no_parcel_methods: list[str] | None = None
+    no_parcel_method_types: list[str] | None = None
+    """How returns are handed over that send nothing to the warehouse (Loop lists no values)."""
     no_parcel_outcomes: list[str] | None = None
     reason_codes: dict[str, str] = Field(default_factory=dict[str, str])
     expected_days: Annotated[int, Field(ge=0, le=365)] = 14
@@ -193,14 +223,16 @@ class AnnounceSettings(Model):
 
     @field_validator("po_template")
     @classmethod
-    def _has_id(cls, value: str) -> str:
-        try:
-            one, two = (value.format(return_id=i, order_name="") for i in ("1", "2"))
-        except (KeyError, IndexError, ValueError):
-            raise ValueError("may hold {return_id} and {order_name} only") from None
-        if one == two:
-            raise ValueError("must hold {return_id}: each return needs a PO of its own")
+    def _usable(cls, value: str, info: ValidationInfo) -> str:
+        fault = template_fault(value, info.data.get("po_length", 50))
+        if fault:
+            raise ValueError(fault)
         return value
+
+    @field_validator("destinations")
+    @classmethod
+    def _trimmed(cls, value: dict[str, str | None]) -> dict[str, str | None]:
+        return {id_.strip(): warehouse for id_, warehouse in value.items()}
 
     @field_validator("start")
     @classmethod
@@ -243,6 +275,10 @@ class BrandSettings(Model):
     settle: SettleSettings = SettleSettings()
     repeats: RepeatSettings = RepeatSettings()
     grading: GradingSettings = GradingSettings()
+    kits: KitsInFile = Field(default_factory=KitMap)
+    """SKU of a kit -> its parts in the warehouse, each with its quantity."""
+    kits_file: KitsFileSetting | None = None
+    """More kits: a CSV file (relative to this file)."""
     criteria: str = "standard"
     """Name of a preset, path of a criteria file (relative to this file), or the text itself, of
     several lines."""
@@ -288,6 +324,14 @@ class BrandSettings(Model):
             if name not in known
         ]
 
+    @model_validator(mode="after")
+    def _kits_once(self) -> Self:
+        listed = {normal_code(kit) for kit in self.kits}
+        for kit in self.kits_file.kits if self.kits_file else ():
+            if normal_code(kit) in listed:
+                raise ValueError(f"kit {kit!r} stands in `kits` and in `kits_file`: leave one")
+        return self
+
     def announce_rules(self) -> AnnounceRules:
         """The settings as the domain takes them."""
         a, default = self.announce, AnnounceRules()
@@ -296,7 +340,13 @@ class BrandSettings(Model):
             warehouse=a.warehouse,
             destinations=a.destinations,
             po_template=a.po_template,
+            po_length=a.po_length,
+            code_length=a.code_length,
+            product_fields=dict[str, str](a.product_fields.items()),
+            kits=domain_kits(self.kits, self.kits_file.kits if self.kits_file else {}),
+            when=a.when,
             no_parcel_methods=_words(a.no_parcel_methods, default.no_parcel_methods),
+            no_parcel_method_types=_words(a.no_parcel_method_types, default.no_parcel_method_types),
             no_parcel_outcomes=_words(a.no_parcel_outcomes, default.no_parcel_outcomes),
             label_wait=a.label_wait,
             reason_codes=a.reason_codes,
@@ -313,7 +363,7 @@ class BrandSettings(Model):
 
 
 def _words(given: list[str] | None, default: frozenset[str]) -> frozenset[str]:
-    return default if given is None else frozenset(w.strip().casefold() for w in given)
+    return default if given is None else words(*given)
 
 
 class ServiceSettings(Model):
@@ -328,6 +378,8 @@ class ServiceSettings(Model):
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=1, le=65535)] = 8800
     public_url: HttpUrl | None = None
+    proxies: list[str] = Field(default_factory=lambda: ["127.0.0.1", "::1"])
+    """Addresses or networks of proxies in front: of these alone X-Forwarded-For is believed."""
     auth: AuthSettings = AuthSettings()
     console: ConsoleSettings = ConsoleSettings()
     alerts: AlertSettings = AlertSettings()

@@ -68,7 +68,7 @@ class Roster:
             except ConfigError as error:
                 broken[brand] = error.problems
         brands = {**settings.brands, **added}
-        self._watched = (self.file, *_criteria_files(brands.values(), self.folder))
+        self._watched = (self.file, *_files(brands.values(), self.folder))
         found = {b: v for b, v in active.items() if b not in mine}
         return Found(settings.model_copy(update={"brands": brands}), broken, found, doubled)
 
@@ -113,8 +113,15 @@ def said_twice(brand: str) -> str:
     )
 
 
-def _criteria_files(brands: Iterable[BrandSettings], folder: Path) -> list[Path]:
-    return sorted({path for one in brands if (path := file_of(one, folder)) is not None})
+def _files(brands: Iterable[BrandSettings], folder: Path) -> list[Path]:
+    """What else the brands' settings are read from."""
+    found: set[Path] = set()
+    for one in brands:
+        if (criteria := file_of(one, folder)) is not None:
+            found.add(criteria)
+        if one.kits_file is not None:
+            found.add(folder / one.kits_file.path)
+    return sorted(found)
 
 
 def _seen(path: Path) -> tuple[int, int, int] | None:

@@ -7,8 +7,6 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
-import httpx2
-
 from bergen_loop.config import BrandSettings, ConfigError
 from bergen_loop.config.criteria import criteria as brand_criteria
 from bergen_loop.connect import clock, loop_checks, rex11_checks, webhook_checks
@@ -16,12 +14,11 @@ from bergen_loop.connect.check import Check, Status, skipped
 from bergen_loop.connect.loop_checks import Recent
 from bergen_loop.domain.criteria import warnings
 from bergen_loop.ledger.database import Ledger
+from bergen_loop.outside.http import Retries, Sender, Timeouts
+from bergen_loop.outside.limiter import SlidingWindowLimiter
 from bergen_loop.outside.loop.client import LoopClient
-from bergen_loop.outside.loop.limiter import SlidingWindowLimiter
 from bergen_loop.outside.loop.models import Subscription
-from bergen_loop.outside.loop.transport import Retries as LoopRetries
 from bergen_loop.outside.warehouse.rex11 import Rex11Warehouse
-from bergen_loop.outside.warehouse.rex11.config import Retries as Rex11Retries
 from bergen_loop.service import wiring as brands
 
 CRITERIA, SETTINGS = "Receipt criteria", "Settings"
@@ -29,10 +26,13 @@ Step = tuple[str, Callable[[], Check]]
 """What is checked, and the check."""
 
 # A person waits: one repeat is enough to tell a hiccup from a wrong address.
-_LOOP_RETRIES = LoopRetries(
-    reads=2, rate_limited=2, initial=0.2, rate_limit_initial=0.5, longest=5.0
+_RETRIES = Retries(
+    attempts=2, rate_limited=2, first_wait=0.2, first_wait_limited=0.5, longest_wait=5.0
 )
-_REX11_RETRIES = Rex11Retries(attempts=2, first_wait=0.2, longest_wait=1.0)
+
+
+def _plain() -> Sender:
+    return Sender(Timeouts(read=10.0, answer=20.0), max_bytes=1_000_000)
 
 
 @dataclass(slots=True)
@@ -43,7 +43,7 @@ class Checkup:
     settings: BrandSettings
     folder: Path
     """Where relative paths of the settings start."""
-    http: httpx2.Client = field(default_factory=lambda: httpx2.Client(timeout=10.0))
+    http: Sender = field(default_factory=_plain)
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
     recent: Recent = field(default_factory=Recent)
     subscriptions: list[Subscription] = field(default_factory=list[Subscription])
@@ -165,14 +165,14 @@ class Checkup:
         try:
             # Of its own: what is tried may have another limit than what runs in this process.
             limiter = SlidingWindowLimiter(self.settings.loop.calls_per_minute)
-            return brands.loop_client(self.brand, self.settings, _LOOP_RETRIES, limiter=limiter)
+            return brands.loop_client(self.brand, self.settings, _RETRIES, limiter=limiter)
         except ValueError as error:
             ask = "Copy the key again, whole and without blanks, or ask the brand's Loop admin"
             return Check(SETTINGS, Status.FAILED, str(error), ask)
 
     def _rex11(self) -> Rex11Warehouse | Check:
         try:
-            return brands.rex11_warehouse(self.brand, self.settings, _REX11_RETRIES)
+            return brands.rex11_warehouse(self.brand, self.settings, _RETRIES)
         except ValueError as error:
             ask = "Correct it, or ask Bergen for the brand's WebAddress, UserName and Password"
             return Check(SETTINGS, Status.FAILED, str(error), ask)

@@ -6,16 +6,15 @@ from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from urllib.parse import urlsplit
 
-import httpx2
-
 from bergen_loop.connect.check import Check, Status
+from bergen_loop.outside.http import Interrupted, NotSent, Sender
 
 NEGLIGIBLE = timedelta(seconds=30)
 HARMFUL = timedelta(minutes=5)
 """Reads reach this far ahead of our clock: what is beyond could be seen late."""
 
 
-def check_clock(system: str, url: str, http: httpx2.Client) -> Check:
+def check_clock(system: str, url: str, http: Sender) -> Check:
     """Ask for the host's front page, without credentials: any answer carries a date."""
     name = f"Clock against {system}"
     skew = measure(url, http)
@@ -31,16 +30,15 @@ def check_clock(system: str, url: str, http: httpx2.Client) -> Check:
     )
 
 
-def measure(url: str, http: httpx2.Client) -> timedelta | None:
+def measure(url: str, http: Sender) -> timedelta | None:
     """Our time less theirs, to about a second; None where it cannot be told."""
     parts = urlsplit(url)
     sent = datetime.now(UTC)
     try:
-        with http.stream("GET", f"{parts.scheme}://{parts.netloc}/") as answer:
-            header = answer.headers.get("date", "")
+        answer = http.send("GET", f"{parts.scheme}://{parts.netloc}/", {}, None)
         middle = sent + (datetime.now(UTC) - sent) / 2
-        theirs = parsedate_to_datetime(header)
-    except (httpx2.HTTPError, httpx2.StreamError, ValueError):
+        theirs = parsedate_to_datetime(answer.headers.get("date", ""))
+    except (NotSent, Interrupted, ValueError):
         return None
     theirs = theirs if theirs.tzinfo else theirs.replace(tzinfo=UTC)
     # The header is cut to whole seconds: on average half of one is missing.

@@ -117,13 +117,14 @@ def check_destinations(recent: Recent, rules: AnnounceRules) -> Check:
     names = recent.destination_names or {}
     seen = Counter(r.destination_id for r in recent.returns if r.destination_id)
     open_ = unmapped(recent.returns, rules)
+    unmapped_goes = (
+        "not mapped: its returns wait for a person"
+        if rules.destinations
+        else f"not mapped, so {rules.warehouse}"
+    )
     details = tuple(
         f"{i} ({names.get(i, 'name unknown')}): {n} return(s), "
-        + (
-            f"not mapped, so {rules.warehouse}"
-            if i in open_
-            else (rules.destinations[i] or "not Bergen: left alone")
-        )
+        + (unmapped_goes if i in open_ else (rules.destinations[i] or "not Bergen: left alone"))
         for i, n in seen.most_common()
     )
     if not seen:
@@ -135,7 +136,8 @@ def check_destinations(recent: Recent, rules: AnnounceRules) -> Check:
     return Check(
         DESTINATIONS,
         Status.WARNING,
-        f"{len(open_)} of {len(seen)} not mapped ({ids}): their returns go to {rules.warehouse}",
+        f"{len(open_)} of {len(seen)} not mapped ({ids}): their returns "
+        + ("wait for a person" if rules.destinations else f"go to {rules.warehouse}"),
         "Ask the brand's Loop admin which of them are Bergen's warehouses; then write each under "
         "announce.destinations (the warehouse, or null for one that is not Bergen's)",
         details,

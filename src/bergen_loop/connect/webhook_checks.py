@@ -8,7 +8,6 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from uuid import uuid4
 
-import httpx2
 import sqlalchemy as sa
 
 from bergen_loop.connect.check import Check, Status
@@ -18,6 +17,7 @@ from bergen_loop.ledger.database import Ledger
 from bergen_loop.ledger.store import journal
 from bergen_loop.ledger.tables.core import WebhookRow
 from bergen_loop.outside.errors import OutsideError
+from bergen_loop.outside.http import Interrupted, NotSent, Sender
 from bergen_loop.outside.loop.models import Subscription
 from bergen_loop.outside.loop.webhooks import SIGNATURE_HEADER, WANTED, plan_subscriptions, sign
 from bergen_loop.people import subscriptions
@@ -81,7 +81,7 @@ def check_delivery(
     brand: str,
     public_url: str,
     secret: str,
-    http: httpx2.Client,
+    http: Sender,
     *,
     wait: float,
     sleep: Callable[[float], None] = time.sleep,
@@ -131,23 +131,23 @@ def _wrong_secret() -> Check:
     )
 
 
-def _send_ourselves(brand: str, public_url: str, secret: str, http: httpx2.Client) -> Check:
+def _send_ourselves(brand: str, public_url: str, secret: str, http: Sender) -> Check:
     url = subscriptions.webhook_url(public_url, brand)
     payload = {"topic": "return", "trigger": "return.updated", "id": f"{TEST_ID}{uuid4().hex[:12]}"}
     body = json.dumps(payload).encode()
     headers = {SIGNATURE_HEADER: sign(secret, body).decode(), "Content-Type": "application/json"}
     try:
-        answer = http.post(url, content=body, headers=headers)
-    except (httpx2.HTTPError, httpx2.InvalidURL) as error:
+        answer = http.send("POST", url, headers, body)
+    except (NotSent, Interrupted) as error:
         return Check(
             DELIVERY,
             Status.WARNING,
-            f"not proven: nothing answers at {url} ({type(error).__name__}). Until it does, "
+            f"not proven: nothing answers at {url} ({error}). Until it does, "
             "polling alone brings returns in",
             "Start the service (`bergen-loop serve`) and run this again with --check-only. If it "
             "runs, ask Bergen's network people where service.public_url leads",
         )
-    return _own_delivery(url, answer.status_code, answer.text)
+    return _own_delivery(url, answer.status, answer.body.decode(errors="replace"))
 
 
 def _own_delivery(url: str, status: int, text: str) -> Check:

@@ -14,29 +14,39 @@ from datetime import UTC, datetime
 from enum import Enum, auto
 from typing import Annotated
 
+import structlog
 from fastapi import Depends, HTTPException, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import FormData
 
+from bergen_loop.console.guard import source_of
 from bergen_loop.console.limits import most
 from bergen_loop.console.state import Console, console_of
 from bergen_loop.ledger.read import figures, people
 from bergen_loop.ledger.read.people import SEEN_EVERY, Role
 from bergen_loop.ledger.scope import Scope
-from bergen_loop.ledger.tables.core import ApiTokenRow
+from bergen_loop.ledger.store import journal
+from bergen_loop.ledger.store.journal import Actor
+from bergen_loop.ledger.tables.core import ApiTokenRow, UserRow
 
 COOKIE = "bergen_loop_session"
 CSRF_FIELD = "csrf"
 LIVE_HEADER = "x-live"
 """Set by refreshes that no person asked for: they do not keep a session alive."""
+OWN = ("/account", "/account/second-factor", "/account/second-factor/remove", "/logout")
+"""What is open to somebody who has to see to their account first."""
 NOT_FOUND = "there is nothing here, or it is not for you"
 MAX_FIELDS = 1000
+
+log = structlog.get_logger()
 
 
 class Permission(Enum):
     """What a page or an action needs."""
 
+    COUNT = auto()
+    """Count parcels on the floor page."""
     VIEW = auto()
     NOTE = auto()
     """Ask for a sync, add a note."""
@@ -52,10 +62,11 @@ class Permission(Enum):
 
 
 _MAY: dict[Role, frozenset[Permission]] = {
+    Role.FLOOR: frozenset({Permission.COUNT}),
     Role.READ_ONLY: frozenset({Permission.VIEW}),
     Role.BRAND_SUPPORT: frozenset({Permission.VIEW, Permission.NOTE}),
     Role.OPERATOR: frozenset(
-        {Permission.VIEW, Permission.NOTE, Permission.ACT, Permission.AUDIT}
+        {Permission.COUNT, Permission.VIEW, Permission.NOTE, Permission.ACT, Permission.AUDIT}
     ),
     Role.ENGINEER: frozenset(Permission),
 }  # fmt: skip
@@ -73,6 +84,15 @@ class Person:
     """What their forms have to carry."""
     account: int | None = None
     """Their account's id, where they have one."""
+    source: str | None = None
+    """The address they come from."""
+    first: str = ""
+    """What they have to do before anything else, in words."""
+
+    @property
+    def actor(self) -> Actor:
+        """As the journal keeps them."""
+        return Actor(self.name, self.account, self.source)
 
     def can(self, permission: Permission) -> bool:
         """Whether their role allows it."""
@@ -86,6 +106,14 @@ class SignInNeeded(Exception):
     """Nobody is signed in."""
 
 
+class Elsewhere(Exception):
+    """The way leads somewhere else first."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(path)
+        self.path = path
+
+
 # -- the console --------------------------------------------------------------------------------
 
 
@@ -95,21 +123,26 @@ async def signed_in(request: Request) -> Person:
     if person is None:
         raise SignInNeeded
     request.state.person = person
+    journal.acting(person.actor)
     if request.method not in ("GET", "HEAD"):
         request.state.form = await request.form(
             max_files=0, max_fields=MAX_FIELDS, max_part_size=most(request.url.path)
         )
         check_csrf(request, request.state.form, person.csrf)
+    if person.first and request.url.path not in OWN:
+        raise Elsewhere("/account")
     return _admit(request, person)
 
 
 Viewer = Annotated[Person, Depends(signed_in)]
 
 
-def needs(permission: Permission) -> Callable[[Person], Awaitable[Person]]:
+def needs(permission: Permission) -> Callable[[Request, Person], Awaitable[Person]]:
     """A dependency: the signed-in person, if their role allows it; 403 otherwise."""
 
-    async def check(person: Viewer) -> Person:
+    async def check(request: Request, person: Viewer) -> Person:
+        if request.url.path == "/" and not person.can(permission):
+            raise Elsewhere("/floor/")
         return _allowed(person, permission)
 
     return check
@@ -143,8 +176,11 @@ def _of_session(request: Request, console: Console) -> Person | None:
     with console.registry.ledger.read() as session:
         request.state.newest = figures.last_entry(session)
     if not console.signing_in:
-        return Person("somebody (no sign-in)", Role.ENGINEER, Scope(None), console.open_csrf)
-    token = request.cookies.get(COOKIE)
+        return Person(
+            "somebody (no sign-in)", Role.ENGINEER, Scope(None), console.open_csrf,
+            source=source_of(request),
+        )  # fmt: skip
+    token = request.cookies.get(console.cookie(COOKIE))
     if not token:
         return None
     ledger, now = console.registry.ledger, datetime.now(UTC)
@@ -157,7 +193,23 @@ def _of_session(request: Request, console: Console) -> Person | None:
     if now - row.seen_at > SEEN_EVERY and LIVE_HEADER not in request.headers:
         with ledger.write() as session:
             people.touch(session, now, token)
-    return Person(user.name, Role(user.role), people.scope_of(user), row.csrf, user.id)
+    return Person(
+        user.name, Role(user.role), people.scope_of(user), row.csrf, user.id,
+        source_of(request), what_first(console, user),
+    )  # fmt: skip
+
+
+def what_first(console: Console, user: UserRow) -> str:
+    """What somebody has to do before anything else, in words; empty for nothing."""
+    if user.password_hash is None:
+        return ""  # signs in elsewhere, with what is asked for there
+    if user.issued_at:
+        return "this password was issued to you: choose one of your own"
+    demanded = console.registry.settings.service.auth.second_factor == "required"
+    acts = not _MAY[Role(user.role)].isdisjoint((Permission.ACT, Permission.MANAGE))
+    if demanded and acts and user.totp_secret is None:
+        return "set up a second factor: your role may act, and a password alone is not enough"
+    return ""
 
 
 # -- the API ------------------------------------------------------------------------------------
@@ -165,17 +217,21 @@ def _of_session(request: Request, console: Console) -> Person | None:
 _bearer = HTTPBearer(auto_error=False, description="A token made in the console")
 
 
-def token_holder(
+async def token_holder(
     request: Request,
     credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)],
 ) -> Person:
     """The holder of the API token; 401 without a valid one."""
     console = console_of(request)
-    row = _token(console, credentials.credentials) if credentials else None
+    row = await run_in_threadpool(_token, console, credentials.credentials) if credentials else None
     if row is None:
         why = "a valid API token is needed: Authorization: Bearer ..."
         raise HTTPException(401, why, {"WWW-Authenticate": "Bearer"})
-    person = Person(f"token {row.name}", Role(row.role), people.scope_of(row))
+    person = Person(
+        f"token {row.name}", Role(row.role), people.scope_of(row),
+        account=row.account_id, source=source_of(request),
+    )  # fmt: skip
+    journal.acting(person.actor)
     return _admit(request, person)
 
 
@@ -208,11 +264,13 @@ def _admit(request: Request, person: Person) -> Person:
     """The one place where a brand that is asked for is held against those that may be seen."""
     named = [request.path_params.get("brand"), *request.query_params.getlist("brand")]
     if any(brand not in person.scope for brand in named if brand):
+        log.warning("not for them", who=person.name, source=person.source)
         raise HTTPException(404, NOT_FOUND)
     return person
 
 
 def _allowed(person: Person, permission: Permission) -> Person:
     if not person.can(permission):
+        log.warning("not allowed", who=person.name, source=person.source, needs=permission.name)
         raise HTTPException(403, "your role does not allow this")
     return person

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
@@ -12,7 +11,7 @@ from starlette.datastructures import FormData
 
 from bergen_loop.console import passwords
 from bergen_loop.console.access import NOT_FOUND, Form, Permission, Person, field, needs
-from bergen_loop.console.forms import whole
+from bergen_loop.console.forms import RowId, whole
 from bergen_loop.console.signin import name_problem
 from bergen_loop.console.state import console_of
 from bergen_loop.console.templating import page
@@ -43,15 +42,16 @@ def people_page(request: Request, person: Person = May) -> HTMLResponse:
 @router.post("/people", response_class=HTMLResponse)
 def add(request: Request, form: Form, person: Person = May) -> HTMLResponse:
     """Make an account with a password that is shown once."""
-    password = _random_password()
+    password = passwords.issued()
     try:
         name, (role, brands) = field(form, "name"), _access(request, form)
-        if problem := name_problem(name):
+        if problem := name_problem(console_of(request), name):
             raise Mistake(problem)
+        hash_ = passwords.hashed(password)
         with console_of(request).registry.ledger.write() as session:
             people.add_user(
                 session, datetime.now(UTC), name=name, role=role, brands=brands, by=person.name,
-                password_hash=passwords.hashed(password),
+                password_hash=hash_, issued=True,
             )  # fmt: skip
     except (Mistake, Taken) as error:
         return _people(request, problem=str(error), form=form)
@@ -59,10 +59,12 @@ def add(request: Request, form: Form, person: Person = May) -> HTMLResponse:
 
 
 @router.post("/people/{number}", response_model=None)
-def change(request: Request, number: int, form: Form, person: Person = May) -> Response:
-    """Change role, brands or whether it is on, or give it a new password."""
-    console = console_of(request)
-    password = _random_password() if field(form, "new_password") else None
+def change(request: Request, number: RowId, form: Form, person: Person = May) -> Response:
+    """Change role, brands or whether it is on; give it a new password, or take its second factor
+    from it."""
+    console, now = console_of(request), datetime.now(UTC)
+    password = passwords.issued() if field(form, "new_password") else ""
+    hash_ = passwords.hashed(password) if password else ""
     with console.registry.ledger.write() as session:
         user = session.get(UserRow, number)
         if user is None:
@@ -72,20 +74,20 @@ def change(request: Request, number: int, form: Form, person: Person = May) -> R
         if password:
             if user.password_hash is None:
                 raise HTTPException(409, "this account signs in elsewhere")
-            hash_ = passwords.hashed(password)
-            people.set_password(session, datetime.now(UTC), user, hash_, by=person.name)
-            name = user.name
+            people.set_password(session, now, user, hash_, by=person.name, issued=True)
+        elif field(form, "reset_factor"):
+            people.remove_second_factor(session, now, user, by=person.name)
         else:
             try:
                 role, brands = _access(request, form)
             except Mistake as error:
                 return _people(request, problem=str(error))
             people.change_user(
-                session, datetime.now(UTC), user, role=role, brands=brands,
+                session, now, user, role=role, brands=brands,
                 active=field(form, "active") == "1", by=person.name,
             )  # fmt: skip
-            name = None
-    if password and name:
+        name = user.name
+    if password:
         return _people(request, shown=(name, password))
     return RedirectResponse("/people", 303)
 
@@ -112,12 +114,6 @@ def _people(
     )
 
 
-def _random_password() -> str:
-    """Four groups that can be read out on the phone."""
-    letters = "abcdefghjkmnpqrstuvwxyz23456789"
-    return "-".join("".join(secrets.choice(letters) for _ in range(5)) for _ in range(4))
-
-
 # -- tokens -------------------------------------------------------------------------------------
 
 
@@ -134,14 +130,14 @@ def add_token(request: Request, form: Form, person: Person = May) -> HTMLRespons
     try:
         name, (role, brands) = field(form, "name"), _access(request, form)
         days = whole(field(form, "days"))
-        if problem := name_problem(name):
+        if problem := name_problem(console_of(request), name):
             raise Mistake(problem)
         if days is None or not 1 <= days <= LONGEST_TOKEN:
             raise Mistake(f"a token is valid for 1 to {LONGEST_TOKEN} days")
         with console_of(request).registry.ledger.write() as session:
             value = people.add_token(
                 session, now, name=name, role=role, brands=brands,
-                expires_at=now + timedelta(days=days), by=person.name,
+                expires_at=now + timedelta(days=days), by=person.name, account=person.account,
             )  # fmt: skip
     except (Mistake, Taken) as error:
         return _tokens(request, problem=str(error))
@@ -149,7 +145,7 @@ def add_token(request: Request, form: Form, person: Person = May) -> HTMLRespons
 
 
 @router.post("/tokens/{number}/revoke")
-def revoke(request: Request, number: int, form: Form, person: Person = May) -> RedirectResponse:
+def revoke(request: Request, number: RowId, form: Form, person: Person = May) -> RedirectResponse:
     """Have a token refused from now on."""
     del form  # its token has been checked
     with console_of(request).registry.ledger.write() as session:

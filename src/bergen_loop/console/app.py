@@ -18,6 +18,7 @@ from starlette.staticfiles import StaticFiles
 from bergen_loop import __version__
 from bergen_loop.config.auth import OidcSettings
 from bergen_loop.console import (
+    account,
     accounts,
     acting,
     attention,
@@ -41,9 +42,9 @@ from bergen_loop.console import (
     trying,
     webhooks,
 )
-from bergen_loop.console.access import signed_in, token_holder
+from bergen_loop.console.access import Permission, holder_needs, needs
 from bergen_loop.console.api import routes as api
-from bergen_loop.console.limits import BodyLimit
+from bergen_loop.console.limits import BodyLimit, Door
 from bergen_loop.console.live import Live
 from bergen_loop.console.security import LocalOnly, SecurityHeaders
 from bergen_loop.console.state import Console, Nudge, registry_of
@@ -63,15 +64,20 @@ class BadFirstAccount(ValueError):
     """The environment variable does not give an account that can be made."""
 
 
+_VIEWER, _WORKER = Depends(needs(Permission.VIEW)), Depends(needs(Permission.COUNT))
 OPENAPI = "/api/v1/openapi.json"
 
 
-def create_app(registry: Registry, nudge: Nudge, *, signing_in: bool = True) -> FastAPI:
-    """The application over a registry. `nudge` has a brand synced soon.
+def create_app(
+    registry: Registry, nudge: Nudge, *, signing_in: bool = True, address: str | None = None
+) -> FastAPI:
+    """The application over a registry. `nudge` has a brand synced soon; `address` is where it
+    answers, if not at `service.host` and `port`.
 
     Without `signing_in` everyone who reaches it may do everything: only for a service that
     listens on this machine alone. Raises BadFirstAccount."""
-    console = _console(registry, nudge, signing_in)
+    first = os.environ.pop(FIRST_ACCOUNT, "")  # used once, and not left for children to read
+    console = _console(registry, nudge, signing_in, address)
     app = FastAPI(
         title="bergen-loop",
         version=__version__,
@@ -80,6 +86,7 @@ def create_app(registry: Registry, nudge: Nudge, *, signing_in: bool = True) -> 
         openapi_url=OPENAPI,
         lifespan=_lifespan,
         dependencies=[Depends(_brands_of_now)],
+        redirect_slashes=False,  # it would lead to whatever host the request claims
     )
     app.state.registry, app.state.nudge, app.state.console = registry, nudge, console
     settings = signin.auth_of(console).oidc if signing_in else None
@@ -87,12 +94,14 @@ def create_app(registry: Registry, nudge: Nudge, *, signing_in: bool = True) -> 
     _routes(app)
     errors.install(app)
     _middleware(app, console, settings)
-    if signing_in:
-        _first_account(console)
+    if signing_in and first:
+        _first_account(console, first)
     return app
 
 
-def _console(registry: Registry, nudge: Nudge, signing_in: bool) -> Console:
+def _console(
+    registry: Registry, nudge: Nudge, signing_in: bool, address: str | None
+) -> Console:  # fmt: skip
     service = registry.settings.service
     return Console(
         registry=registry,
@@ -101,6 +110,7 @@ def _console(registry: Registry, nudge: Nudge, signing_in: bool) -> Console:
         trends=Trends(registry.ledger, ZoneInfo(service.console.time_zone)),
         signing_in=signing_in,
         secure=(service.public_url or "").startswith("https:"),
+        address=service.public_url or address or f"http://{service.host}:{service.port}",
     )
 
 
@@ -121,17 +131,16 @@ async def _lifespan(app: FastAPI) -> AsyncGenerator[None]:
 def _routes(app: FastAPI) -> None:
     for router in (webhooks.router, health.router, metrics.router):
         app.include_router(router)
-    for router in (signin.router, oidc.router):
+    for router in (signin.router, oidc.router, account.router):
         app.include_router(router, include_in_schema=False)
     pages = (
         connecting, brand_settings, overview, lists, attention, audit, brand, mode, shadow, trying,
-        accounts, events, floor, returns, acting,
+        accounts, events, returns, acting,
     )  # fmt: skip
     for module in pages:
-        app.include_router(
-            module.router, include_in_schema=False, dependencies=[Depends(signed_in)]
-        )
-    app.include_router(api.router, dependencies=[Depends(token_holder)])
+        app.include_router(module.router, include_in_schema=False, dependencies=[_VIEWER])
+    app.include_router(floor.router, include_in_schema=False, dependencies=[_WORKER])
+    app.include_router(api.router, dependencies=[Depends(holder_needs(Permission.VIEW))])
     static = Path(__file__).parent / "static"
     app.mount("/static", StaticFiles(directory=static), name="static")
 
@@ -143,26 +152,24 @@ def _middleware(app: FastAPI, console: Console, settings: OidcSettings | None) -
         app.add_middleware(
             SessionMiddleware,
             secret_key=hashlib.sha256(f"bergen-loop sign-in:{secret}".encode()).hexdigest(),
-            session_cookie="bergen_loop_oidc",
+            session_cookie=console.cookie("bergen_loop_oidc"),
             max_age=600,
-            path="/login",
             same_site="lax",
             https_only=console.secure,
         )
     app.add_middleware(BodyLimit)
+    app.add_middleware(Door)
     if not console.signing_in:
         app.add_middleware(LocalOnly)
     app.add_middleware(SecurityHeaders, https=console.secure)
 
 
-def _first_account(console: Console) -> None:
-    given = os.environ.get(FIRST_ACCOUNT)
-    if not given:
-        return
+def _first_account(console: Console, given: str) -> None:
     name, _, password = given.partition(":")
     shortest = signin.auth_of(console).password_length
-    problem = signin.name_problem(name) or passwords.problem(password, name, shortest)
+    problem = signin.name_problem(console, name) or passwords.problem(password, name, shortest)
     if problem:
         raise BadFirstAccount(f"{FIRST_ACCOUNT} must be NAME:PASSWORD: {problem}")
     if not signin.has_account(console):
-        signin.first_account(console, name, passwords.hashed(password), by=FIRST_ACCOUNT)
+        hash_ = passwords.hashed(password)
+        signin.first_account(console, name, hash_, by=FIRST_ACCOUNT, issued=True)

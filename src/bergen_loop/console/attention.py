@@ -120,9 +120,9 @@ def act(request: Request, form: Form, person: Person = May) -> HTMLResponse:
     if not why or len(why) > TEXT_LIMIT:
         problem = f"write a reason of at most {TEXT_LIMIT} characters"
         return _confirmation(request, person, doing, chosen, why, problem)
-    results = [
-        do_one(console_of(request), person, doing, number, why) for number in _numbers(chosen)
-    ]
+    numbers = _numbers(chosen)
+    console, alone = console_of(request), len(numbers) == 1
+    results = [do_one(console, person, doing, number, why, alone=alone) for number in numbers]
     done = [r for r in results if r]
     for brand in {r.item.brand for r in done if not r.problem}:
         console_of(request).sync_soon(brand)
@@ -131,14 +131,22 @@ def act(request: Request, form: Form, person: Person = May) -> HTMLResponse:
     return page(request, "attention_done.html", doing=doing, results=done, names=names)
 
 
-def do_one(console: Console, person: Person, doing: Doing, number: int, why: str) -> Result | None:
-    """Do it with one item, in a transaction of its own; None where it is not in scope."""
+def do_one(
+    console: Console, person: Person, doing: Doing, number: int, why: str, *, alone: bool
+) -> Result | None:
+    """Do it with one item, in a transaction of its own; None where it is not in scope. `alone`: a
+    person looks at this item only; what may end in moving money is retried only so."""
     ledger = console.registry.ledger
     try:
         with ledger.write() as session:
             item = listing.attention_item_to_change(session, person.scope, number)
             if item is None:
                 return None
+            if doing.name == "retry" and item.kind in actions.SETTLES and not alone:
+                raise NotPossible(
+                    "a retry of it may end in a call that moves money: look at the return, then "
+                    "retry this item by itself, in the console"
+                )
             tx = Transaction(session, item.brand, datetime.now(UTC), person.name)
             doing.run(tx, item, storable(why))
         return Result(item, "")

@@ -54,7 +54,18 @@ def audit_csv(
 ) -> StreamingResponse:
     """All of it as a file."""
     scope, ledger = person.scope.narrowed(brand), console_of(request).registry.ledger
-    head = ["entry", "at (UTC)", "who", "what", "why", "brand", "return", "order"]
+    head = [
+        "entry",
+        "at (UTC)",
+        "who",
+        "what",
+        "why",
+        "brand",
+        "return",
+        "order",
+        "account",
+        "address",
+    ]
     return download("audit", head, _cells(ledger, scope, cleaned(who) or None))
 
 
@@ -69,4 +80,5 @@ def _cells(ledger: Ledger, scope: Scope, who: str | None) -> Iterator[list[objec
         if entry.return_pk:
             with ledger.read() as session:
                 name = listing.return_names(session, [entry.return_pk]).get(entry.return_pk, name)
-        yield [entry.id, entry.at, entry.who, entry.what, entry.why, entry.brand, *name]
+        by = (entry.account_id, entry.source)
+        yield [entry.id, entry.at, entry.who, entry.what, entry.why, entry.brand, *name, *by]

@@ -10,7 +10,9 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, RedirectResponse, Response
 from starlette.exceptions import HTTPException
 
-from bergen_loop.console.access import NOT_FOUND, SignInNeeded
+from bergen_loop.console.access import NOT_FOUND, Elsewhere, SignInNeeded
+from bergen_loop.console.guard import SOON, ComeBack
+from bergen_loop.console.passwords import CROWD, Busy
 from bergen_loop.console.templating import page
 from bergen_loop.ledger.codec import storable
 from bergen_loop.ledger.scope import OutOfScope
@@ -22,7 +24,11 @@ _TITLES = {
     405: "Not possible this way",
     409: "Not possible now",
     413: "Too large",
+    408: "Too slow",
+    421: "Not here",
     422: "This cannot be read",
+    429: "Too many tries",
+    503: "Busy at this moment",
 }
 _MACHINES = ("/api/", "/webhooks/", "/health", "/ready", "/static/")
 
@@ -30,6 +36,9 @@ _MACHINES = ("/api/", "/webhooks/", "/health", "/ready", "/static/")
 def install(app: FastAPI) -> None:
     """Have errors answered: pages for people, JSON for programs."""
     app.add_exception_handler(SignInNeeded, _sign_in)
+    app.add_exception_handler(Elsewhere, _elsewhere)
+    app.add_exception_handler(ComeBack, _come_back)
+    app.add_exception_handler(Busy, _busy)
     app.add_exception_handler(OutOfScope, _out_of_scope)
     app.add_exception_handler(HTTPException, _http)
     app.add_exception_handler(RequestValidationError, _invalid)
@@ -40,6 +49,21 @@ async def _sign_in(request: Request, _error: Exception) -> Response:
         target = request.url.path + (f"?{request.url.query}" if request.url.query else "")
         return RedirectResponse(f"/login?next={quote(target, safe='/')}", 303)
     return JSONResponse({"detail": "sign in first"}, 401)
+
+
+async def _elsewhere(_request: Request, error: Exception) -> Response:
+    assert isinstance(error, Elsewhere)
+    return RedirectResponse(error.path, 303)
+
+
+async def _come_back(request: Request, error: Exception) -> Response:
+    assert isinstance(error, ComeBack)
+    headers = {"Retry-After": str(error.wait)}
+    return await _http(request, HTTPException(error.status, str(error), headers))
+
+
+async def _busy(request: Request, _error: Exception) -> Response:
+    return await _come_back(request, ComeBack(503, CROWD, SOON))
 
 
 async def _out_of_scope(request: Request, _error: Exception) -> Response:
@@ -61,4 +85,6 @@ async def _http(request: Request, error: Exception) -> Response:
     if request.url.path.startswith(_MACHINES):
         return await http_exception_handler(request, error)
     title = _TITLES.get(error.status_code, "Something went wrong")
-    return page(request, "error.html", error.status_code, title=title, detail=error.detail)
+    answer = page(request, "error.html", error.status_code, title=title, detail=error.detail)
+    answer.headers.update(error.headers or {})
+    return answer

@@ -10,6 +10,7 @@ from fastapi import APIRouter, Depends, HTTPException, Request, Response
 from fastapi.responses import FileResponse, JSONResponse, RedirectResponse
 
 from bergen_loop.console.access import Form, Permission, Person, field, needs
+from bergen_loop.console.forms import RowId
 from bergen_loop.console.state import console_of
 from bergen_loop.outside.warehouse.floor.backend import FloorRefused
 from bergen_loop.outside.warehouse.floor.embedded import EmbeddedFloor
@@ -19,7 +20,7 @@ PHOTO_HEADERS = {"content-security-policy": "default-src 'none'; sandbox"}
 
 router = APIRouter(prefix="/floor")
 
-Worker = Annotated[Person, Depends(needs(Permission.ACT))]
+Worker = Annotated[Person, Depends(needs(Permission.COUNT))]
 _folder = Path(__file__).parent / "floor_page"
 """Nothing but files: the sandbox serves the very same ones."""
 
@@ -68,7 +69,7 @@ def count(request: Request, worker: Worker, form: Form) -> JSONResponse:
 
 
 @router.get("/api/photos/{photo_id}")
-def photo(request: Request, worker: Worker, photo_id: int) -> Response:
+def photo(request: Request, worker: Worker, photo_id: RowId) -> Response:
     """A photo of damage."""
     found = _floor(request, worker).photo(photo_id)
     if found is None:

@@ -7,10 +7,10 @@ import re
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from enum import Enum
-from typing import TypeVar
+from typing import Annotated, TypeVar
 from zoneinfo import ZoneInfo
 
-from fastapi import Request
+from fastapi import Path, Request
 
 from bergen_loop.console.templating import day_end, day_start, zone_of
 from bergen_loop.domain.lifecycle import Moment, Stage
@@ -19,6 +19,8 @@ from bergen_loop.ledger.read.search import cleaned
 
 E = TypeVar("E", bound=Enum)
 
+RowId = Annotated[int, Path(ge=1, le=2**63 - 1)]
+"""A row's id as part of a path: what no row can have is 422, not a question to the database."""
 CURSOR = r"^\d{1,16}-\d{1,18}$"
 """Where a page of returns ends: microseconds since 1970, and the row's id."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

@@ -1,15 +1,26 @@
-"""No request may be larger than anything that is asked for here."""
+"""No request may be larger, or take longer to come in, than anything that is asked for here; and
+no more than a few at a time may bring a password."""
 
 from __future__ import annotations
 
+import asyncio
+
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from bergen_loop.console import passwords
+from bergen_loop.console.passwords import CROWD
+from bergen_loop.console.security import plain
 
 MOST = 256 * 1024
 """Bytes of a form or of a call of the API; the webhook endpoint has a limit of its own."""
 COUNTING = 12 * 1024 * 1024
 """Bytes of a counting from the floor, which may hold photos; who is not signed in is refused
 before they are read."""
+BODY_WITHIN = 30.0
+"""Seconds for a body to come in whole."""
+COUNTING_WITHIN = 180.0
+"""Seconds for a counting with its photos, over a warehouse's radio."""
 
 
 def most(path: str) -> int:
@@ -18,23 +29,58 @@ def most(path: str) -> int:
 
 
 class BodyLimit:
-    """Stops reading a body that is too large: 413."""
+    """Stops reading a body that is too large (413) or too slow (408)."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["path"].startswith("/webhooks/"):
+        if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        size, limit = 0, most(scope["path"])
+        path = scope["path"]
+        limit = None if path.startswith("/webhooks/") else most(path)
+        within = COUNTING_WITHIN if limit == COUNTING else BODY_WITHIN
+        clock = asyncio.get_running_loop().time
+        size, more, ends = 0, True, clock() + within
 
         async def counted() -> Message:
-            nonlocal size
-            message = await receive()
-            size += len(message.get("body", b""))
-            if size > limit:
+            nonlocal size, more
+            if not more:  # what still comes tells that the browser has gone
+                return await receive()
+            try:
+                message = await asyncio.wait_for(receive(), ends - clock())
+            except TimeoutError:
+                raise HTTPException(408, "the request took too long to come in") from None
+            size, more = size + len(message.get("body", b"")), message.get("more_body", False)
+            if limit is not None and size > limit:
                 raise HTTPException(413, "too large")
             return message
 
         await self.app(scope, counted, send)
+
+
+class Door:
+    """Lets a few requests at a time bring a password or a code: who comes when it is full is sent
+    away before anything is read, which costs next to nothing."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+        self._inside = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["method"] != "POST" or not _knocks(scope["path"]):
+            await self.app(scope, receive, send)
+            return
+        if self._inside >= passwords.AT_ONCE + passwords.WAITING:
+            await plain(send, 503, CROWD.encode(), {b"retry-after": b"2"})
+            return
+        self._inside += 1
+        try:
+            await self.app(scope, receive, send)
+        finally:
+            self._inside -= 1
+
+
+def _knocks(path: str) -> bool:
+    return path in ("/login", "/login/code", "/setup") or path.startswith("/account")

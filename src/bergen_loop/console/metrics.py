@@ -11,12 +11,17 @@ from bergen_loop.console.security import LOCAL_HOSTS
 from bergen_loop.console.state import registry_of
 from bergen_loop.tell.metrics import CONTENT_TYPE, Metrics
 
+_PROXIED = {"forwarded", "via", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto",
+            "x-real-ip", "cf-connecting-ip", "true-client-ip"}  # fmt: skip
+"""Headers by which a proxy shows."""
+
 router = APIRouter(tags=["metrics"])
 
 
 @router.get("/metrics", response_class=Response)
 def metrics(request: Request) -> Response:
-    """The page. 403 without the token; where none is set, for everyone but this machine."""
+    """The page. 403 without the token; where none is set, for everyone but this machine, and for
+    everyone once the console is public."""
     if not _allowed(request):
         return Response("metrics need the token of service.metrics.token", 403)
     return Response(_metrics(request).page(), media_type=CONTENT_TYPE)
@@ -39,5 +44,6 @@ def _allowed(request: Request) -> bool:
         given = request.headers.get("authorization", "").removeprefix("Bearer ")
         return hmac.compare_digest(given.encode(), token.get_secret_value().encode())
     # Behind a proxy on this machine everybody would look as if they came from here.
-    proxied = any(name in request.headers for name in ("x-forwarded-for", "forwarded"))
-    return not proxied and request.client is not None and request.client.host in LOCAL_HOSTS
+    if registry_of(request).settings.service.public_url or _PROXIED & set(request.headers.keys()):
+        return False
+    return request.client is not None and request.client.host in LOCAL_HOSTS

@@ -24,6 +24,7 @@ from starlette.concurrency import run_in_threadpool
 from bergen_loop.config.auth import GroupAccess, OidcSettings
 from bergen_loop.console.signin import auth_of, begin, outside_page
 from bergen_loop.console.state import Console, console_of
+from bergen_loop.domain import names
 from bergen_loop.ledger.read import people
 from bergen_loop.ledger.tables.core import UserRow
 
@@ -63,7 +64,7 @@ async def start(request: Request, next: str = "/") -> Response:
     request.session["next"] = next
     try:
         await _metadata(provider, _settings(console))
-        response: Response = await provider.authorize_redirect(request, _back(request, console))
+        response: Response = await provider.authorize_redirect(request, _back(console))
     except (AuthlibBaseError, HTTPError, ValueError, RuntimeError) as error:
         return _refused(request, error)
     return response
@@ -87,7 +88,7 @@ async def callback(request: Request) -> Response:
     except (AuthlibBaseError, JoseError, HTTPError, ValueError, RuntimeError) as error:
         return _refused(request, error)
     label = _settings(console).label
-    return await run_in_threadpool(begin, console, user, f"by {label}", target)
+    return await run_in_threadpool(begin, request, user, f"by {label}", target)
 
 
 def _refused(request: Request, error: Exception) -> Response:
@@ -110,10 +111,9 @@ def _settings(console: Console) -> OidcSettings:
     return settings
 
 
-def _back(request: Request, console: Console) -> str:
-    """Where the provider sends the browser: the public address, not one a request claims."""
-    public = console.registry.settings.service.public_url
-    return f"{public}/login/oidc/callback" if public else str(request.url_for("callback"))
+def _back(console: Console) -> str:
+    """Where the provider sends the browser: our own address, not one that a request claims."""
+    return f"{console.address}/login/oidc/callback"
 
 
 # -- from claims to an account ------------------------------------------------------------------
@@ -122,8 +122,8 @@ def _back(request: Request, console: Console) -> str:
 def _account(console: Console, claims: Mapping[str, Any]) -> UserRow:
     """The account of who signed in, made or brought up to date. Raises NotWelcome."""
     settings = _settings(console)
-    subject = str(claims.get("sub") or "")
-    if not subject:
+    subject = claims.get("sub")
+    if not isinstance(subject, str) or not subject:
         raise NotWelcome("the provider does not say who you are")
     access = granted(settings, claims)
     if access is None:
@@ -143,9 +143,15 @@ def _account(console: Console, claims: Mapping[str, Any]) -> UserRow:
 
 
 def granted(settings: OidcSettings, claims: Mapping[str, Any]) -> GroupAccess | None:
-    """What the person's groups are granted; None for nothing."""
-    found: Any = claims.get(settings.groups_claim) or []
-    groups: set[str] = {found} if isinstance(found, str) else {str(g) for g in found}
+    """What the person's groups are granted; None for nothing. Raises NotWelcome."""
+    found: Any = claims.get(settings.groups_claim)
+    listed: Any = [] if found is None else [found] if isinstance(found, str) else found
+    groups = [g for g in listed if isinstance(g, str)] if isinstance(listed, list) else None
+    if groups is None or len(groups) != len(listed):
+        raise NotWelcome(
+            f"the provider gives {settings.groups_claim} in a form that is not understood: "
+            "it must be a list of names"
+        )
     return next((a for g, a in settings.groups.items() if g in groups), settings.default)
 
 
@@ -160,14 +166,22 @@ def _new(
     access: GroupAccess,
 ) -> UserRow:  # fmt: skip
     """An account of its own, never one that has the same name: names are not proven."""
-    told = claims.get("email") or claims.get("preferred_username") or claims.get("name")
-    name = "".join(c for c in str(told or subject) if c.isprintable())[:70] or "?"
-    if people.user_named(session, name) or len(name) < 2:
-        name = f"{name} ({people.hashed(settings.issuer + subject)[:6]})"
-    return people.add_user(
-        session, datetime.now(UTC), name=name, role=access.role, brands=access.brands,
-        by=settings.label, issuer=settings.issuer, subject=subject,
-    )  # fmt: skip
+    proven = claims.get("email") if claims.get("email_verified") is True else None
+    told = (proven, claims.get("preferred_username"), claims.get("name"), subject)
+    given = next(t for t in told if isinstance(t, str) and t)
+    mark = people.hashed(settings.issuer + subject)[:6]
+    name = "".join(c for c in given if c.isprintable())[:70].strip()
+    if names.problem(name, [settings.label]):
+        name = f"person {mark}"
+    elif "@" in name and name != proven:
+        name = f"{name} ({mark})"
+    kind: dict[str, Any] = {"role": access.role, "brands": access.brands, "by": settings.label,
+                            "issuer": settings.issuer, "subject": subject}  # fmt: skip
+    try:
+        return people.add_user(session, datetime.now(UTC), name=name, **kind)
+    except people.Taken:
+        made = f"{name.removesuffix(f' ({mark})')} ({mark})"
+        return people.add_user(session, datetime.now(UTC), name=made, **kind)
 
 
 def _sorted(brands: list[str] | None) -> list[str] | None:

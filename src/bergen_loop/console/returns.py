@@ -14,7 +14,7 @@ from bergen_loop.console.templating import page
 from bergen_loop.console.working import offered
 from bergen_loop.domain.announce import physical_lines
 from bergen_loop.domain.comparison import Comparison, compare
-from bergen_loop.ledger.codec import load_receipt, load_return
+from bergen_loop.ledger.codec import load_items, load_receipt, load_return
 from bergen_loop.ledger.read import listing, views
 from bergen_loop.ledger.read.views import ReturnView
 from bergen_loop.ledger.store import returns as ledger_returns
@@ -59,7 +59,7 @@ def return_page(request: Request, person: Viewer, brand: str, return_id: str) ->
             brand_name=registry.brand(brand).name if brand in registry else brand,
             reached=views.moment_of(row),
             units=units(compared),
-            unclear=compared.unclear if view.receipts else (),
+            unclear=(*compared.unclear, *compared.hints) if view.receipts else (),
             latest=receipts,
             actions=offered(person, row),
             loop_link=loop_link(registry.settings.service.console, row, view),
@@ -73,11 +73,13 @@ def return_page(request: Request, person: Viewer, brand: str, return_id: str) ->
 def comparison(registry: Registry, view: ReturnView) -> Comparison:
     """What is expected against what came, reckoned as the decision reckons it."""
     return_ = load_return(view.row.content)
-    lines = return_.lines
+    lines, kits = return_.lines, None
     if view.row.brand in registry:
-        lines = physical_lines(return_, registry.brand(view.row.brand).announce_rules())
+        rules = registry.brand(view.row.brand).announce_rules()
+        lines, kits = physical_lines(return_, rules), rules.kits
     newest = {r.rma_pk: r for r in view.receipts}
-    return compare(lines, [load_receipt(r.content) for r in newest.values()])
+    receipts = [load_receipt(r.content) for r in newest.values()]
+    return compare(lines, receipts, [load_items(r.items) for r in view.rmas], kits)
 
 
 def units(compared: Comparison) -> list[Unit]:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import traceback
+from collections.abc import Mapping
+
+import structlog
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -28,6 +32,8 @@ _ALWAYS = {
     "permissions-policy": "camera=(), geolocation=(), microphone=(), payment=(), usb=()",
 }
 
+log = structlog.get_logger()
+
 LOCAL_HOSTS = ("127.0.0.1", "localhost", "::1")
 
 
@@ -43,8 +49,12 @@ class SecurityHeaders:
             await self.app(scope, receive, send)
             return
 
+        started = False
+
         async def with_headers(message: Message) -> None:
+            nonlocal started
             if message["type"] == "http.response.start":
+                started = True
                 headers = MutableHeaders(scope=message)
                 for name, value in _ALWAYS.items():
                     headers.setdefault(name, value)
@@ -54,7 +64,25 @@ class SecurityHeaders:
                     headers.setdefault("strict-transport-security", "max-age=31536000")
             await send(message)
 
-        await self.app(scope, receive, with_headers)
+        try:
+            await self.app(scope, receive, with_headers)
+        except Exception as error:
+            # Where it happened and of what kind: its text may quote what was sent, or a peer.
+            frames = traceback.extract_tb(error.__traceback__)[-6:]
+            where = " < ".join(f"{f.name}:{f.lineno}" for f in reversed(frames))
+            log.error("a request failed", kind=type(error).__name__, where=where)
+            if started:
+                raise
+            await plain(with_headers, 500, b"something went wrong here; it has been logged")
+
+
+async def plain(
+    send: Send, status: int, text: bytes, more: Mapping[bytes, bytes] | None = None
+) -> None:
+    """An answer that needs nothing of the application."""
+    headers = [(b"content-type", b"text/plain; charset=utf-8"), *(more or {}).items()]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": text})
 
 
 class LocalOnly:
@@ -66,8 +94,7 @@ class LocalOnly:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and _host(scope) not in LOCAL_HOSTS:
-            await send({"type": "http.response.start", "status": 421, "headers": []})
-            await send({"type": "http.response.body", "body": b"only for this machine"})
+            await plain(send, 421, b"only for this machine")
             return
         await self.app(scope, receive, send)
 

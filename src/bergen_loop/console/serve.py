@@ -7,8 +7,10 @@ import sys
 from types import FrameType
 
 import uvicorn
+from fastapi import FastAPI
 
 from bergen_loop.console.app import FIRST_ACCOUNT, create_app
+from bergen_loop.console.connections import protocol
 from bergen_loop.console.security import LOCAL_HOSTS
 from bergen_loop.console.signin import has_account
 from bergen_loop.console.state import Console
@@ -28,20 +30,18 @@ def run(registry: Registry, host: str, port: int, *, signing_in: bool = True) ->
     if not signing_in and host not in LOCAL_HOSTS:
         raise NotLocal(f"without sign-in it may listen on {LOCAL_HOSTS[0]} only, not on {host}")
     engine = Engine(registry, registry.settings.service)
-    app = create_app(registry, engine.nudge, signing_in=signing_in)
-    console: Console = app.state.console
-    config = uvicorn.Config(
-        app, host=host, port=port, log_level="warning", access_log=False,
-        timeout_graceful_shutdown=PATIENCE,
+    app = create_app(
+        registry, engine.nudge, signing_in=signing_in, address=f"http://{host}:{port}"
     )  # fmt: skip
-    server = uvicorn.Server(config)
+    console: Console = app.state.console
+    server = uvicorn.Server(server_config(app, registry, host, port))
     console.live.stopping = lambda: server.should_exit
     # The server hands the signal that ended it back: it must not end us before the engine.
     signal.signal(signal.SIGTERM, _end)
     engine.start()
     try:
         if signing_in and not has_account(console) and registry.settings.service.auth.oidc is None:
-            _tell_setup(console, host, port)
+            _tell_setup(console)
         server.run()
     except KeyboardInterrupt:
         return
@@ -49,14 +49,24 @@ def run(registry: Registry, host: str, port: int, *, signing_in: bool = True) ->
         engine.stop()
 
 
+def server_config(app: FastAPI, registry: Registry, host: str, port: int) -> uvicorn.Config:
+    """How the server is set: for the service, and for tests that attack it."""
+    proxies = registry.settings.service.proxies
+    return uvicorn.Config(
+        app, host=host, port=port, log_level="warning", access_log=False, server_header=False,
+        http=protocol(proxies), ws="none", forwarded_allow_ips=proxies,
+        timeout_graceful_shutdown=PATIENCE,
+    )  # fmt: skip
+
+
 def _end(_signal: int, _frame: FrameType | None) -> None:
     raise SystemExit(0)
 
 
-def _tell_setup(console: Console, host: str, port: int) -> None:
-    base = console.registry.settings.service.public_url or f"http://{host}:{port}"
+def _tell_setup(console: Console) -> None:
+    setup = f"{console.address}/setup?code={console.setup_code}"
     sys.stderr.write(
-        f"There is no account yet. Make the first one at {base}/setup?code={console.setup_code}\n"
+        f"There is no account yet. Make the first one at {setup}\n"
         f"(or set {FIRST_ACCOUNT}=NAME:PASSWORD before the start).\n"
     )
     sys.stderr.flush()

@@ -1,29 +1,36 @@
-"""Signing in and out, the first account, and one's own password."""
+"""Signing in and out, and the first account."""
 
 from __future__ import annotations
 
 import hmac
 import secrets
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Annotated
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from fastapi import APIRouter, Depends, HTTPException, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from starlette.datastructures import FormData
 
 from bergen_loop.config.auth import AuthSettings
-from bergen_loop.console import passwords
+from bergen_loop.console import guard, passwords
 from bergen_loop.console.access import COOKIE, MAX_FIELDS, Form, Viewer, check_csrf, field
+from bergen_loop.console.guard import Claim
 from bergen_loop.console.state import Console, console_of
 from bergen_loop.console.templating import page
+from bergen_loop.domain import names
 from bergen_loop.ledger.read import people
 from bergen_loop.ledger.read.people import Role
+from bergen_loop.ledger.store.journal import Actor
 from bergen_loop.ledger.tables.core import UserRow
 
 FORM_COOKIE = "bergen_loop_form"
 """Ties the sign-in form to the browser it was shown in, before there is a session."""
-REFUSED = "the name or the password is wrong, or the account is locked for a while"
+BROWSER_COOKIE = "bergen_loop_browser"
+"""By it a browser is known again in which somebody has signed in: guesses made elsewhere do not
+keep them out here."""
+REFUSED = "the name or the password is wrong"
 
 router = APIRouter()
 
@@ -31,7 +38,8 @@ router = APIRouter()
 async def outside_form(request: Request) -> FormData:
     """A form of somebody who is not signed in; its token has been checked."""
     form = await request.form(max_files=0, max_fields=MAX_FIELDS)
-    check_csrf(request, form, request.cookies.get(FORM_COOKIE, ""))
+    name = console_of(request).cookie(FORM_COOKIE)
+    check_csrf(request, form, request.cookies.get(name, ""))
     return form
 
 
@@ -54,42 +62,105 @@ def login_page(request: Request, next: str = "/") -> Response:
 
 @router.post("/login", response_model=None)
 def login(request: Request, form: OutsideForm) -> Response:
-    """Start a session."""
-    console = console_of(request)
-    name, password = field(form, "name"), str(form.get("password", ""))
-    user = _check(console, name, password)
+    """Start a session, or ask for the second factor."""
+    console, target = console_of(request), field(form, "next")
+    claim = _claim(request, console, field(form, "name"))
+    user = guard.sign_in(console.registry.ledger, claim, str(form.get("password", "")))
     if user is None:
         return outside_page(
-            request, "login.html", 403, next=field(form, "next"), name=name, problem=REFUSED
+            request, "login.html", 403, next=target, name=claim.name, problem=REFUSED
         )
-    return begin(console, user, "by password", field(form, "next"))
+    if user.totp_secret is None:
+        return begin(request, user, "by password", target)
+    with console.registry.ledger.write() as session:
+        token = people.await_code(session, datetime.now(UTC), user)
+    response = RedirectResponse(f"/login/code?next={quote(inside(target), safe='')}", 303)
+    _set_cookie(console, response, COOKIE, token, int(people.CODE_WAIT.total_seconds()))
+    return response
+
+
+@router.get("/login/code", response_class=HTMLResponse)
+def code_page(request: Request, next: str = "/") -> Response:
+    """The form for the second factor, after the password."""
+    if _awaited(request) is None:
+        return RedirectResponse("/login", 303)
+    return outside_page(request, "code.html", next=next, problem="")
+
+
+@router.post("/login/code", response_model=None)
+def second_factor(request: Request, form: OutsideForm) -> Response:
+    """Start a session after the second factor."""
+    console, target = console_of(request), field(form, "next")
+    user = _awaited(request)
+    if user is None:
+        return RedirectResponse("/login", 303)
+    actor = Actor(user.name, user.id, guard.source_of(request))
+    if not guard.code(console.registry.ledger, user, actor, field(form, "code")):
+        problem = "the code is wrong, or it was used already: wait for the next one"
+        return outside_page(request, "code.html", 403, next=target, problem=problem)
+    return begin(request, user, "by password and second factor", target)
 
 
 @router.post("/logout")
 def logout(request: Request, person: Viewer, form: Form) -> RedirectResponse:
     """End the session."""
     del form  # its token has been checked
-    token = request.cookies.get(COOKIE)
+    console = console_of(request)
+    token = request.cookies.get(console.cookie(COOKIE))
     if token:
-        with console_of(request).registry.ledger.write() as session:
+        with console.registry.ledger.write() as session:
             people.end_session(session, datetime.now(UTC), token, person.name)
     response = RedirectResponse("/login", 303)
-    response.delete_cookie(COOKIE)
+    response.delete_cookie(console.cookie(COOKIE), secure=console.secure, httponly=True)
     return response
 
 
-def begin(console: Console, user: UserRow, how: str, target: str) -> RedirectResponse:
-    """Start a session of this account, and go where it was wanted to go."""
+def begin(request: Request, user: UserRow, how: str, target: str) -> RedirectResponse:
+    """Start a session of this account, and go where it was wanted to go. The browser is known
+    from now on."""
+    console, now = console_of(request), datetime.now(UTC)
     lasts = auth_of(console).session_max
+    claim = _claim(request, console, user.name)
+    if not claim.browser:
+        claim = replace(claim, browser=secrets.token_urlsafe(24))
+    before = request.cookies.get(console.cookie(COOKIE))
     with console.registry.ledger.write() as session:
-        user = session.get_one(UserRow, user.id)
-        token = people.start_session(session, datetime.now(UTC), user, lasts=lasts, how=how)
+        fresh = session.get_one(UserRow, user.id)
+        if before:
+            people.drop_session(session, before)
+        people.get_known(session, now, fresh, claim.places)
+        token = people.start_session(
+            session, now, fresh, lasts=lasts, how=how, source=claim.source
+        )  # fmt: skip
     response = RedirectResponse(inside(target), 303)
+    _set_cookie(console, response, COOKIE, token, int(lasts.total_seconds()))
+    known_for = int(people.KNOWN_FOR.total_seconds())
+    _set_cookie(console, response, BROWSER_COOKIE, claim.browser, known_for)
+    return response
+
+
+def _claim(request: Request, console: Console, name: str) -> Claim:
+    browser = request.cookies.get(console.cookie(BROWSER_COOKIE), "")
+    return Claim(name, guard.source_of(request), browser)
+
+
+def _awaited(request: Request) -> UserRow | None:
+    """Whose second factor is awaited in this browser."""
+    console = console_of(request)
+    token = request.cookies.get(console.cookie(COOKIE))
+    if not token:
+        return None
+    with console.registry.ledger.read() as session:
+        return people.awaiting_code(session, datetime.now(UTC), token)
+
+
+def _set_cookie(
+    console: Console, response: Response, name: str, value: str, seconds: int
+) -> None:  # fmt: skip
     response.set_cookie(
-        COOKIE, token, max_age=int(lasts.total_seconds()), httponly=True, samesite="lax",
+        console.cookie(name), value, max_age=seconds, httponly=True, samesite="lax",
         secure=console.secure,
     )  # fmt: skip
-    return response
 
 
 def inside(target: str) -> str:
@@ -97,26 +168,6 @@ def inside(target: str) -> str:
     parts = urlsplit(target)
     bad = parts.scheme or parts.netloc or not target.startswith("/") or "\\" in target
     return "/" if bad or target.startswith("//") or not target.isprintable() else target
-
-
-def _check(console: Console, name: str, password: str) -> UserRow | None:
-    """The account, if the password is right and nothing is against it."""
-    now = datetime.now(UTC)
-    with console.registry.ledger.read() as session:
-        user = people.user_named(session, name) if "\x00" not in name else None
-    right = passwords.matches(password, user.password_hash if user else None)
-    if user is None or not user.active:
-        return None
-    if user.locked_until and user.locked_until > now:
-        return None
-    with console.registry.ledger.write() as session:
-        fresh = session.get_one(UserRow, user.id)
-        if not right:
-            people.failed(session, now, fresh)
-            return None
-        if fresh.password_hash and passwords.outdated(fresh.password_hash):
-            fresh.password_hash = passwords.hashed(password)
-    return user
 
 
 # -- the first account --------------------------------------------------------------------------
@@ -139,23 +190,25 @@ def setup(request: Request, form: OutsideForm) -> Response:
     problem = None
     if not hmac.compare_digest(code.encode(), console.setup_code.encode()):
         problem = "the code is wrong: it is shown where the service was started"
-    problem = problem or name_problem(name) or new_password_problem(console, name, form)
+    problem = problem or name_problem(console, name) or new_password_problem(console, name, form)
     if problem:
         return outside_page(request, "setup.html", 409, code=code, name=name, problem=problem)
     user = first_account(console, name, passwords.hashed(password), by=name)
     if user is None:
         raise HTTPException(404, "there is an account already")
-    return begin(console, user, "by password", "/")
+    return begin(request, user, "by password", "/")
 
 
-def first_account(console: Console, name: str, hash_: str, *, by: str) -> UserRow | None:
-    """Make the first account; None if there is one already."""
+def first_account(
+    console: Console, name: str, hash_: str, *, by: str, issued: bool = False
+) -> UserRow | None:
+    """Make the first account; None if there is one already. `issued`: others know its password."""
     with console.registry.ledger.write() as session:
         if people.any_user(session):
             return None
         return people.add_user(
             session, datetime.now(UTC), name=name, role=Role.ENGINEER, brands=None, by=by,
-            password_hash=hash_,
+            password_hash=hash_, issued=issued,
         )  # fmt: skip
 
 
@@ -170,11 +223,10 @@ def _only_first(console: Console) -> None:
         raise HTTPException(404, "there is an account already; sign in")
 
 
-def name_problem(name: str) -> str | None:
-    """What is wrong with an account's name, in words."""
-    if not 2 <= len(name) <= 80 or not name.isprintable():
-        return "a name has 2 to 80 characters"
-    return None
+def name_problem(console: Console, name: str) -> str | None:
+    """What is wrong with a name for an account or a token, in words."""
+    oidc = auth_of(console).oidc
+    return names.problem(name, [oidc.label] if oidc else [])
 
 
 def new_password_problem(console: Console, name: str, form: FormData) -> str | None:
@@ -183,46 +235,6 @@ def new_password_problem(console: Console, name: str, form: FormData) -> str | N
     if password != str(form.get("again", "")):
         return "the two passwords differ"
     return passwords.problem(password, name, auth_of(console).password_length)
-
-
-# -- one's own account --------------------------------------------------------------------------
-
-
-@router.get("/account", response_class=HTMLResponse)
-def account_page(request: Request, person: Viewer) -> HTMLResponse:
-    """One's own role, brands and password."""
-    return _account(request, person.account, "")
-
-
-@router.post("/account", response_model=None)
-def change_password(request: Request, person: Viewer, form: Form) -> Response:
-    """Change one's own password; all one's sessions end but a new one here."""
-    console = console_of(request)
-    user = _user(console, person.account)
-    if user is None or user.password_hash is None:
-        raise HTTPException(409, "this account signs in elsewhere")
-    problem = new_password_problem(console, person.name, form)
-    if not passwords.matches(str(form.get("old", "")), user.password_hash):
-        problem = "the present password is wrong"
-    if problem:
-        return _account(request, person.account, problem)
-    hash_ = passwords.hashed(str(form.get("password", "")))
-    with console.registry.ledger.write() as session:
-        fresh = session.get_one(UserRow, user.id)
-        people.set_password(session, datetime.now(UTC), fresh, hash_, by=person.name)
-    return begin(console, user, "after a change of password", "/account")
-
-
-def _account(request: Request, account: int | None, problem: str) -> HTMLResponse:
-    user = _user(console_of(request), account)
-    return page(
-        request, "account.html", 409 if problem else 200, user=user, problem=problem
-    )  # fmt: skip
-
-
-def _user(console: Console, account: int | None) -> UserRow | None:
-    with console.registry.ledger.read() as session:
-        return session.get(UserRow, account) if account else None
 
 
 # -- pages outside ------------------------------------------------------------------------------
@@ -238,13 +250,14 @@ def outside_page(
 ) -> HTMLResponse:  # fmt: skip
     """A page with a form for somebody who is not signed in."""
     console = console_of(request)
-    token = request.cookies.get(FORM_COOKIE) or secrets.token_urlsafe(24)
+    token = request.cookies.get(console.cookie(FORM_COOKIE)) or secrets.token_urlsafe(24)
     oidc = auth_of(console).oidc
     shortest = auth_of(console).password_length
     response = page(
         request, template, status, form_token=token, oidc=oidc, shortest=shortest, **context
     )
     response.set_cookie(
-        FORM_COOKIE, token, max_age=3600, httponly=True, samesite="strict", secure=console.secure
-    )
+        console.cookie(FORM_COOKIE), token, max_age=3600, httponly=True, samesite="strict",
+        secure=console.secure,
+    )  # fmt: skip
     return response

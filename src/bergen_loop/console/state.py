@@ -32,10 +32,16 @@ class Console:
     this machine alone)."""
     secure: bool = False
     """Whether cookies are for https only."""
+    address: str = ""
+    """Where browsers reach the console: never what a request claims."""
     open_csrf: str = field(default_factory=lambda: secrets.token_urlsafe(24))
     """The token of every form while nobody signs in."""
     setup_code: str = field(default_factory=lambda: secrets.token_urlsafe(9))
     """Shown where the service was started; who knows it may make the first account."""
+
+    def cookie(self, name: str) -> str:
+        """How a cookie is called: over https so that no other host or plain page can set it."""
+        return f"__Host-{name}" if self.secure else name
 
     def sync_soon(self, brand: str) -> None:
         """Have a brand synced soon. That it cannot be asked for loses nothing: the schedule

@@ -35,7 +35,7 @@ def page(
     console = console_of(request)
     person: Person | None = getattr(request.state, "person", None)
     waiting = 0
-    if person is not None:
+    if person is not None and person.can(Permission.VIEW):
         with console.registry.ledger.read() as session:
             waiting = listing.attention_count(session, person.scope, MOST_ATTENTION)
     shared: dict[str, Any] = {

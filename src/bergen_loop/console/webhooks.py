@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import secrets
 from datetime import UTC, datetime
 
 import structlog
@@ -22,14 +23,19 @@ PER_POLL = 4
 MAX_BODY = 2 * 1024 * 1024
 """Bytes. A return of a hundred lines is far below."""
 
+UNKNOWN = "?"
+"""Under which refused deliveries are counted that are for no brand."""
+_NOBODYS = secrets.token_urlsafe(32)
+
 router = APIRouter(tags=["webhooks"])
 log = structlog.get_logger()
 
 
 @router.post("/webhooks/loop/{brand}", status_code=204, response_class=Response)
 async def loop_webhook(brand: str, request: Request) -> Response:
-    """Take one delivery. 204 taken (also when repeated), 401 wrong signature, 404 unknown brand,
-    413 too large, 422 signed but not understood (its body is kept)."""
+    """Take one delivery. 204 taken (also when repeated), 401 wrong signature or a brand without
+    webhooks, which nobody is told apart, 413 too large, 422 signed but not understood (its body
+    is kept)."""
     body = await _limited_body(request)
     if body is None:
         return Response("body too large", 413)
@@ -52,19 +58,25 @@ def _take(
     registry: Registry, nudge: Nudge, brand: str, body: bytes, signature: str | None
 ) -> tuple[int, str]:
     secret = registry.brand(brand).loop.webhook_secret if brand in registry else None
-    if secret is None:
-        return 404, "no such brand, or webhooks are not set up for it"
-    if not verify(secret.get_secret_value(), body, signature):
+    # The same work and the same answer, whether or not there is such a brand.
+    key = secret.get_secret_value() if secret else _NOBODYS
+    if not verify(key, body, signature) or secret is None:
+        counted = brand if secret else UNKNOWN
         with registry.ledger.write() as session:
-            journal.count(session, brand, {"webhooks.refused": 1})
-        log.warning("webhook refused", brand=brand, why="wrong signature")
+            journal.count(session, counted, {"webhooks.refused": 1})
+        log.warning("webhook refused", brand=counted, why="wrong signature")
         return 401, "wrong signature"
     digest = hashlib.sha256(body).hexdigest()
     try:
         event = parse_event(body, brand=brand)
     except Unreadable as error:
-        _keep_unreadable(registry, brand, body, digest, error)
+        _keep_unreadable(registry, brand, body, digest, error.message)
         return 422, error.message
+    told = [event.topic, event.trigger, event.return_id]
+    if storable(told) != told:
+        problem = "it names the return or the event with what is no text"
+        _keep_unreadable(registry, brand, body, digest, problem)
+        return 422, problem
     now = datetime.now(UTC)
     with registry.ledger.write() as session:
         journal.insert_ignoring(
@@ -90,7 +102,7 @@ def _take(
 
 
 def _keep_unreadable(
-    registry: Registry, brand: str, body: bytes, digest: str, error: Unreadable
+    registry: Registry, brand: str, body: bytes, digest: str, problem: str
 ) -> None:
     with registry.ledger.write() as session:
         journal.keep_raw(
@@ -100,6 +112,6 @@ def _keep_unreadable(
             source="webhook",
             digest=digest,
             body=body.decode(errors="replace"),
-            problem=error.message,
+            problem=problem,
         )
         journal.count(session, brand, {"webhooks.unreadable": 1})

@@ -2,14 +2,53 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from enum import StrEnum
 from zoneinfo import ZoneInfo
 
-from bergen_loop.domain.comparison import normal_code, normal_upc
-from bergen_loop.domain.returns import LoopState, Return, ReturnLine
+from bergen_loop.domain import po
+from bergen_loop.domain.codes import (
+    CODE_LIMIT,
+    CodeKind,
+    normal_code,
+    normal_upc,
+    normal_word,
+    sent_code,
+    unsendable,
+)
+from bergen_loop.domain.comparison import units_by_product
+from bergen_loop.domain.naming import (
+    KitPart,
+    Kits,
+    Known,
+    NamedProduct,
+    kit_parts,
+    named_part,
+    named_unit,
+)
+from bergen_loop.domain.returns import Label, LoopState, Return, ReturnLine
 from bergen_loop.domain.rma import Product, RmaItem, RmaRequest, Supplier
+
+NOTHING_KNOWN: Known = {}
+
+
+class AnnounceWhen(StrEnum):
+    """What a return must have come to before its RMA is made."""
+
+    SUBMITTED = "submitted"
+    LABEL = "label"
+    """A tracking number for every unit; without one, `label_wait` after it was submitted."""
+    IN_TRANSIT = "in_transit"
+    """The carrier has it, by the label's status."""
+    DELIVERED = "delivered"
+
+
+def words(*given: str) -> frozenset[str]:
+    """Words of a setting, in their normal form."""
+    return frozenset(normal_word(word) for word in given)
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,16 +62,24 @@ class AnnounceRules:
 
     warehouse: str = "BERGEN LOGISTICS NJ"
     destinations: Mapping[str, str | None] = field(default_factory=dict[str, str | None])
-    """Loop destination id -> warehouse name, or None for 'not Bergen: leave it alone'."""
+    """Loop destination id -> warehouse name, or None for 'not Bergen: leave it alone'. Empty:
+    all go to `warehouse`; else one that is not listed is asked about."""
     po_template: str = "LR-{return_id}"
-    no_parcel_methods: frozenset[str] = frozenset(
-        {"keep", "keep_item", "keep item", "donate", "donation", "green_return", "no_return"}
-    )
-    no_parcel_outcomes: frozenset[str] = frozenset({"keep", "keep_item", "donate"})
+    po_length: int = 50
+    no_parcel_methods: frozenset[str] = words("keep", "keep item", "donate", "donation",
+                                              "green return", "no return")  # fmt: skip
+    no_parcel_method_types: frozenset[str] = words("in store", "store", "in person", "keep",
+                                                   "keep item", "donate")  # fmt: skip
+    no_parcel_outcomes: frozenset[str] = words("keep", "keep item", "donate")
+    when: AnnounceWhen = AnnounceWhen.LABEL
     label_wait: timedelta = timedelta(hours=1)
     """How long an RMA waits for the label: a ticket cannot be changed once it exists."""
     reason_codes: Mapping[str, str] = field(default_factory=dict[str, str])
     """Loop return reason -> the code Bergen wants; unmapped reasons are sent as they are."""
+    product_fields: Mapping[str, str] = field(default_factory=dict[str, str])
+    """Style, color, size -> where the shop has it (`naming.source_fault`)."""
+    kits: Kits = field(default_factory=dict[str, tuple[KitPart, ...]])
+    code_length: int = CODE_LIMIT
     expected_days: int = 14
     time_zone: str = "America/New_York"
     start: datetime | None = None
@@ -40,139 +87,447 @@ class AnnounceRules:
     supplier: Supplier | None = None
 
 
+# -- whether ----------------------------------------------------------------------------------
+
+
+class SkipKind(StrEnum):
+    """Why there is no RMA."""
+
+    NOT_OURS = "not_ours"
+    """Another warehouse's, or from before the connection: left alone."""
+    NO_PARCEL = "no_parcel"
+    DESTINATION = "destination"
+    """It is not known whose the destination is: a person is asked, once per destination."""
+    DOUBT = "doubt"
+    """What Loop says of it cannot be relied on: a person is asked."""
+
+
 @dataclass(frozen=True, slots=True)
 class Skip:
     """Why there is no RMA for a return."""
 
+    kind: SkipKind
     reason: str
-    no_parcel: bool
 
+    @property
+    def no_parcel(self) -> bool:
+        return self.kind is SkipKind.NO_PARCEL
 
-def physical_lines(return_: Return, rules: AnnounceRules) -> tuple[ReturnLine, ...]:
-    """The units that will really come in a parcel."""
-    if _word(return_.return_method) in rules.no_parcel_methods:
-        return ()
-    stays = rules.no_parcel_outcomes
-    return tuple(x for x in return_.lines if _word(return_.outcome_of(x)) not in stays)
+    @property
+    def not_ours(self) -> bool:
+        return self.kind is SkipKind.NOT_OURS
+
+    @property
+    def asks(self) -> bool:
+        """True where a person must say something before it can be announced."""
+        return self.kind in (SkipKind.DESTINATION, SkipKind.DOUBT)
 
 
 def why_not_announced(return_: Return, rules: AnnounceRules) -> Skip | None:
     """None if the return is to be announced, else why it is not."""
     if rules.start and return_.created_at < rules.start:
-        return Skip(f"created before this connection's start ({rules.start:%Y-%m-%d})", False)
-    destination = return_.destination_id or ""
-    if destination in rules.destinations and rules.destinations[destination] is None:
-        return Skip(f"destination {destination} is not Bergen", False)
+        start = f"{rules.start:%Y-%m-%d}"
+        return Skip(SkipKind.NOT_OURS, f"created before this connection's start ({start})")
+    destination = _destination(return_)
+    if destination and rules.destinations.get(destination, rules.warehouse) is None:
+        return Skip(SkipKind.NOT_OURS, f"destination {destination} is not Bergen")
     if return_.state is LoopState.CANCELLED:
         return None
+    if return_.state in (LoopState.OPEN, LoopState.REVIEW):
+        asked = _asked(return_, rules)
+        if asked:
+            return asked
     if not physical_lines(return_, rules):
         if not return_.lines:
-            return Skip("the return lists no items to send back", True)
-        return Skip("nothing is sent back (keep item or donate)", True)
+            return Skip(SkipKind.NO_PARCEL, "the return lists no items to send back")
+        return Skip(SkipKind.NO_PARCEL, _why_no_parcel(return_, rules))
     return None
 
 
-def ready_at(return_: Return, rules: AnnounceRules) -> datetime:
-    """When the RMA may be made: at once with a tracking number, else after the label wait."""
-    if return_.label.tracking_number:
-        return return_.created_at
-    return return_.created_at + rules.label_wait
+def _asked(return_: Return, rules: AnnounceRules) -> Skip | None:
+    if return_.doubts:
+        return Skip(SkipKind.DOUBT, f"Loop's answer is in doubt: {'; '.join(return_.doubts)}")
+    if rules.destinations and (id_ := _destination(return_)) not in (None, *rules.destinations):
+        return Skip(
+            SkipKind.DESTINATION,
+            f"Loop sends returns to destination {id_}, which is not listed under "
+            "announce.destinations: write there which warehouse it is, or null if it is not "
+            "Bergen's",
+        )
+    size = len(customer_po(return_, rules, po.MOST_ATTEMPTS))
+    if size > rules.po_length:
+        return Skip(
+            SkipKind.DOUBT,
+            f"its PO would be {size} characters long, more than announce.po_length allows "
+            f"({rules.po_length})",
+        )
+    return None
 
 
-def customer_po(return_: Return, rules: AnnounceRules, attempt: int = 1) -> str:
-    """The unique PO of the n-th RMA of this return."""
-    suffix = "" if attempt == 1 else f"-{attempt}"
+def _destination(return_: Return) -> str | None:
+    return (return_.destination_id or "").strip() or None
+
+
+def warehouse_of(return_: Return, rules: AnnounceRules) -> str | None:
+    """The warehouse the parcel goes to, by name; None where that is not known, or not Bergen.
+    A return that names no destination goes to the brand's own warehouse."""
+    destination = _destination(return_)
+    if destination is None or not rules.destinations:
+        return rules.warehouse
+    return rules.destinations.get(destination)
+
+
+def destination_moved(before: Return, after: Return, rules: AnnounceRules) -> str | None:
+    """What a change of the destination means once the RMA is made, in words; None: nothing."""
+    old, new = _destination(before), _destination(after)
+    if new is None or old == new or warehouse_of(before, rules) == warehouse_of(after, rules):
+        return None
     return (
-        rules.po_template.format(return_id=return_.id, order_name=return_.order_name or "") + suffix
+        f"its destination changed from {_place(old, before, rules)} to "
+        f"{_place(new, after, rules)}; its ticket stays with the first, for REX11 has no call "
+        "to move it"
     )
+
+
+def _place(destination: str | None, return_: Return, rules: AnnounceRules) -> str:
+    listed = destination is None or not rules.destinations or destination in rules.destinations
+    name = (warehouse_of(return_, rules) or "not Bergen") if listed else "not listed"
+    return f"{destination or 'none'} ({name})"
+
+
+# -- what comes -------------------------------------------------------------------------------
+
+
+def physical_lines(return_: Return, rules: AnnounceRules) -> tuple[ReturnLine, ...]:
+    """The units that will really come in a parcel."""
+    if _method_without_parcel(return_, rules):
+        return ()
+    return tuple(x for x in return_.lines if _outcome(return_, x) not in rules.no_parcel_outcomes)
+
+
+def _outcome(return_: Return, line: ReturnLine) -> str:
+    return normal_word(return_.outcome_of(line) or return_.outcome)
+
+
+def _method_without_parcel(return_: Return, rules: AnnounceRules) -> str | None:
+    if normal_word(return_.return_method) in rules.no_parcel_methods:
+        return return_.return_method
+    if normal_word(return_.method_type) in rules.no_parcel_method_types:
+        return return_.method_type
+    return None
+
+
+def _why_no_parcel(return_: Return, rules: AnnounceRules) -> str:
+    method = _method_without_parcel(return_, rules)
+    if method:
+        return f"nothing is sent to the warehouse (method {method})"
+    return "nothing is sent back (keep item or donate)"
+
+
+# -- when -------------------------------------------------------------------------------------
+
+
+def ready_at(return_: Return, rules: AnnounceRules) -> datetime | None:
+    """When the RMA may be made; None: not before Loop shows something new of the return."""
+    if return_.state not in (LoopState.OPEN, LoopState.REVIEW):
+        return None
+    match rules.when:
+        case AnnounceWhen.SUBMITTED:
+            return return_.created_at
+        case AnnounceWhen.LABEL:
+            labelled = _labelled(return_, rules)
+            return return_.created_at + (timedelta(0) if labelled else rules.label_wait)
+        case AnnounceWhen.IN_TRANSIT | AnnounceWhen.DELIVERED:
+            reached = any(normal_word(x.status) in _REACHED[rules.when] for x in _labels(return_))
+            return return_.created_at if reached else None
+
+
+_REACHED = {
+    AnnounceWhen.IN_TRANSIT: words("in transit", "out for delivery", "delivered"),
+    AnnounceWhen.DELIVERED: words("delivered"),
+}
+
+
+def why_waiting(return_: Return, rules: AnnounceRules, now: datetime) -> str | None:
+    """What the RMA waits for, in words; None: nothing."""
+    ready = ready_at(return_, rules)
+    if ready is not None and ready <= now:
+        return None
+    if return_.state not in (LoopState.OPEN, LoopState.REVIEW):
+        return f"the return is {return_.state} in Loop"
+    if rules.when is AnnounceWhen.LABEL:
+        return f"its label, at most until {ready:%Y-%m-%d %H:%M} UTC"
+    status = ", ".join(dict.fromkeys(x.status for x in _labels(return_) if x.status))
+    goal = "have it" if rules.when is AnnounceWhen.IN_TRANSIT else "have delivered it"
+    return f"the carrier to {goal} (label: {status or 'none yet'})"
+
+
+def _labels(return_: Return) -> tuple[Label, ...]:
+    return return_.labels or (return_.label,)
+
+
+def _labelled(return_: Return, rules: AnnounceRules) -> bool:
+    """True where there is a tracking number, for every unit where Loop tells them by unit."""
+    lines = physical_lines(return_, rules)
+    named = [x for x in return_.labels if x.line_item_ids]
+    if not named:
+        return any(tracking_numbers(x.tracking_number) for x in (return_.label, *return_.labels))
+    covered = {i for x in named if tracking_numbers(x.tracking_number) for i in x.line_item_ids}
+    return all(x.line_item_id in covered for x in lines)
+
+
+def tracking_numbers(text: str | None) -> tuple[str, ...]:
+    """The tracking numbers in a field: none for `N/A`, several where it lists them."""
+    found = (sent_code(one) for one in re.split(r"[,;|\n]", text or ""))
+    return tuple(dict.fromkeys(n for n in found if n and normal_word(n) not in _NO_NUMBER))
+
+
+_NO_NUMBER = words("", "n/a", "na", "none", "null", "pending", "unknown", "0")
+
+# -- parcels ----------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
 class Parcel:
-    """What of a return travels together: one label, one RMA."""
+    """What of a return travels together: one RMA."""
 
+    return_: Return
     lines: tuple[ReturnLine, ...]
     tracking_numbers: tuple[str, ...]
+    carrier: str | None = None
 
 
 def parcels(
     return_: Return, rules: AnnounceRules, tracking: Mapping[str, str] | None = None
 ) -> tuple[Parcel, ...]:
-    """The parcels of a return. `tracking` gives the label of each line item, where it is known
-    by line (from Loop's ASN report); lines without one travel with the first parcel."""
+    """The parcels of a return, by Loop's labels where they name their units, else by `tracking`:
+    the number of each line item from Loop's ASN report. Units without a label of their own
+    travel with the first parcel, and so do numbers without units."""
     lines = physical_lines(return_, rules)
-    own = return_.label.tracking_number
-    labels = list(dict.fromkeys(t for x in lines if (t := (tracking or {}).get(x.line_item_id))))
-    if len(labels) < 2:
-        numbers = dict.fromkeys(n for n in (own, *labels) if n)
-        return (Parcel(lines, tuple(numbers)),)
-    of = {x.line_item_id: (tracking or {}).get(x.line_item_id) or labels[0] for x in lines}
-    return tuple(
-        Parcel(tuple(x for x in lines if of[x.line_item_id] == label), (label,)) for label in labels
+    labels = _labels(return_)
+    if not any(x.line_item_ids for x in labels):
+        reported = _labels_of(tracking or {})
+        # The number at the return itself says nothing of its units: with several, whose it is.
+        labels = reported if len(reported) > 1 else (*labels, *reported)
+    ours = {x.line_item_id for x in lines}
+    parts = _joined(x for x in labels if ours.intersection(x.line_item_ids)) or [[]]
+    named = {n for part in parts for n in _numbers(part)}
+    parts[0] += [x for x in labels if not (x.line_item_ids or named.issuperset(_numbers([x])))]
+    elsewhere = {i for part in parts[1:] for x in part for i in x.line_item_ids}
+    first = tuple(x for x in lines if x.line_item_id not in elsewhere)
+    return (
+        _parcel(return_, parts[0], first),
+        *(_parcel(return_, part, _named_by(part, lines)) for part in parts[1:]),
     )
 
 
+def _parcel(return_: Return, labels: Sequence[Label], lines: tuple[ReturnLine, ...]) -> Parcel:
+    carriers = (x.carrier for x in (*labels, return_.label))
+    carrier = next((c for c in carriers if normal_word(c) not in _NO_NUMBER), None)
+    return Parcel(return_, lines, tuple(_numbers(labels)), carrier)
+
+
+def _named_by(labels: Sequence[Label], lines: Sequence[ReturnLine]) -> tuple[ReturnLine, ...]:
+    ids = {i for x in labels for i in x.line_item_ids}
+    return tuple(x for x in lines if x.line_item_id in ids)
+
+
+def _numbers(labels: Iterable[Label]) -> dict[str, None]:
+    return dict.fromkeys(n for x in labels for n in tracking_numbers(x.tracking_number))
+
+
+def _labels_of(tracking: Mapping[str, str]) -> tuple[Label, ...]:
+    ids: dict[str, list[str]] = {}
+    for line_item_id, number in tracking.items():
+        if tracking_numbers(number):
+            ids.setdefault(number, []).append(line_item_id)
+    return tuple(Label(tracking_number=n, line_item_ids=tuple(i)) for n, i in ids.items())
+
+
+def _joined(labels: Iterable[Label]) -> list[list[Label]]:
+    """Labels that name the same unit (a label was made anew) belong to one parcel."""
+    parts: list[list[Label]] = []
+    for label in labels:
+        ids = set(label.line_item_ids)
+        same = [p for p in parts if any(ids.intersection(x.line_item_ids) for x in p)]
+        joined = [*(x for p in same for x in p), label]
+        if same:
+            parts = [joined if p is same[0] else p for p in parts if p not in same[1:]]
+        else:
+            parts.append(joined)
+    return parts
+
+
+# -- the RMA ----------------------------------------------------------------------------------
+
+
 def rma_request(
-    return_: Return, rules: AnnounceRules, po: str, now: datetime, parcel: Parcel | None = None
+    parcel: Parcel, rules: AnnounceRules, number: str, now: datetime, known: Known = NOTHING_KNOWN
 ) -> RmaRequest:
-    """The notice for the warehouse: units grouped by SKU, tracking, reasons. `parcel` None: all
-    units in one."""
-    parcel = parcel or parcels(return_, rules)[0]
+    """The notice for the warehouse of one parcel. `number` is its PO, `known` what the warehouse
+    calls products. ValueError for a return that is not to be announced (`why_not_announced`)."""
+    return_ = parcel.return_
+    warehouse = warehouse_of(return_, rules)
+    if warehouse is None:
+        raise ValueError(f"return {return_.id}: its destination is not known to be Bergen's")
     today = now.astimezone(ZoneInfo(rules.time_zone)).date()
-    warehouse = rules.destinations.get(return_.destination_id or "") or rules.warehouse
     return RmaRequest(
-        customer_po=po,
+        customer_po=number,
         warehouse=warehouse,
-        items=_grouped(parcel.lines, rules),
+        items=rma_items(parcel.lines, rules, known),
         created_on=today,
         expected_on=today + timedelta(days=rules.expected_days),
-        authorized_number=po,
+        authorized_number=number,
         memo=f"Loop return {return_.id}, order {return_.order_name or return_.order_id or '?'}",
-        carrier=return_.label.carrier,
+        carrier=parcel.carrier,
         tracking_numbers=parcel.tracking_numbers,
         supplier=rules.supplier,
     )
 
 
-def products(return_: Return, rules: AnnounceRules) -> tuple[Product, ...]:
-    """The products the warehouse must know before the ticket; lines without UPC are left out."""
+def rma_items(
+    lines: Sequence[ReturnLine], rules: AnnounceRules, known: Known = NOTHING_KNOWN
+) -> tuple[RmaItem, ...]:
+    """The units by product of the warehouse; a kit as its parts."""
+    items: list[_Item] = []
+    for units in units_by_product(lines):
+        for product, pieces in _made_of(units, rules, known):
+            item = next((i for i in items if i.is_same(product)), None)
+            if item is None:
+                items.append(item := _Item(product))
+            item.units.extend((unit, pieces) for unit in units)
+    return tuple(item.result(rules) for item in items)
+
+
+def _made_of(
+    units: Sequence[ReturnLine], rules: AnnounceRules, known: Known
+) -> list[tuple[NamedProduct, int]]:
+    """What each of these units is in the warehouse, and how many pieces of it."""
+    first = next((x for x in units if normal_upc(x.barcode)), units[0])
+    parts = next(filter(None, (kit_parts(x, rules.kits) for x in units)), ())
+    if parts:
+        return [(named_part(p, first, known), p.quantity) for p in parts]
+    return [(named_unit(first, rules.product_fields, known), 1)]
+
+
+class _Item:
+    """An item of the RMA while units are added to it."""
+
+    def __init__(self, product: NamedProduct) -> None:
+        self.product = product
+        self.units: list[tuple[ReturnLine, int]] = []
+
+    def is_same(self, other: NamedProduct) -> bool:
+        mine, theirs = normal_upc(self.product.upc), normal_upc(other.upc)
+        if mine and theirs:
+            return mine == theirs
+        sku = normal_code(self.product.sku)
+        return sku is not None and sku == normal_code(other.sku)
+
+    def result(self, rules: AnnounceRules) -> RmaItem:
+        product = self.product
+        reasons = list(dict.fromkeys(x.reason for x, _ in self.units if x.reason))
+        code = rules.reason_codes.get(reasons[0], reasons[0]) if reasons else None
+        return RmaItem(
+            sku=product.sku,
+            upc=product.upc,
+            expected=sum(pieces for _, pieces in self.units),
+            description=product.description,
+            style=product.style,
+            color=product.color,
+            size=product.size,
+            msrp=product.price,
+            reason_code=code,
+            comments="; ".join(reasons) if len(reasons) > 1 else None,
+            pieces=tuple((x.line_item_id, pieces) for x, pieces in self.units),
+        )
+
+
+# -- products ---------------------------------------------------------------------------------
+
+
+def products(
+    return_: Return, rules: AnnounceRules, known: Known = NOTHING_KNOWN
+) -> tuple[Product, ...]:
+    """The products the warehouse must know before the ticket, one per normal UPC; what has no
+    UPC is left out."""
     found: dict[str, Product] = {}
-    for line in physical_lines(return_, rules):
-        if line.barcode and line.barcode.strip():
-            found.setdefault(
-                line.barcode.strip(),
-                Product(
-                    upc=line.barcode.strip(),
-                    sku=line.sku,
-                    style=line.sku,
-                    description=line.title,
-                    price=line.price,
-                ),
-            )
+    for units in units_by_product(physical_lines(return_, rules)):
+        for p, _ in _made_of(units, rules, known):
+            key = normal_upc(p.upc)
+            if key and p.upc:
+                new = Product(p.upc, p.sku, p.style, p.color, p.size, p.description, p.price)
+                found.setdefault(key, new)
     return tuple(found.values())
 
 
-def _grouped(lines: tuple[ReturnLine, ...], rules: AnnounceRules) -> tuple[RmaItem, ...]:
-    groups: dict[tuple[str | None, str | None], list[ReturnLine]] = {}
-    for line in lines:
-        groups.setdefault((normal_code(line.sku), normal_upc(line.barcode)), []).append(line)
-    return tuple(_item(group, rules) for group in groups.values())
+def missing_fields(product: Product) -> tuple[str, ...]:
+    """What REX11 demands of a new product and this one lacks: such a product is not added."""
+    given = {
+        "Style": product.style,
+        "Color": product.color,
+        "Size": product.size,
+        "Price": product.price,
+        "Description": product.description,
+    }
+    return tuple(name for name, value in given.items() if value is None)
 
 
-def _item(lines: list[ReturnLine], rules: AnnounceRules) -> RmaItem:
-    first = lines[0]
-    reasons = list(dict.fromkeys(x.reason for x in lines if x.reason))
-    code = rules.reason_codes.get(reasons[0], reasons[0]) if reasons else None
-    return RmaItem(
-        sku=first.sku,
-        upc=first.barcode,
-        expected=len(lines),
-        description=first.title,
-        unit_cost=first.price,
-        reason_code=code,
-        comments="; ".join(reasons) if len(reasons) > 1 else None,
-    )
+@dataclass(frozen=True, slots=True)
+class BadCode:
+    """A product of a return whose code cannot be sent."""
+
+    name: str
+    """What people call the product."""
+    problem: str
+    line_item_ids: tuple[str, ...]
 
 
-def _word(text: str | None) -> str:
-    return (text or "").strip().casefold()
+def bad_codes(
+    return_: Return, rules: AnnounceRules, known: Known = NOTHING_KNOWN
+) -> tuple[BadCode, ...]:
+    """The codes that cannot be sent so that they stay what they are, or that are missing."""
+    found: list[BadCode] = []
+    for units in units_by_product(physical_lines(return_, rules)):
+        ids = tuple(x.line_item_id for x in units)
+        name = units[0].title or units[0].sku or units[0].barcode or "?"
+        for problem in _code_problems(units, rules, known):
+            found.append(BadCode(name, problem, ids))
+    return tuple(found)
+
+
+def _code_problems(
+    units: Sequence[ReturnLine], rules: AnnounceRules, known: Known
+) -> Iterable[str]:
+    if any(kit_parts(x, rules.kits) for x in units):
+        return []  # its own codes are not sent
+    skus = dict.fromkeys(x.sku for x in units if normal_code(x.sku))
+    upcs = dict.fromkeys(x.barcode for x in units if normal_upc(x.barcode))
+    if any(normal_upc(upc) in known for upc in upcs):
+        skus = {}  # the warehouse's own words are sent
+    problems = [unsendable(x, CodeKind.SKU, rules.code_length) for x in skus]
+    problems += [unsendable(x, CodeKind.UPC, rules.code_length) for x in upcs]
+    if not problems and not named_unit(units[0], rules.product_fields, known).style:
+        problems.append("it has neither SKU nor barcode")
+    return [p for p in problems if p]
+
+
+# -- its PO -----------------------------------------------------------------------------------
+
+
+def customer_po(return_: Return, rules: AnnounceRules, attempt: int = 1) -> str:
+    """The unique PO of the n-th RMA of this return."""
+    return po.numbered(po.filled(rules.po_template, return_.id, return_.order_name), attempt)
+
+
+def customer_pos(
+    return_: Return, rules: AnnounceRules, count: int, taken: Iterable[str] = ()
+) -> tuple[str, ...]:
+    """So many new POs of a return, none of which is taken (case aside). ValueError where there
+    are not as many."""
+    used = {normal_code(one) for one in taken}
+    every = (customer_po(return_, rules, n) for n in range(1, po.MOST_ATTEMPTS + 1))
+    free = [one for one in every if normal_code(one) not in used][:count]
+    if len(free) < count:
+        raise ValueError(f"return {return_.id} has had {po.MOST_ATTEMPTS} RMAs")
+    return tuple(free)

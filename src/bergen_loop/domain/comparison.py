@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
+from bergen_loop.domain.codes import look_alike, normal_code, normal_upc, tell_apart
+from bergen_loop.domain.naming import KitPart, Kits, kit_parts
 from bergen_loop.domain.receipt import Receipt, ReceiptLine
 from bergen_loop.domain.returns import ReturnLine
+from bergen_loop.domain.rma import RmaItem
 
 
 @dataclass(frozen=True, slots=True)
 class SkuCount:
-    """One SKU, all parcels of the return together."""
+    """One sold product, all parcels of the return together. Of a kit, whole kits are counted: a
+    unit is there if all its parts are, and damaged if one of them is."""
 
     sku: str | None
     upc: str | None
@@ -23,11 +27,13 @@ class SkuCount:
     short: int
     extra: int
     line_item_ids: tuple[str, ...] = ()
+    parts: tuple[str, ...] = ()
+    """Of a kit that is not whole: what is out of order with its parts, in words."""
 
     @property
     def name(self) -> str:
-        """What people call it: the SKU, else the UPC."""
-        return self.sku or self.upc or "?"
+        """What people call it: the SKU, else the UPC, else its title."""
+        return self.sku or self.upc or self.title or "?"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,12 +43,13 @@ class Comparison:
     `unexpected` are SKUs that are not on the return at all. They count as `wrong` as far as
     other units are missing for them (a swap), beyond that as `extra`.
     `unclear` lists, in words, everything that could not be read or matched; while it is not
-    empty nothing may be processed.
+    empty nothing may be processed. `hints` are no doubts: what may explain a difference.
     """
 
     skus: tuple[SkuCount, ...]
     unexpected: tuple[SkuCount, ...]
     unclear: tuple[str, ...]
+    hints: tuple[str, ...] = ()
 
     @property
     def expected(self) -> int:
@@ -80,46 +87,20 @@ class Comparison:
         )
 
 
-class _Group:
-    """Expected units of one SKU while receipts are matched to them."""
+def compare(
+    lines: Iterable[ReturnLine],
+    receipts: Sequence[Receipt],
+    announced: Sequence[Sequence[RmaItem]] = (),
+    kits: Kits | None = None,
+) -> Comparison:
+    """Match every receipt line to the units expected: by UPC, else by SKU, else by Style, Color
+    and Size as they were announced.
 
-    def __init__(self, sku: str | None, upc: str | None, title: str | None) -> None:
-        self.sku, self.upc, self.title = sku, upc, title
-        self.expected = self.counted = self.damaged = 0
-        self.line_item_ids: list[str] = []
-
-    def result(self) -> SkuCount:
-        # Whether ActualQuantity includes the damaged units is not documented, so a unit is
-        # short only if it is in neither figure, and extra only if ActualQuantity alone is over.
-        return SkuCount(
-            sku=self.sku,
-            upc=self.upc,
-            title=self.title,
-            expected=self.expected,
-            counted=self.counted,
-            damaged=self.damaged,
-            short=max(0, self.expected - self.counted - self.damaged),
-            extra=max(0, self.counted - self.expected, self.damaged - self.expected),
-            line_item_ids=tuple(self.line_item_ids),
-        )
-
-
-def normal_code(code: str | None) -> str | None:
-    """A SKU/UPC for comparing: REX11 lower-cases values, so case and outer blanks do not count."""
-    return (code or "").strip().casefold() or None
-
-
-def normal_upc(code: str | None) -> str | None:
-    """A UPC/EAN for comparing: UPC-A, EAN-13 and GTIN-14 differ in leading zeros only."""
-    normal = normal_code(code)
-    return (normal.lstrip("0") or normal) if normal and normal.isdigit() else normal
-
-
-def compare(lines: Iterable[ReturnLine], receipts: Sequence[Receipt]) -> Comparison:
-    """Match every receipt line to the return's expected units by UPC, else by SKU."""
+    `announced` has the items of each RMA of the return, oldest first; `kits` counts for units
+    that none of them names.
+    """
     unclear: list[str] = []
-    groups = _expected_groups(lines, unclear)
-    unexpected: dict[tuple[str | None, str | None], _Group] = {}
+    expected = _Expected(lines, announced, kits or {}, unclear)
     if not receipts:
         unclear.append("there is no receipt")
     for receipt in receipts:
@@ -127,27 +108,364 @@ def compare(lines: Iterable[ReturnLine], receipts: Sequence[Receipt]) -> Compari
         if not receipt.lines:
             unclear.append(f"ticket {receipt.ticket_id} lists no items")
         for line in receipt.lines:
-            _count(line, receipt.ticket_id, groups, unexpected, unclear)
+            expected.count(line, receipt.ticket_id)
+    skus = expected.sold()
+    foreign = [f for f in expected.foreign.values() if f.counted or f.damaged]
+    if receipts:
+        unclear.extend(_not_told_apart(foreign, expected.missing()))
     return Comparison(
-        skus=tuple(g.result() for g in groups),
-        unexpected=tuple(g.result() for g in unexpected.values() if g.counted or g.damaged),
-        unclear=tuple(unclear),
+        skus=skus,
+        unexpected=(*(f.as_unexpected() for f in foreign), *expected.surplus()),
+        unclear=tuple(dict.fromkeys(unclear)),
+        hints=tuple(_kit_hints(foreign, skus)),
     )
 
 
-def _expected_groups(lines: Iterable[ReturnLine], unclear: list[str]) -> list[_Group]:
-    groups: dict[tuple[str | None, str | None], _Group] = {}
+def units_by_product(lines: Iterable[ReturnLine]) -> list[list[ReturnLine]]:
+    """The units of each product together: those of one SKU and one barcode. A barcode that only
+    some units of a SKU carry counts for all of them (and the other way round)."""
+    lines = list(lines)
+    upcs: dict[str, set[str]] = {}
+    skus: dict[str, set[str]] = {}
     for line in lines:
-        key = (normal_code(line.sku), normal_upc(line.barcode))
+        sku, upc = normal_code(line.sku), normal_upc(line.barcode)
+        if sku and upc:
+            upcs.setdefault(sku, set()).add(upc)
+            skus.setdefault(upc, set()).add(sku)
+    groups: dict[tuple[str | None, ...], list[ReturnLine]] = {}
+    for line in lines:
+        sku, upc = normal_code(line.sku), normal_upc(line.barcode)
+        key: tuple[str | None, ...] = (sku or _only(skus, upc), upc or _only(upcs, sku))
         if key == (None, None):
-            unclear.append(f"return line {line.line_item_id} has neither SKU nor barcode")
-        group = groups.setdefault(key, _Group(line.sku, line.barcode, line.title))
-        group.expected += 1
-        group.line_item_ids.append(line.line_item_id)
-    result = list(groups.values())
-    _note_shared_codes("SKU", (normal_code(g.sku) for g in result), unclear)
-    _note_shared_codes("UPC", (normal_upc(g.upc) for g in result), unclear)
-    return result
+            key = ("", line.product_id, line.variant_id, line.title, line.variant_title)
+        groups.setdefault(key, []).append(line)
+    return list(groups.values())
+
+
+def _only(others: dict[str, set[str]], code: str | None) -> str | None:
+    found = others.get(code or "", set())
+    return next(iter(found)) if len(found) == 1 else None
+
+
+# -- what is expected -------------------------------------------------------------------------
+
+_Words = tuple[str | None, str | None, str | None]
+"""Style, Color and Size in their normal form."""
+
+
+class _Product:
+    """A product as the warehouse knows it: by which codes, how many pieces are expected of it,
+    and what came."""
+
+    def __init__(self, name: str, title: str | None = None) -> None:
+        self.name, self.title = name, title
+        self.sku: str | None = None
+        self.upc: str | None = None
+        self.skus: set[str] = set()
+        self.upcs: set[str] = set()
+        self.words: set[_Words] = set()
+        self.expected = self.counted = self.damaged = 0
+        self.seen: _Product | None = None
+        """What receipts call it on lines of its own."""
+        self.users: list[_Sold] = []
+
+    def is_called(self, called: KitPart | ReceiptLine) -> None:
+        """Add codes by which it is known."""
+        self.sku, self.upc = self.sku or called.sku, self.upc or called.upc
+        self.skus.update(filter(None, [normal_code(called.sku)]))
+        self.upcs.update(filter(None, [normal_upc(called.upc)]))
+        words = _words(called)
+        if words[0]:
+            self.words.add(words)
+
+    def is_same(self, called: KitPart) -> bool:
+        """True where its codes are those of this product."""
+        upc = normal_upc(called.upc)
+        if upc and self.upcs:
+            return upc in self.upcs
+        return normal_code(called.sku) in self.skus
+
+    def other_code(self, line: ReceiptLine) -> bool:
+        """True where a receipt line gives a UPC or SKU that is none of this product's."""
+        upc, sku = normal_upc(line.upc), normal_code(line.sku)
+        return bool(
+            (upc and self.upcs and upc not in self.upcs)
+            or (sku and self.skus and sku not in self.skus)
+        )
+
+    def has_sku_as_style(self, words: _Words) -> bool:
+        """True where a Style is the SKU, and Color and Size are not others than announced."""
+        return words[0] in self.skus and (not self.words or _compatible(self.words, [words]))
+
+    @property
+    def shared(self) -> bool:
+        return len(self.users) > 1
+
+    @property
+    def short(self) -> int:
+        return max(0, self.expected - self.counted - self.damaged)
+
+    @property
+    def over(self) -> int:
+        return max(0, self.counted - self.expected, self.damaged - self.expected)
+
+    def as_unexpected(self) -> SkuCount:
+        return SkuCount(
+            sku=self.sku,
+            upc=self.upc,
+            title=self.title,
+            expected=0,
+            counted=self.counted,
+            damaged=self.damaged,
+            short=0,
+            extra=max(self.counted, self.damaged),
+        )
+
+
+class _Sold:
+    """The units of one product of the return, and what they are in the warehouse: themselves, or
+    parts of which each unit takes some pieces."""
+
+    def __init__(self, units: Sequence[ReturnLine]) -> None:
+        self.units = units
+        self.sku = next((x.sku for x in units if normal_code(x.sku)), None)
+        self.upc = next((x.barcode for x in units if normal_upc(x.barcode)), None)
+        title = units[0].title
+        self.whole = _Product(self.sku or self.upc or title or "?", title)
+        self.whole.is_called(KitPart(sku=self.sku, upc=self.upc))
+        self.parts: list[tuple[_Product, int]] = []
+
+    def takes(self, product: _Product, pieces: int) -> None:
+        """Each unit takes so many pieces of a product."""
+        product.expected += pieces * len(self.units)
+        product.users.append(self)
+
+    def result(self) -> SkuCount:
+        return self._kit() if self.parts else self._plain()
+
+    def _plain(self) -> SkuCount:
+        # Whether ActualQuantity includes the damaged units is not documented, so a unit is
+        # short only if it is in neither figure, and extra only if ActualQuantity alone is over.
+        number, counted, damaged = len(self.units), self.whole.counted, self.whole.damaged
+        if self.whole.shared:  # the others' pieces are theirs
+            others = self.whole.expected - number
+            counted, damaged = max(0, counted - others), min(damaged, number)
+        return self._of(
+            counted,
+            damaged,
+            short=max(0, number - counted - damaged),
+            extra=max(0, counted - number, damaged - number),
+        )
+
+    def _kit(self) -> SkuCount:
+        number, whole = len(self.units), self.whole
+        counted = min(p.counted // n for p, n in self.parts)
+        present = min((p.counted + p.damaged) // n for p, n in self.parts)
+        damaged = max(-(-p.damaged // n) for p, n in self.parts)
+        return self._of(
+            min(number, whole.counted + counted),
+            min(number, whole.damaged + damaged),
+            short=max(0, number - whole.counted - whole.damaged - present),
+            extra=max(0, whole.counted - number, whole.damaged - number),
+        )
+
+    def _of(self, counted: int, damaged: int, *, short: int, extra: int) -> SkuCount:
+        return SkuCount(
+            sku=self.sku,
+            upc=self.upc,
+            title=self.units[0].title,
+            expected=len(self.units),
+            counted=counted,
+            damaged=damaged,
+            short=short,
+            extra=extra,
+            line_item_ids=tuple(x.line_item_id for x in self.units),
+            parts=tuple(_part_words(self.parts)) if short or damaged else (),
+        )
+
+    def doubts(self) -> Iterator[str]:
+        """What of a kit's parts cannot be told."""
+        damaged = sum(p.damaged for p, _ in self.parts)
+        fewest = max((-(-p.damaged // n) for p, n in self.parts), default=0)
+        if min(len(self.units), damaged) > fewest:
+            yield f"how many of the {len(self.units)} kits {self.whole.name} have a damaged part"
+        for part, _ in self.parts:
+            if part.shared and (part.counted != part.expected or part.damaged):
+                others = ", ".join(s.whole.name for s in part.users)
+                yield f"of which of {others} the {part.name} is that is missing, over or damaged"
+
+
+def _part_words(parts: Iterable[tuple[_Product, int]]) -> Iterator[str]:
+    for part, _ in parts:
+        if part.short or part.damaged:
+            damaged = f", {part.damaged} damaged" if part.damaged else ""
+            yield f"{part.name}: {part.counted} of {part.expected}{damaged}"
+
+
+class _Expected:
+    """Everything that was to come, while receipts are counted against it."""
+
+    def __init__(
+        self,
+        lines: Iterable[ReturnLine],
+        announced: Sequence[Sequence[RmaItem]],
+        kits: Kits,
+        unclear: list[str],
+    ) -> None:
+        self.unclear = unclear
+        self.solds = [_Sold(units) for units in units_by_product(lines)]
+        self.products = [sold.whole for sold in self.solds]
+        self.foreign: dict[tuple[str | None, ...], _Product] = {}
+        _note_shared_codes("SKU", (normal_code(s.sku) for s in self.solds), unclear)
+        _note_shared_codes("UPC", (normal_upc(s.upc) for s in self.solds), unclear)
+        for sold in self.solds:
+            self._call(sold, announced, kits)
+
+    def _call(self, sold: _Sold, announced: Sequence[Sequence[RmaItem]], kits: Kits) -> None:
+        """Give a sold product the codes under which it is expected."""
+        ways = dict.fromkeys(_announced_as(u, announced) or kit_parts(u, kits) for u in sold.units)
+        itself = [w for w in ways if not w or _is_itself(w, sold.whole)]
+        as_kit = [w for w in ways if w not in itself]
+        if len({_recipe(w) for w in as_kit}) + bool(itself) > 1:
+            self.unclear.append(f"units of {sold.whole.name} were announced in different ways")
+        for part in (p for w in itself for p in w):
+            sold.whole.is_called(part)
+        for part in (p for w in as_kit for p in w):
+            product = self._part(part)
+            if product not in dict(sold.parts):
+                sold.parts.append((product, part.quantity))
+        for product, pieces in sold.parts or [(sold.whole, 1)]:
+            sold.takes(product, pieces)
+        if not (sold.sku or sold.upc or sold.parts or sold.whole.words):
+            ids = ", ".join(x.line_item_id for x in sold.units)
+            self.unclear.append(f"return line {ids} has neither SKU nor barcode")
+
+    def _part(self, part: KitPart) -> _Product:
+        found = next((p for p in self.products if p.is_same(part)), None)
+        if found is None:
+            found = _Product(part.sku or part.upc or part.style or "?")
+            self.products.append(found)
+        found.is_called(part)
+        return found
+
+    def count(self, line: ReceiptLine, ticket_id: str) -> None:
+        """Count a receipt line for the product it is, or as one that was not expected."""
+        where = f"ticket {ticket_id}, item {line.sku or line.upc or line.style or '?'}"
+        self.unclear.extend(f"{where}: {p}" for p in line.problems)
+        if line.actual is None:
+            self.unclear.append(f"{where}: ActualQuantity is missing")
+        if line.damaged is None and not line.problems:
+            self.unclear.append(f"{where}: DamagedQuantity is missing")
+        counted, damaged = line.actual or 0, line.damaged or 0
+        if counted < 0 or damaged < 0:
+            self.unclear.append(f"{where}: a quantity is negative")
+        product = self._match(line, where)
+        if product is None:
+            key = (normal_code(line.sku), normal_upc(line.upc), *_words(line))
+            if not any(key):
+                self.unclear.append(f"{where}: neither SKU nor UPC nor Style")
+            described = line.description or ", ".join(
+                filter(None, (line.style, line.color, line.size))
+            )
+            new = _Product(line.sku or line.upc or described or "?", described or None)
+            product = self.foreign.setdefault(key, new)
+            product.is_called(line)
+        product.seen = product.seen or _Product(product.name)
+        product.seen.is_called(line)
+        product.counted += max(0, counted)
+        product.damaged += max(0, damaged)
+
+    def _match(self, line: ReceiptLine, where: str) -> _Product | None:
+        upc, sku = normal_upc(line.upc), normal_code(line.sku)
+        by_upc = [p for p in self.products if upc and upc in p.upcs]
+        by_sku = [p for p in self.products if sku and sku in p.skus]
+        if not (by_upc or by_sku):
+            return self._match_words(line, where)
+        both = [p for p in by_upc if p in by_sku]
+        if by_upc and by_sku and not both:
+            self.unclear.append(
+                f"{where}: its UPC and its SKU belong to two different expected products"
+            )
+        if upc and by_sku and not by_upc and by_sku[0].upcs:
+            # Same SKU, another barcode: a relabelled or a different product; people must look.
+            self.unclear.append(
+                f"{where}: SKU is expected, but with UPC {by_sku[0].upc}, not {line.upc}"
+            )
+        return self._one(both or by_upc or by_sku, line, where)
+
+    def _match_words(self, line: ReceiptLine, where: str) -> _Product | None:
+        """By Style, Color and Size as announced; or by a Style that is a whole SKU of ours, for
+        REX11 gives back added lines without one."""
+        words = _words(line)
+        found = [p for p in self.products if words[0] and words in p.words]
+        found = found or [p for p in self.products if p.has_sku_as_style(words)]
+        if not found:
+            return None
+        kept = [p for p in found if not p.other_code(line)]
+        if not kept:
+            self.unclear.append(
+                f"{where}: it is called as {found[0].name} was announced, but has another code"
+            )
+        return self._one(kept or found, line, where)
+
+    def _one(self, found: Sequence[_Product], line: ReceiptLine, where: str) -> _Product:
+        if len(found) > 1:
+            found = [p for p in found if _words(line) in p.words] or found
+        if len(found) > 1:
+            names = ", ".join(p.name for p in found)
+            self.unclear.append(f"{where}: it may be any of {names}")
+        return found[0]
+
+    def sold(self) -> tuple[SkuCount, ...]:
+        """The counts of what was sold; adds what cannot be told to the doubts."""
+        for sold in self.solds:
+            self.unclear.extend(f"it cannot be told {d}" for d in sold.doubts())
+        return tuple(sold.result() for sold in self.solds)
+
+    def missing(self) -> list[_Product]:
+        """The products of which pieces are missing. Of a kit without a line for any part, the
+        kit itself too: the warehouse may have counted it whole, under another name."""
+        kits = [s.whole for s in self.solds if s.parts and not any(p.seen for p, _ in s.parts)]
+        return [p for p in self.products if p.short] + [k for k in kits if not k.seen]
+
+    def surplus(self) -> Iterator[SkuCount]:
+        """Pieces of parts beyond what the kits take."""
+        for part in dict.fromkeys(p for s in self.solds for p, _ in s.parts):
+            whole = sum(
+                n * (s.whole.counted + s.whole.damaged)
+                for s in part.users
+                for p, n in s.parts
+                if p is part
+            )
+            over = max(part.over, part.counted + whole - part.expected)
+            if over > 0 and not any(s.whole is part for s in part.users):
+                yield SkuCount(part.sku, part.upc, part.title, 0, over, 0, 0, over)
+
+
+def _announced_as(unit: ReturnLine, announced: Sequence[Sequence[RmaItem]]) -> tuple[KitPart, ...]:
+    """Under which codes the latest RMA that names a unit announced it."""
+    sku, upc = normal_code(unit.sku), normal_upc(unit.barcode)
+    for items in reversed(announced):
+        named = [(i, n) for i in items for id_, n in i.pieces if id_ == unit.line_item_id]
+        if not named:  # made before items named their units
+            old = [i for i in items if not i.pieces]
+            mine = [i for i in old if upc and normal_upc(i.upc) == upc]
+            mine = mine or [i for i in old if sku and normal_code(i.sku) == sku]
+            named = [(i, 1) for i in mine[:1]]
+        if named:
+            return tuple(KitPart(i.sku, n, i.upc, i.style, i.color, i.size) for i, n in named)
+    return ()
+
+
+def _is_itself(parts: Sequence[KitPart], product: _Product) -> bool:
+    """True for a product that is one piece of itself, and no kit."""
+    if len(parts) != 1 or parts[0].quantity != 1:
+        return False
+    return product.is_same(parts[0]) or not (product.skus or product.upcs)
+
+
+def _recipe(parts: Sequence[KitPart]) -> frozenset[tuple[str | None, int]]:
+    return frozenset((normal_code(p.sku) or normal_upc(p.upc), p.quantity) for p in parts)
 
 
 def _note_shared_codes(kind: str, codes: Iterable[str | None], unclear: list[str]) -> None:
@@ -160,41 +478,68 @@ def _note_shared_codes(kind: str, codes: Iterable[str | None], unclear: list[str
             seen.add(code)
 
 
-def _count(
-    line: ReceiptLine,
-    ticket_id: str,
-    groups: list[_Group],
-    unexpected: dict[tuple[str | None, str | None], _Group],
-    unclear: list[str],
-) -> None:
-    where = f"ticket {ticket_id}, item {line.sku or line.upc or '?'}"
-    unclear.extend(f"{where}: {p}" for p in line.problems)
-    if line.actual is None:
-        unclear.append(f"{where}: ActualQuantity is missing")
-    if line.damaged is None and not line.problems:
-        unclear.append(f"{where}: DamagedQuantity is missing")
-    counted, damaged = line.actual or 0, line.damaged or 0
-    if counted < 0 or damaged < 0:
-        unclear.append(f"{where}: a quantity is negative")
-    group = _match(line, groups, where, unclear)
-    if group is None:
-        key = (normal_code(line.sku), normal_upc(line.upc))
-        if key == (None, None):
-            unclear.append(f"{where}: neither SKU nor UPC")
-        group = unexpected.setdefault(key, _Group(line.sku, line.upc, line.description))
-    group.counted += max(0, counted)
-    group.damaged += max(0, damaged)
+def _words(called: KitPart | ReceiptLine) -> _Words:
+    return normal_code(called.style), normal_code(called.color), normal_code(called.size)
 
 
-def _match(
-    line: ReceiptLine, groups: list[_Group], where: str, unclear: list[str]
-) -> _Group | None:
-    upc, sku = normal_upc(line.upc), normal_code(line.sku)
-    by_upc = next((g for g in groups if upc and normal_upc(g.upc) == upc), None)
-    by_sku = next((g for g in groups if sku and normal_code(g.sku) == sku), None)
-    if by_upc and by_sku and by_upc is not by_sku:
-        unclear.append(f"{where}: its UPC and its SKU belong to two different expected products")
-    if by_sku and not by_upc and upc and normal_code(by_sku.upc):
-        # Same SKU, another barcode: a relabelled or a different product; people must look.
-        unclear.append(f"{where}: SKU is expected, but with UPC {by_sku.upc}, not {line.upc}")
-    return by_upc or by_sku
+# -- what was not expected --------------------------------------------------------------------
+
+
+def _not_told_apart(foreign: Iterable[_Product], missing: Sequence[_Product]) -> Iterator[str]:
+    """An unexpected product that may well be a missing one is a doubt, never a swap."""
+    for other in foreign:
+        for product in missing:
+            pairs = [(other.sku, product.sku), (other.upc, product.upc)]
+            alike = next(((a, b) for a, b in pairs if a and b and look_alike(a, b)), None)
+            if alike:
+                came, due = tell_apart(*alike)
+                yield f"{came} came and {due} is missing: they look alike, and may be one product"
+            elif not _are_two(other, product):
+                yield (
+                    f"{_called(other)} came and {_called(product)} is missing: nothing tells "
+                    "whether they are one product"
+                )
+
+
+def _are_two(other: _Product, product: _Product) -> bool:
+    """True where two products are certainly not one: they have codes of the same kind (which
+    differ, or they would have been matched), or the warehouse counts them on lines of their own.
+    Style, Color and Size alone prove nothing: ours may be guessed."""
+    seen = product.seen or _Product("")
+    for codes, known in (
+        (other.upcs, product.upcs | seen.upcs),
+        (other.skus, product.skus | seen.skus),
+    ):
+        if codes and known:
+            return not codes & known
+    return product.seen is not None and not _compatible(other.words, product.words | seen.words)
+
+
+def _compatible(some: Iterable[_Words], others: Collection[_Words]) -> bool:
+    """True where two of them may be one: equal, as far as both are known."""
+    return any(
+        all(a is None or b is None or a == b for a, b in zip(mine, other, strict=True))
+        for mine in some
+        for other in others
+    )
+
+
+def _called(product: _Product) -> str:
+    words = next(iter(sorted(product.words, key=str)), (None, None, None))
+    given = [("SKU", product.sku), ("UPC", product.upc), *zip(_WORDS, words, strict=True)]
+    return ", ".join(f"{kind} {code}" for kind, code in given if code) or product.name
+
+
+_WORDS = ("Style", "Color", "Size")
+
+
+def _kit_hints(foreign: Sequence[_Product], skus: Iterable[SkuCount]) -> Iterator[str]:
+    """More unexpected pieces than missing units look like a kit that was taken apart."""
+    short = [s for s in skus if s.short and not s.parts]
+    pieces = sum(max(f.counted, f.damaged) for f in foreign)
+    if short and pieces > sum(s.short for s in short):
+        names = ", ".join(f.name for f in foreign)
+        yield (
+            f"{names}, which came unexpected, may be parts of a kit "
+            f"({', '.join(s.name for s in short)} is missing): if so, map it under kits"
+        )

@@ -65,6 +65,9 @@ class RmaItem:
     """The list price: what the shop sells it for."""
     reason_code: str | None = None
     comments: str | None = None
+    pieces: tuple[tuple[str, int], ...] = ()
+    """Line item ids of the units announced by it, each with how many pieces of it that unit
+    takes: 1, unless it is a part of a kit. Not sent: the comparison goes by it."""
 
 
 @dataclass(frozen=True, slots=True)

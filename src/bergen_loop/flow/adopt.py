@@ -146,16 +146,17 @@ def two_tickets(
 
 
 def _new_rma(ctx: BrandContext, row: ReturnRow, return_: Return, po: str, parcel: int) -> RmaRow:
-    request = rules.rma_request(return_, ctx.rules, po, ctx.now())
+    parcels = rules.parcels(return_, ctx.rules)
+    mine = parcels[min(parcel, len(parcels)) - 1]
     return RmaRow(
         brand=ctx.brand,
         return_pk=row.id,
         parcel=parcel,
         customer_po=po,
         created_at=ctx.now(),
-        warehouse=request.warehouse,
-        items=[dump_item(i) for i in request.items],
-        tracking_numbers=list(request.tracking_numbers),
+        warehouse=rules.warehouse_of(return_, ctx.rules) or ctx.rules.warehouse,
+        items=[dump_item(i) for i in rules.rma_items(mine.lines, ctx.rules)],
+        tracking_numbers=list(mine.tracking_numbers),
     )
 
 

@@ -13,15 +13,16 @@ from datetime import timedelta
 
 from bergen_loop.domain import announce as rules
 from bergen_loop.domain.lifecycle import Stage
+from bergen_loop.domain.naming import Known
 from bergen_loop.domain.returns import LoopState, Return
 from bergen_loop.domain.rma import RmaRequest, TicketStatus
-from bergen_loop.domain.words import EffectKind, Need
-from bergen_loop.flow import adopt, products, pull
+from bergen_loop.domain.words import EffectKind, Need, What
+from bergen_loop.flow import adopt, products, pull, transitions
 from bergen_loop.flow.calls import Call, Undertaking, carry_out, had_no_effect, ready
 from bergen_loop.flow.context import BrandContext
-from bergen_loop.flow.transitions import Known, follow, known_of
+from bergen_loop.flow.transitions import follow, known_of
 from bergen_loop.ledger.codec import dump_item, load_return
-from bergen_loop.ledger.store import cursors, effects, returns
+from bergen_loop.ledger.store import cursors, effects, journal, returns
 from bergen_loop.ledger.store.effects import AlreadyIntended, EffectState, Intent, ticket_key
 from bergen_loop.ledger.tables.core import EffectRow, ReturnRow, RmaRow
 from bergen_loop.ledger.transaction import FencedTransaction, Transaction
@@ -31,6 +32,11 @@ PER_TICK = 150
 """How many RMAs one tick makes at most, so that one brand's flood keeps its ticks short."""
 REFUSED_PRODUCT = timedelta(hours=24)
 """How long a return waits whose ticket was refused for a product, unless a person retries."""
+
+LOOK_FIRST = timedelta(days=90)
+"""How long after a restore RMAs are looked for first: a return may be announced late."""
+UNKNOWN_DESTINATION = timedelta(minutes=15)
+"""How long a return waits whose destination is not listed, until it may be."""
 
 
 @dataclass(slots=True)
@@ -47,10 +53,10 @@ def run(ctx: BrandContext) -> Announced:
     """Resolve lost ticket calls by looking, then make the RMAs that are due."""
     result = Announced()
     _find_lost(ctx, result)
-    new = _without_past(ctx, _due(ctx), result)
-    known = products.known_to_the_warehouse(ctx, new)
+    new = _without_past(ctx, _announceable(ctx, _due(ctx)), result)
+    known, called = products.known_to_the_warehouse(ctx, new)
     result.waiting += len(new) - len(known)
-    carry_out(ctx, TicketAdds(ctx, result, _labels(ctx, known)), known)
+    carry_out(ctx, TicketAdds(ctx, result, _labels(ctx, known), called), known)
     return result
 
 
@@ -70,6 +76,42 @@ def _due(ctx: BrandContext) -> list[ReturnRow]:
 def _due_now(ctx: BrandContext) -> list[ReturnRow]:
     with ctx.ledger.read() as session:
         return returns.due(session, ctx.brand, [Stage.SEEN], ctx.now(), PER_TICK)
+
+
+def _announceable(ctx: BrandContext, rows: Sequence[ReturnRow]) -> list[ReturnRow]:
+    """Those that nothing keeps from being announced; about the others a person is asked, or they
+    wait for their label."""
+    kept = {row.id for row in rows if _keeps(ctx, row)}
+    if kept:
+        with ctx.write() as tx:
+            for row in returns.by_pks(tx.session, sorted(kept), lock=True).values():
+                if row.stage == Stage.SEEN and not row.held:
+                    _ask(ctx, tx, row)
+    return [row for row in rows if row.id not in kept]
+
+
+def _keeps(ctx: BrandContext, row: ReturnRow) -> bool:
+    return_ = load_return(row.content)
+    return bool(
+        rules.why_waiting(return_, ctx.rules, ctx.now())
+        or rules.why_not_announced(return_, ctx.rules)
+    )
+
+
+def _ask(ctx: BrandContext, tx: Transaction, row: ReturnRow) -> None:
+    """A person is asked: once for all returns of an unknown destination, else by return."""
+    return_ = load_return(row.content)
+    skip = rules.why_not_announced(return_, ctx.rules)
+    row.due_at = rules.ready_at(return_, ctx.rules) if skip is None else None
+    if skip is None:
+        return
+    if skip.kind is rules.SkipKind.DESTINATION:
+        tx.needs_person(Need.DESTINATION, skip.reason, return_.destination_id or "")
+        row.due_at = tx.now + UNKNOWN_DESTINATION
+        if not journal.told(tx.session, row.id, What.WAITS, skip.reason):
+            tx.journal(What.WAITS, skip.reason, row)
+    elif skip.kind is rules.SkipKind.DOUBT:
+        tx.needs_person(Need.UNREADABLE, skip.reason, row)
 
 
 def _labels(ctx: BrandContext, rows: Sequence[ReturnRow]) -> dict[str, dict[str, str]]:
@@ -146,11 +188,17 @@ class TicketAdds(Undertaking[ReturnRow, RmaRequest, str]):
     name = "ticket"
 
     def __init__(
-        self, ctx: BrandContext, result: Announced, labels: Mapping[str, Mapping[str, str]]
+        self,
+        ctx: BrandContext,
+        result: Announced,
+        labels: Mapping[str, Mapping[str, str]],
+        called: Known,
     ) -> None:
         super().__init__(ctx)
         self.result = result
         self.labels = labels
+        self.called = called
+        """What the warehouse calls products."""
         self.made = _Made.none()
 
     def intend(self, tx: FencedTransaction, items: Sequence[ReturnRow]) -> list[Call[RmaRequest]]:
@@ -184,13 +232,23 @@ class TicketAdds(Undertaking[ReturnRow, RmaRequest, str]):
         if row.loop_state not in (LoopState.OPEN, LoopState.REVIEW):
             return []  # nothing will come; it is due again if Loop opens it again
         return_ = load_return(row.content)
+        if _keeps(self.ctx, row):  # it has changed since it was chosen
+            row.due_at = tx.now
+            return []
+        if bad := rules.bad_codes(return_, self.ctx.rules, self.called):
+            words = "; ".join(f"{code.name}: {code.problem}" for code in bad)
+            why = f"the warehouse cannot be told of this return's products: {words}. Put it right "
+            tx.needs_person(Need.CODE_UNSENDABLE, f"{why}in the shop, then retry", row)
+            return []
         parcels = rules.parcels(return_, self.ctx.rules, self.labels.get(row.return_id))
         current = [r for r in existing if r.ticket_status != TicketStatus.CANCELLED]
         if not current:
-            current = self._new(row, return_, len(existing), len(parcels))
+            current = self._new(row, return_, existing, len(parcels))
         planned: list[tuple[RmaRow, RmaRequest]] = []
         for rma, parcel in _paired(current, parcels):
-            request = rules.rma_request(return_, self.ctx.rules, rma.customer_po, tx.now, parcel)
+            request = rules.rma_request(
+                parcel, self.ctx.rules, rma.customer_po, tx.now, self.called
+            )
             rma.warehouse = request.warehouse
             rma.items = [dump_item(i) for i in request.items]
             rma.tracking_numbers = list(request.tracking_numbers)
@@ -198,17 +256,21 @@ class TicketAdds(Undertaking[ReturnRow, RmaRequest, str]):
             planned.append((rma, request))
         return planned
 
-    def _new(self, row: ReturnRow, return_: Return, before: int, parcels: int) -> list[RmaRow]:
+    def _new(
+        self, row: ReturnRow, return_: Return, before: Sequence[RmaRow], parcels: int
+    ) -> list[RmaRow]:
         """One for each parcel, with a PO of its own."""
+        taken = [rma.customer_po for rma in before]
+        numbers = rules.customer_pos(return_, self.ctx.rules, parcels, taken)
         return [
             RmaRow(
                 brand=row.brand,
                 return_pk=row.id,
-                parcel=number,
-                customer_po=rules.customer_po(return_, self.ctx.rules, number),
+                parcel=len(before) + place,
+                customer_po=number,
                 created_at=self.ctx.now(),
             )
-            for number in range(before + 1, before + 1 + parcels)
+            for place, number in enumerate(numbers, start=1)
         ]
 
     def _intend(
@@ -231,6 +293,10 @@ class TicketAdds(Undertaking[ReturnRow, RmaRequest, str]):
             return None  # `_looked` makes the return due again
 
     def send(self, call: Call[RmaRequest]) -> str:
+        if _restored_lately(self.ctx) and (
+            found := self.ctx.warehouse.find_rmas(call.request.customer_po)
+        ):
+            return found[0]
         self.ctx.counts.add("rex11.ticket_add")
         return self.ctx.warehouse.create_rma(call.request)
 
@@ -260,6 +326,12 @@ class TicketAdds(Undertaking[ReturnRow, RmaRequest, str]):
         )
 
 
+def _restored_lately(ctx: BrandContext) -> bool:
+    """The backup that the ledger was put back from may not know of an RMA (I3)."""
+    restored = ctx.tick.restored_at
+    return restored is not None and ctx.now() - restored < LOOK_FIRST
+
+
 def _paired(
     rmas: Sequence[RmaRow], parcels: Sequence[rules.Parcel]
 ) -> list[tuple[RmaRow, rules.Parcel]]:
@@ -271,6 +343,7 @@ def _paired(
     made = {n for r in rmas if r.ticket_id for n in r.tracking_numbers}
     left = [p for p in parcels if not made.intersection(p.tracking_numbers)] or list(parcels)
     together = rules.Parcel(
+        left[0].return_,
         tuple(x for p in left for x in p.lines),
         tuple(n for p in left for n in p.tracking_numbers),
     )
@@ -282,7 +355,7 @@ class _Made:
     """What the ledger has of the returns of a batch of effects, by key."""
 
     rows: dict[int, ReturnRow]
-    known: dict[int, Known]
+    known: dict[int, transitions.Known]
 
     @classmethod
     def none(cls) -> _Made:

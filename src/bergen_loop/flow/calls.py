@@ -152,8 +152,9 @@ def _record(
         if error.scope is not Scope.CALL:
             effect.attempts = max(0, effect.attempts - 1)
         if had_no_effect(ctx, tx, effect, str(error)):
-            wait = timedelta(seconds=error.retry_after or 0)
-            effect.try_at = max(effect.try_at or tx.now, tx.now + wait)
+            wait = tx.now + timedelta(seconds=error.retry_after or 0)
+            held = ctx.breakers.of(error.system.casefold()).held_until(error.call)
+            effect.try_at = max(filter(None, (effect.try_at, wait, held)))
             work.put_off(tx, effect)
 
 

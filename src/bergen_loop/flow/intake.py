@@ -12,7 +12,12 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from bergen_loop.domain.announce import AnnounceRules, ready_at, why_not_announced
+from bergen_loop.domain.announce import (
+    AnnounceRules,
+    destination_moved,
+    ready_at,
+    why_not_announced,
+)
 from bergen_loop.domain.lifecycle import Stage
 from bergen_loop.domain.returns import LoopState, Return
 from bergen_loop.domain.words import Need, What
@@ -23,7 +28,7 @@ from bergen_loop.ledger.store import attention, effects, returns, webhooks
 from bergen_loop.ledger.store.effects import EffectState
 from bergen_loop.ledger.tables.core import ReturnRow, WebhookRow
 from bergen_loop.ledger.transaction import Transaction
-from bergen_loop.outside.loop.models import ParsedReturn
+from bergen_loop.outside.loop.models import ParsedReturn, merge
 
 Json = dict[str, Any]
 
@@ -56,9 +61,7 @@ class _Picture:
 def _picture(answer: ParsedReturn, known: Return | None) -> _Picture:
     """What an answer does not mention is as it is known."""
     assert answer.value is not None
-    return_ = answer.value
-    del known
-    content = dump_return(return_)
+    content = dump_return(merge(known, answer) if known is not None else answer.value)
     # As it can be stored: the text that the ledger will give back.
     return _Picture(answer, load_return(content), content, digest(content))
 
@@ -73,17 +76,23 @@ def store(ctx: BrandContext, parsed: Sequence[ParsedReturn], result: Pulled) -> 
     changed = [
         picture
         for return_id, answer in good.items()
-        if (picture := _picture(answer, None))
-        and (
-            return_id not in stored
-            or stored[return_id].held
-            or stored[return_id].content_hash != picture.hash
-        )
+        if _is_news(picture := _picture(answer, _before(answer, stored)), stored.get(return_id))
     ]
     ctx.take_in(changed, lambda tx, some: _take_in(ctx, tx, some, result), _set_aside)
     ctx.take_in(bad, _keep_unreadable, _set_aside_answer)
     result.changed += len(changed)
     result.unreadable += len(bad)
+
+
+def _before(answer: ParsedReturn, stored: Mapping[str, ReturnRow]) -> Return | None:
+    """What is known of a return whose answer does not mention everything."""
+    row = stored.get(answer.return_id or "")
+    partial = answer.missing or answer.lines_missing
+    return load_return(row.content) if row is not None and partial else None
+
+
+def _is_news(picture: _Picture, row: ReturnRow | None) -> bool:
+    return row is None or row.held or row.content_hash != picture.hash
 
 
 def _take_in(
@@ -150,7 +159,7 @@ def _new_row(
         held=False,
         seen_at=now,
         submitted_at=return_.created_at,
-        due_at=max(now, ready_at(return_, rules)) if stage is Stage.SEEN else None,
+        due_at=_due(return_, rules, now) if stage is Stage.SEEN else None,
         completed_at=now if stage is Stage.COMPLETE else None,
     )
     return row, (what, why)
@@ -165,15 +174,20 @@ _ENDED = {
 
 def _first_stage(rules: AnnounceRules, return_: Return) -> tuple[Stage, What, str]:
     skip = why_not_announced(return_, rules)
-    if skip and not skip.no_parcel:
+    if skip and skip.not_ours:
         return Stage.IGNORED, What.SEEN_ENDED, f"left alone: {skip.reason}"
     if return_.state in _ENDED:
         why = f"already {return_.state} in Loop when first seen"
         return _ENDED[return_.state], What.SEEN_ENDED, why
-    if skip:
+    if skip and skip.no_parcel:
         return Stage.NO_PARCEL, What.SEEN, f"no RMA: {skip.reason}"
     why = f"submitted in Loop at {return_.created_at:%Y-%m-%d %H:%M} UTC"
     return Stage.SEEN, What.SEEN, why
+
+
+def _due(return_: Return, rules: AnnounceRules, now: datetime) -> datetime | None:
+    ready = ready_at(return_, rules)
+    return max(now, ready) if ready else None
 
 
 def _fill(row: ReturnRow, picture: _Picture) -> None:
@@ -227,8 +241,8 @@ def _update(
         _edited(tx, row, before, return_)
     if before.label.tracking_number != return_.label.tracking_number:
         _label_moved(tx, row, return_)
-    if before.destination_id != return_.destination_id:
-        _redirected(tx, row, before, return_)
+    if row.announced_at and (moved := destination_moved(before, return_, ctx.rules)):
+        tx.journal(What.DESTINATION, moved, row)
     follow(tx, row, known)
     settlement_shown(tx, row, known.settlement)
     if row.stage in (Stage.SEEN, Stage.NO_PARCEL):
@@ -275,13 +289,6 @@ def _label_moved(tx: Transaction, row: ReturnRow, after: Return) -> None:
     tx.journal(What.LABEL, why, row)
 
 
-def _redirected(tx: Transaction, row: ReturnRow, before: Return, after: Return) -> None:
-    why = f"destination {before.destination_id or 'unknown'} became {after.destination_id}"
-    if row.announced_at:
-        why += "; its RMA was made for the former one"
-    tx.journal(What.DESTINATION, why, row)
-
-
 def _reconsider(ctx: BrandContext, tx: Transaction, row: ReturnRow, return_: Return) -> None:
     """Before there is an RMA, an edit or a label decides anew whether and when to make one."""
     if return_.state not in (LoopState.OPEN, LoopState.REVIEW):
@@ -289,8 +296,8 @@ def _reconsider(ctx: BrandContext, tx: Transaction, row: ReturnRow, return_: Ret
     skip = why_not_announced(return_, ctx.rules)
     stage = Stage.NO_PARCEL if skip and skip.no_parcel else Stage.SEEN
     if stage is Stage.SEEN:
-        ready = max(tx.now, ready_at(return_, ctx.rules))
-        row.due_at = min(row.due_at, ready) if row.due_at else ready
+        due = _due(return_, ctx.rules, tx.now)
+        row.due_at = min(filter(None, (row.due_at, due)), default=None)
     if stage != row.stage:
         row.stage = stage
         why = skip.reason if skip else "there is something to send back now"

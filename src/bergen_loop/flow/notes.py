@@ -13,6 +13,7 @@ from bergen_loop.ledger.store.effects import EffectState
 from bergen_loop.ledger.tables.core import EffectRow, ReturnRow
 from bergen_loop.ledger.transaction import FencedTransaction, Transaction
 from bergen_loop.outside.errors import OutsideError, Scope
+from bergen_loop.outside.loop.models import same_note
 
 PER_TICK = 400
 
@@ -89,4 +90,4 @@ def _is_there(ctx: BrandContext, effect: EffectRow) -> bool | None:
         if error.scope is Scope.ACCESS:
             raise
         return None
-    return any(note.content == effect.payload["content"] for note in notes)
+    return any(same_note(note.content, str(effect.payload["content"])) for note in notes)

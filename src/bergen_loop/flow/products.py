@@ -10,6 +10,8 @@ from collections.abc import Mapping, Sequence
 from datetime import timedelta
 
 from bergen_loop.domain import announce as rules
+from bergen_loop.domain.codes import normal_code, normal_upc
+from bergen_loop.domain.naming import Known, by_upc
 from bergen_loop.domain.rma import Product, ProductImport
 from bergen_loop.domain.words import EffectKind, Need, What
 from bergen_loop.flow.calls import Call, Undertaking, carry_out, had_no_effect, ready
@@ -17,6 +19,7 @@ from bergen_loop.flow.context import BrandContext
 from bergen_loop.ledger.codec import load_item, load_return
 from bergen_loop.ledger.store import effects, journal, products, returns
 from bergen_loop.ledger.store.effects import AlreadyIntended, EffectState, Intent
+from bergen_loop.ledger.store.products import Found
 from bergen_loop.ledger.tables.core import EffectRow, ReturnRow, RmaRow
 from bergen_loop.ledger.transaction import FencedTransaction, Transaction
 from bergen_loop.outside.errors import Effect, OutsideError
@@ -27,22 +30,31 @@ PER_CALL = 50
 """Products of one StyleMasterProductAdd."""
 
 
-def known_to_the_warehouse(ctx: BrandContext, rows: Sequence[ReturnRow]) -> list[ReturnRow]:
-    """The returns whose products the warehouse knows; the others are due again later."""
+def known_to_the_warehouse(
+    ctx: BrandContext, rows: Sequence[ReturnRow]
+) -> tuple[list[ReturnRow], Known]:
+    """The returns whose products the warehouse knows (the others are due again later), and what
+    it calls these products."""
     if not ctx.settings.announce.check_products or not rows:
-        return list(rows)
+        return list(rows), {}
     wanted = {row.id: rules.products(load_return(row.content), ctx.rules) for row in rows}
-    states = _check(ctx, {p.upc: p for of in wanted.values() for p in of})
+    found = _check(ctx, {_normal(p): p for of in wanted.values() for p in of})
     missing = {
-        row.id: [p for p in wanted[row.id] if states[p.upc] is not ProductImport.KNOWN]
+        row.id: [p for p in wanted[row.id] if found[_normal(p)].state is not ProductImport.KNOWN]
         for row in rows
     }
     waiting = [row.id for row in rows if missing[row.id]]
     if waiting:
         with ctx.write() as tx:
             for row in returns.by_pks(tx.session, waiting).values():
-                _wait(ctx, tx, row, missing[row.id], states)
-    return [row for row in rows if not missing[row.id]]
+                _wait(ctx, tx, row, missing[row.id], found)
+    called = by_upc({upc: f.called for upc, f in found.items() if f.called is not None})
+    return [row for row in rows if not missing[row.id]], called
+
+
+def _normal(product: Product) -> str:
+    """How a product is remembered: its UPC in normal form."""
+    return normal_upc(product.upc) or product.upc
 
 
 def _wait(
@@ -50,9 +62,10 @@ def _wait(
     tx: Transaction,
     row: ReturnRow,
     missing: Sequence[Product],
-    states: Mapping[str, ProductImport],
+    found: Mapping[str, Found],
 ) -> None:
-    pending = all(states[p.upc] is ProductImport.PENDING for p in missing)
+    states = {p.upc: found[_normal(p)].state for p in missing}
+    pending = all(state is ProductImport.PENDING for state in states.values())
     row.due_at = tx.now + (ctx.settings.announce.product_poll if pending else RECHECK)
     names = ", ".join(f"{p.sku or '?'} (UPC {p.upc}: {states[p.upc]})" for p in missing)
     why = f"the RMA waits for what REX11 does not know: {names}"
@@ -60,35 +73,38 @@ def _wait(
         tx.journal(What.WAITS, why, row)
 
 
-def _check(ctx: BrandContext, wanted: Mapping[str, Product]) -> dict[str, ProductImport]:
-    """State of each product by UPC; unknown ones are added first, where the brand allows it."""
+def _check(ctx: BrandContext, wanted: Mapping[str, Product]) -> dict[str, Found]:
+    """What is known of each product; unknown ones are added first, where the brand allows it."""
     with ctx.ledger.read() as session:
-        before = products.states(session, ctx.brand, list(wanted))
-    ask = [upc for upc in wanted if before.get(upc) is not ProductImport.KNOWN]
+        found = products.remembered(session, ctx.brand, list(wanted))
+    ask = {upc: p for upc, p in wanted.items() if upc not in found or not found[upc].settled}
     if not ask:
-        return before
-    states = {**before, **_ask(ctx, ask, before)}
-    unknown = [wanted[u] for u in ask if states[u] is ProductImport.UNKNOWN]
+        return found
+    found |= _ask(ctx, ask, found)
+    unknown = [p for upc, p in ask.items() if found[upc].state is ProductImport.UNKNOWN]
     if unknown and ctx.settings.announce.add_products:
         adds = ProductAdds(ctx)
-        carry_out(ctx, adds, unknown)
-        states |= adds.states
+        carry_out(ctx, adds, [p for p in unknown if not rules.missing_fields(p)])
+        found |= {upc: Found(state) for upc, state in adds.states.items()}
     with ctx.write() as tx:
-        since = products.remember(tx.session, tx.now, ctx.brand, {u: states[u] for u in ask})
-        for upc in ask:
-            _tell(ctx, tx, wanted[upc], states[upc], tx.now - since[upc])
-    return states
+        since = products.remember(tx.session, tx.now, ctx.brand, {u: found[u] for u in ask})
+        for upc, product in ask.items():
+            _tell(ctx, tx, product, found[upc].state, tx.now - since[upc])
+    return found
 
 
 def _ask(
-    ctx: BrandContext, upcs: Sequence[str], before: Mapping[str, ProductImport]
-) -> dict[str, ProductImport]:
+    ctx: BrandContext, wanted: Mapping[str, Product], before: Mapping[str, Found]
+) -> dict[str, Found]:
     """One inventory call for many; only what it does not list is asked one by one."""
-    new = [u for u in upcs if u not in before]
-    known = set(ctx.warehouse.products(new)) if new else set[str]()
-    rest = [u for u in upcs if u not in known]
-    states = ctx.in_parallel(lambda upc: _import(ctx, upc), rest)
-    return {**dict.fromkeys(known, ProductImport.KNOWN), **dict(zip(rest, states, strict=True))}
+    new = {upc: p for upc, p in wanted.items() if upc not in before or before[upc].called is None}
+    listed = ctx.warehouse.products([p.upc for p in new.values()]) if new else {}
+    known = {
+        upc: Found(ProductImport.KNOWN, listed[p.upc]) for upc, p in new.items() if p.upc in listed
+    }
+    rest = [(upc, p) for upc, p in wanted.items() if upc not in known]
+    states = ctx.in_parallel(lambda pair: _import(ctx, pair[1].upc), rest)
+    return known | {upc: Found(s) for (upc, _), s in zip(rest, states, strict=True)}
 
 
 def _import(ctx: BrandContext, upc: str) -> ProductImport:
@@ -106,24 +122,33 @@ def _tell(
     ctx: BrandContext, tx: Transaction, product: Product, state: ProductImport, age: timedelta
 ) -> None:
     """One item per product, gone when the warehouse knows it."""
-    name = f"{product.sku or '?'} (UPC {product.upc})"
+    name, about = f"{product.sku or '?'} (UPC {product.upc})", _normal(product)
     if state is ProductImport.KNOWN:
         for need in (Need.UNKNOWN_PRODUCT, Need.PRODUCT_IMPORT):
-            tx.resolve(need, product.upc, "REX11 knows the product")
+            tx.resolve(need, about, "REX11 knows the product")
     elif state is ProductImport.PENDING:
         if age > ctx.settings.announce.product_patience:
             tx.needs_person(
                 Need.PRODUCT_IMPORT,
                 f"REX11 has not finished importing {name} in {age}; ask Bergen to look at the "
                 "import. Returns with it wait for their RMA",
-                product.upc,
+                about,
             )
     else:
+        lacks = rules.missing_fields(product)
+        adding = ctx.settings.announce.add_products
+        remedy = (
+            f"it is not added, for the shop does not say its {', '.join(lacks)}: map them under "
+            "announce.product_fields, or ask Bergen to import it"
+            if adding and lacks
+            else "ask Bergen to import it"
+            if adding
+            else "ask Bergen to import it, or let this brand add products (announce.add_products)"
+        )
         tx.needs_person(
             Need.UNKNOWN_PRODUCT,
-            f"REX11 does not know {name}: {state}. Ask Bergen to import the product, or let this "
-            "brand add products (announce.add_products); returns with it wait for their RMA",
-            product.upc,
+            f"REX11 does not know {name}: {state}; {remedy}. Returns with it wait for their RMA",
+            about,
             "looked it up in REX11's inventory and import status; asked again every hour",
         )
 
@@ -143,14 +168,14 @@ class ProductAdds(Undertaking[Product, Sequence[Product], None]):
         self, tx: FencedTransaction, items: Sequence[Product]
     ) -> list[Call[Sequence[Product]]]:
         """Those not tried too often, nor tried just now."""
-        known = effects.find_all(tx.session, tx.brand, [_key(p.upc) for p in items])
+        known = effects.find_all(tx.session, tx.brand, [_key(_normal(p)) for p in items])
         intended: list[tuple[Product, EffectRow]] = []
         for product in items:
-            before = known.get(_key(product.upc))
+            before = known.get(_key(_normal(product)))
             if before is not None and not self._again(tx, before):
                 continue
-            payload = {"upc": product.upc}
-            intent = Intent(EffectKind.PRODUCT, _key(product.upc), None, payload)
+            payload = {"upc": _normal(product)}
+            intent = Intent(EffectKind.PRODUCT, _key(_normal(product)), None, payload)
             try:
                 intended.append((product, tx.intend(intent, known)))
             except AlreadyIntended:
@@ -211,7 +236,7 @@ def refused(tx: Transaction, rma: RmaRow, places: Sequence[int], error: OutsideE
     items of the ticket."""
     items = [load_item(rma.items[i]) for i in places if 0 <= i < len(rma.items)]
     for item in items:
-        code = item.upc or item.sku or "?"
+        code = normal_upc(item.upc) or normal_code(item.sku) or normal_code(item.style) or "?"
         sent = ", ".join(
             f"{name} {value!r}"
             for name, value in (
@@ -229,6 +254,5 @@ def refused(tx: Transaction, rma: RmaRow, places: Sequence[int], error: OutsideE
             code,
             f"ReceivingTicketAdd with PO {rma.customer_po}",
         )
-        if item.upc:
-            products.forget(tx.session, tx.brand, item.upc)
+        products.forget(tx.session, tx.brand, code)
     return bool(items)

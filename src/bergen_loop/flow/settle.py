@@ -25,7 +25,7 @@ from bergen_loop.flow import grading, look, notes, pull
 from bergen_loop.flow.calls import Call, Undertaking, carry_out, ready
 from bergen_loop.flow.context import BrandContext
 from bergen_loop.flow.transitions import accepted
-from bergen_loop.ledger.codec import load_receipt, load_return
+from bergen_loop.ledger.codec import load_items, load_receipt, load_return
 from bergen_loop.ledger.store import effects, journal, modes, returns
 from bergen_loop.ledger.store.effects import AlreadyIntended, EffectState, Intent, settling_key
 from bergen_loop.ledger.tables.core import DecisionRow, EffectRow, ReceiptRow, ReturnRow, RmaRow
@@ -154,7 +154,12 @@ def judge(ctx: BrandContext, row: ReturnRow, reading: Reading) -> Decision:
     case = Case(
         return_=return_,
         receipts=receipts,
-        comparison=compare(physical_lines(return_, ctx.rules), receipts),
+        comparison=compare(
+            physical_lines(return_, ctx.rules),
+            receipts,
+            [load_items(rma.items) for rma in reading.rmas],
+            ctx.rules.kits,
+        ),
         now=ctx.now(),
         first_received_at=row.received_at or ctx.now(),
         open_tickets=sum(

@@ -19,10 +19,8 @@ from bergen_loop.flow.context import BrandContext, Tick
 from bergen_loop.ledger.database import LedgerError, Session, trouble
 from bergen_loop.ledger.locks import LockLost, brand_lock
 from bergen_loop.ledger.store import attention, cursors, journal, modes, returns
-from bergen_loop.ledger.tables.core import BrandRow
 from bergen_loop.outside.breaker import LOOP, REX11
-from bergen_loop.outside.errors import OutsideError, Scope
-from bergen_loop.outside.guard import GuardedWarehouse
+from bergen_loop.outside.errors import OutsideError
 from bergen_loop.tell import tracing
 
 log = structlog.get_logger()
@@ -33,8 +31,6 @@ SPREAD = 0.1
 BREATH = timedelta(seconds=1)
 SEEN_AGAIN = ("listed", "pages")
 """Counts of what a step looked at, whether or not there was anything new."""
-LOOK_FIRST = timedelta(days=90)
-"""How long after a restore RMAs are looked for first: a return may be announced late."""
 TELL_AFTER = timedelta(hours=1)
 """How long a step may fail before it goes on the attention list."""
 
@@ -71,7 +67,7 @@ def begin(ctx: BrandContext) -> None:
         row.config_version = ctx.config_version
         ctx.tick.mode = modes.take_effect(session, now, row, ctx.settings.mode)
         ctx.breakers.load(session, ctx.brand)
-        _after_restore(ctx, row)
+        ctx.tick.restored_at = row.restored_at
 
 
 def names(ctx: BrandContext) -> list[str]:
@@ -91,7 +87,7 @@ def step(ctx: BrandContext, name: str) -> dict[str, Any]:
             result = STEPS[name](ctx)
     except OutsideError as error:
         bound.warning("step failed", error=str(error))
-        _failed(ctx, name, error)
+        ctx.counts.add(f"{name}.failed")
         return {"error": str(error)}
     except LockLost:
         raise  # another sync has taken over: stop at once
@@ -102,7 +98,7 @@ def step(ctx: BrandContext, name: str) -> dict[str, Any]:
         return {"error": why}
     except Exception as error:
         bound.exception("step failed inside")
-        _failed(ctx, name, error)
+        ctx.counts.add(f"{name}.failed")
         return {"error": f"{type(error).__name__}: {error}"}
     if any(result.values()):
         bound.info("step done", **result)
@@ -191,15 +187,14 @@ def _mind(ctx: BrandContext, session: Session, errors: dict[str, str | None]) ->
 
 
 def _works_again(ctx: BrandContext, session: Session, name: str) -> None:
-    for kind in (Need.ACCESS, Need.STEP_FAILING):
-        attention.resolve_kind(
-            session,
-            ctx.now(),
-            brand=ctx.brand,
-            kind=kind,
-            subject=name,
-            resolution="it works again",
-        )
+    attention.resolve_kind(
+        session,
+        ctx.now(),
+        brand=ctx.brand,
+        kind=Need.STEP_FAILING,
+        subject=name,
+        resolution="it works again",
+    )
 
 
 def run(ctx: BrandContext) -> dict[str, dict[str, Any]]:
@@ -226,32 +221,7 @@ def holding(ctx: BrandContext) -> Generator[None]:
             ctx.tick.epoch = None
 
 
-def _failed(ctx: BrandContext, name: str, error: Exception) -> None:
-    ctx.counts.add(f"{name}.failed")
-    if not isinstance(error, OutsideError) or error.scope is not Scope.ACCESS:
-        return
-    ask = (
-        "ask the brand for a working Loop API key with the scopes Returns and Developer Tools"
-        if error.system == "Loop"
-        else "ask Bergen for the brand's WebAddress, UserName and Password"
-    )
-    with ctx.write() as tx:
-        if cursors.get(tx.session, ctx.brand, f"failing.{name}") is None:
-            cursors.set(tx.session, ctx.brand, f"failing.{name}", tx.now)
-        why = f"{error.system} refuses this brand's credentials: {error}; {ask}"
-        tx.needs_person(Need.ACCESS, why, name)
-
-
 # -- after the ledger was put back from a backup ------------------------------------------------
-
-
-def _after_restore(ctx: BrandContext, row: BrandRow) -> None:
-    """RMAs are looked for by their PO before they are made for a while: the backup may not know
-    of them (I3)."""
-    if isinstance(ctx.warehouse, GuardedWarehouse):
-        at = row.restored_at
-        ctx.warehouse.look_first = at is not None and ctx.now() - at < LOOK_FIRST
-    ctx.tick.restored_at = row.restored_at
 
 
 def _hold_after_restore(ctx: BrandContext) -> str | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from typing import Any
 
 from pydantic import TypeAdapter
@@ -45,6 +46,11 @@ def dump_item(value: RmaItem) -> dict[str, Any]:
 def load_item(data: dict[str, Any]) -> RmaItem:
     """The inverse of `dump_item`."""
     return _ITEM.validate_python(data)
+
+
+def load_items(data: Sequence[dict[str, Any]]) -> tuple[RmaItem, ...]:
+    """The items of an RMA, as its row has them."""
+    return tuple(load_item(item) for item in data)
 
 
 def storable(data: Any) -> Any:

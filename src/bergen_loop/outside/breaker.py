@@ -1,14 +1,19 @@
-"""Circuit breakers: a system that does not answer costs one call now and then, not a whole tick.
+"""What holds calls back: a system that does not answer, and a call that it refuses the brand.
 
-One per brand and system. After `THRESHOLD` attempts in a row without an answer calls are
-suspended for `FIRST`; then one is let through, and each that fails doubles the wait, up to
-`LONGEST`. What is kept in the ledger is read at a tick's start and written at its end.
+- A *system* without an answer to `THRESHOLD` attempts in a row is called no more for `FIRST`; then
+  one call is let through, and each that fails doubles the wait, up to `LONGEST`.
+- A *call* of which the system says that the brand's credentials do not allow it is made no more
+  for `FIRST_REFUSED`; then one is let through, and each that is refused doubles the wait, up to
+  `LONGEST_REFUSED`. Other calls go on: a key may lack one right only.
+
+Outcomes are judged by an error's scope alone. What is kept in the ledger is read at a tick's
+start and written at its end.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -18,121 +23,197 @@ from sqlalchemy.orm import Session
 from bergen_loop.domain.words import Need, What
 from bergen_loop.ledger.store import attention, journal, returns
 from bergen_loop.ledger.tables.core import BreakerRow
+from bergen_loop.outside.errors import Effect, OutsideError, Scope, Unauthorized, Unavailable
+from bergen_loop.outside.http import Held
 
 LOOP, REX11 = "loop", "rex11"
 TITLES = {LOOP: "Loop", REX11: "REX11"}
 THRESHOLD = 5
 FIRST, LONGEST = timedelta(seconds=30), timedelta(minutes=15)
+FIRST_REFUSED, LONGEST_REFUSED = timedelta(minutes=2), timedelta(hours=1)
 TELL_AFTER = timedelta(minutes=10)
 """A system suspended for so long is put on the attention list."""
 
-FAILED = frozenset({"Unavailable", "OutcomeUnknown"})
-"""Outcomes of attempts that say the system is not there; any other answer says it is."""
+_ASK = {
+    LOOP: (
+        "ask the brand's Loop admin for an API key with the scopes Returns (data, actions, "
+        "grading), Developer Tools and Destinations (read)"
+    ),
+    REX11: "ask Bergen for the brand's WebAddress, UserName and Password, and what they allow",
+}
 
 
-class Suspended(Exception):
-    """No call is made now: the message says why and when the next one is."""
+class Switch:
+    """Closed, or open until a time at which one attempt is let through to see. Not thread-safe:
+    its `Guard` is."""
+
+    def __init__(self, threshold: int, first: timedelta, longest: timedelta) -> None:
+        self._threshold, self._first, self._longest = threshold, first, longest
+        self.failures = self.probes = 0
+        self.opened_at: datetime | None = None
+        self.open_until: datetime | None = None
+        self.error: str | None = None
+        self._probing_until: datetime | None = None
+
+    def admit(self, now: datetime) -> bool:
+        """Whether an attempt may be made; while it is open, one at a time."""
+        if self.open_until is None:
+            return True
+        if now < self.open_until or (self._probing_until and now < self._probing_until):
+            return False
+        self._probing_until = now + self._first  # its outcome decides
+        return True
+
+    def suspended(self, now: datetime) -> bool:
+        """Whether no attempt may be made at all."""
+        return self.open_until is not None and now < self.open_until
+
+    def failed(self, now: datetime, error: str) -> None:
+        self.failures += 1
+        self.error = error
+        if self.opened_at is not None:
+            if self._probing_until is None:
+                return  # begun before it opened: says nothing new
+            self.probes += 1
+        elif self.failures < self._threshold:
+            return
+        self.opened_at = self.opened_at or now
+        self.open_until = now + min(self._longest, self._first * 2 ** min(self.probes, 10))
+        self._probing_until = None
+
+    def untold(self) -> None:
+        """The one that was let through says nothing: another may be."""
+        self._probing_until = None
+
+    def load(self, row: BreakerRow) -> None:
+        self.failures, self.probes = row.failures, row.probes
+        self.opened_at, self.open_until, self.error = row.opened_at, row.open_until, row.error
+
+    def values(self) -> dict[str, object]:
+        names = ("failures", "probes", "opened_at", "open_until", "error")
+        return {name: getattr(self, name) for name in names}
+
+    def next_try(self) -> str:
+        if self._probing_until is not None or self.open_until is None:
+            return "one is being tried"
+        return f"the next try is at {self.open_until:%H:%M:%S} UTC"
 
 
-class Breaker:
-    """The breaker of one system. Thread-safe."""
+class Guard:
+    """What holds back the calls to one system for one brand. Thread-safe."""
 
     def __init__(self, system: str) -> None:
         self.system = system
         self.now: Callable[[], datetime] = lambda: datetime.now(UTC)
         self._lock = threading.Lock()
-        self._failures = 0
-        self._probes = 0
-        self._opened_at: datetime | None = None
-        self._open_until: datetime | None = None
-        self._probing_until: datetime | None = None
-        self._error: str | None = None
+        self._switch = _system_switch()
+        self._refused: dict[str, Switch] = {}
+        """By the name of the call."""
 
-    def admit(self) -> None:
-        """Before a call. Raises Suspended."""
+    def admit(self, call: str) -> None:
+        """Before an attempt. Raises Held: as Unavailable or Unauthorized, nothing was sent."""
         with self._lock:
-            if self._open_until is None:
-                return
             now = self.now()
-            if now < self._open_until:
-                raise Suspended(self._words(self._open_until))
-            if self._probing_until and now < self._probing_until:
-                raise Suspended(self._words(None))
-            self._probing_until = now + FIRST  # one at a time; its outcome decides
+            refused = self._refused.get(call)
+            if refused and refused.suspended(now):
+                raise Held(Unauthorized, self._refusal(call, refused))
+            if not self._switch.admit(now):
+                raise Held(Unavailable, self._silence())
+            if refused and not refused.admit(now):
+                self._switch.untold()
+                raise Held(Unauthorized, self._refusal(call, refused))
 
     def suspended(self) -> str | None:
-        """Why calls are not to be made at all now; None where one may try."""
+        """Why the system is not to be called at all now; None where one may try."""
         with self._lock:
-            if self._open_until is None or self.now() >= self._open_until:
-                return None
-            return self._words(self._open_until)
+            return self._silence() if self._switch.suspended(self.now()) else None
 
-    def attempted(self, outcome: str, error: str | None = None) -> None:
-        """An attempt has ended: `outcome` is `ok` or the name of the error's class."""
-        if outcome == "crashed":
-            return
+    def held_until(self, call: str) -> datetime | None:
+        """Until when this call is not made, for it is refused to the brand; None: it may be."""
         with self._lock:
-            if outcome not in FAILED:
-                self._close()
-                return
-            self._failures += 1
-            self._error = error or outcome
-            if self._opened_at is not None:
-                self._probes += 1
-            elif self._failures < THRESHOLD:
-                return
+            refused = self._refused.get(call)
+            return refused.open_until if refused and refused.suspended(self.now()) else None
+
+    def attempted(self, call: str, error: OutsideError | None, seconds: float = 0.0) -> None:
+        """An attempt has ended, with this error or well."""
+        with self._lock:
             now = self.now()
-            self._opened_at = self._opened_at or now
-            self._open_until = now + min(LONGEST, FIRST * 2 ** min(self._probes, 10))
-            self._probing_until = None
+            if error is not None and error.scope is Scope.SYSTEM and error.status != 429:
+                kind = type(error).__name__
+                self._switch.failed(now, f"{call} after {seconds:.0f} s: {kind}")
+                if refused := self._refused.get(call):
+                    refused.untold()
+                return
+            self._switch = _system_switch()  # an answer, if not a nice one (429: the limiter's)
+            if error is not None and error.scope is Scope.ACCESS:
+                refused = self._refused.setdefault(call, _call_switch())
+                refused.failed(now, error.message)
+            elif error is None or error.effect is Effect.REFUSED:
+                self._refused.pop(call, None)
+            elif refused := self._refused.get(call):
+                refused.untold()
 
-    def load(self, row: BreakerRow | None) -> None:
-        """Be as the ledger has it."""
+    def untold(self, call: str) -> None:
+        """An attempt that was let through says nothing."""
         with self._lock:
-            self._close()
-            if row is not None:
-                self._failures, self._probes = row.failures, row.probes
-                self._opened_at, self._open_until = row.opened_at, row.open_until
-                self._error = row.error
+            self._switch.untold()
+            if refused := self._refused.get(call):
+                refused.untold()
 
-    def values(self) -> dict[str, object] | None:
-        """What the ledger is to keep; None: nothing, for all is well."""
+    def load(self, rows: Mapping[str, BreakerRow]) -> None:
+        """Be as the ledger has it: rows by `BreakerRow.system`."""
         with self._lock:
-            if not self._failures:
-                return None
-            return {
-                "failures": self._failures,
-                "probes": self._probes,
-                "opened_at": self._opened_at,
-                "open_until": self._open_until,
-                "error": self._error,
-            }
+            self._switch, self._refused = _system_switch(), {}
+            for key, row in rows.items():
+                system, _, call = key.partition(":")
+                if system != self.system:
+                    continue
+                switch = self._refused.setdefault(call, _call_switch()) if call else self._switch
+                switch.load(row)
 
-    def _close(self) -> None:
-        self._failures = self._probes = 0
-        self._opened_at = self._open_until = self._probing_until = self._error = None
+    def values(self) -> dict[str, dict[str, object]]:
+        """What the ledger is to keep, by `BreakerRow.system`; nothing where all is well."""
+        with self._lock:
+            found = {f"{self.system}:{call}": x.values() for call, x in self._refused.items()}
+            if self._switch.failures:
+                found[self.system] = self._switch.values()
+            return found
 
-    def _words(self, until: datetime | None) -> str:
-        next_try = f"the next try is at {until:%H:%M:%S} UTC" if until else "one is being tried"
+    def _silence(self) -> str:
+        switch = self._switch
         return (
-            f"calls to {TITLES[self.system]} are suspended, since {self._failures} in a row got no "
-            f"answer ({self._error}); {next_try}"
+            f"calls to {TITLES[self.system]} are suspended, since {switch.failures} in a row got "
+            f"no answer ({switch.error}); {switch.next_try()}"
         )
+
+    def _refusal(self, call: str, switch: Switch) -> str:
+        return (
+            f"{TITLES[self.system]} refuses this brand's access for {call} since "
+            f"{switch.opened_at:%Y-%m-%d %H:%M} UTC ({switch.error}); {switch.next_try()}"
+        )
+
+
+def _system_switch() -> Switch:
+    return Switch(THRESHOLD, FIRST, LONGEST)
+
+
+def _call_switch() -> Switch:
+    return Switch(1, FIRST_REFUSED, LONGEST_REFUSED)
 
 
 @dataclass(slots=True, init=False)
 class Breakers:
-    """A brand's breakers, and what of them the ledger knows."""
+    """A brand's guards, and what of them the ledger knows."""
 
-    loop: Breaker
-    rex11: Breaker
+    loop: Guard
+    rex11: Guard
     _known: set[str]
 
     def __init__(self) -> None:
-        self.loop, self.rex11 = Breaker(LOOP), Breaker(REX11)
+        self.loop, self.rex11 = Guard(LOOP), Guard(REX11)
         self._known = set()
 
-    def of(self, system: str) -> Breaker:
+    def of(self, system: str) -> Guard:
         return self.loop if system == LOOP else self.rex11
 
     def use_clock(self, now: Callable[[], datetime]) -> None:
@@ -143,75 +224,104 @@ class Breakers:
         """At a tick's start."""
         rows = {row.system: row for row in of_brand(session, brand)}
         self._known = set(rows)
-        for breaker in (self.loop, self.rex11):
-            breaker.load(rows.get(breaker.system))
+        for guard in (self.loop, self.rex11):
+            guard.load(rows)
 
     def save(self, session: Session, now: datetime, brand: str) -> None:
-        """At a tick's end. What a person has reset meanwhile stays reset."""
+        """At a tick's end; people are told of what they need to know. What a person has reset
+        meanwhile stays reset."""
         rows = {row.system: row for row in of_brand(session, brand)}
-        for breaker in (self.loop, self.rex11):
-            row, system = rows.get(breaker.system), breaker.system
-            if row is None and system in self._known:
-                continue
-            _keep(session, now, brand, breaker, row)
+        reset_meanwhile = self._known - set(rows)
+        values = {**self.loop.values(), **self.rex11.values()}
+        values = {key: x for key, x in values.items() if key not in reset_meanwhile}
+        if not rows and not values:
+            return
+        for key in sorted({*rows, *values}):
+            _keep(session, now, brand, key, rows, values.get(key))
+        for system in TITLES:
+            refused = [row for key, row in rows.items() if key.startswith(f"{system}:")]
+            _tell_refused(session, now, brand, system, refused)
+
+
+def title(key: str) -> str:
+    """`BreakerRow.system` for people: `Loop`, or `Loop process`."""
+    system, _, call = key.partition(":")
+    return f"{TITLES.get(system, system)} {call}".strip()
 
 
 def of_brand(session: Session, brand: str | None = None) -> list[BreakerRow]:
-    """The systems with failures, of a brand or of all."""
+    """The systems with failures and the calls refused, of a brand or of all."""
     query = sa.select(BreakerRow).order_by(BreakerRow.brand, BreakerRow.system)
     return list(session.scalars(query.where(BreakerRow.brand == brand) if brand else query))
 
 
 def reset(session: Session, now: datetime, brand: str, *, who: str) -> list[str]:
-    """Call the brand's systems again at once, for a person says that they are back: the systems
-    that were suspended. The next tick, which is asked for, takes it up."""
+    """Make the brand's calls again at once, for a person says that the system is back or the
+    access mended: the `BreakerRow.system`s that were suspended. The next tick, which is asked
+    for, takes it up."""
     rows = of_brand(session, brand)
     for row in rows:
         session.delete(row)
-        _tell_closed(session, now, brand, row.system, f"reset by {who}", who)
+        _tell_closed(session, now, brand, row, f"reset by {who}", who)
+    for system in TITLES:
+        _tell_refused(session, now, brand, system, [], who=who)
     returns.brand_row(session, brand).nudged_at = now
     return [row.system for row in rows if row.opened_at]
 
 
 def _keep(
-    session: Session, now: datetime, brand: str, breaker: Breaker, row: BreakerRow | None
+    session: Session,
+    now: datetime,
+    brand: str,
+    key: str,
+    rows: dict[str, BreakerRow],
+    values: Mapping[str, object] | None,
 ) -> None:
-    values, system = breaker.values(), breaker.system
+    """Bring a row (and `rows`) to these values; None: all is well again."""
+    row = rows.get(key)
     was_open = row is not None and row.opened_at is not None
     if values is None:
         if row is not None:
-            session.delete(row)
-        if was_open:
-            _tell_closed(session, now, brand, system, "it answers again", journal.SERVICE)
+            session.delete(rows.pop(key))
+            _tell_closed(session, now, brand, row, "it works again", journal.SERVICE)
         return
     if row is None:
-        row = BreakerRow(brand=brand, system=system)
+        rows[key] = row = BreakerRow(brand=brand, system=key)
         session.add(row)
     for name, value in values.items():
         setattr(row, name, value)
     if row.opened_at is None:
         return
-    why = f"{TITLES[system]} gave no answer {row.failures} times in a row: {row.error}"
+    why = _why(row)
     if not was_open:
         journal.record(
-            session, now, What.SYSTEM_SUSPENDED, why, brand=brand, data={"system": TITLES[system]}
+            session, now, What.SYSTEM_SUSPENDED, why, brand=brand, data={"system": title(key)}
         )
-    if now - row.opened_at >= TELL_AFTER:
+    if key in TITLES and now - row.opened_at >= TELL_AFTER:
         attention.raise_item(
             session,
             now,
             brand=brand,
             kind=Need.UNREACHABLE,
-            subject=system,
+            subject=key,
             reason=f"{why}; it is tried again from time to time. If it is back, "
             f"`bergen-loop breaker reset {brand}` tries at once",
             tried=f"{row.probes} further call(s) since {row.opened_at:%Y-%m-%d %H:%M} UTC",
         )
 
 
+def _why(row: BreakerRow) -> str:
+    system, _, call = row.system.partition(":")
+    if call:
+        return f"{TITLES[system]} refuses this brand's access for {call}: {row.error}"
+    return f"{TITLES[system]} gave no answer {row.failures} times in a row: {row.error}"
+
+
 def _tell_closed(
-    session: Session, now: datetime, brand: str, system: str, why: str, who: str
+    session: Session, now: datetime, brand: str, row: BreakerRow, why: str, who: str
 ) -> None:
+    if row.opened_at is None:
+        return
     journal.record(
         session,
         now,
@@ -219,8 +329,48 @@ def _tell_closed(
         why,
         brand=brand,
         who=who,
-        data={"system": TITLES[system]},
+        data={"system": title(row.system)},
     )
-    attention.resolve_kind(
-        session, now, brand=brand, kind=Need.UNREACHABLE, subject=system, resolution=why
+    if row.system in TITLES:
+        attention.resolve_kind(
+            session, now, brand=brand, kind=Need.UNREACHABLE, subject=row.system, resolution=why
+        )
+
+
+def _tell_refused(
+    session: Session,
+    now: datetime,
+    brand: str,
+    system: str,
+    refused: list[BreakerRow],
+    *,
+    who: str | None = None,
+) -> None:
+    """One item for all that a system refuses the brand, or none any more."""
+    if not refused:
+        attention.resolve_kind(
+            session,
+            now,
+            brand=brand,
+            kind=Need.ACCESS,
+            subject=system,
+            resolution=f"reset by {who}: tried again" if who else "it works again",
+        )
+        return
+    attention.raise_item(
+        session,
+        now,
+        brand=brand,
+        kind=Need.ACCESS,
+        subject=system,
+        reason="; ".join(_refusals(system, refused)),
+        tried="each is tried again from time to time, and goes on by itself when it works; "
+        f"`bergen-loop breaker reset {brand}` tries at once",
     )
+
+
+def _refusals(system: str, refused: list[BreakerRow]) -> Iterator[str]:
+    names = ", ".join(row.system.partition(":")[2] for row in refused)
+    yield f"{TITLES[system]} refuses this brand's access for {names}"
+    yield from dict.fromkeys(row.error for row in refused if row.error)
+    yield _ASK[system]

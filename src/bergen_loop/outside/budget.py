@@ -17,7 +17,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from bergen_loop.ledger.database import Ledger
 from bergen_loop.ledger.store import budget
 from bergen_loop.ledger.store.budget import Finished, Granted
-from bergen_loop.outside.loop.limiter import LimiterTimeout, SlidingWindowLimiter
+from bergen_loop.outside.limiter import LimiterTimeout, SlidingWindowLimiter
 
 FIRST, MOST = 4, 20
 """Calls in a lease: the first after a quiet time, and at most, while they are all used."""
@@ -61,6 +61,7 @@ class LedgerStore:
 @dataclass(slots=True)
 class _Lease:
     id: int
+    counts_until_ms: int
     left: int
     usable_until: float
     used: int = 0
@@ -85,6 +86,8 @@ class SharedLimiter(SlidingWindowLimiter):
         """Leases that are over, to be told of with the next question."""
         self._chunk = FIRST
         self._ask_again = 0.0
+        self._asking = False
+        """A thread is asking the ledger, without the lock: the others wait for what it gets."""
         self._told_until = 0.0
 
     def change(self, limit: int) -> None:
@@ -107,46 +110,53 @@ class SharedLimiter(SlidingWindowLimiter):
                 self._told_until = 0.0  # this process pauses all the same
 
     def _try(self, ticket: tuple[int, int, int]) -> tuple[float, float | None]:
-        with self._lock:
-            now = self._clock()
-            self._forget_old(now)
-            due = sum(waiting[2] for waiting in self._queue if waiting <= ticket)
-            wait = self._paused_until - now
-            if wait <= 0:
-                wait = self._short_of(due, ticket[2], now)
-            now = self._clock()  # the ledger may have taken its time
-            if wait <= 0 and self._in_hand(now) >= due:
-                self._queue.remove(ticket)
-                self._booked.extend([now] * ticket[2])
-                self._use(ticket[2], now)
-                return now, None
-            return now, max(wait, _SHORTEST)
+        while True:
+            with self._lock:
+                now = self._clock()
+                self._forget_old(now)
+                due = sum(waiting[2] for waiting in self._queue if waiting <= ticket)
+                if now < self._paused_until:
+                    return now, max(self._paused_until - now, _SHORTEST)
+                missing = due - self._in_hand(now)
+                if missing <= 0:
+                    self._queue.remove(ticket)
+                    self._booked.extend([now] * ticket[2])
+                    self._use(ticket[2], now)
+                    return now, None
+                if self._asking or now < self._ask_again:
+                    return now, max(self._ask_again - now, _SHORTEST)
+                least, wanted = min(missing, ticket[2]), max(missing, self._chunk)
+                told, self._over, self._asking = self._over, [], True
+            granted = self._ask(least, wanted, told, now)
+            if granted.lease is not None and granted.permits < missing:
+                return now, _SHORTEST  # for others who go first
 
-    def _short_of(self, due: int, cost: int, now: float) -> float:
-        """Seconds to wait until there may be enough for all of `due`; 0: there is now."""
-        missing = due - self._in_hand(now)
-        if missing <= 0:
-            return 0.0
-        if now < self._ask_again:
-            return self._ask_again - now
-        granted = self._ask(min(missing, cost), max(missing, self._chunk), now)
-        if granted.lease is None:
-            self._ask_again = now + granted.wait
-            if granted.paused:
-                self._paused_until = max(self._paused_until, now + granted.wait)
-            return granted.wait
-        # Usable counted from before the question: the grant was made after it.
-        self._open.append(_Lease(granted.lease, granted.permits, now + budget.USABLE, last=now))
-        return 0.0
-
-    def _ask(self, least: int, wanted: int, now: float) -> Granted:
-        told = [Finished(x.id, x.used, max(0.0, now - x.last)) for x in self._over]
+    def _ask(self, least: int, wanted: int, told: list[_Lease], now: float) -> Granted:
+        """Get a lease, or learn when to ask again. Called without the lock: the ledger may take
+        its time."""
+        finished = [Finished(x.id, x.counts_until_ms, x.used, max(0.0, now - x.last)) for x in told]
         try:
-            granted = self._store.take(least, min(wanted, self.limit), told)
-        except SQLAlchemyError as error:
+            granted = self._store.take(least, min(wanted, self.limit), finished)
+        except BaseException as error:
+            with self._lock:
+                self._over.extend(told)
+                self._asking = False
+            if not isinstance(error, SQLAlchemyError):
+                raise
             why = f"the ledger does not give out calls ({type(error).__name__}): no turn"
             raise LimiterTimeout(why) from error
-        self._over.clear()
+        with self._lock:
+            self._asking = False
+            if granted.lease is None:
+                self._ask_again = now + granted.wait
+                if granted.paused:
+                    self._paused_until = max(self._paused_until, now + granted.wait)
+            else:
+                # Usable counted from before the question: the grant was made after it.
+                until = now + budget.USABLE
+                self._open.append(
+                    _Lease(granted.lease, granted.counts_until_ms, granted.permits, until, last=now)
+                )
         return granted
 
     def _in_hand(self, now: float) -> int:

@@ -75,7 +75,7 @@ def _take_page(ctx: BrandContext, summary: Summary, page: Sequence[ParsedReturn]
 def _past(ctx: BrandContext, answer: ParsedReturn) -> adopt.Past:
     assert answer.value is not None
     skip = why_not_announced(answer.value, ctx.rules)
-    if (skip and not skip.no_parcel) or not physical_lines(answer.value, ctx.rules):
+    if (skip and skip.not_ours) or not physical_lines(answer.value, ctx.rules):
         return adopt.Past()
     return adopt.look_up(ctx, answer.value)
 

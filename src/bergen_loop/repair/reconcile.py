@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
@@ -18,11 +18,11 @@ from sqlalchemy.orm import Session
 from bergen_loop.domain.lifecycle import ENDED, Stage
 from bergen_loop.domain.receipt import Receipt
 from bergen_loop.domain.rma import TicketStatus
-from bergen_loop.domain.words import Need, What
+from bergen_loop.domain.words import Need
 from bergen_loop.flow import adopt, intake, look, pull, receive, tick
 from bergen_loop.flow.context import BrandContext
 from bergen_loop.ledger.codec import load_return
-from bergen_loop.ledger.store import effects, journal, returns
+from bergen_loop.ledger.store import effects, returns
 from bergen_loop.ledger.store.effects import ticket_key
 from bergen_loop.ledger.tables.core import ReturnRow, RmaRow
 from bergen_loop.ledger.transaction import Transaction
@@ -333,12 +333,3 @@ def _tell_overdue(ctx: BrandContext, summary: Summary) -> None:
             text = f"{len(tickets)} tickets are older than {OVERDUE.days} days and not finished "
             text += f"in REX11: {drift.ids(tickets)}"
             drift.tell(tx, summary, Finding("overdue", text, Done.TOLD))
-
-
-def last_run(session: Session, brand: str) -> datetime | None:
-    """When the brand was last reconciled to the end."""
-    return session.scalar(
-        sa.select(sa.func.max(journal.JournalRow.at)).where(
-            journal.JournalRow.brand == brand, journal.JournalRow.happened == What.RECONCILED
-        )
-    )

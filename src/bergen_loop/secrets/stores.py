@@ -28,9 +28,10 @@ class SecretStores:
         database: str = "sqlite:///var/bergen-loop.db",
         key_file: Path | None = None,
     ) -> None:
-        """`folder` is where relative paths start; `database` the ledger's URL; `key_file` holds
-        the keys of the ledger's secrets where the environment does not."""
-        self._folder = folder
+        """`folder` is where relative paths start (those of other settings too); `database` the
+        ledger's URL; `key_file` holds the keys of the ledger's secrets where the environment
+        does not."""
+        self.folder = folder
         self._typed: dict[str, str] = {}
         self.vault = Vault(database, KeySource(folder / key_file if key_file else None))
 
@@ -79,7 +80,7 @@ class SecretStores:
             self.vault.put(rest, value, who=who)
 
     def _path(self, rest: str) -> Path:
-        return self._folder / Path(rest).expanduser()
+        return self.folder / Path(rest).expanduser()
 
 
 def split(reference: str) -> tuple[str, str]:

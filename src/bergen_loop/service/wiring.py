@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
-
-import httpx2
 
 from bergen_loop.config import BrandSettings, ConfigError, Problem
 from bergen_loop.config.criteria import criteria
@@ -14,33 +11,21 @@ from bergen_loop.flow import tick
 from bergen_loop.flow.context import BrandContext, Counts
 from bergen_loop.ledger.database import Ledger
 from bergen_loop.ledger.tables.core import BrandRow
-from bergen_loop.outside.breaker import Breaker, Breakers
+from bergen_loop.outside.breaker import Breakers, Guard
 from bergen_loop.outside.budget import shared_limiter
-from bergen_loop.outside.guard import (
-    GuardedLimiter,
-    GuardedTransport,
-    GuardedWarehouse,
-    connection,
-    told,
-)
+from bergen_loop.outside.http import OnCall, Retries, Timeouts, Transport
+from bergen_loop.outside.limiter import RateLimiter, limiter_for
 from bergen_loop.outside.loop.client import LoopClient
-from bergen_loop.outside.loop.limiter import RateLimiter, limiter_for
-from bergen_loop.outside.loop.transport import CallRecord as LoopRecord
-from bergen_loop.outside.loop.transport import Retries as LoopRetries
-from bergen_loop.outside.loop.transport import Timeouts as LoopTimeouts
 from bergen_loop.outside.warehouse.floor.warehouse import EmbeddedWarehouse
 from bergen_loop.outside.warehouse.port import WarehousePort
 from bergen_loop.outside.warehouse.rex11 import AuthSigns, Rex11Config, Rex11Warehouse
-from bergen_loop.outside.warehouse.rex11.call import CallRecord as Rex11Record
 from bergen_loop.outside.warehouse.rex11.close import (
     CloseStrategy,
     ConfirmFinished,
     FileDrop,
     HttpCall,
 )
-from bergen_loop.outside.warehouse.rex11.config import Retries as Rex11Retries
-from bergen_loop.outside.warehouse.rex11.config import Timeouts as Rex11Timeouts
-from bergen_loop.tell.calls import each, loop_observer, rex11_observer
+from bergen_loop.tell.calls import observer
 
 
 def connect(brand: str, settings: BrandSettings, ledger: Ledger, folder: Path) -> BrandContext:
@@ -68,41 +53,32 @@ def connect(brand: str, settings: BrandSettings, ledger: Ledger, folder: Path) -
 
 
 def _guarded_loop(
-    brand: str, settings: BrandSettings, ledger: Ledger, breaker: Breaker, counts: Counts
+    brand: str, settings: BrandSettings, ledger: Ledger, guard: Guard, counts: Counts
 ) -> LoopClient:
     key = settings.loop.api_key.get_secret_value()
     limiter = shared_limiter(ledger, key, settings.loop.calls_per_minute)
-    guarded = GuardedLimiter(brand, limiter, breaker)
-    on_call = each(guarded.told, loop_observer(counts.add))
-    transport = connection(settings.loop.base_url)
-    return loop_client(brand, settings, limiter=guarded, on_call=on_call, transport=transport)
+    on_call = observer(counts.add)
+    return loop_client(brand, settings, limiter=limiter, guard=guard, on_call=on_call)
 
 
 def _warehouse(
-    brand: str, settings: BrandSettings, ledger: Ledger, breaker: Breaker, counts: Counts
+    brand: str, settings: BrandSettings, ledger: Ledger, guard: Guard, counts: Counts
 ) -> WarehousePort:
     if settings.warehouse == "embedded":
         return EmbeddedWarehouse(brand, ledger)
-    return _guarded_warehouse(brand, settings, breaker, counts)
-
-
-def _guarded_warehouse(
-    brand: str, settings: BrandSettings, breaker: Breaker, counts: Counts
-) -> GuardedWarehouse:
-    transport = GuardedTransport(settings.rex11.endpoint, breaker)
-    on_call = each(told(breaker), rex11_observer(counts.add))
-    inner = rex11_warehouse(brand, settings, transport=transport, on_call=on_call)
-    return GuardedWarehouse(brand, inner, breaker)
+    on_call = observer(counts.add)
+    return rex11_warehouse(brand, settings, guard=guard, on_call=on_call)
 
 
 def loop_client(
     brand: str,
     settings: BrandSettings,
-    retries: LoopRetries | None = None,
+    retries: Retries | None = None,
     *,
     limiter: RateLimiter | None = None,
-    on_call: Callable[[LoopRecord], None] | None = None,
-    transport: httpx2.BaseTransport | None = None,
+    guard: Guard | None = None,
+    on_call: OnCall | None = None,
+    transport: Transport | None = None,
 ) -> LoopClient:
     """The brand's Loop client; by default it shares the limiter of everything in this process
     that uses its key. ValueError, without the key, for one that cannot be a key."""
@@ -113,10 +89,11 @@ def loop_client(
         base_url=settings.loop.base_url,
         version=settings.loop.version,
         limiter=limiter or limiter_for(key, settings.loop.calls_per_minute),
+        guard=guard,
         on_call=on_call,
-        transport=transport,
-        timeouts=LoopTimeouts(read=settings.loop.timeout.total_seconds()),
+        timeouts=Timeouts(read=settings.loop.timeout.total_seconds()),
         retries=retries,
+        transport=transport,
         time_format=settings.loop.date_format,
     )
 
@@ -124,10 +101,11 @@ def loop_client(
 def rex11_warehouse(
     brand: str,
     settings: BrandSettings,
-    retries: Rex11Retries | None = None,
+    retries: Retries | None = None,
     *,
-    transport: httpx2.BaseTransport | None = None,
-    on_call: Callable[[Rex11Record], None] | None = None,
+    guard: Guard | None = None,
+    on_call: OnCall | None = None,
+    transport: Transport | None = None,
 ) -> Rex11Warehouse:
     """The brand's REX11 account. ValueError for one that cannot be right."""
     rex11 = settings.rex11
@@ -137,8 +115,8 @@ def rex11_warehouse(
         user_name=rex11.user_name,
         password=rex11.password.get_secret_value(),
         zone=rex11.time_zone,
-        timeouts=Rex11Timeouts(read=rex11.timeout.total_seconds()),
-        retries=retries or Rex11Retries(),
+        timeouts=Timeouts(read=rex11.timeout.total_seconds()),
+        retries=retries or Retries(),
         statuses_date_type=rex11.statuses_date_type,
         window_precision=rex11.window_precision,
         auth_signs=AuthSigns(tuple(rex11.auth_signs.patterns), frozenset(rex11.auth_signs.codes)),
@@ -150,19 +128,20 @@ def rex11_warehouse(
     return Rex11Warehouse(
         brand,
         config,
-        close_strategy=_close_strategy(settings),
-        transport=transport,
+        close_strategy=_close_strategy(settings, on_call),
+        guard=guard,
         on_call=on_call,
+        transport=transport,
     )
 
 
-def _close_strategy(settings: BrandSettings) -> CloseStrategy:
+def _close_strategy(settings: BrandSettings, on_call: OnCall | None) -> CloseStrategy:
     close = settings.rex11.close
     if close.strategy == "file" and close.folder:
         return FileDrop(close.folder)
     if close.strategy == "http" and close.url:
         headers = {name: value.get_secret_value() for name, value in close.headers.items()}
-        return HttpCall(close.url, close.method, headers)
+        return HttpCall(close.url, close.method, headers, on_call=on_call)
     return ConfirmFinished()
 
 

@@ -8,16 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
-from typing import TypeVar
 
 import structlog
 
-from bergen_loop.outside.loop import CallRecord as LoopCall
-from bergen_loop.outside.warehouse.rex11 import CallRecord as Rex11Call
+from bergen_loop.outside.http import CallRecord, OnCall
 from bergen_loop.tell import tracing
-
-R = TypeVar("R")
 
 Add = Callable[[str, int], None]
 """Adds to a count of the brand."""
@@ -36,61 +31,36 @@ class CallName:
     """`ok`, or the class of the error."""
 
 
-def loop_observer(add: Add) -> Callable[[LoopCall], None]:
-    """The hook for a LoopClient."""
+def observer(add: Add) -> OnCall:
+    """The hook for a connection to any system."""
 
-    def observe(record: LoopCall) -> None:
-        _observe(
-            add,
-            record.brand,
-            CallName("loop", record.call, record.outcome),
-            record.return_id,
+    def observe(record: CallRecord) -> None:
+        name = CallName(record.system.casefold(), record.call, record.outcome)
+        add(counter(name), 1)
+        add(f"ms:{name.system}:{name.call}", round(record.seconds * 1000))
+        failed = None if record.outcome == "ok" else record.outcome
+        about = "return.id" if name.system == "loop" else "rex11.subject"
+        tracing.past_span(
+            f"{name.system} {name.call}",
             record.started_at,
             record.seconds,
+            {"brand": record.brand, about: record.subject},
+            failed,
+        )
+        tell = log.info if failed else log.debug
+        tell(
+            "outside call",
+            brand=record.brand,
+            system=name.system,
+            call=name.call,
+            subject=record.subject,
+            outcome=name.outcome,
+            effect=record.effect.value if record.effect else None,
+            attempt=record.attempt,
+            seconds=round(record.seconds, 3),
         )
 
     return observe
-
-
-def rex11_observer(add: Add) -> Callable[[Rex11Call], None]:
-    """The hook for a Rex11Warehouse."""
-
-    def observe(record: Rex11Call) -> None:
-        _observe(
-            add,
-            record.brand,
-            CallName("rex11", record.operation, record.outcome),
-            record.subject,
-            record.started,
-            record.seconds,
-        )
-
-    return observe
-
-
-def _observe(
-    add: Add, brand: str, name: CallName, subject: str | None, started: datetime, seconds: float
-) -> None:
-    add(counter(name), 1)
-    add(f"ms:{name.system}:{name.call}", round(seconds * 1000))
-    failed = None if name.outcome == "ok" else name.outcome
-    tracing.past_span(
-        f"{name.system} {name.call}",
-        started,
-        seconds,
-        {"brand": brand, "return.id" if name.system == "loop" else "rex11.subject": subject},
-        failed,
-    )
-    tell = log.info if failed else log.debug
-    tell(
-        "outside call",
-        brand=brand,
-        system=name.system,
-        call=name.call,
-        subject=subject,
-        outcome=name.outcome,
-        seconds=round(seconds, 3),
-    )
 
 
 def counter(name: CallName) -> str:
@@ -111,13 +81,3 @@ def time_name(counter: str) -> tuple[str, str] | None:
     kind, _, rest = counter.partition(":")
     system, _, call = rest.partition(":")
     return (system, call) if kind == "ms" and call else None
-
-
-def each(*hooks: Callable[[R], None]) -> Callable[[R], None]:
-    """One hook that tells all of these."""
-
-    def observe(record: R) -> None:
-        for hook in hooks:
-            hook(record)
-
-    return observe

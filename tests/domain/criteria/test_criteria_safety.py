@@ -493,7 +493,7 @@ def test_of_several_units_one_is_removed_only_if_all_are_alike_in_all_that_moves
 ) -> None:
     if isinstance(value, Decimal) == (name in ("outcome", "exchange_variant")):
         value = None
-    usual = {"discount": Decimal("1.00"), "tax": Decimal("2.00")}
+    usual: dict[str, Any] = {"discount": Decimal("1.00"), "tax": Decimal("2.00")}
     units = [unit(n, "A", **usual) for n in range(3)]
     judged = case(units, ticket(got("A", 2)))
     assert decide(REMOVE_SHORT, judged).outcome is Outcome.REMOVE_LINES

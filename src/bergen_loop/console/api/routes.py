@@ -270,7 +270,7 @@ def ignore(
 
 def _work(request: Request, person: Person, name: str, item_id: int, why: str) -> Done:
     console = console_of(request)
-    result = do_one(console, person, DOING[name], item_id, why)
+    result = do_one(console, person, DOING[name], item_id, why, alone=False)
     if result is None:
         raise HTTPException(404, NOT_FOUND)
     if result.problem:

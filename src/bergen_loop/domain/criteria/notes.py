@@ -122,11 +122,13 @@ def _names(comparison: Comparison, limit: int | None) -> list[str]:
 def _problems(comparison: Comparison, names: Sequence[str]) -> Iterator[str]:
     for sku, name in zip(comparison.skus, names, strict=False):
         parts = list(_sku_problems(sku))
+        of_kit = f" (its parts: {', '.join(sku.parts)})" if sku.parts else ""
         if parts:
-            yield f"SKU {name}: {', '.join(parts)}"
+            yield f"SKU {name}: {', '.join(parts)}{of_kit}"
     for sku, name in zip(comparison.unexpected, names[len(comparison.skus) :], strict=True):
         damaged = f", {sku.damaged} damaged" if sku.damaged else ""
         yield f"SKU {name}: {max(sku.counted, sku.damaged)} not on the return{damaged}"
+    yield from comparison.hints
 
 
 def _sku_problems(sku: SkuCount) -> Iterator[str]:

@@ -12,28 +12,42 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from bergen_loop.domain.announce import AnnounceRules, physical_lines
-from bergen_loop.domain.comparison import compare
+from bergen_loop.domain.comparison import Comparison, compare
 from bergen_loop.domain.criteria import BacktestReport, Criteria, replay
 from bergen_loop.domain.decision import Case, Outcome
+from bergen_loop.domain.naming import Kits
 from bergen_loop.domain.receipt import Receipt
 from bergen_loop.domain.returns import Label, LoopState, Return
-from bergen_loop.ledger.codec import dump_receipt, dump_return, load_receipt, load_return
+from bergen_loop.domain.rma import RmaItem
+from bergen_loop.ledger.codec import (
+    dump_item,
+    dump_receipt,
+    dump_return,
+    load_items,
+    load_receipt,
+    load_return,
+)
 from bergen_loop.ledger.store import journal
 from bergen_loop.ledger.store.chunks import chunks
-from bergen_loop.ledger.tables.core import DecisionRow, ReceiptRow, ReturnRow
+from bergen_loop.ledger.tables.core import DecisionRow, ReceiptRow, ReturnRow, RmaRow
 
+NOT_COMPARED = Comparison((), (), ("not compared",))
 FORMAT = "bergen-loop-case/1"
 BASIS = (
     "Each return is judged as it was at its latest decision: at that time, on the receipts it had "
     "then, as open as Loop showed it then. The rest of the return is as it is now."
 )
 """What a case is, for people."""
+
+
+Announced: TypeAlias = tuple[tuple[RmaItem, ...], ...]
+"""The items of each RMA of a return, oldest first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +60,7 @@ class PastCase:
     """Outcome of its latest decision, by the service or by hand."""
     in_parcel: frozenset[str]
     """Line items that were to come in the parcel."""
+    announced: Announced = ()
     edited: bool = False
     """Its units are not those of the time of the decision."""
 
@@ -107,9 +122,11 @@ def cases_of(session: Session, wanted: Sequence[int], rules: AnnounceRules) -> I
         decisions = _decisions(session, pks)
         had = {i for _, made in decisions.values() for i in made.receipt_ids}
         receipts = _receipts(session, sorted(had))
+        announced = _announced(session, pks)
         place = {pk: n for n, pk in enumerate(pks)}
         for row in sorted(rows, key=lambda row: place[row.id]):
-            yield _past(row, *decisions[row.id], receipts, rules)
+            past = _past(row, *decisions[row.id], receipts, rules)
+            yield _compared(past, announced.get(row.id, ()), rules.kits)
 
 
 def _decisions(session: Session, pks: Sequence[int]) -> dict[int, tuple[str, Any]]:
@@ -146,6 +163,21 @@ def _receipts(session: Session, ids: Sequence[int]) -> dict[int, Receipt]:
     return found
 
 
+def _announced(session: Session, pks: Sequence[int]) -> dict[int, Announced]:
+    query = sa.select(RmaRow.return_pk, RmaRow.items).where(RmaRow.return_pk.in_(pks))
+    found: dict[int, Announced] = {}
+    for pk, items in session.execute(query.order_by(RmaRow.id)):
+        found[pk] = (*found.get(pk, ()), tuple(load_items(items)))
+    return found
+
+
+def _compared(past: PastCase, announced: Announced, kits: Kits) -> PastCase:
+    """With the comparison of what was announced against what came."""
+    lines = [x for x in past.case.return_.lines if x.line_item_id in past.in_parcel]
+    comparison = compare(lines, past.case.receipts, announced, kits)
+    return replace(past, announced=announced, case=replace(past.case, comparison=comparison))
+
+
 def _past(
     row: Any, decided: str, made: Any, receipts: dict[int, Receipt], rules: AnnounceRules
 ) -> PastCase:
@@ -158,7 +190,7 @@ def _past(
     case = Case(
         return_=return_,
         receipts=had,
-        comparison=compare(parcel, had),
+        comparison=NOT_COMPARED,
         now=made.decided_at,
         first_received_at=row.received_at or made.decided_at,
         open_tickets=made.open_tickets or 0,
@@ -184,6 +216,7 @@ def export_line(past: PastCase) -> str:
             "return": dump_return(_anonymous(past.case.return_)),
             "receipts": [dump_receipt(_plain(r)) for r in past.case.receipts],
             "in_parcel": sorted(past.in_parcel),
+            "announced": [[dump_item(i) for i in items] for items in past.announced],
             "now": past.case.now.isoformat(),
             "first_received_at": past.case.first_received_at.isoformat(),
             "open_tickets": past.case.open_tickets,
@@ -219,16 +252,16 @@ def _load(data: dict[str, Any]) -> PastCase:
     return_ = load_return(data["return"])
     receipts = tuple(load_receipt(r) for r in data["receipts"])
     in_parcel = frozenset(str(i) for i in data["in_parcel"])
-    lines = [line for line in return_.lines if line.line_item_id in in_parcel]
     case = Case(
         return_=return_,
         receipts=receipts,
-        comparison=compare(lines, receipts),
+        comparison=NOT_COMPARED,
         now=datetime.fromisoformat(data["now"]),
         first_received_at=datetime.fromisoformat(data["first_received_at"]),
         open_tickets=int(data["open_tickets"]),
     )
-    return PastCase(return_.id, case, str(data["decided"]), in_parcel, bool(data["edited"]))
+    past = PastCase(return_.id, case, str(data["decided"]), in_parcel, edited=bool(data["edited"]))
+    return _compared(past, tuple(tuple(load_items(i)) for i in data.get("announced", [])), {})
 
 
 PERSONAL = {"ret": frozenset({"customer", "order"})}

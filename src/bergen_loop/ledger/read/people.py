@@ -11,15 +11,21 @@ from enum import StrEnum
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
+from bergen_loop.domain import names
 from bergen_loop.domain.words import What
 from bergen_loop.ledger.scope import Scope
 from bergen_loop.ledger.store import journal
+from bergen_loop.ledger.store.journal import Actor
+from bergen_loop.ledger.tables.access import PlaceRow
 from bergen_loop.ledger.tables.core import ApiTokenRow, SessionRow, UserRow
 
 TOKEN_PREFIX = "blt_"  # noqa: S105 - tells what a found string is, and is none itself
-TRIES = 5
-"""Wrong passwords in a row, after which an account answers no more for a while."""
-LOCK = timedelta(minutes=5)
+KNOWN_FOR = timedelta(days=90)
+"""So long an account is known at a place where it has signed in."""
+ISSUED_FOR = timedelta(days=7)
+"""Within this time an issued password is used, or it is none any more."""
+CODE_WAIT = timedelta(minutes=5)
+"""Between the password and the second factor."""
 SEEN_EVERY = timedelta(minutes=1)
 """A session's use is written down this often at most."""
 
@@ -34,10 +40,12 @@ class Role(StrEnum):
     ENGINEER = "engineer"
     """An operator who also manages accounts and tokens."""
     READ_ONLY = "read_only"
+    FLOOR = "floor"
+    """Of the warehouse: counts parcels on the floor page, and sees nothing else."""
 
 
 class Taken(Exception):
-    """The name is in use already."""
+    """The name, or one that looks like it, is in use already."""
 
 
 def any_user(session: Session) -> bool:
@@ -64,21 +72,21 @@ def add_user(
     brands: Iterable[str] | None,
     by: str,
     password_hash: str | None = None,
+    issued: bool = False,
     issuer: str | None = None,
     subject: str | None = None,
 ) -> UserRow:
-    """Make an account. Raises Taken."""
-    if name == journal.SERVICE or user_named(session, name) is not None:
-        raise Taken(f"the name {name!r} is taken")
+    """Make an account; `issued`: somebody else knows its password. Raises Taken."""
+    _not_taken(name, session.scalars(sa.select(UserRow.name)))
     user = UserRow(
         name=name,
         password_hash=password_hash,
+        issued_at=now if issued else None,
         issuer=issuer,
         subject=subject,
         role=role,
         brands=None if brands is None else sorted(brands),
         active=True,
-        failed_sign_ins=0,
         created_at=now,
     )
     session.add(user)
@@ -95,6 +103,16 @@ def add_user(
     return user
 
 
+def _not_taken(name: str, taken: Iterable[str]) -> None:
+    """Raises Taken."""
+    alike = names.skeleton(name)
+    for other in (journal.SERVICE, *taken):
+        if other == name:
+            raise Taken(f"the name {name!r} is taken")
+        if names.skeleton(other) == alike:
+            raise Taken(f"the name looks like {other!r}, which is taken")
+
+
 def change_user(
     session: Session,
     now: datetime,
@@ -105,11 +123,16 @@ def change_user(
     active: bool,
     by: str,
 ) -> None:
-    """Change what an account may do. Its sessions end, so that the change holds at once."""
+    """Change what an account may do. Its sessions end, so that the change holds at once, and the
+    tokens it made end where it may make none any more."""
     before = f"{user.role}, {brands_in_words(user.brands)}, active: {user.active}"
     user.role, user.active = role, active
     user.brands = None if brands is None else sorted(brands)
     end_sessions(session, user)
+    if not (active and role is Role.ENGINEER and user.brands is None):
+        made = sa.select(ApiTokenRow).where(ApiTokenRow.account_id == user.id)
+        for token in session.scalars(made.order_by(ApiTokenRow.id)):
+            revoke_token(session, now, token, by=by)
     journal.record(
         session,
         now,
@@ -122,9 +145,12 @@ def change_user(
     )
 
 
-def set_password(session: Session, now: datetime, user: UserRow, hash_: str, *, by: str) -> None:
-    """Give an account a new password. Its sessions end."""
-    user.password_hash, user.failed_sign_ins, user.locked_until = hash_, 0, None
+def set_password(
+    session: Session, now: datetime, user: UserRow, hash_: str, *, by: str, issued: bool
+) -> None:
+    """Give an account a new password; `issued` by somebody else, who knows it. Its sessions
+    end."""
+    user.password_hash, user.issued_at = hash_, now if issued else None
     end_sessions(session, user)
     journal.record(session, now, What.PASSWORD_SET, f"of {user.name}", brand=None, who=by)
 
@@ -136,55 +162,122 @@ def brands_in_words(brands: list[str] | None) -> str:
     return ", ".join(brands) if brands else "no brand"
 
 
+# -- the second factor --------------------------------------------------------------------------
+
+
+def set_second_factor(
+    session: Session, now: datetime, user: UserRow, secret: str, codes: Iterable[str]
+) -> None:
+    """Have an account sign in with a second factor; `codes` are for the day it is lost."""
+    user.totp_secret, user.totp_new, user.totp_step = secret, None, None
+    user.recovery_codes = [hashed(code) for code in codes]
+    end_sessions(session, user)
+    journal.record(session, now, What.SECOND_FACTOR_SET, "", brand=None, who=user.name)
+
+
+def remove_second_factor(session: Session, now: datetime, user: UserRow, *, by: str) -> None:
+    """Have an account sign in by password alone. Its sessions end."""
+    user.totp_secret = user.totp_new = user.totp_step = user.recovery_codes = None
+    end_sessions(session, user)
+    why = f"of {user.name}"
+    journal.record(session, now, What.SECOND_FACTOR_REMOVED, why, brand=None, who=by)
+
+
+def take_recovery_code(session: Session, now: datetime, user: UserRow, code: str) -> bool:
+    """Whether it is one that is left; it is gone then."""
+    left = list(user.recovery_codes or [])
+    if hashed(code) not in left:
+        return False
+    left.remove(hashed(code))
+    user.recovery_codes = left
+    why = f"{len(left)} left"
+    journal.record(session, now, What.RECOVERY_CODE_USED, why, brand=None, who=user.name)
+    return True
+
+
 # -- signing in ---------------------------------------------------------------------------------
 
 
-def failed(session: Session, now: datetime, user: UserRow) -> None:
-    """A wrong password was given."""
-    user.failed_sign_ins += 1
-    why = f"wrong password ({user.failed_sign_ins} in a row)"
-    if user.failed_sign_ins % TRIES == 0:
-        user.locked_until = now + LOCK
-        why += f"; the account answers no more until {user.locked_until:%H:%M} UTC"
-    journal.record(session, now, What.SIGN_IN_REFUSED, why, brand=None, who=user.name)
+def known_at(session: Session, now: datetime, user: UserRow, places: Iterable[str]) -> str | None:
+    """The first of the places where the account has signed in lately."""
+    query = sa.select(PlaceRow.place).where(
+        PlaceRow.user_id == user.id, PlaceRow.seen_at > now - KNOWN_FOR
+    )
+    known = set(session.scalars(query))
+    return next((place for place in places if place in known), None)
+
+
+def get_known(session: Session, now: datetime, user: UserRow, places: Iterable[str]) -> None:
+    """The account has signed in at these places."""
+    old = now - KNOWN_FOR
+    session.execute(sa.delete(PlaceRow).where(PlaceRow.seen_at <= old, PlaceRow.user_id == user.id))
+    for place in places:
+        session.merge(PlaceRow(user_id=user.id, place=place, seen_at=now))
 
 
 def start_session(
-    session: Session, now: datetime, user: UserRow, *, lasts: timedelta, how: str
-) -> str:
+    session: Session, now: datetime, user: UserRow, *, lasts: timedelta, how: str,
+    source: str | None = None,
+) -> str:  # fmt: skip
     """Sign somebody in; the value for the cookie."""
     session.execute(sa.delete(SessionRow).where(SessionRow.expires_at <= now))
+    user.signed_in_at = now
+    actor = Actor(user.name, user.id, source)
+    journal.record(session, now, What.SIGNED_IN, how, brand=None, who=actor)
+    return _new_session(session, now, user, lasts)
+
+
+def await_code(session: Session, now: datetime, user: UserRow) -> str:
+    """The password was right: what the second factor is shown with; the value for the cookie."""
+    return _new_session(session, now, user, CODE_WAIT, awaits_code=True)
+
+
+def _new_session(
+    session: Session, now: datetime, user: UserRow, lasts: timedelta, *, awaits_code: bool = False
+) -> str:
     token = secrets.token_urlsafe(32)
     session.add(
         SessionRow(
             token_hash=hashed(token),
             user_id=user.id,
             csrf=secrets.token_urlsafe(24),
+            awaits_code=awaits_code,
             created_at=now,
             seen_at=now,
             expires_at=now + lasts,
         )
     )
-    user.failed_sign_ins, user.locked_until, user.signed_in_at = 0, None, now
-    journal.record(session, now, What.SIGNED_IN, how, brand=None, who=user.name)
     return token
+
+
+def awaiting_code(session: Session, now: datetime, token: str) -> UserRow | None:
+    """Whose second factor is awaited in the browser of this cookie."""
+    row, user = _session_row(session, token) or (None, None)
+    if row is None or user is None or not row.awaits_code:
+        return None
+    return user if user.active and row.expires_at > now else None
 
 
 def session_of(
     session: Session, now: datetime, token: str, idle: timedelta
 ) -> tuple[SessionRow, UserRow] | None:
     """The session of a cookie and whose it is, unless it has run out or its account is off."""
+    found = _session_row(session, token)
+    if found is None:
+        return None
+    row, user = found
+    if row.awaits_code or row.expires_at <= now or row.seen_at + idle <= now or not user.active:
+        return None
+    return row, user
+
+
+def _session_row(session: Session, token: str) -> tuple[SessionRow, UserRow] | None:
     found = session.execute(
         sa.select(SessionRow, UserRow)
         .join(UserRow, UserRow.id == SessionRow.user_id)
         .where(SessionRow.token_hash == hashed(token))
     ).first()
-    if found is None:
-        return None
-    row, user = found
-    if row.expires_at <= now or row.seen_at + idle <= now or not user.active:
-        return None
-    return row, user
+    return None if found is None else (found[0], found[1])
 
 
 def touch(session: Session, now: datetime, token: str) -> None:
@@ -196,8 +289,13 @@ def touch(session: Session, now: datetime, token: str) -> None:
 
 def end_session(session: Session, now: datetime, token: str, who: str) -> None:
     """Sign a browser out."""
-    session.execute(sa.delete(SessionRow).where(SessionRow.token_hash == hashed(token)))
+    drop_session(session, token)
     journal.record(session, now, What.SIGNED_OUT, "", brand=None, who=who)
+
+
+def drop_session(session: Session, token: str) -> None:
+    """End a session that another takes the place of."""
+    session.execute(sa.delete(SessionRow).where(SessionRow.token_hash == hashed(token)))
 
 
 def end_sessions(session: Session, user: UserRow) -> None:
@@ -217,11 +315,10 @@ def add_token(
     brands: Iterable[str] | None,
     expires_at: datetime | None,
     by: str,
+    account: int | None = None,
 ) -> str:
-    """Make a token of the API; its value is not kept. Raises Taken."""
-    taken = session.scalar(sa.select(ApiTokenRow.id).where(ApiTokenRow.name == name))
-    if taken is not None:
-        raise Taken(f"the name {name!r} is taken")
+    """Make a token of the API, which ends with `account`; its value is not kept. Raises Taken."""
+    _not_taken(name, session.scalars(sa.select(ApiTokenRow.name)))
     token = TOKEN_PREFIX + secrets.token_urlsafe(32)
     row = ApiTokenRow(
         name=name,
@@ -229,6 +326,7 @@ def add_token(
         role=role,
         brands=None if brands is None else sorted(brands),
         created_by=by,
+        account_id=account,
         created_at=now,
         expires_at=expires_at,
     )
@@ -251,11 +349,12 @@ def tokens(session: Session) -> list[ApiTokenRow]:
 
 
 def token_row(session: Session, now: datetime, token: str) -> ApiTokenRow | None:
-    """The token of this value, unless it has run out or was revoked."""
+    """The token of this value, unless it has run out, was revoked, or its maker is off."""
     row = session.scalar(sa.select(ApiTokenRow).where(ApiTokenRow.token_hash == hashed(token)))
     if row is None or row.revoked_at or (row.expires_at and row.expires_at <= now):
         return None
-    return row
+    maker = session.get(UserRow, row.account_id) if row.account_id else None
+    return row if maker is None or maker.active else None
 
 
 def scope_of(row: UserRow | ApiTokenRow) -> Scope:

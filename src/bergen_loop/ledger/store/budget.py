@@ -34,6 +34,9 @@ class Finished:
     """A lease that will not be used any more."""
 
     lease: int
+    counts_until_ms: int
+    """As granted. A number alone names no lease for ever: SQLite gives that of a row that is gone
+    to the next one."""
     used: int
     age: float
     """Seconds since its last call."""
@@ -45,6 +48,8 @@ class Granted:
 
     lease: int | None = None
     permits: int = 0
+    counts_until_ms: int = 0
+    """Until when the lease counts in full: told again when it is finished."""
     wait: float = 0.0
     paused: bool = False
     """The wait is because Loop said 429."""
@@ -66,7 +71,7 @@ def take(
     """
     budget = _lock(session, key_hash)
     now = clock.now_ms(session) if at_ms is None else at_ms
-    _settle(session, finished, now)
+    _settle(session, key_hash, finished, now)
     session.execute(
         sa.delete(BudgetLeaseRow).where(
             BudgetLeaseRow.key_hash == key_hash, BudgetLeaseRow.counts_until_ms <= now
@@ -86,7 +91,7 @@ def take(
     )
     session.add(lease)
     session.flush()
-    return Granted(lease.id, permits)
+    return Granted(lease.id, permits, lease.counts_until_ms)
 
 
 def pause(session: Session, key_hash: str, seconds: float, *, at_ms: int | None = None) -> None:
@@ -117,9 +122,13 @@ def _lock(session: Session, key_hash: str) -> BudgetRow:
     return found
 
 
-def _settle(session: Session, finished: Sequence[Finished], now: int) -> None:
+def _settle(session: Session, key_hash: str, finished: Sequence[Finished], now: int) -> None:
     for lease in finished:
-        row = BudgetLeaseRow.id == lease.lease
+        row = sa.and_(
+            BudgetLeaseRow.id == lease.lease,
+            BudgetLeaseRow.key_hash == key_hash,
+            BudgetLeaseRow.counts_until_ms == lease.counts_until_ms,
+        )
         if lease.used == 0:
             session.execute(sa.delete(BudgetLeaseRow).where(row))
             continue

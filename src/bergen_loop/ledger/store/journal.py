@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextvars import ContextVar
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -18,6 +20,26 @@ SERVICE = "bergen-loop"
 """The `who` of everything the service does by itself."""
 
 
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """A person, as the journal keeps them."""
+
+    name: str
+    account: int | None = None
+    """Their account's id, where they have one."""
+    source: str | None = None
+    """The address from which they act."""
+
+
+_actor: ContextVar[Actor | None] = ContextVar("actor", default=None)
+
+
+def acting(actor: Actor) -> None:
+    """From now on, in this request or command, it is `actor` who acts: what is recorded under
+    their name is recorded with their account and address."""
+    _actor.set(actor)
+
+
 def record(
     session: Session,
     at: datetime,
@@ -26,24 +48,32 @@ def record(
     *,
     brand: str | None,
     return_pk: int | None = None,
-    who: str = SERVICE,
+    who: str | Actor = SERVICE,
     data: Mapping[str, Any] | None = None,
 ) -> None:
     """Append one entry: what happened, and why in a sentence for people. `data` are the
     particulars that programs go by."""
     data = dict(data or {})
+    actor = who if isinstance(who, Actor) else _known(who)
     session.add(
         JournalRow(
             at=at,
             brand=brand,
             return_pk=return_pk,
-            who=who,
+            who=actor.name,
+            account_id=actor.account,
+            source=actor.source,
             happened=what.value,
             what=what.told(data),
             why=why,
             data=data,
         )
     )
+
+
+def _known(name: str) -> Actor:
+    actor = _actor.get()
+    return actor if actor is not None and actor.name == name else Actor(name)
 
 
 def entries(session: Session, return_pk: int) -> list[JournalRow]:

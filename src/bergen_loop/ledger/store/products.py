@@ -1,37 +1,61 @@
-"""What the warehouse knows of products: asked once, then remembered."""
+"""What the warehouse knows of products: asked once, then remembered, by UPC in normal form."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 
 import sqlalchemy as sa
+from pydantic import TypeAdapter
 from sqlalchemy.orm import Session
 
-from bergen_loop.domain.rma import ProductImport
+from bergen_loop.domain.rma import ProductImport, WarehouseProduct
 from bergen_loop.ledger.store.chunks import chunks
 from bergen_loop.ledger.tables.core import ProductRow
 
+_CALLED = TypeAdapter(WarehouseProduct)
 
-def states(session: Session, brand: str, upcs: Sequence[str]) -> dict[str, ProductImport]:
-    """The states that are remembered, by UPC."""
-    return {upc: ProductImport(row.state) for upc, row in _rows(session, brand, upcs).items()}
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Whether the warehouse knows a product, and what it calls it."""
+
+    state: ProductImport
+    called: WarehouseProduct | None = None
+
+    @property
+    def settled(self) -> bool:
+        """Whether it need not be asked for again."""
+        return self.state is ProductImport.KNOWN and self.called is not None
+
+
+def remembered(session: Session, brand: str, upcs: Sequence[str]) -> dict[str, Found]:
+    """What is remembered, by UPC."""
+    return {
+        upc: Found(
+            ProductImport(row.state), _CALLED.validate_python(row.called) if row.called else None
+        )
+        for upc, row in _rows(session, brand, upcs).items()
+    }
 
 
 def remember(
-    session: Session, now: datetime, brand: str, found: Mapping[str, ProductImport]
+    session: Session, now: datetime, brand: str, found: Mapping[str, Found]
 ) -> dict[str, datetime]:
-    """Remember states; since when each is so."""
+    """Remember it; since when each is so."""
     rows = _rows(session, brand, list(found))
-    for upc, state in found.items():
+    for upc, product in found.items():
         row = rows.get(upc)
         if row is None:
-            row = ProductRow(brand=brand, upc=upc, state=state, checked_at=now, since=now)
+            row = ProductRow(brand=brand, upc=upc, state=product.state, checked_at=now, since=now)
             session.add(row)
             rows[upc] = row
-        elif row.state != state:
-            row.state, row.since = state, now
+        elif row.state != product.state:
+            row.state, row.since = product.state, now
         row.checked_at = now
+        called = product.called
+        row.called = _CALLED.dump_python(called, mode="json") if called is not None else None
     return {upc: rows[upc].since for upc in found}
 
 

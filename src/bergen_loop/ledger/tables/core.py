@@ -259,6 +259,10 @@ class JournalRow(Base):
     brand: Mapped[str | None]
     return_pk: Mapped[int | None] = mapped_column(BigId)
     who: Mapped[str]
+    account_id: Mapped[int | None] = mapped_column(BigId)
+    """Of people with an account: names are spoken, this is never given again."""
+    source: Mapped[str | None]
+    """The address from which they did it."""
     happened: Mapped[str | None]
     """A `What`: what programs go by."""
     what: Mapped[str]
@@ -304,6 +308,8 @@ class ProductRow(Base):
     checked_at: Mapped[datetime]
     since: Mapped[datetime]
     """When it came into this state."""
+    called: Mapped[dict[str, Any] | None] = mapped_column(sa.JSON(none_as_null=True))
+    """What the warehouse calls it (Style, Color, Size, Sku ...), where it has said so."""
 
 
 class AttentionRow(Base):
@@ -387,6 +393,16 @@ class UserRow(Base):
     """What the journal calls them."""
     password_hash: Mapped[str | None]
     """Argon2id; None: signs in elsewhere."""
+    issued_at: Mapped[datetime | None]
+    """When somebody else gave it this password: the first thing to do is to change it."""
+    totp_secret: Mapped[str | None]
+    """The second factor's, in base 32; None: there is none."""
+    totp_new: Mapped[str | None]
+    """One that has been shown and not been proven yet."""
+    totp_step: Mapped[int | None] = mapped_column(BigId)
+    """The time step of the last code that was taken: each is taken once."""
+    recovery_codes: Mapped[list[Any] | None] = mapped_column(sa.JSON(none_as_null=True))
+    """Hashes of those that are left."""
     issuer: Mapped[str | None]
     subject: Mapped[str | None]
     """Who they are at the OpenID provider."""
@@ -396,6 +412,7 @@ class UserRow(Base):
     active: Mapped[bool] = mapped_column(default=True)
     failed_sign_ins: Mapped[int] = mapped_column(default=0)
     locked_until: Mapped[datetime | None]
+    """Both for releases before `sign_in_tries` only."""
     created_at: Mapped[datetime]
     signed_in_at: Mapped[datetime | None]
 
@@ -411,6 +428,8 @@ class SessionRow(Base):
         BigId, sa.ForeignKey("users.id", ondelete="CASCADE"), index=True
     )
     csrf: Mapped[str]
+    awaits_code: Mapped[bool | None]
+    """The password was right, the second factor is still to come: it opens nothing yet."""
     created_at: Mapped[datetime]
     seen_at: Mapped[datetime]
     expires_at: Mapped[datetime]
@@ -428,6 +447,8 @@ class ApiTokenRow(Base):
     role: Mapped[str]
     brands: Mapped[list[Any] | None] = mapped_column(sa.JSON(none_as_null=True))
     created_by: Mapped[str]
+    account_id: Mapped[int | None] = mapped_column(BigId)
+    """Whose account it ends with."""
     created_at: Mapped[datetime]
     expires_at: Mapped[datetime | None]
     used_at: Mapped[datetime | None]
@@ -460,13 +481,14 @@ class WorkerRow(Base):
 
 
 class BreakerRow(Base):
-    """A brand's outside system that does not answer, and when it is tried again."""
+    """A brand's outside system that does not answer, or a call that it refuses the brand's access,
+    and when it is tried again."""
 
     __tablename__ = "breakers"
 
     brand: Mapped[str] = mapped_column(primary_key=True)
     system: Mapped[str] = mapped_column(primary_key=True)
-    """`loop` or `rex11`."""
+    """`loop` or `rex11`; with the call, where only that is refused: `loop:process`."""
     failures: Mapped[int]
     """Attempts that failed in a row."""
     opened_at: Mapped[datetime | None]

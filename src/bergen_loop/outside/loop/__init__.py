@@ -1,10 +1,18 @@
 """Loop's side: a client for the Loop Returns API and its webhooks."""
 
+from bergen_loop.outside.http import CallRecord, Retries, Timeouts
+from bergen_loop.outside.limiter import RateLimiter, SlidingWindowLimiter, limiter_for
 from bergen_loop.outside.loop.client import ALL_STATES_PASSES, LoopClient, ReturnsPage
-from bergen_loop.outside.loop.limiter import RateLimiter, SlidingWindowLimiter, limiter_for
-from bergen_loop.outside.loop.models import AsnRow, Note, ParsedReturn, Subscription, parse_return
+from bergen_loop.outside.loop.models import (
+    AsnRow,
+    Note,
+    ParsedReturn,
+    Subscription,
+    merge,
+    parse_return,
+    same_note,
+)
 from bergen_loop.outside.loop.requests import AssessItem, Condition, DispositionOutcome, GradeItem
-from bergen_loop.outside.loop.transport import CallRecord, Retries, Timeouts
 
 __all__ = [
     "ALL_STATES_PASSES",
@@ -24,5 +32,7 @@ __all__ = [
     "Subscription",
     "Timeouts",
     "limiter_for",
+    "merge",
     "parse_return",
+    "same_note",
 ]

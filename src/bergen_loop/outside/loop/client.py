@@ -2,18 +2,31 @@
 
 from __future__ import annotations
 
+import json
+import re
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from types import TracebackType
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
-import httpx2
-
-from bergen_loop.outside.errors import OutsideError
+from bergen_loop.outside.errors import InvalidRequest, OutsideError
+from bergen_loop.outside.http import (
+    NO_ANSWER,
+    Answer,
+    Connection,
+    Guard,
+    OnCall,
+    Request,
+    Retries,
+    Timeouts,
+    Transport,
+)
+from bergen_loop.outside.limiter import RateLimiter, limiter_for
 from bergen_loop.outside.loop import requests, responses
-from bergen_loop.outside.loop.limiter import RateLimiter
 from bergen_loop.outside.loop.models import AsnRow, Note, ParsedReturn, Subscription
 from bergen_loop.outside.loop.requests import (
     MAX_PAGE_SIZE,
@@ -26,10 +39,18 @@ from bergen_loop.outside.loop.requests import (
     WebhookSettings,
     WebhookStatus,
 )
-from bergen_loop.outside.loop.transport import CallRecord, Retries, Timeouts, Transport
 from bergen_loop.outside.loop.windows import day_windows, time_windows
 
 T = TypeVar("T")
+
+MAX_BODY = 50 * 1024 * 1024
+"""Bytes of an answer that are read before giving up."""
+_VERSION = re.compile(r"\d{4}-\d{2}|v1", re.ASCII)
+
+_FIRST_TRUST = 2
+_SLOW = (408, 500, 502, 503, 504)
+_MOST_STALE = 20
+"""Pages in a row without a return that the one before has not: then a walk is given up."""
 
 ALL_STATES_PASSES: tuple[str | None, ...] = (None, "cancelled", "review")
 """`state` of the passes that together list all five: none asks for open, closed, expired."""
@@ -50,6 +71,39 @@ class ReturnsPage:
     cursor ...). Do not move a watermark past such a window without saying so to someone."""
 
 
+class PageSize:
+    """How many returns Loop manages in one page: fewer after pages that it does not answer in
+    time, more again while they work. Thread-safe; a client has one for all its walks, so that a
+    later walk does not begin with what failed."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._most: int | None = None
+        """None: as many as are asked for."""
+        self._worked = 0
+        self._trust = _FIRST_TRUST
+        """Pages that must work before larger ones are tried: more after each failure."""
+
+    def size(self, wanted: int) -> int:
+        with self._lock:
+            return min(wanted, self._most or wanted)
+
+    def failed(self, size: int) -> None:
+        with self._lock:
+            self._most = max(1, size // 4)
+            self._worked, self._trust = 0, min(16, 2 * self._trust)
+
+    def worked(self) -> None:
+        with self._lock:
+            if self._most is None:
+                return
+            self._worked += 1
+            if self._worked >= self._trust:
+                self._worked, self._most = 0, self._most * 2
+                if self._most >= MAX_PAGE_SIZE:
+                    self._most, self._trust = None, _FIRST_TRUST
+
+
 class LoopClient:
     """A brand's Loop account. Safe to use from many threads; use it in a `with`, or `shutdown`
     it (`close` closes a return).
@@ -66,10 +120,11 @@ class LoopClient:
         base_url: str = "https://api.loopreturns.com/api",
         version: str = "2026-10",
         limiter: RateLimiter | None = None,
+        guard: Guard | None = None,
+        on_call: OnCall | None = None,
         timeouts: Timeouts | None = None,
         retries: Retries | None = None,
-        transport: httpx2.BaseTransport | None = None,
-        on_call: Callable[[CallRecord], None] | None = None,
+        transport: Transport | None = None,
         time_format: str = TIME_FORMAT,
         max_pages: int = 2000,
         sleep: Callable[[float], None] = time.sleep,
@@ -78,21 +133,27 @@ class LoopClient:
     ) -> None:
         """`limiter`: by default the process's one for this key. `on_call` is told of every
         attempt. `time_format` (strftime, in UTC) is how the list's range is written.
-        `max_pages` bounds one window's walk. ValueError for a bad key, version or URL."""
+        `max_pages` bounds one window's walk, in pages of the size asked for. ValueError for a bad
+        key, version or URL."""
         self.brand = brand
         self.version = version
         self._time_format = time_format
         self._max_pages = max_pages
-        self._transport = Transport(
-            brand=brand,
-            api_key=api_key,
-            base_url=base_url,
-            version=version,
-            limiter=limiter,
-            timeouts=timeouts,
-            retries=retries,
-            transport=transport,
+        self._pages = PageSize()
+        _check_key(brand, api_key)
+        self._base = _base(brand, base_url, version)
+        self._connection = Connection(
+            responses.SYSTEM,
+            max_bytes=MAX_BODY,
+            compressed=True,
+            headers={"X-Authorization": api_key, "Accept": "application/json"},
+            secrets=(api_key,),
+            limiter=limiter or limiter_for(api_key),
+            guard=guard,
             on_call=on_call,
+            timeouts=timeouts,
+            retries=retries or Retries(attempts=4),
+            transport=transport,
             sleep=sleep,
             monotonic=monotonic,
             now=now,
@@ -114,7 +175,7 @@ class LoopClient:
 
     def shutdown(self) -> None:
         """Close the connections."""
-        self._transport.close()
+        self._connection.close()
 
     # Reading
 
@@ -131,21 +192,28 @@ class LoopClient:
         than once. Without `state`: open, closed and expired ones only."""
         windows = self._valid("list_returns", None, lambda: time_windows(since, until))
 
-        def page_request(window: tuple[datetime, datetime], cursor: str | None) -> LoopRequest:
+        def page_request(
+            window: tuple[datetime, datetime], cursor: str | None, size: int
+        ) -> LoopRequest:
             return requests.list_returns(
                 *window,
                 filter=filter,
                 state=state,
-                page_size=page_size,
+                page_size=size,
                 cursor=cursor,
                 time_format=self._time_format,
             )
 
-        self._valid("list_returns", None, lambda: page_request(windows[0], None))
+        self._valid("list_returns", None, lambda: page_request(windows[0], None, page_size))
         return (
             page
             for window in windows
-            for page in self._walk(window, state, page_size, lambda c, w=window: page_request(w, c))
+            for page in self._walk(
+                window,
+                state,
+                page_size,
+                lambda cursor, size, w=window: page_request(w, cursor, size),
+            )
         )
 
     def walk_returns(
@@ -169,15 +237,35 @@ class LoopClient:
         window: tuple[datetime, datetime],
         state: str | None,
         page_size: int,
-        request: Callable[[str | None], LoopRequest],
+        request: Callable[[str | None, int], LoopRequest],
     ) -> Iterator[ReturnsPage]:
         cursor: str | None = None
         seen: set[str] = set()
-        for number in range(1, self._max_pages + 1):
-            page = self._transport.call(request(cursor), responses.read_list)
-            cursor, incomplete = responses.next_cursor(page, seen, page_size)
-            if cursor is not None and number == self._max_pages:
+        before: set[str | None] = set()
+        number, walked, stale = 0, 0.0, 0
+        while True:
+            size = self._pages.size(page_size)
+            try:
+                page = self._call(
+                    request(cursor, size),
+                    responses.read_list if size > 1 else responses.read_single,
+                    attempts=2 if size > 1 else None,
+                )
+            except OutsideError as error:
+                if size == 1 or not _too_large(error):
+                    raise
+                self._pages.failed(size)
+                continue
+            self._pages.worked()
+            number, walked = number + 1, walked + size / page_size
+            cursor, incomplete = responses.next_cursor(page, seen, size)
+            ids = {x.return_id for x in page.returns}
+            stale = stale + 1 if ids <= before else 0
+            before = ids or before
+            if cursor is not None and walked >= self._max_pages:
                 cursor, incomplete = None, f"there are more than {number} pages"
+            elif cursor is not None and stale >= _MOST_STALE:
+                cursor, incomplete = None, f"{stale} pages in a row bring nothing new"
             yield ReturnsPage(page.returns, *window, state, number, incomplete)
             if cursor is None:
                 return
@@ -199,7 +287,7 @@ class LoopClient:
                 return_id, order_id=order_id, order_name=order_name, currency_type=currency_type
             ),
         )
-        return self._transport.call(request, responses.read_details)
+        return self._call(request, responses.read_details)
 
     def asn_report(self, from_: date, to: date) -> list[AsnRow]:
         """The Advanced Shipping Notice of the days `from_` to `to`, however many. Whether Loop
@@ -208,7 +296,7 @@ class LoopClient:
         windows = self._valid("asn_report", None, lambda: day_windows(from_, to))
         rows: list[AsnRow] = []
         for window in windows:
-            new = self._transport.call(requests.asn_report(*window), responses.read_asn)
+            new = self._call(requests.asn_report(*window), responses.read_asn)
             again = {_row_key(x) for x in new} - {None}
             rows = [x for x in rows if _row_key(x) not in again]
             rows.extend(new)
@@ -216,7 +304,7 @@ class LoopClient:
 
     def notes(self, return_id: str) -> list[Note]:
         request = self._valid("notes", return_id, lambda: requests.notes(return_id))
-        return self._transport.call(request, responses.read_notes)
+        return self._call(request, responses.read_notes)
 
     # Actions. None is repeated on its own, except after a 429.
 
@@ -246,7 +334,7 @@ class LoopClient:
     def add_note(self, return_id: str, content: str) -> None:
         """Put a note of 1 to 254 characters on the return."""
         request = self._valid("add_note", return_id, lambda: requests.add_note(return_id, content))
-        self._transport.call(request, responses.read_accepted)
+        self._call(request, responses.read_accepted)
 
     def grade(self, items: Sequence[GradeItem]) -> list[Any]:
         """Record conditions, 30 items a call; returns Loop's answers. The error of a later call
@@ -262,7 +350,7 @@ class LoopClient:
     # Webhooks
 
     def webhooks(self) -> list[Subscription]:
-        return self._transport.call(requests.webhooks(), responses.read_subscriptions)
+        return self._call(requests.webhooks(), responses.read_subscriptions)
 
     def create_webhook(
         self, topic: str, trigger: str, url: str, status: WebhookStatus = "active"
@@ -270,7 +358,7 @@ class LoopClient:
         """None where Loop accepts it without showing it."""
         settings = WebhookSettings(topic, trigger, url, status)
         request = self._valid("create_webhook", None, lambda: requests.create_webhook(settings))
-        return self._transport.call(request, responses.read_subscription)
+        return self._call(request, responses.read_subscription)
 
     def update_webhook(
         self, webhook_id: str, topic: str, trigger: str, url: str, status: WebhookStatus = "active"
@@ -280,26 +368,63 @@ class LoopClient:
         request = self._valid(
             "update_webhook", None, lambda: requests.update_webhook(webhook_id, settings)
         )
-        return self._transport.call(request, responses.read_subscription)
+        return self._call(request, responses.read_subscription)
 
     def delete_webhook(self, webhook_id: str) -> None:
         request = self._valid("delete_webhook", None, lambda: requests.delete_webhook(webhook_id))
-        self._transport.call(request, responses.read_removed)
+        self._call(request, responses.read_removed)
 
     def _act(self, call: str, return_id: str, build: Callable[[], LoopRequest]) -> None:
-        self._transport.call(self._valid(call, return_id, build), responses.read_done)
+        self._call(self._valid(call, return_id, build), responses.read_done)
 
     def _valid(self, call: str, return_id: str | None, build: Callable[[], T]) -> T:
         try:
             return build()
         except ValueError as exc:
-            raise self._transport.invalid(call, return_id, exc) from exc
+            raise InvalidRequest(
+                str(exc), system=responses.SYSTEM, brand=self.brand, call=call, subject=return_id
+            ) from exc
+
+    def _call(
+        self,
+        request: LoopRequest,
+        read: Callable[[responses.Answer], T],
+        *,
+        attempts: int | None = None,
+    ) -> T:
+        where = responses.Where(self.brand, request.call, request.return_id, request.changes)
+
+        def understood(answer: Answer) -> T:
+            text = answer.body.decode("utf-8-sig", errors="replace")
+            kind = answer.headers.get("content-type", "")
+            came = responses.Answer(where, answer.status, text, kind)
+            responses.check_status(came)
+            return read(came)
+
+        content, headers = None, dict[str, str]()
+        if request.body is not None:
+            content = json.dumps(request.body, ensure_ascii=False, allow_nan=False).encode()
+            headers = {"Content-Type": "application/json"}
+        return self._connection.call(
+            Request(
+                brand=self.brand,
+                call=request.call,
+                subject=request.return_id,
+                method=request.method,
+                url=self._base + request.target,
+                headers=headers,
+                content=content,
+                changes=request.changes,
+                attempts=attempts,
+            ),
+            understood,
+        )
 
     def _send_batches(self, batches: list[LoopRequest]) -> list[Any]:
         answers: list[Any] = []
         for number, request in enumerate(batches, start=1):
             try:
-                answers.append(self._transport.call(request, responses.read_accepted))
+                answers.append(self._call(request, responses.read_accepted))
             except OutsideError as error:
                 if number > 1:
                     done = (number - 1) * requests.MAX_BATCH
@@ -308,7 +433,42 @@ class LoopClient:
         return answers
 
 
+def _too_large(error: OutsideError) -> bool:
+    """Whether a smaller page may fare better: no answer in time, a gateway's, or one that is
+    unreadable as a whole."""
+    return error.status in _SLOW or NO_ANSWER in error.codes or responses.NO_JSON in error.codes
+
+
 def _row_key(row: AsnRow) -> tuple[str, str] | None:
     if row.return_id is None or row.line_item_id is None:
         return None
     return row.return_id, row.line_item_id
+
+
+def _check_key(brand: str, api_key: str) -> None:
+    """Also keeps a key out of the messages of HTTP libraries, which quote a bad header."""
+    if not api_key or not re.fullmatch(r"[\x21-\x7e]+", api_key):
+        raise ValueError(
+            f"the Loop API key of brand {brand} is empty or contains blanks or special characters"
+        )
+
+
+def _base(brand: str, base_url: str, version: str) -> str:
+    if not _VERSION.fullmatch(version):
+        raise ValueError(
+            f"the Loop version of brand {brand} is {version!r}; pin one as YYYY-MM, such as 2026-10"
+        )
+    where = f"the Loop base URL of brand {brand}"
+    try:
+        url = urlsplit(base_url)
+        host, _ = url.hostname, url.port
+    except ValueError as exc:
+        raise ValueError(f"{where} is not a URL") from exc
+    plain = base_url.isascii() and base_url.isprintable() and " " not in base_url
+    if url.scheme not in ("https", "http") or not host or url.query or url.fragment or not plain:
+        raise ValueError(f"{where} must be like https://host/api")
+    if url.username is not None or url.password is not None:
+        raise ValueError(f"{where} must not contain a user or password")
+    if url.scheme == "http" and host.endswith("loopreturns.com"):
+        raise ValueError(f"{where} must be https: the key goes with it")
+    return f"{base_url.rstrip('/')}/{version}"

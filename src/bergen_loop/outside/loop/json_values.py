@@ -1,33 +1,72 @@
-"""Reading JSON from outside without trusting it: strict text in, narrow helpers out."""
+"""Reading JSON from outside without trusting it: one odd value spoils only itself."""
 
 from __future__ import annotations
 
 import json
 import math
+import re
+from collections.abc import Iterator
 from typing import Any, cast
+
+_DIGITS = 40
+"""Of a whole number: more are no id and no amount."""
+_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[\[\]{},]', re.DOTALL)
+
+
+class Odd(str):
+    """A number that JSON or this program has no place for (NaN, 1e999, an endless one), as it was
+    written. It can be stored again, and is neither text nor an amount."""
 
 
 def loads(text: str | bytes) -> object:
     """Parse JSON. ValueError with a short reason for anything that is not JSON.
 
-    NaN and Infinity are refused, and a number too large for a float stays the text it was:
-    otherwise the raw body could not be stored as JSON again.
+    Lenient where one value is bad and the rest is not: raw control characters in strings are
+    taken, and numbers that cannot be are `Odd`.
     """
     if isinstance(text, bytes):
         text = text.decode("utf-8-sig")
     try:
-        return json.loads(text, parse_constant=_refuse_constant, parse_float=_finite)
+        return json.loads(
+            text, strict=False, parse_constant=Odd, parse_float=_finite, parse_int=_whole
+        )
     except RecursionError as exc:
         raise ValueError("the JSON is nested too deeply") from exc
 
 
-def _refuse_constant(name: str) -> object:
-    raise ValueError(f"{name} is not JSON")
-
-
-def _finite(text: str) -> float | str:
+def _finite(text: str) -> float | Odd:
     value = float(text)
-    return value if math.isfinite(value) else text
+    return value if math.isfinite(value) else Odd(text)
+
+
+def _whole(text: str) -> int | Odd:
+    return int(text) if len(text) <= _DIGITS else Odd(text)
+
+
+def elements(text: str, start: int) -> tuple[list[str], int]:
+    """The elements of the array whose bracket stands at `start`, each as it is written, and where
+    the array ends: for text that as a whole is no JSON. ValueError where brackets do not fit, so
+    that one element could be taken for several, or several for one."""
+    found: list[str] = []
+    begin, within = start + 1, list[str]()
+    for at, mark in _marks(text, start):
+        if len(within) == 1 and mark in ",]":
+            if (element := text[begin:at].strip()) or mark == ",":
+                found.append(element)
+            begin = at + 1
+        if mark in "[{":
+            within.append("]" if mark == "[" else "}")
+        elif mark in "]}" and within.pop() != mark:
+            raise ValueError("a bracket does not fit")
+        if not within:
+            return found, at + 1
+    raise ValueError("the array has no end")
+
+
+def _marks(text: str, start: int) -> Iterator[tuple[int, str]]:
+    for token in _TOKEN.finditer(text, start):
+        if not token[0].startswith('"'):
+            yield token.start(), token[0]
 
 
 def as_object(value: object) -> dict[str, Any] | None:
@@ -44,7 +83,7 @@ def as_text(value: object) -> str | None:
     """A string without outer blanks, or a whole number as text; None for all else and for
     blanks. Loop gives ids both ways."""
     if isinstance(value, str):
-        return value.strip() or None
+        return None if isinstance(value, Odd) else value.strip() or None
     if isinstance(value, int) and not isinstance(value, bool) and abs(value) < 10**40:
         return str(value)
     return None

@@ -6,14 +6,16 @@ problem is a doubt: a return that has one must not be processed, even where `val
 
 from __future__ import annotations
 
+import html
 import re
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
 from bergen_loop.domain.returns import Label, LoopState, Return, ReturnLine, ReturnTotals
-from bergen_loop.outside.loop.json_values import as_array, as_object, as_text, brief
+from bergen_loop.outside.loop.json_values import Odd, as_array, as_object, as_text, brief
 from bergen_loop.outside.loop.requests import id_problem
 
 _MONEY = re.compile(r"[+-]?\d{1,18}(\.\d{1,12})?", re.ASCII)
@@ -22,6 +24,63 @@ _TIME = re.compile(
     r"([T ]\d{2}:\d{2}(:\d{2}(\.\d{1,9})?)?( ?(Z|[+-]\d{2}(:?\d{2})?))?)?",
     re.ASCII,
 )
+
+_NO_DATE = re.compile(r"(0000|0001|1970-01-01)(?!\d)", re.ASCII)
+_NOTHING = frozenset(
+    {"", "n/a", "n.a.", "none", "null", "nil", "-", "--", "pending", "tbd", "unknown"}
+)
+"""How carriers and tracking numbers say that there is none yet."""
+
+_RETURN = {
+    "edited_at": "edited_at",
+    "outcome": "outcome",
+    "order_id": "order_id",
+    "order_name": "order_name",
+    "order_number": "order_number",
+    "customer_email": "customer",
+    "country_code": "origin_country_code",
+    "currency": "currency",
+    "destination_id": "destination_id",
+    "return_method": "return_method",
+    "package_reference": "package_reference",
+    "status_page_url": "status_page_url",
+}
+"""Attribute -> Loop's field; so the following."""
+_TOTALS = {
+    "total": "total",
+    "return_total": "return_total",
+    "product_total": "return_product_total",
+    "credit_total": "return_credit_total",
+    "exchange_total": "exchange_total",
+    "refund": "refund",
+    "gift_card": "gift_card",
+    "handling_fee": "handling_fee",
+    "upsell": "upsell",
+}
+_LABEL = {
+    "carrier": "carrier",
+    "tracking_number": "tracking_number",
+    "status": "label_status",
+    "url": "label_url",
+    "updated_at": "label_updated_at",
+}
+_LINE = {
+    "sku": "sku",
+    "barcode": "barcode",
+    "price": "price",
+    "discount": "discount",
+    "tax": "tax",
+    "refund": "refund",
+    "exchange_variant": "exchange_variant",
+    "outcome": "outcome",
+    "reason": "return_reason",
+    "parent_reason": "parent_return_reason",
+    "comment": "return_comment",
+    "product_id": "product_id",
+    "variant_id": "variant_id",
+    "provider_line_item_id": "provider_line_item_id",
+    "returned_at": "returned_at",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +96,13 @@ class ParsedReturn:
     return_id: str | None
     oddities: tuple[str, ...] = ()
     """Harmless differences from the docs (an unreadable label date ...), to be logged."""
+    missing: frozenset[str] = field(default=frozenset(), compare=False, repr=False)
+    """Attributes of the return, its totals and its label that the answer does not mention, `lines`
+    and `labels` among them: for `merge`."""
+    lines_missing: Mapping[str, frozenset[str]] = field(
+        default_factory=dict[str, frozenset[str]], compare=False, repr=False
+    )
+    """The same of each line, by its id."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,10 +184,13 @@ def _number_text(value: float) -> str:
 
 def parse_time(value: object) -> datetime | None:
     """ISO 8601 with Z or offset, `YYYY-MM-DD HH:MM:SS` or `yyyy-mm-dd`, the last two taken as
-    UTC. ValueError if it is none of them; null and blanks are None."""
-    if value is None or (isinstance(value, str) and not value.strip()):
+    UTC. ValueError if it is none of them; null, blanks and dates that stand for none (year 0 or 1,
+    the Unix epoch) are None."""
+    if value is None or _blank(value):
         return None
     text = value.strip() if isinstance(value, str) else ""
+    if _NO_DATE.match(text):
+        return None
     if not _TIME.fullmatch(text):
         raise ValueError(f"{brief(value)} is not a time")
     try:
@@ -151,9 +220,9 @@ class _Reader:
         """Text that goods or orders are known by: something unreadable there is a doubt."""
         value = self._fields.get(name)
         text = as_text(value)
-        if text is None and value is not None and value != "" and not _blank(value):
+        if text is None and value is not None and not _blank(value):
             self.problems.append(f"{self._where}{name} is {brief(value)}, not text")
-        return text
+        return None if text is not None and text.casefold() == "n/a" else text
 
     def needed_id(self, name: str) -> str | None:
         text = self.code(name)
@@ -199,7 +268,7 @@ class _Reader:
 
 
 def _blank(value: object) -> bool:
-    return isinstance(value, str) and not value.strip()
+    return isinstance(value, str) and not isinstance(value, Odd) and not value.strip()
 
 
 def _present(value: object) -> bool:
@@ -216,8 +285,10 @@ def parse_return(raw: object) -> ParsedReturn:
     return_id = reader.needed_id("id")
     state = reader.state()
     created, updated = reader.needed_time("created_at"), reader.needed_time("updated_at")
-    lines = _lines(fields.get("line_items"), reader)
-    totals, label = _totals(reader), _label(reader)
+    lines, whole = _lines(fields, reader)
+    totals = _totals(reader)
+    label, labels = _labels(reader, fields)
+    who, how = _method(fields.get("return_method"))
     value = None
     if return_id is not None and state is not None and created is not None and updated is not None:
         value = Return(
@@ -234,87 +305,167 @@ def parse_return(raw: object) -> ParsedReturn:
             country_code=reader.text("origin_country_code"),
             currency=reader.code("currency"),
             totals=totals,
-            lines=lines,
+            lines=tuple(x.value for x in lines.values()),
             label=label,
+            labels=labels,
             destination_id=reader.code("destination_id"),
-            return_method=_method_name(fields.get("return_method")),
+            return_method=who,
+            method_type=how,
             package_reference=reader.text("package_reference"),
             status_page_url=reader.text("status_page_url"),
         )
-    problem = "; ".join(reader.problems) or None
-    return ParsedReturn(fields, value, problem, return_id, tuple(reader.oddities))
+        value = replace(value, doubts=tuple(reader.problems))
+    return ParsedReturn(
+        raw=fields,
+        value=value,
+        problem="; ".join(reader.problems) or None,
+        return_id=return_id,
+        oddities=tuple(reader.oddities),
+        missing=_missing(fields) if whole else _missing(fields) | {"lines"},
+        lines_missing={line_id: x.missing for line_id, x in lines.items()},
+    )
+
+
+def _missing(fields: Mapping[str, Any]) -> frozenset[str]:
+    named = {**_RETURN, **_TOTALS, **_LABEL, "labels": "labels"}
+    return frozenset(attribute for attribute, key in named.items() if key not in fields)
 
 
 def _totals(reader: _Reader) -> ReturnTotals:
-    return ReturnTotals(
-        total=reader.money("total"),
-        return_total=reader.money("return_total"),
-        product_total=reader.money("return_product_total"),
-        credit_total=reader.money("return_credit_total"),
-        exchange_total=reader.money("exchange_total"),
-        refund=reader.money("refund"),
-        gift_card=reader.money("gift_card"),
-        handling_fee=reader.money("handling_fee"),
-        upsell=reader.money("upsell"),
+    return ReturnTotals(**{attribute: reader.money(key) for attribute, key in _TOTALS.items()})
+
+
+def _labels(reader: _Reader, fields: Mapping[str, Any]) -> tuple[Label, tuple[Label, ...]]:
+    """The label at the return itself (else the first of all), and all where Loop shows them."""
+    first, *others = _numbered(
+        Label(
+            carrier=_named(fields.get("carrier")),
+            status=_named(fields.get("label_status"), _NOTHING - {"pending"}),
+            url=_named(fields.get("label_url")),
+            updated_at=reader.time("label_updated_at"),
+        ),
+        fields.get("tracking_number"),
     )
+    listed = _listed_labels(reader, fields.get("labels"))
+    labels = listed or ((first, *others) if others else ())
+    if listed and all(fields.get(key) is None for key in _LABEL.values()):
+        return replace(listed[0], line_item_ids=()), labels
+    return first, labels
 
 
-def _label(reader: _Reader) -> Label:
-    return Label(
-        carrier=reader.text("carrier"),
-        tracking_number=reader.text("tracking_number"),
-        status=reader.text("label_status"),
-        url=reader.text("label_url"),
-        updated_at=reader.time("label_updated_at"),
-    )
-
-
-def _method_name(value: object) -> str | None:
-    """The name in a return_method; the docs do not fix the keys of its object form."""
-    fields = as_object(value)
-    if fields is None:
-        return as_text(value)
-    names = (as_text(fields.get(key)) for key in ("type", "provider", "name", "method"))
-    return next((x for x in names if x), None)
-
-
-def _lines(value: object, reader: _Reader) -> tuple[ReturnLine, ...]:
-    """The units. One that cannot be read is left out, and is a problem of the return."""
+def _listed_labels(reader: _Reader, value: object) -> tuple[Label, ...]:
     elements = [] if value is None else as_array(value)
     if elements is None:
-        reader.problems.append(f"line_items is {brief(value)}, not a list")
+        reader.oddities.append(f"labels is {brief(value)}, not a list")
         return ()
-    lines: list[ReturnLine] = []
-    seen: set[str] = set()
+    found: list[Label] = []
+    for number, element in enumerate(elements, start=1):
+        fields = as_object(element)
+        if fields is None:
+            reader.oddities.append(f"label {number} is {brief(element)}, not an object")
+            continue
+        inner = _Reader(fields, f"label {number}: ")
+        label = Label(
+            carrier=_named(fields.get("carrier")),
+            status=_named(fields.get("status"), _NOTHING - {"pending"}),
+            url=_named(fields.get("url")),
+            updated_at=inner.time("updated_at"),
+            line_item_ids=tuple(
+                x for y in as_array(fields.get("line_items")) or () if (x := as_text(y))
+            ),
+        )
+        found.extend(_numbered(label, fields.get("tracking_number")))
+        reader.oddities.extend(inner.oddities)
+    return tuple(found)
+
+
+def _numbered(label: Label, value: object) -> tuple[Label, ...]:
+    """A label for each number in one field; its lines go by the first."""
+    numbers = tracking_numbers(value)
+    first, *others = numbers or (None,)
+    alone = replace(label, line_item_ids=())
+    return (
+        replace(label, tracking_number=first),
+        *(replace(alone, tracking_number=number) for number in others),
+    )
+
+
+def tracking_numbers(value: object) -> tuple[str, ...]:
+    """The tracking numbers in a field, in which several stand with commas or semicolons. Words
+    for "none yet" (`N/A`, `pending`) are none."""
+    numbers = (x.strip() for x in re.split(r"[,;]", as_text(value) or ""))
+    return tuple(dict.fromkeys(x for x in numbers if x.casefold() not in _NOTHING))
+
+
+def _named(value: object, nothing: Collection[str] = _NOTHING) -> str | None:
+    text = as_text(value)
+    return None if text is None or text.casefold() in nothing else text
+
+
+def _method(value: object) -> tuple[str | None, str | None]:
+    """Who carries it and how it is handed over. A string is who; the docs' object has `provider`
+    and `method_type`, others have been seen with other keys."""
+    fields = as_object(value)
+    if fields is None:
+        return as_text(value), None
+    who = (as_text(fields.get(key)) for key in ("provider", "name", "method", "type"))
+    how = (as_text(fields.get(key)) for key in ("method_type", "type"))
+    return next((x for x in who if x), None), next((x for x in how if x), None)
+
+
+def _lines(fields: Mapping[str, Any], reader: _Reader) -> tuple[dict[str, _Line], bool]:
+    """The units by id, and whether that is all. One that cannot be read is left out, and is a
+    problem of the return; so is a list that is not there: only `[]` says that there are none."""
+    value = fields.get("line_items")
+    elements = as_array(value)
+    if elements is None:
+        fault = "missing" if value is None else f"{brief(value)}, not a list"
+        reader.problems.append(f"line_items is {fault}: which units come back is not known")
+        return {}, False
+    lines: dict[str, _Line] = {}
+    whole = True
     for number, element in enumerate(elements, start=1):
         line = _line(element, number, reader)
         if line is None:
+            whole = False
             continue
-        if line.line_item_id in seen:
-            reader.problems.append(f"line item {line.line_item_id} is listed twice")
-        seen.add(line.line_item_id)
-        lines.append(line)
-    return tuple(lines)
+        line_id = line.value.line_item_id
+        if (known := lines.setdefault(line_id, line)) is not line:
+            alike = known.value == line.value
+            more = "" if alike else ", with different particulars: only the first is kept"
+            reader.problems.append(f"line item {line_id} is listed twice{more}")
+    return lines, whole
 
 
-def _line(element: object, number: int, owner: _Reader) -> ReturnLine | None:
+@dataclass(frozen=True, slots=True)
+class _Line:
+    value: ReturnLine
+    missing: frozenset[str]
+
+
+def _line(element: object, number: int, owner: _Reader) -> _Line | None:
     fields = as_object(element)
     if fields is None:
         owner.problems.append(f"line item {number} is {brief(element)}, not an object")
         return None
     reader = _Reader(fields, f"line item {number}: ")
     line_id = reader.needed_id("line_item_id")
+    title = reader.text("title") or reader.text("line_item_title")
     line = ReturnLine(
         line_item_id=line_id or "",
         sku=reader.code("sku"),
         barcode=reader.code("barcode"),
-        title=reader.text("title"),
+        title=title,
+        variant_title=reader.text("variant_title") or _variant_of(title),
         price=reader.money("price"),
+        discount=reader.money("discount"),
+        tax=reader.money("tax"),
         refund=reader.money("refund"),
+        exchange_variant=_exchanged_for(fields.get("exchange_variant")),
         outcome=reader.code("outcome"),
         reason=reader.text("return_reason"),
         parent_reason=reader.text("parent_return_reason"),
-        comment=reader.text("return_comment"),
+        comment=_named(fields.get("return_comment"), {"n/a"}),
         product_id=reader.text("product_id"),
         variant_id=reader.text("variant_id"),
         provider_line_item_id=reader.text("provider_line_item_id"),
@@ -322,7 +473,106 @@ def _line(element: object, number: int, owner: _Reader) -> ReturnLine | None:
     )
     owner.problems.extend(reader.problems)
     owner.oddities.extend(reader.oddities)
-    return line if line_id is not None else None
+    if line_id is None:
+        return None
+    missing = {x for x, key in _LINE.items() if key not in fields}
+    # Details give "" for a barcode that the list tells: no word of there being none.
+    missing |= {x for x in ("sku", "barcode") if _blank(fields.get(x))}
+    return _Line(line, frozenset(missing))
+
+
+def _exchanged_for(value: object) -> str | None:
+    """What the unit is exchanged for, by a name of its own: the docs have text, and "" for
+    nothing; anything else that is there is something as well."""
+    fields = as_object(value)
+    if fields is None:
+        return as_text(value) or (None if not value or _blank(value) else brief(value))
+    keys = ("variant_id", "provider_variant_id", "id", "sku", "title")
+    names = (as_text(fields.get(key)) for key in keys)
+    return next((x for x in names if x), brief(value) if fields else None)
+
+
+def _variant_of(title: str | None) -> str | None:
+    """What stands at the end of a title: `Earrings - 14K / Yellow`."""
+    return (title or "").rpartition(" - ")[2].strip() or None if " - " in (title or "") else None
+
+
+def merge(known: Return, answer: ParsedReturn) -> Return:
+    """The return after an answer that may not mention everything (details are not the list): what
+    it leaves out stays as it was known, an explicit null is taken. Units are those of the answer,
+    each with what was known of it; where the answer does not say which there are, they stay, in
+    doubt. An answer that cannot be read, or is about another return, changes nothing but doubts.
+    """
+    new = answer.value
+    if new is None or new.id != known.id:
+        words = answer.problem or f"the answer is about return {new.id if new else '?'}"
+        return replace(known, doubts=tuple(dict.fromkeys((*known.doubts, words))))
+    kept = {name: getattr(known, name) for name in answer.missing & _RETURN.keys()}
+    if "return_method" in kept:
+        kept["method_type"] = known.method_type
+    totals = {name: getattr(known.totals, name) for name in answer.missing & _TOTALS.keys()}
+    kept["totals"] = replace(new.totals, **totals)
+    kept["lines"] = known.lines if "lines" in answer.missing else _merged_lines(known, answer)
+    kept["label"], kept["labels"] = _merged_labels(known, answer)
+    return replace(new, **kept)
+
+
+def _merged_lines(known: Return, answer: ParsedReturn) -> tuple[ReturnLine, ...]:
+    before = {x.line_item_id: x for x in known.lines}
+    lines: list[ReturnLine] = []
+    for line in answer.value.lines if answer.value else ():
+        old = before.get(line.line_item_id)
+        if old is not None:
+            missing = answer.lines_missing.get(line.line_item_id, frozenset())
+            kept: dict[str, Any] = {name: getattr(old, name) for name in missing}
+            if old.title and line.title and old.title.startswith(f"{line.title} - "):
+                kept["title"] = old.title  # the same, with its variant
+            if line.variant_title is None:
+                kept["variant_title"] = old.variant_title
+            line = replace(line, **kept)
+        lines.append(line)
+    return tuple(lines)
+
+
+def _merged_labels(known: Return, answer: ParsedReturn) -> tuple[Label, tuple[Label, ...]]:
+    new = answer.value
+    if new is None:
+        return known.label, known.labels
+    missing = answer.missing & _LABEL.keys()
+    label, labels = new.label, new.labels
+    if missing == _LABEL.keys() and "labels" in answer.missing:
+        return known.label, known.labels
+    same = label.tracking_number == known.label.tracking_number
+    if missing == _LABEL.keys():
+        # Of labels[]: what it says of the known label is newer, what it leaves out is not.
+        filled = {name: getattr(known.label, name) for name in _LABEL if not getattr(label, name)}
+        return replace(label, **filled) if same or not labels else label, labels
+    if same or "tracking_number" in missing:
+        label = replace(label, **{name: getattr(known.label, name) for name in missing})
+    if "labels" not in answer.missing or not known.labels or not label.tracking_number:
+        return label, known.labels if "labels" in answer.missing and not labels else labels
+    return label, labels or _with(known.labels, label)
+
+
+def _with(labels: tuple[Label, ...], label: Label) -> tuple[Label, ...]:
+    """All labels, of which one has moved, or is new."""
+    moved = tuple(
+        replace(label, line_item_ids=x.line_item_ids)
+        if x.tracking_number == label.tracking_number
+        else x
+        for x in labels
+    )
+    known = any(x.tracking_number == label.tracking_number for x in labels)
+    return moved if known else (*labels, label)
+
+
+def same_note(one: str, other: str) -> bool:
+    """Whether two notes say the same. Loop gives them back HTML-escaped and re-wrapped."""
+    return _plain(one) == _plain(other)
+
+
+def _plain(note: str) -> str:
+    return " ".join(html.unescape(html.unescape(note)).split())
 
 
 def parse_asn_row(raw: object) -> AsnRow:
@@ -341,9 +591,9 @@ def parse_asn_row(raw: object) -> AsnRow:
         barcode=reader.code("barcode"),
         title=reader.text("title"),
         outcome=reader.text("outcome"),
-        carrier=reader.text("carrier"),
-        tracking_number=reader.text("tracking_number"),
-        label_status=reader.text("label_status"),
+        carrier=_named(fields.get("carrier")),
+        tracking_number=next(iter(tracking_numbers(fields.get("tracking_number"))), None),
+        label_status=_named(fields.get("label_status"), _NOTHING - {"pending"}),
         restock_status=reader.text("restock_status"),
         package_reference=reader.text("package_reference"),
         destination_id=reader.text("destination_id"),

@@ -19,7 +19,14 @@ from bergen_loop.outside.errors import (
     Unavailable,
     Unreadable,
 )
-from bergen_loop.outside.loop.json_values import as_array, as_object, as_text, brief, loads
+from bergen_loop.outside.loop.json_values import (
+    as_array,
+    as_object,
+    as_text,
+    brief,
+    elements,
+    loads,
+)
 from bergen_loop.outside.loop.models import (
     AsnRow,
     Note,
@@ -36,7 +43,21 @@ _REFUSAL = re.compile(
     r"\breturn is (?P<state>[a-z_ ]{1,40}?) and (?:therefore\b|cannot be processed)", re.IGNORECASE
 )
 SYSTEM = "Loop"
+NO_JSON = "no JSON"
+"""Among an error's codes: the answer cannot be taken apart at all."""
+_THING = r"(return|order|webhook|shipment|record|result)s?"
+_NOT_FOUND = re.compile(
+    rf"\bno {_THING} (was |were )?found\b|\b{_THING} (was |were )?not found\b", re.IGNORECASE
+)
 _NOT_FOUND_CODES = ("NOT_FOUND", "ORDER_NOT_FOUND")
+_UNAUTHORIZED = re.compile(r"(un|not )(authori[sz]ed|authenticated)\.?", re.IGNORECASE)
+_UNAUTHORIZED_CODES = ("NOT_AUTHORIZED", "UNAUTHORIZED", "GEN-UNAUTHORIZED")
+_OTHER_SHOPS = ("grade", "assess")
+"""Calls that are answered with 403 where a line is another shop's: no matter of the key."""
+_ONCE = '"created_at"'
+"""What stands once in a return: more of them are several, of which one lacks its end."""
+_RETURNS = re.compile(r'"returns"\s*:\s*\[')
+_NEXT = re.compile(r'"nextPageUrl"\s*:\s*("(?:[^"\\]|\\.)*"|null)')
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +171,7 @@ def check_status(answer: Answer) -> None:
             RateLimited, "the key's calls per minute are used up; try again in a minute"
         )
     if status in (401, 403):
-        raise answer.error(Unauthorized, _unauthorized(answer))
+        raise _denied(answer)
     if 300 <= status < 400:
         raise answer.error(
             Unreadable, f"answered with a redirect ({status}), not followed; check the base URL"
@@ -176,20 +197,46 @@ def _failed(answer: Answer, message: str) -> OutsideError:
     return answer.error(Unavailable, message)
 
 
-def _unauthorized(answer: Answer) -> str:
-    return (
-        f"the key was refused with {answer.status}{_said(answer)}; "
-        "check the brand's API key and that it has the scope for this call"
+def _denied(answer: Answer) -> OutsideError:
+    """A 401 or 403."""
+    error = error_body(_json_or_none(answer.text))
+    said = error is not None and _says_unauthorized(error)
+    if answer.status == 403 and answer.where.call in _OTHER_SHOPS and not said:
+        words = error.message if error else "refused with 403: is a line of another shop?"
+        return answer.refused(words, error.code if error else None)
+    return _unauthorized(answer, error.message if error else None)
+
+
+def _unauthorized(answer: Answer, words: str | None) -> OutsideError:
+    said = f": {words}" if words else ""
+    return answer.error(
+        Unauthorized,
+        f"the key was refused with {answer.status}{said}; "
+        "check the brand's API key and that it has the scope for this call",
     )
+
+
+def _says_unauthorized(error: ErrorBody) -> bool:
+    return error.code in _UNAUTHORIZED_CODES or bool(_UNAUTHORIZED.fullmatch(error.message))
+
+
+def _named_error(answer: Answer, error: ErrorBody) -> OutsideError | None:
+    """What an error means by its own words or code, whatever status it came with."""
+    if _says_unauthorized(error):
+        return _unauthorized(answer, error.message)
+    if error.code in _NOT_FOUND_CODES or _NOT_FOUND.search(error.message):
+        return answer.error(NotFound, error.message)
+    unprocessable = (error.code or "").startswith("UNPROCESSABLE_")
+    if unprocessable or (answer.where.changes and _REFUSAL.search(error.message)):
+        return answer.refused(error.message, error.code)
+    return None
 
 
 def _invalid(answer: Answer) -> OutsideError:
     """A 4xx. A refusal is a refusal also if it ever comes with the status it should have."""
     error = error_body(_json_or_none(answer.text))
-    if error and answer.where.changes:
-        named = (error.code or "").startswith("UNPROCESSABLE_")
-        if named or _REFUSAL.search(error.message):
-            return answer.refused(error.message, error.code)
+    if error and (named := _named_error(answer, error)):
+        return named
     return answer.error(InvalidRequest, f"refused as invalid with {answer.status}{_said(answer)}")
 
 
@@ -212,7 +259,9 @@ def _json(answer: Answer) -> object:
     except ValueError as exc:
         if answer.html and not answer.where.changes:
             raise _failed(answer, "a web page came instead of data (a gateway's?)") from exc
-        raise answer.error(Unreadable, f"the answer is not JSON ({exc})") from exc
+        error = answer.error(Unreadable, f"the answer is not JSON ({exc})")
+        error.codes = (NO_JSON,)
+        raise error from exc
 
 
 def _error_in_2xx(answer: Answer, error: ErrorBody) -> OutsideError:
@@ -220,12 +269,10 @@ def _error_in_2xx(answer: Answer, error: ErrorBody) -> OutsideError:
     if error.code == "UNEXPECTED_ERROR":
         # Loop itself does not know what happened, so this is no proof that nothing did.
         return _failed(answer, error.message)
+    if named := _named_error(answer, error):
+        return named
     if answer.where.changes:
         return answer.refused(error.message, error.code)
-    if error.code in _NOT_FOUND_CODES:
-        return answer.error(NotFound, error.message)
-    if error.code == "NOT_AUTHORIZED":
-        return answer.error(Unauthorized, error.message)
     return answer.error(Unreadable, f"an error came instead of data: {error.message}")
 
 
@@ -282,8 +329,12 @@ class ListAnswer:
 
 
 def read_list(answer: Answer) -> ListAnswer:
-    """A page of returns: the documented object, or the bare array of the unpaginated form."""
-    body = _json(answer)
+    """A page of returns: the documented object, or the bare array of the unpaginated form. An
+    element that is no JSON spoils only itself where the elements can be told apart."""
+    try:
+        body = loads(answer.text)
+    except ValueError:
+        body = _mended(answer.text) or _json(answer)
     array = as_array(body)
     if array is not None:
         return ListAnswer(tuple(parse_return(x) for x in array), paginated=False)
@@ -297,6 +348,54 @@ def read_list(answer: Answer) -> ListAnswer:
         next_url=fields.get("nextPageUrl"),
         has_next_url="nextPageUrl" in fields,
     )
+
+
+def read_single(answer: Answer) -> ListAnswer:
+    """A page of at most one return, which is kept as it came where it is no JSON at all: so the
+    walk can go on behind it."""
+    try:
+        return read_list(answer)
+    except Unreadable as error:
+        if NO_JSON not in error.codes or answer.text.lstrip()[:1] not in ("{", "["):
+            raise
+    following = _NEXT.search(answer.text)
+    return ListAnswer(
+        (parse_return(f"(no JSON) {answer.text}"),),
+        paginated=True,
+        next_url=_json_or_none(following[1]) if following else None,
+        has_next_url=following is not None,
+    )
+
+
+def _mended(text: str) -> list[object] | dict[str, Any] | None:
+    """A page that is no JSON because of some of its elements: those as text, the others as they
+    are. None where even the elements cannot be told apart."""
+    bare = text.lstrip()[:1] == "["
+    begin = _RETURNS.search(text)
+    if not bare and begin is None:
+        return None
+    try:
+        start = text.index("[") if bare or begin is None else begin.end() - 1
+        found, end = elements(text, start)
+    except ValueError:
+        return None
+    returns, rest = [_element(x) for x in found], text[end:]
+    one_in_several = any(isinstance(x, str) and x.count(_ONCE) > 1 for x in returns)
+    if one_in_several or not any(as_object(x) for x in returns):
+        return None
+    if bare:
+        return returns
+    page: dict[str, Any] = {"returns": returns}
+    if following := _NEXT.search(rest) or _NEXT.search(text[:start]):
+        page["nextPageUrl"] = _json_or_none(following[1])
+    return page
+
+
+def _element(text: str) -> object:
+    try:
+        return loads(text)
+    except ValueError:
+        return f"(no JSON) {text}"
 
 
 def _no_data(answer: Answer, body: object, wanted: str) -> OutsideError:
@@ -325,7 +424,7 @@ def next_cursor(
     if cursor is None:
         return None, f"nextPageUrl {brief(page.next_url, 120)} has no cursor"
     if cursor in seen:
-        return None, "nextPageUrl repeats a cursor"
+        return None, "nextPageUrl repeats a cursor" if page.returns else None
     return cursor, None
 
 
@@ -369,7 +468,12 @@ def read_notes(answer: Answer) -> list[Note]:
     """The notes. The shape is not documented: a bare array, or one under `notes` or `data`."""
     if no_notes(answer):
         return []
-    return [parse_note(x) for x in _array_in(answer, "notes")]
+    notes = _array_in(answer, "notes")
+    for element in notes:
+        about = as_text((as_object(element) or {}).get("return_id"))
+        if about is not None and about != answer.where.return_id:
+            raise answer.error(Unreadable, f"the answer is about return {about}")
+    return [parse_note(x) for x in notes]
 
 
 def read_subscriptions(answer: Answer) -> list[Subscription]:

@@ -34,7 +34,8 @@ WANTED = (
 URGENT = frozenset({"return.created", "label.created", "label.updated", "return.processing.failed"})
 """Triggers for which a brand is synced soon; what the others tell, the next poll shows in time."""
 
-_RETURN_TRIGGERS = tuple(trigger for topic, trigger in WANTED if topic == "return")
+_BY_ID = ("return", "label")
+_TRIGGERS_BY_ID = tuple(trigger for topic, trigger in WANTED if topic in _BY_ID)
 _BARE_SLASH = re.compile(rb"(?<!\\)/")
 
 
@@ -52,6 +53,9 @@ class WebhookEvent:
     """Why processing failed, for return.processing.failed."""
     source: str | None
     """Who asked for the processing that failed: warehouse, admin, api."""
+    loop_shipment_id: str | None
+    """For happy.returns.shipment: what its items are asked for by."""
+    happy_returns_shipment_id: str | None
     raw: dict[str, Any]
 
 
@@ -102,15 +106,18 @@ def parse_event(raw: bytes, *, brand: str = "?") -> WebhookEvent:
         shop_id=as_text(fields.get("shop_id")),
         processing_message=as_text(fields.get("message")),
         source=as_text(fields.get("source")),
+        loop_shipment_id=as_text(fields.get("loop_shipment_id")),
+        happy_returns_shipment_id=as_text(fields.get("happy_returns_shipment_id")),
         raw=fields,
     )
 
 
 def _return_id(topic: str | None, trigger: str | None, fields: dict[str, Any]) -> str | None:
-    """`return_id`, else the `id` of a return's own events: elsewhere `id` may be a label's."""
+    """`return_id`, else the `id` of the events of returns and labels (a label's page of the docs
+    has either): elsewhere `id` may be something else's."""
     named = as_text(fields.get("return_id"))
-    about_return = topic == "return" or (topic is None and trigger in _RETURN_TRIGGERS)
-    return named or (as_text(fields.get("id")) if about_return else None)
+    by_id = topic in _BY_ID or (topic is None and trigger in _TRIGGERS_BY_ID)
+    return named or (as_text(fields.get("id")) if by_id else None)
 
 
 def _unreadable(brand: str, message: str, raw: str) -> Unreadable:

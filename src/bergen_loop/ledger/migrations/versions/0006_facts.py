@@ -67,10 +67,27 @@ _LIKE = (
 )
 
 
+_STATUSES = {
+    name.casefold(): name
+    for name in (
+        "Draft",
+        "PendingCSR",
+        "PendingPrinting",
+        "PrintedPendingCount",
+        "CountingInProgress",
+        "PendingPutaway",
+        "PutAwayInProgress",
+        "AddedToInventory",
+        "Cancelled",
+    )
+}
+
+
 def upgrade() -> None:
     op.add_column("journal", sa.Column("happened", sa.String(), nullable=True))
     op.add_column("effects", sa.Column("try_at", _TIME, nullable=True))
     op.add_column("attention", sa.Column("subject", sa.String(), nullable=True))
+    op.add_column("products", sa.Column("called", sa.JSON(none_as_null=True), nullable=True))
     op.add_column("rmas", sa.Column("unread_since", _TIME, nullable=True))
     journal = sa.table(
         "journal",
@@ -105,3 +122,20 @@ def upgrade() -> None:
         .where(attention.c.open_key.is_not(None))
         .values(subject=sa.func.substr(attention.c.open_key, sa.func.length(attention.c.kind) + 2))
     )
+    _spell_statuses_alike()
+
+
+def _spell_statuses_alike() -> None:
+    """REX11's names of statuses came as they were spelled; they are compared in one form now."""
+    connection = op.get_bind()
+    rmas = sa.table(
+        "rmas", sa.column("ticket_status", sa.String()), sa.column("read_status", sa.String())
+    )
+    for column in (rmas.c.ticket_status, rmas.c.read_status):
+        for name in list(connection.scalars(sa.select(column).distinct())):
+            normal = "".join(filter(str.isalnum, (name or "").casefold()))
+            status = _STATUSES.get(normal, name)
+            if status != name:
+                connection.execute(
+                    sa.update(rmas).where(column == name).values({column.name: status})
+                )

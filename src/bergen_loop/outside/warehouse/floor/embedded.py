@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
+from bergen_loop.domain.codes import normal_code, normal_upc
 from bergen_loop.domain.rma import TicketStatus
 from bergen_loop.ledger.codec import storable
 from bergen_loop.ledger.database import Ledger
@@ -56,7 +57,7 @@ class EmbeddedFloor(FloorBackend):
                 if rows:
                     break
             if not rows:
-                keys = [c for c in (codes.product(code), codes.plain(code)) if c]
+                keys = [c for c in (normal_upc(code), normal_code(code)) if c]
                 for key in dict.fromkeys(keys):
                     rows = rows or self._with_code(session, key, ("product",), OPEN)
             return [as_json(row, warehouse.items_of(session, row.id)) for row in rows]
@@ -188,9 +189,9 @@ def _add_up(session: Session, row: FloorTicketRow, counting: Counting) -> None:
 
 
 def _item(items: Sequence[FloorItemRow], line: Line) -> FloorItemRow | None:
-    upc, sku = codes.product(line.upc), codes.plain(line.sku)
-    by_upc = next((i for i in items if upc and codes.product(i.upc) == upc), None)
-    return by_upc or next((i for i in items if sku and codes.plain(i.sku) == sku), None)
+    upc, sku = normal_upc(line.upc), normal_code(line.sku)
+    by_upc = next((i for i in items if upc and normal_upc(i.upc) == upc), None)
+    return by_upc or next((i for i in items if sku and normal_code(i.sku) == sku), None)
 
 
 def _comments(before: str | None, reasons: Sequence[str], photos: int) -> str | None:

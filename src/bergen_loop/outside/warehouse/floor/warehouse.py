@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from bergen_loop.domain.comparison import normal_code
+from bergen_loop.domain.codes import normal_code, normal_upc
 from bergen_loop.domain.receipt import Receipt, ReceiptLine
 from bergen_loop.domain.rma import (
     CloseEvidence,
@@ -25,7 +25,6 @@ from bergen_loop.ledger.codec import storable
 from bergen_loop.ledger.database import Ledger
 from bergen_loop.ledger.tables.floor import FloorCodeRow, FloorItemRow, FloorTicketRow
 from bergen_loop.outside.errors import NotFound, Unreadable
-from bergen_loop.outside.warehouse.floor import codes
 from bergen_loop.outside.warehouse.port import WarehousePort
 
 
@@ -158,11 +157,11 @@ class EmbeddedWarehouse(WarehousePort):
 
 def _codes(row: FloorTicketRow, rma: RmaRequest) -> list[FloorCodeRow]:
     found = {
-        (code, "ticket") for code in (codes.plain(row.ticket_id), codes.plain(rma.customer_po))
+        (code, "ticket") for code in (normal_code(row.ticket_id), normal_code(rma.customer_po))
     }
-    found |= {(codes.plain(number), "tracking") for number in rma.tracking_numbers}
+    found |= {(normal_code(number), "tracking") for number in rma.tracking_numbers}
     for item in rma.items:
-        found |= {(codes.product(item.upc), "product"), (codes.plain(item.sku), "product")}
+        found |= {(normal_upc(item.upc), "product"), (normal_code(item.sku), "product")}
     return [FloorCodeRow(ticket_pk=row.id, code=c, kind=k) for c, k in found if c]
 
 

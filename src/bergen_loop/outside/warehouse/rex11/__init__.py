@@ -1,7 +1,7 @@
 """REX11, Bergen Logistics' warehouse system, by its public SOAP service."""
 
+from bergen_loop.outside.http import CallRecord, Retries, Timeouts
 from bergen_loop.outside.warehouse.rex11.adapter import Rex11Warehouse
-from bergen_loop.outside.warehouse.rex11.call import CallRecord
 from bergen_loop.outside.warehouse.rex11.client import Rex11Client
 from bergen_loop.outside.warehouse.rex11.close import (
     CloseStrategy,
@@ -9,7 +9,7 @@ from bergen_loop.outside.warehouse.rex11.close import (
     FileDrop,
     HttpCall,
 )
-from bergen_loop.outside.warehouse.rex11.config import AuthSigns, Retries, Rex11Config, Timeouts
+from bergen_loop.outside.warehouse.rex11.config import AuthSigns, Rex11Config
 
 __all__ = [
     "AuthSigns",

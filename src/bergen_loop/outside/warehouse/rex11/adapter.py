@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 
-import httpx2
 import structlog
 
-from bergen_loop.domain.comparison import normal_upc
+from bergen_loop.domain.codes import normal_upc
 from bergen_loop.domain.receipt import Receipt
 from bergen_loop.domain.rma import (
     CloseEvidence,
@@ -20,8 +19,8 @@ from bergen_loop.domain.rma import (
     WarehouseProduct,
 )
 from bergen_loop.outside.errors import Refused
+from bergen_loop.outside.http import Guard, OnCall, Transport
 from bergen_loop.outside.warehouse.port import WarehousePort
-from bergen_loop.outside.warehouse.rex11.call import CallRecord
 from bergen_loop.outside.warehouse.rex11.checks import upc_doubt
 from bergen_loop.outside.warehouse.rex11.client import Rex11Client
 from bergen_loop.outside.warehouse.rex11.close import CloseStrategy, ConfirmFinished
@@ -41,11 +40,12 @@ class Rex11Warehouse(WarehousePort):
         config: Rex11Config,
         *,
         close_strategy: CloseStrategy | None = None,
-        transport: httpx2.BaseTransport | None = None,
-        on_call: Callable[[CallRecord], None] | None = None,
+        guard: Guard | None = None,
+        on_call: OnCall | None = None,
+        transport: Transport | None = None,
     ) -> None:
         self.brand = brand
-        self.client = Rex11Client(brand, config, transport=transport, on_call=on_call)
+        self.client = Rex11Client(brand, config, guard=guard, on_call=on_call, transport=transport)
         self._batch = config.inventory_batch
         self._date_type = config.statuses_date_type
         self._strategy: CloseStrategy = close_strategy or ConfirmFinished()

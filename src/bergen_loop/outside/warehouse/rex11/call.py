@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Any, TypeVar
 
 from bergen_loop.outside.errors import OutcomeUnknown, OutsideError, Unauthorized, Unavailable
@@ -11,19 +10,6 @@ from bergen_loop.outside.warehouse.rex11.config import AuthSigns
 from bergen_loop.outside.warehouse.rex11.scrub import raw_text, scrub
 
 AnyWarehouseError = TypeVar("AnyWarehouseError", bound=OutsideError)
-
-
-@dataclass(frozen=True, slots=True)
-class CallRecord:
-    """One HTTP exchange, for journals. `outcome` is `ok` or the name of the error class."""
-
-    brand: str
-    operation: str
-    subject: str | None
-    started: datetime
-    """UTC."""
-    seconds: float
-    outcome: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -87,8 +87,8 @@ def upc_doubt(upc: str | None) -> str | None:
 
 def _item_problems(item: RmaItem) -> list[str]:
     problems = _code_problems(item)
-    if not ((item.sku or "").strip() or (item.upc or "").strip()):
-        problems.append("has neither SKU nor UPC")
+    if not any((code or "").strip() for code in (item.sku, item.upc, item.style)):
+        problems.append("has neither SKU nor UPC nor Style")
     if not 1 <= item.expected <= MOST_UNITS:
         problems.append(f"expects {item.expected} units")
     for name, amount in (("unit cost", item.unit_cost), ("MSRP", item.msrp)):

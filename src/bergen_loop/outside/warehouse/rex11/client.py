@@ -11,25 +11,23 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from typing import TypeVar
 
-import httpx2
 import structlog
-import tenacity
 
 from bergen_loop.domain.receipt import Receipt
 from bergen_loop.domain.rma import Product, ProductImport, RmaRequest, TicketChange, TicketStatus
 from bergen_loop.outside.errors import (
     NotFound,
-    OutsideError,
     Refused,
     Unauthorized,
     Unavailable,
     Unreadable,
 )
+from bergen_loop.outside.http import Answer, Connection, Guard, OnCall, Request, Transport
 from bergen_loop.outside.warehouse.rex11 import requests, responses
-from bergen_loop.outside.warehouse.rex11.call import Call, CallRecord
+from bergen_loop.outside.warehouse.rex11.call import Call
 from bergen_loop.outside.warehouse.rex11.checks import (
     check_code,
     check_products,
@@ -39,10 +37,10 @@ from bergen_loop.outside.warehouse.rex11.checks import (
 from bergen_loop.outside.warehouse.rex11.config import AuthSigns, Rex11Config
 from bergen_loop.outside.warehouse.rex11.namespaces import soap_action
 from bergen_loop.outside.warehouse.rex11.responses import InventoryItem
+from bergen_loop.outside.warehouse.rex11.soap import MAX_BYTES
 from bergen_loop.outside.warehouse.rex11.ticket import Asked
 from bergen_loop.outside.warehouse.rex11.times import query_window
 from bergen_loop.outside.warehouse.rex11.tokens import Token
-from bergen_loop.outside.warehouse.rex11.transport import Interrupted, NotSent, Sender
 
 T = TypeVar("T")
 Build = Callable[[str], bytes]
@@ -57,8 +55,7 @@ log: structlog.stdlib.BoundLogger = structlog.get_logger("bergen_loop.rex11")
 class Rex11Client:
     """One brand's account. Thread-safe; `close` it when done.
 
-    `on_call` is told of every HTTP exchange, repeats and token fetches included; an exception
-    it raises is logged and does not disturb the call.
+    `on_call` is told of every attempt, repeats and token fetches included.
     """
 
     def __init__(
@@ -66,21 +63,31 @@ class Rex11Client:
         brand: str,
         config: Rex11Config,
         *,
-        transport: httpx2.BaseTransport | None = None,
-        on_call: Callable[[CallRecord], None] | None = None,
+        guard: Guard | None = None,
+        on_call: OnCall | None = None,
+        transport: Transport | None = None,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self.brand = brand
         self.config = config
         self._zone = config.zone_info()
-        self._sender = Sender(config.timeouts, transport)
-        self._on_call = on_call
-        self._sleep = sleep
+        self._connection = Connection(
+            "REX11",
+            # Uncompressed, so that the cap on size holds before anything is unpacked.
+            max_bytes=MAX_BYTES,
+            secrets=(config.password,),
+            guard=guard,
+            on_call=on_call,
+            timeouts=config.timeouts,
+            retries=config.retries,
+            transport=transport,
+            sleep=sleep,
+        )
         self._token = Token(self.authentication_token_get)
 
     def close(self) -> None:
         """Close the connections."""
-        self._sender.close()
+        self._connection.close()
 
     def authentication_token_get(self) -> str:
         """A new token. Unauthorized if the credentials are wrong. The other methods
@@ -89,7 +96,7 @@ class Rex11Client:
         envelope = requests.authentication_token_get(c.web_address, c.user_name, c.password)
         # Wrong credentials show as an empty token; a fault here says nothing about them.
         call = replace(self._call("AuthenticationTokenGet"), signs=AuthSigns(patterns=()))
-        return self._repeat(call, envelope, responses.authentication_token_get)
+        return self._send(call, envelope, responses.authentication_token_get)
 
     def style_master_product_add(self, products: Sequence[Product]) -> None:
         """Ask for products to be imported, which happens later."""
@@ -242,8 +249,10 @@ class Rex11Client:
         is refused for what may be the token."""
         token = self._token.get()
         try:
-            return self._with_token(call, token, build, parse)
-        except Unauthorized:
+            return self._with_token(call, token, build, parse, final=False)
+        except Unauthorized as error:
+            if error.raw is None:  # no answer: it was not even sent
+                raise
             log.info("rex11.token_refused", brand=self.brand, operation=call.operation)
         except Refused as error:
             if call.changes or isinstance(error, NotFound):
@@ -256,69 +265,31 @@ class Rex11Client:
             )
         return self._with_token(call, self._token.renewed(token), build, parse)
 
-    def _with_token(self, call: Call, token: str, build: Build, parse: Parse[T]) -> T:
+    def _with_token(
+        self, call: Call, token: str, build: Build, parse: Parse[T], *, final: bool = True
+    ) -> T:
         call = replace(call, secrets=(*call.secrets, token))
-        send = self._exchange if call.changes else self._repeat
-        return send(call, build(token), parse)
+        return self._send(call, build(token), parse, final=final)
 
-    def _repeat(self, call: Call, envelope: bytes, parse: Parse[T]) -> T:
-        settings = self.config.retries
-        retrying = tenacity.Retrying(
-            stop=tenacity.stop_after_attempt(settings.attempts),
-            wait=tenacity.wait_exponential_jitter(
-                multiplier=settings.first_wait, max=settings.longest_wait, jitter=settings.jitter
-            ),
-            retry=tenacity.retry_if_exception_type(Unavailable),
-            sleep=self._sleep,
-            reraise=True,
-        )
-        return retrying(self._exchange, call, envelope, parse)
+    def _send(self, call: Call, envelope: bytes, parse: Parse[T], *, final: bool = True) -> T:
+        def read(answer: Answer) -> T:
+            responses.check_status(answer.status, answer.body, call)
+            return parse(answer.body, call)
 
-    def _exchange(self, call: Call, envelope: bytes, parse: Parse[T]) -> T:
-        """One HTTP exchange, recorded."""
-        started, clock = datetime.now(UTC), time.monotonic()
-        outcome = "failed"
-        try:
-            result = parse(self._post(call, envelope), call)
-            outcome = "ok"
-            return result
-        except OutsideError as error:
-            outcome = type(error).__name__
-            raise
-        finally:
-            seconds = time.monotonic() - clock
-            self._record(
-                CallRecord(call.brand, call.operation, call.subject, started, seconds, outcome)
-            )
-
-    def _post(self, call: Call, envelope: bytes) -> bytes:
         headers = {
             "Content-Type": "text/xml; charset=utf-8",
             "SOAPAction": soap_action(call.operation),
         }
-        try:
-            answer = self._sender.send("POST", self.config.endpoint, headers, envelope)
-        except NotSent as reason:
-            message = f"not reached ({reason}); nothing was sent, safe to repeat"
-            raise call.error(Unavailable, message) from None
-        except Interrupted as reason:
-            raise call.no_answer(f"no answer ({reason})") from None
-        responses.check_status(answer.status, answer.body, call)
-        return answer.body
-
-    def _record(self, record: CallRecord) -> None:
-        log.debug(
-            "rex11.call",
-            brand=record.brand,
-            operation=record.operation,
-            subject=record.subject,
-            seconds=round(record.seconds, 3),
-            outcome=record.outcome,
+        request = Request(
+            brand=call.brand,
+            call=call.operation,
+            subject=call.subject,
+            method="POST",
+            url=self.config.endpoint,
+            headers=headers,
+            content=envelope,
+            changes=call.changes,
+            secrets=call.secrets,
+            final=final,
         )
-        if self._on_call is None:
-            return
-        try:
-            self._on_call(record)
-        except Exception:
-            # A journal that fails must not lose the id of a ticket that was just made.
-            log.exception("rex11.on_call_failed", operation=record.operation)
+        return self._connection.call(request, read)

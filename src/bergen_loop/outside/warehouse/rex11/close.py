@@ -16,15 +16,21 @@ from pathlib import Path
 from typing import Protocol
 from urllib.parse import quote, urlsplit
 
-import httpx2
-
 from bergen_loop.domain.rma import CloseEvidence, TicketStatus
 from bergen_loop.outside.errors import NotFound, Refused, Unavailable
+from bergen_loop.outside.http import (
+    Answer,
+    Connection,
+    OnCall,
+    Request,
+    Timeouts,
+    Transport,
+    secret_parts,
+)
 from bergen_loop.outside.warehouse.rex11.call import Call
-from bergen_loop.outside.warehouse.rex11.config import Timeouts, check_url
-from bergen_loop.outside.warehouse.rex11.transport import Answer, Interrupted, NotSent, Sender
+from bergen_loop.outside.warehouse.rex11.config import check_url
 
-_SHORTEST_KEY = 6
+_MAX_BYTES = 1_000_000
 
 Clock = Callable[[], datetime]
 
@@ -140,7 +146,8 @@ class HttpCall:
         headers: Mapping[str, str] | None = None,
         *,
         timeouts: Timeouts | None = None,
-        transport: httpx2.BaseTransport | None = None,
+        on_call: OnCall | None = None,
+        transport: Transport | None = None,
         allow_plain_http: bool = False,
         clock: Clock = _utc_now,
     ) -> None:
@@ -153,8 +160,16 @@ class HttpCall:
         if "{" in parts.netloc or "{" in filled or "}" in filled:
             raise ValueError("close url: only {ticket} and {brand} are filled in, after the host")
         self._url = url
-        self._headers = dict(headers or {})
-        self._sender = Sender(timeouts or Timeouts(), transport)
+        self._secrets = secret_parts(headers or {})
+        self._connection = Connection(
+            "REX11",
+            max_bytes=_MAX_BYTES,
+            headers=headers,
+            secrets=self._secrets,
+            on_call=on_call,
+            timeouts=timeouts,
+            transport=transport,
+        )
         self._clock = clock
 
     def close(
@@ -166,29 +181,23 @@ class HttpCall:
     ) -> CloseEvidence:
         """Call the endpoint. Closed on any 2xx; everything else is a OutsideError."""
         now = self._clock()
-        call = Call(brand, "HttpCall", ticket_id, changes=True, secrets=self._secrets())
-        answer = self._send(call, self._content(brand, ticket_id, now), self._address(call))
-        if 200 <= answer.status < 300:
-            sentence = f"The close endpoint answered {answer.status} for ticket {ticket_id}"
-            return CloseEvidence(True, sentence, now)
-        message = f"the close endpoint answered HTTP {answer.status}"
-        if answer.status in (401, 403):
-            raise call.error(Refused, f"{message}; check its headers", answer.body)
-        if answer.status in (404, 410):
-            raise call.error(NotFound, message, answer.body)
-        if 400 <= answer.status < 500 and answer.status not in (408, 429):
-            raise call.error(Refused, message, answer.body)
-        raise call.no_answer(message, answer.body)
-
-    def _send(self, call: Call, content: bytes | None, url: str) -> Answer:
+        call = Call(brand, "HttpCall", ticket_id, changes=True, secrets=self._secrets)
+        content = self._content(brand, ticket_id, now)
         kind = {"Content-Type": "application/json"} if content is not None else {}
-        try:
-            return self._sender.send(self._method, url, {**kind, **self._headers}, content)
-        except NotSent as reason:
-            message = f"the close endpoint was not reached ({reason}); safe to repeat"
-            raise call.error(Unavailable, message) from None
-        except Interrupted as reason:
-            raise call.no_answer(f"no answer from the close endpoint ({reason})") from None
+        request = Request(
+            brand=brand,
+            call=call.operation,
+            subject=ticket_id,
+            method=self._method,
+            url=self._address(call),
+            headers=kind,
+            content=content,
+            changes=True,
+        )
+        status = self._connection.call(request, lambda answer: _read_close(answer, call))
+        return CloseEvidence(
+            True, f"The close endpoint answered {status} for ticket {ticket_id}", now
+        )
 
     def _address(self, call: Call) -> str:
         # One pass each on disjoint text: an encoded value holds no braces.
@@ -198,12 +207,19 @@ class HttpCall:
     def _content(self, brand: str, ticket_id: str, now: datetime) -> bytes | None:
         return None if self._method == "DELETE" else _close_notice(brand, ticket_id, now)
 
-    def _secrets(self) -> tuple[str, ...]:
-        """Header values, also without a scheme such as `Bearer`; the very short hold none."""
-        values = self._headers.values()
-        return tuple(
-            part for v in values for part in (v, v.rpartition(" ")[2]) if len(part) >= _SHORTEST_KEY
-        )
+
+def _read_close(answer: Answer, call: Call) -> int:
+    """The status of an answer that says yes."""
+    if 200 <= answer.status < 300:
+        return answer.status
+    message = f"the close endpoint answered HTTP {answer.status}"
+    if answer.status in (401, 403):
+        raise call.error(Refused, f"{message}; check its headers", answer.body)
+    if answer.status in (404, 410):
+        raise call.error(NotFound, message, answer.body)
+    if 400 <= answer.status < 500 and answer.status not in (408, 429):
+        raise call.error(Refused, message, answer.body)
+    raise call.no_answer(message, answer.body)
 
 
 def _close_notice(brand: str, ticket_id: str, now: datetime) -> bytes:

@@ -8,6 +8,8 @@ from typing import Literal
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from bergen_loop.outside.http import Retries, Timeouts
+
 PRODUCTION = "https://sync.rex11.com/ws/v3prod/publicapiws.asmx"
 
 WAREHOUSES = tuple(
@@ -38,37 +40,6 @@ def warehouse_name(text: str) -> str:
 
 
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
-
-
-@dataclass(frozen=True, slots=True)
-class Timeouts:
-    """Seconds. `answer` bounds the whole of one answer, however slowly it drips in."""
-
-    connect: float = 10.0
-    read: float = 60.0
-    write: float = 30.0
-    pool: float = 30.0
-    answer: float = 180.0
-
-    def __post_init__(self) -> None:
-        if min(self.connect, self.read, self.write, self.pool, self.answer) <= 0:
-            raise ValueError("timeouts: every one must be more than 0 seconds")
-
-
-@dataclass(frozen=True, slots=True)
-class Retries:
-    """Repeats of calls that only read: exponential waits with jitter, in seconds."""
-
-    attempts: int = 3
-    first_wait: float = 0.5
-    longest_wait: float = 8.0
-    jitter: float = 0.5
-
-    def __post_init__(self) -> None:
-        if self.attempts < 1:
-            raise ValueError(f"retries.attempts is {self.attempts}: it must be at least 1")
-        if min(self.first_wait, self.longest_wait, self.jitter) < 0:
-            raise ValueError("retries: no wait can be negative")
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from decimal import Decimal, InvalidOperation
 
-from bergen_loop.domain.comparison import normal_code, normal_upc
+from bergen_loop.domain.codes import normal_code, normal_upc
 from bergen_loop.domain.rma import WarehouseProduct
 from bergen_loop.outside.warehouse.rex11.quantities import read_quantity
 from bergen_loop.outside.warehouse.rex11.responses import InventoryItem

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import html
 import re
 from collections.abc import Iterable
 
-HIDDEN = "[hidden]"
+from bergen_loop.outside.http import HIDDEN, redact
+
 RAW_LIMIT = 1_000_000
 """Characters of an answer that an error keeps."""
 
@@ -19,10 +19,7 @@ _SECRET_ELEMENTS = re.compile(
 
 def scrub(text: str, secrets: Iterable[str] = ()) -> str:
     """The text without these secrets and without what stands in elements that hold one."""
-    for secret in sorted(filter(None, secrets), key=len, reverse=True):
-        for form in {secret, html.escape(secret), html.escape(secret, quote=False)}:
-            text = text.replace(form, HIDDEN)
-    return _SECRET_ELEMENTS.sub(rf"\1{HIDDEN}", text)
+    return _SECRET_ELEMENTS.sub(rf"\1{HIDDEN}", redact(text, secrets))
 
 
 def raw_text(answer: bytes, secrets: Iterable[str] = ()) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from zoneinfo import ZoneInfo
 
-from bergen_loop.domain.comparison import normal_code
+from bergen_loop.domain.codes import normal_code
 from bergen_loop.domain.receipt import Receipt, ReceiptLine
 from bergen_loop.domain.rma import TicketChange, TicketStatus, normal_ticket_id
 from bergen_loop.outside.warehouse.rex11 import soap

@@ -1,0 +1,127 @@
+"""One's own account: the password, and the second factor."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from fastapi import APIRouter, HTTPException, Request
+from fastapi.responses import HTMLResponse, Response
+
+from bergen_loop.console import guard, passwords, totp
+from bergen_loop.console.access import Form, Person, Viewer, field
+from bergen_loop.console.signin import auth_of, begin, new_password_problem
+from bergen_loop.console.state import Console, console_of
+from bergen_loop.console.templating import page
+from bergen_loop.ledger.read import people
+from bergen_loop.ledger.tables.core import UserRow
+
+_WRONG = "the present password is wrong"
+_WRONG_CODE = "the code is wrong, or it was used already: wait for the next one"
+
+router = APIRouter()
+
+
+@router.get("/account", response_class=HTMLResponse)
+def account_page(request: Request, person: Viewer) -> HTMLResponse:
+    """One's own role, brands, password and second factor."""
+    return _page(request, person)
+
+
+@router.post("/account", response_model=None)
+def change_password(request: Request, person: Viewer, form: Form) -> Response:
+    """Change one's own password; all one's sessions end but a new one here."""
+    console, old = console_of(request), str(form.get("old", ""))
+    user, new = _local(console, person), str(form.get("password", ""))
+    problem = new_password_problem(console, person.name, form)
+    if problem is None and new == old:
+        problem = "the new password is the present one"
+    if not guard.present_password(console.registry.ledger, user, person.actor, old):
+        problem = _WRONG
+    if problem:
+        return _page(request, person, problem)
+    hash_ = passwords.hashed(new)
+    with console.registry.ledger.write() as session:
+        fresh = session.get_one(UserRow, user.id)
+        people.set_password(
+            session, datetime.now(UTC), fresh, hash_, by=person.name, issued=False
+        )  # fmt: skip
+    return begin(request, user, "after a change of password", "/account")
+
+
+@router.post("/account/second-factor", response_model=None)
+def set_up(request: Request, person: Viewer, form: Form) -> Response:
+    """Show a secret for an app, after the password; then take the first code that it shows."""
+    console, now = console_of(request), datetime.now(UTC)
+    user, code = _local(console, person), field(form, "code")
+    if not code:
+        old = str(form.get("old", ""))
+        ledger = console.registry.ledger
+        if not guard.present_password(ledger, user, person.actor, old):
+            return _page(request, person, _WRONG)
+        present = field(form, "present_code")
+        if user.totp_secret and not guard.code(ledger, user, person.actor, present):
+            return _page(request, person, _WRONG_CODE)
+        return _offered(request, person, user, totp.new_secret())
+    secret = user.totp_new
+    if secret is None:
+        return _page(request, person, "begin again: there is no secret that waits for its code")
+    step = totp.step_of(secret, code, now, None)
+    if step is None:
+        problem = "this is not the code that belongs to it: is the telephone's clock right?"
+        return _offered(request, person, user, secret, problem)
+    codes = totp.recovery_codes()
+    with console.registry.ledger.write() as session:
+        fresh = session.get_one(UserRow, user.id)
+        people.set_second_factor(session, now, fresh, secret, codes)
+        fresh.totp_step = step
+    response = begin(request, user, "after setting up a second factor", "/account")
+    shown = page(request, "factor.html", codes=codes)
+    for header in response.headers.getlist("set-cookie"):
+        shown.headers.append("set-cookie", header)
+    return shown
+
+
+@router.post("/account/second-factor/remove", response_model=None)
+def remove(request: Request, person: Viewer, form: Form) -> Response:
+    """Sign in by password alone again."""
+    console = console_of(request)
+    user, ledger = _local(console, person), console.registry.ledger
+    if auth_of(console).second_factor == "required":
+        return _page(request, person, "a second factor is required here; set up another instead")
+    if not guard.present_password(ledger, user, person.actor, str(form.get("old", ""))):
+        return _page(request, person, _WRONG)
+    if not guard.code(ledger, user, person.actor, field(form, "code")):
+        return _page(request, person, _WRONG_CODE)
+    with ledger.write() as session:
+        fresh = session.get_one(UserRow, user.id)
+        people.remove_second_factor(session, datetime.now(UTC), fresh, by=person.name)
+    return begin(request, user, "after removing the second factor", "/account")
+
+
+def _offered(
+    request: Request, person: Person, user: UserRow, secret: str, problem: str = ""
+) -> HTMLResponse:
+    with console_of(request).registry.ledger.write() as session:
+        session.get_one(UserRow, user.id).totp_new = secret
+    picture = totp.picture(totp.address(secret, person.name))
+    status = 409 if problem else 200
+    return page(request, "factor.html", status, secret=secret, picture=picture, problem=problem)
+
+
+def _page(request: Request, person: Person, problem: str = "") -> HTMLResponse:
+    console = console_of(request)
+    with console.registry.ledger.read() as session:
+        user = session.get(UserRow, person.account) if person.account else None
+    return page(
+        request, "account.html", 409 if problem else 200, user=user, problem=problem,
+        required=auth_of(console).second_factor == "required",
+    )  # fmt: skip
+
+
+def _local(console: Console, person: Person) -> UserRow:
+    """Their account, if it has a password here."""
+    with console.registry.ledger.read() as session:
+        user = session.get(UserRow, person.account) if person.account else None
+    if user is None or user.password_hash is None:
+        raise HTTPException(409, "this account signs in elsewhere")
+    return user

@@ -1,0 +1,177 @@
+"""SKU, UPC and the other words two systems must agree on: one normal form for each.
+
+Announcing, product look-up and adding, receipts and scanning all compare normal forms; what is
+sent is the sent form, what people see is the original. REX11 lower-cases values, shops and
+spreadsheets drop zeros and leave invisible characters behind, XML cannot carry all of Unicode.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from enum import StrEnum
+
+CODE_LIMIT = 50
+"""Characters of a SKU or UPC. How long REX11's fields are is not documented."""
+
+
+class CodeKind(StrEnum):
+    """What a code is."""
+
+    SKU = "SKU"
+    UPC = "UPC"
+
+
+# -- normal forms, for comparing --------------------------------------------------------------
+
+
+def normal_code(code: str | None) -> str | None:
+    """A SKU (or a PO, a colour, a size) for comparing; None where nothing is left of it.
+
+    Case, blanks, Unicode form and what cannot be seen do not count. Idempotent.
+    """
+    text = code or ""
+    if text.isascii() and text.isprintable() and " " not in text:
+        return text.lower() or None
+    before = None
+    while text != before:  # folding can compose anew, and composing can bring blanks
+        before = text
+        text = unicodedata.normalize("NFKC", before).casefold()
+        text = "".join(c for c in text if not c.isspace() and not _invisible(c))
+    return text or None
+
+
+def normal_upc(code: str | None) -> str | None:
+    """A UPC/EAN for comparing: UPC-A, EAN-13 and GTIN-14 differ in leading zeros only. None for
+    zeros alone and for words such as `N/A`, which stand in shops for "none"."""
+    normal = normal_code(code)
+    if normal is None or normal in _NO_CODE:
+        return None
+    return normal.lstrip("0") or None if normal.isascii() and normal.isdigit() else normal
+
+
+_NO_CODE = frozenset({"n/a", "none", "null", "-"})
+
+
+def normal_word(text: str | None) -> str:
+    """A word of a closed list (outcome, method, status) for comparing: `In-Store`, `in_store`
+    and `in store` are the same. Empty where there is none."""
+    return "".join(c for c in normal_code(text) or "" if c not in "-_")
+
+
+# -- the sent form ----------------------------------------------------------------------------
+
+
+def sent_code(code: str | None) -> str | None:
+    """A code as it is written into a request: as the shop has it, without outer blanks and what
+    cannot be seen. Its normal form is that of the original."""
+    kept = "".join(" " if c.isspace() else c for c in code or "" if not _invisible(c))
+    return " ".join(kept.split()) or None
+
+
+def sent_upc(code: str | None) -> str | None:
+    """As `sent_code`; None where the shop has no barcode (`normal_upc`)."""
+    return sent_code(code) if normal_upc(code) else None
+
+
+def unsendable(code: str | None, kind: CodeKind, limit: int = CODE_LIMIT) -> str | None:
+    """Why a code cannot be sent so that it stays what it is, in words; None: it can."""
+    text = code or ""
+    shown = f"the {kind} {in_ascii(text.strip()[: 2 * CODE_LIMIT])}"
+    if (normal_upc if kind is CodeKind.UPC else normal_code)(text) is None:
+        return f"the {kind} is empty"
+    for place, character in enumerate(text.strip(), start=1):
+        if _uncarried(character):
+            return (
+                f"{shown} holds the character U+{ord(character):04X} at place {place}, which "
+                "cannot be sent"
+            )
+    size = len(sent_code(text) or "")
+    if size > limit:
+        return f"{shown} is {size} characters long, more than {limit}"
+    if _SPREADSHEET[kind].match(normal_code(text) or ""):
+        return f"{shown} looks like a number that a spreadsheet has rounded"
+    if kind is CodeKind.UPC and not any(c.isdigit() for c in text):
+        return f"{shown} has no digit"
+    return None
+
+
+_SPREADSHEET = {
+    CodeKind.UPC: re.compile(r"\d+([.,]\d+)?e[+-]?\d+$|\d+[.,]0*$"),
+    CodeKind.SKU: re.compile(r"\d+[.,]\d+e[+-]?\d+$|\d+e\+\d+$"),
+}
+
+
+# -- for people -------------------------------------------------------------------------------
+
+
+def tell_apart(a: str, b: str) -> tuple[str, str]:
+    """Both as people can tell them apart: as they are where they look different, else with
+    everything unusual spelled out (`AB\\u200b-100`)."""
+    if not look_alike(a, b):
+        return " ".join(a.split()), " ".join(b.split())
+    return in_ascii(a), in_ascii(b)
+
+
+def look_alike(a: str, b: str) -> bool:
+    """True for two texts that differ, and do not look it."""
+    return a != b and _look(a) == _look(b)
+
+
+def in_ascii(text: str) -> str:
+    """Everything but plain ASCII, and every blank but a single one inside, spelled out. Texts
+    that differ stay different."""
+    escaped = text.encode("unicode_escape").decode("ascii")
+    return re.sub(r"^ | $|(?<= ) ", r"\\x20", escaped)
+
+
+def _look(text: str) -> str:
+    """About what is seen of it: marks, kinds of dashes and alphabets aside."""
+    parts = unicodedata.normalize("NFKD", text)
+    kept = (c for c in parts if not _invisible(c) and unicodedata.category(c) != "Mn")
+    dashed = ("-" if unicodedata.category(c) == "Pd" else c for c in kept)
+    return " ".join("".join(dashed).translate(_HOMOGLYPHS).split())
+
+
+_HOMOGLYPHS = str.maketrans(
+    "АВЕКМНОРСТУХЅІЈаеорсухѕіј" + "ΑΒΕΖΗΙΚΜΝΟΡΤΥΧο" + "−",
+    "ABEKMHOPCTYXSIJaeopcyxsij" + "ABEZHIKMNOPTYXo" + "-",
+)
+"""Cyrillic and Greek letters that look like Latin ones, and the minus."""
+
+
+# -- characters -------------------------------------------------------------------------------
+
+
+def _invisible(character: str) -> bool:
+    """Nothing is seen of it: control, format and default-ignorable characters, half a pair."""
+    if " " <= character <= "~":
+        return False
+    category = unicodedata.category(character)
+    if category in ("Cc", "Cf", "Cs"):
+        return character not in "\t\n\r"
+    return _uncarried(character) or any(a <= character <= b for a, b in _IGNORABLE)
+
+
+_IGNORABLE = (
+    ("\u034f", "\u034f"),
+    ("\u115f", "\u1160"),
+    ("\u17b4", "\u17b5"),
+    ("\u180b", "\u180f"),
+    ("\u2065", "\u2065"),
+    ("\u3164", "\u3164"),
+    ("\ufe00", "\ufe0f"),
+    ("\uffa0", "\uffa0"),
+    ("\ufff0", "\ufff8"),
+    ("\U000e0000", "\U000e0fff"),
+)
+"""Unicode's default-ignorable characters outside Cc and Cf."""
+
+
+def _uncarried(character: str) -> bool:
+    """XML 1.0 cannot carry it, or it already stands for one that was lost."""
+    return (
+        unicodedata.category(character) in ("Cc", "Cs")
+        or character == "\N{REPLACEMENT CHARACTER}"
+        or ord(character) & 0xFFFE == 0xFFFE
+    )

@@ -1,0 +1,605 @@
+"""The one way out: every HTTP call to another system goes through a `Connection`.
+
+In it, once for all systems: turns under the call budget, the guard that suspends calls, timeouts
+in every phase, a limit on an answer's size while it is read, no redirects, repeats of what may be
+repeated, the pause after a 429, one record of every attempt, and no secret in anything that
+leaves. The HTTP library is known to this module alone.
+
+A read is repeated where that may help. A call that changes something is sent once, except after
+a 429, which says that it was not carried out.
+"""
+
+from __future__ import annotations
+
+import html
+import json
+import re
+import ssl
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from functools import cache, lru_cache
+from typing import Any, NoReturn, Protocol, TypeVar
+from urllib.parse import quote
+
+import httpx2
+import structlog
+import tenacity
+
+from bergen_loop import __version__
+from bergen_loop.outside.errors import (
+    Effect,
+    OutcomeUnknown,
+    OutsideError,
+    RateLimited,
+    Scope,
+    Unavailable,
+    Unreadable,
+)
+from bergen_loop.outside.limiter import LimiterTimeout, RateLimiter
+
+T = TypeVar("T")
+
+Transport = httpx2.BaseTransport
+"""What carries requests instead of the network; for tests."""
+
+HIDDEN = "[hidden]"
+NO_ANSWER = "no answer"
+"""Among an error's codes: the request was sent, and the time was up before all of its answer
+came."""
+_UNMISTAKABLE = 16
+"""Characters of a secret that no ordinary text holds by chance: these are hidden in answers before
+they are read. A short password may be a word of a product's title, which must stay as it came."""
+_KEPT_OF_TOO_LARGE = 10_000
+_NEVER_SENT = (
+    httpx2.ConnectError,
+    httpx2.ConnectTimeout,
+    httpx2.PoolTimeout,
+    httpx2.ProxyError,
+    httpx2.UnsupportedProtocol,
+)
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Timeouts:
+    """Seconds. `read` and `write` are per piece of data, `pool` is for a free connection,
+    `answer` bounds the whole of one answer, however slowly it drips in, and `turn` the wait for
+    a turn under the call budget (None: wait for ever)."""
+
+    connect: float = 10.0
+    read: float = 60.0
+    write: float = 30.0
+    pool: float = 30.0
+    answer: float = 180.0
+    turn: float | None = 300.0
+
+    def __post_init__(self) -> None:
+        if min(self.connect, self.read, self.write, self.pool, self.answer) <= 0:
+            raise ValueError("timeouts: every one must be more than 0 seconds")
+
+
+@dataclass(frozen=True, slots=True)
+class Retries:
+    """Attempts in all at a read (1: never again), and at any call after a 429; and the seconds
+    before the next one: `first_wait` or `first_wait_limited`, doubled each time, up to `jitter`
+    added, at most `longest_wait`. A Retry-After goes before that, up to `longest_wait` too."""
+
+    attempts: int = 3
+    rate_limited: int = 6
+    first_wait: float = 0.5
+    first_wait_limited: float = 2.0
+    longest_wait: float = 60.0
+    jitter: float = 0.5
+
+    def __post_init__(self) -> None:
+        if min(self.attempts, self.rate_limited) < 1:
+            raise ValueError(f"retries.attempts is {self.attempts}: it must be at least 1")
+        waits = (self.first_wait, self.first_wait_limited, self.longest_wait, self.jitter)
+        if min(waits) < 0:
+            raise ValueError("retries: no wait can be negative")
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One call, complete."""
+
+    brand: str
+    call: str
+    """What the call is named in errors, records and metrics."""
+    subject: str | None
+    """What it is about: a return, ticket, PO or UPC."""
+    method: str
+    url: str = field(repr=False)
+    headers: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
+    content: bytes | None = field(default=None, repr=False)
+    changes: bool = False
+    """True for a call that may change something: it is never repeated after a doubt."""
+    secrets: tuple[str, ...] = field(default=(), repr=False)
+    """Besides the connection's own: they are in nothing that leaves."""
+    attempts: int | None = None
+    """At most so many attempts, instead of the connection's."""
+    final: bool = True
+    """False where a refusal of access proves nothing yet: the caller gets a new token then."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An HTTP answer, whatever its status."""
+
+    status: int
+    body: bytes
+    headers: Mapping[str, str] = field(default_factory=dict[str, str])
+    """Names in lower case."""
+    whole: bool = True
+    """False where it was over the limit: then `body` is only its beginning."""
+
+
+@dataclass(frozen=True, slots=True)
+class CallRecord:
+    """One attempt at one call to any system. `outcome` is `ok`, the name of the error's class,
+    or `crashed`; `effect` and `scope` are the error's."""
+
+    system: str
+    """As in errors: Loop, REX11 ..."""
+    brand: str
+    call: str
+    subject: str | None
+    started_at: datetime
+    """UTC."""
+    seconds: float
+    outcome: str
+    effect: Effect | None = None
+    scope: Scope | None = None
+    status: int | None = None
+    attempt: int = 1
+    waited: float = 0.0
+    """Seconds waited for a turn before `started_at`."""
+
+
+OnCall = Callable[[CallRecord], None]
+
+
+class Held(Exception):
+    """No call is made now: `error` is its kind, the message says why and when the next is."""
+
+    def __init__(self, error: type[OutsideError], message: str) -> None:
+        super().__init__(message)
+        self.error = error
+
+
+class Guard(Protocol):
+    """What decides whether a system is called at all. Safe to use from many threads."""
+
+    def admit(self, call: str) -> None:
+        """Before every attempt. Raises Held."""
+        ...
+
+    def attempted(self, call: str, error: OutsideError | None, seconds: float) -> None:
+        """After every attempt that got an answer or a failure."""
+        ...
+
+    def untold(self, call: str) -> None:
+        """After an attempt that says nothing: whoever tries next may do so at once."""
+        ...
+
+
+class NotSent(Exception):
+    """No connection came about: the other side cannot have seen the request."""
+
+
+class Interrupted(Exception):
+    """The request may have arrived, but no whole answer came back."""
+
+
+class Undecodable(Interrupted):
+    """An answer came whose compression is broken."""
+
+
+class Sender:
+    """Sends single requests, bounded in time and size; thread-safe. Redirects are never followed:
+    they would carry credentials elsewhere. Proxies are the environment's."""
+
+    def __init__(
+        self,
+        timeouts: Timeouts,
+        *,
+        max_bytes: int,
+        compressed: bool = False,
+        transport: Transport | None = None,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """`compressed`: whether answers may come packed; the limit then holds unpacked."""
+        self._deadline = timeouts.answer
+        self._max_bytes = max_bytes
+        self._monotonic = monotonic
+        self._client = httpx2.Client(
+            timeout=httpx2.Timeout(
+                connect=timeouts.connect,
+                read=timeouts.read,
+                write=timeouts.write,
+                pool=timeouts.pool,
+            ),
+            headers={
+                "Accept-Encoding": "gzip" if compressed else "identity",
+                "User-Agent": f"bergen-loop/{__version__}",
+            },
+            follow_redirects=False,
+            transport=transport,
+            verify=_ssl_context(),
+        )
+
+    def send(
+        self, method: str, url: str, headers: Mapping[str, str], content: bytes | None
+    ) -> Answer:
+        """The answer, whatever its status. Raises NotSent or Interrupted, both clear of the
+        library's exception, which holds the request and with it the credentials."""
+        failure: Exception
+        try:
+            with self._client.stream(method, url, headers=headers, content=content) as response:
+                body, whole = self._read(response)
+                named = {name.lower(): value for name, value in response.headers.items()}
+                return Answer(response.status_code, body, named, whole)
+        except _NEVER_SENT as error:
+            failure = NotSent(_words(error))
+        except httpx2.DecodingError as error:
+            failure = Undecodable(_words(error))
+        except (httpx2.HTTPError, httpx2.StreamError) as error:
+            failure = Interrupted(_words(error))
+        except httpx2.InvalidURL as error:
+            failure = NotSent(_words(error))
+        raise failure
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._client.close()
+
+    def _read(self, response: httpx2.Response) -> tuple[bytes, bool]:
+        deadline = self._monotonic() + self._deadline
+        body = bytearray()
+        for piece in response.iter_bytes():
+            body += piece
+            if len(body) > self._max_bytes:
+                return bytes(body[:_KEPT_OF_TOO_LARGE]), False
+            if self._monotonic() > deadline:
+                raise Interrupted(f"the answer was not complete after {self._deadline:g} seconds")
+        return bytes(body), True
+
+
+@cache
+def _ssl_context() -> ssl.SSLContext:
+    """Shared by all: making one takes as long as a whole idle sync does, and a service has two
+    connections for each of its hundreds of brands."""
+    return httpx2.create_ssl_context()
+
+
+def _words(error: Exception) -> str:
+    name = type(error).__name__
+    return f"{name}: {error}" if str(error) else name
+
+
+class Connection:
+    """The way to one system for one account. Safe to use from many threads; `close` it."""
+
+    def __init__(
+        self,
+        system: str,
+        *,
+        max_bytes: int,
+        compressed: bool = False,
+        headers: Mapping[str, str] | None = None,
+        secrets: Iterable[str] = (),
+        limiter: RateLimiter | None = None,
+        guard: Guard | None = None,
+        on_call: OnCall | None = None,
+        timeouts: Timeouts | None = None,
+        retries: Retries | None = None,
+        transport: Transport | None = None,
+        sleep: Callable[[float], None] = time.sleep,
+        monotonic: Callable[[], float] = time.monotonic,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        """`headers` go with every request. `on_call` is told of every attempt; an exception it
+        raises is logged and does not disturb the call."""
+        self.system = system
+        self._headers = dict(headers or {})
+        self._secrets = tuple(secrets)
+        self._limiter = limiter
+        self._guard = guard
+        self._on_call = on_call
+        self._timeouts = timeouts or Timeouts()
+        self._retries = retries or Retries()
+        self._max_bytes = max_bytes
+        self._sleep = sleep
+        self._monotonic = monotonic
+        self._now = now
+        self._sender = Sender(
+            self._timeouts,
+            max_bytes=max_bytes,
+            compressed=compressed,
+            transport=transport,
+            monotonic=monotonic,
+        )
+
+    def __repr__(self) -> str:
+        return f"Connection(system={self.system!r})"
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._sender.close()
+
+    def call(self, request: Request, read: Callable[[Answer], T]) -> T:
+        """Send, with repeats where they are safe; what `read` makes of the answer. OutsideError
+        otherwise, `read`'s own or one of the way there."""
+        retrying = tenacity.Retrying(
+            retry=tenacity.retry_if_exception(lambda error: _may_repeat(request, error)),
+            stop=lambda state: self._enough(request, state),
+            wait=self._pause,
+            sleep=self._sleep,
+            reraise=True,
+        )
+        last: OutsideError | None = None
+        try:
+            for attempt in retrying:
+                with attempt:
+                    try:
+                        return self._attempt(request, read, attempt.retry_state.attempt_number)
+                    except OutsideError as error:
+                        last = error
+                        raise
+        except _NotTried as held:
+            raise (last or held.error) from None  # what went wrong says more than the hold
+        raise AssertionError("tenacity neither returned nor raised")
+
+    def _enough(self, request: Request, state: tenacity.RetryCallState) -> bool:
+        settings = self._retries
+        most = min(settings.attempts, request.attempts or settings.attempts)
+        return state.attempt_number >= (settings.rate_limited if _limited(state) else most)
+
+    def _pause(self, state: tenacity.RetryCallState) -> float:
+        """Seconds before the next attempt. After a 429 all who share the budget pause with us,
+        also when this call gives up."""
+        settings, limited = self._retries, _limited(state)
+        error = state.outcome.exception() if state.outcome else None
+        asked = error.retry_after if isinstance(error, OutsideError) else None
+        if asked is not None:
+            pause = min(asked, settings.longest_wait)
+        else:
+            pause = tenacity.wait_exponential_jitter(
+                multiplier=settings.first_wait_limited if limited else settings.first_wait,
+                max=settings.longest_wait,
+                jitter=settings.jitter,
+            )(state)
+        if limited and self._limiter is not None:
+            self._limiter.penalize(pause)
+        return pause
+
+    def _attempt(self, request: Request, read: Callable[[Answer], T], number: int) -> T:
+        waited = self._admission(request)
+        started_at, start = self._now(), self._monotonic()
+        error: OutsideError | None = None
+        outcome, status = "crashed", None
+        try:
+            answer = self._exchange(request)
+            status = answer.status
+            result = self._result(request, answer, read)
+            outcome = "ok"
+            return result
+        except OutsideError as failure:
+            error = self._redacted(request, failure)
+            outcome = type(error).__name__
+            status = error.status or status
+            raise
+        finally:
+            seconds = self._monotonic() - start
+            self._judge(request, outcome, error, seconds)
+            self._tell(
+                CallRecord(
+                    system=self.system,
+                    brand=request.brand,
+                    call=request.call,
+                    subject=request.subject,
+                    started_at=started_at,
+                    seconds=seconds,
+                    outcome=outcome,
+                    effect=error.effect if error else None,
+                    scope=error.scope if error else None,
+                    status=status,
+                    attempt=number,
+                    waited=waited,
+                )
+            )
+
+    def _admission(self, request: Request) -> float:
+        """Seconds waited for the turn. Actions go before reads: a customer waits for them."""
+        self._ask_guard(request)
+        if self._limiter is None:
+            return 0.0
+        try:
+            priority = 0 if request.changes else 1
+            waited = self._limiter.acquire(timeout=self._timeouts.turn, priority=priority)
+        except LimiterTimeout as why:
+            self._untold(request)
+            message = f"{why} under the limit of calls per minute; nothing was sent"
+            self._not_tried(request, RateLimited, message)
+        if waited > 1:  # much may have happened meanwhile
+            self._untold(request)
+            self._ask_guard(request)
+        return waited
+
+    def _ask_guard(self, request: Request) -> None:
+        if self._guard is None:
+            return
+        try:
+            self._guard.admit(request.call)
+        except Held as why:
+            self._not_tried(request, why.error, f"{why}; nothing was sent")
+
+    def _not_tried(self, request: Request, kind: type[OutsideError], message: str) -> NoReturn:
+        raise _NotTried(kind(self._clean(request, message), **self._where(request))) from None
+
+    def _exchange(self, request: Request) -> Answer:
+        codes: tuple[str, ...] = ()
+        try:
+            headers = {**request.headers, **self._headers}
+            answer = self._sender.send(request.method, request.url, headers, request.content)
+        except NotSent as reason:
+            kind, message = Unavailable, f"not reached ({reason}); nothing was sent"
+        except Undecodable as reason:
+            kind = Unreadable if request.changes else Unavailable
+            message = f"the answer cannot be decoded ({reason})"
+        except Interrupted as reason:
+            kind = OutcomeUnknown if request.changes else Unavailable
+            message = f"no answer ({reason}); {_consequence(request)}"
+            codes = (NO_ANSWER,)
+        else:
+            return self._clean_answer(request, answer)
+        raise kind(self._clean(request, message), **self._where(request), codes=codes)
+
+    def _result(self, request: Request, answer: Answer, read: Callable[[Answer], T]) -> T:
+        try:
+            if not answer.whole and 200 <= answer.status < 300:
+                raw = answer.body.decode("utf-8", "replace")
+                message = f"the answer is over {self._max_bytes} bytes and was not read on"
+                where = self._where(request)
+                raise Unreadable(message, **where, status=answer.status, raw=raw)
+            return read(answer)
+        except OutsideError as error:
+            if error.retry_after is None:
+                error.retry_after = retry_after(answer.headers.get("retry-after"), self._now())
+            raise
+
+    def _where(self, request: Request) -> dict[str, Any]:
+        return {
+            "system": self.system,
+            "brand": request.brand,
+            "call": request.call,
+            "subject": request.subject,
+        }
+
+    def _judge(
+        self, request: Request, outcome: str, error: OutsideError | None, seconds: float
+    ) -> None:
+        if self._guard is None:
+            return
+        unproven = error is not None and error.scope is Scope.ACCESS and not request.final
+        if unproven or outcome == "crashed":
+            self._guard.untold(request.call)
+        else:
+            self._guard.attempted(request.call, error, seconds)
+
+    def _untold(self, request: Request) -> None:
+        if self._guard is not None:
+            self._guard.untold(request.call)
+
+    def _tell(self, record: CallRecord) -> None:
+        """A journal that fails must not lose what a call has brought."""
+        if self._on_call is None:
+            return
+        try:
+            self._on_call(record)
+        except Exception:
+            _log.exception(
+                "on_call_failed", system=record.system, brand=record.brand, call=record.call
+            )
+
+    # Redaction
+
+    def _clean(self, request: Request, text: str) -> str:
+        return redact(text, (*self._secrets, *request.secrets))
+
+    def _clean_answer(self, request: Request, answer: Answer) -> Answer:
+        secrets = (x for x in (*self._secrets, *request.secrets) if len(x) >= _UNMISTAKABLE)
+        body = answer.body
+        for form in _forms(tuple(secrets)):
+            if (found := form.encode("utf-8", "surrogatepass")) in body:
+                body = body.replace(found, HIDDEN.encode())
+        return answer if body is answer.body else replace(answer, body=body)
+
+    def _redacted(self, request: Request, error: OutsideError) -> OutsideError:
+        error.message = self._clean(request, error.message)
+        error.args = (error.message,)
+        if error.raw is not None:
+            error.raw = self._clean(request, error.raw)
+        return error
+
+
+class _NotTried(Exception):
+    """Carries an error past the repeats: nothing was attempted, so nothing is repeated."""
+
+    def __init__(self, error: OutsideError) -> None:
+        super().__init__(str(error))
+        self.error = error
+
+
+def _consequence(request: Request) -> str:
+    if request.changes:
+        return "it may have taken effect: look before it is made again"
+    return "nothing was changed"
+
+
+def _limited(state: tenacity.RetryCallState) -> bool:
+    error = state.outcome.exception() if state.outcome else None
+    return isinstance(error, OutsideError) and error.status == 429
+
+
+def _may_repeat(request: Request, error: BaseException) -> bool:
+    """Only what certainly had no effect, and may fare better in a moment."""
+    if not isinstance(error, OutsideError):
+        return False
+    passing = error.effect is Effect.NOT_SENT and error.scope is not Scope.ACCESS
+    return passing and (error.status == 429 or not request.changes)
+
+
+def retry_after(value: str | None, now: datetime) -> float | None:
+    """Seconds of a Retry-After header (seconds, or an HTTP date); None if absent or odd."""
+    text = (value or "").strip()
+    if text.isascii() and text.isdigit():
+        return float(text[:9])
+    try:
+        at = parsedate_to_datetime(text)
+        at = at if at.tzinfo else at.replace(tzinfo=UTC)
+        return max(0.0, (at - now).total_seconds())
+    except (ValueError, OverflowError):
+        return None
+
+
+def redact(text: str, secrets: Iterable[str]) -> str:
+    """The text without these secrets, in any of the spellings they have in JSON, XML and URLs."""
+    for form in _forms(tuple(secrets)):
+        if form in text:
+            text = text.replace(form, HIDDEN)
+    return text
+
+
+@lru_cache(maxsize=1000)
+def _forms(secrets: tuple[str, ...]) -> tuple[str, ...]:
+    """All spellings, the longest first, so that none is broken up by a shorter one."""
+    forms = {
+        form
+        for secret in secrets
+        if secret
+        for form in (
+            secret,
+            html.escape(secret),
+            html.escape(secret, quote=False),
+            json.dumps(secret)[1:-1],
+            json.dumps(secret)[1:-1].replace("/", r"\/"),
+            quote(secret, safe=""),
+        )
+    }
+    return tuple(sorted(forms, key=len, reverse=True))
+
+
+def secret_parts(headers: Mapping[str, str]) -> tuple[str, ...]:
+    """What of a request's headers is to be hidden: the values, also without a scheme such as
+    `Bearer`; the very short hold none."""
+    return tuple(
+        part
+        for value in headers.values()
+        for part in (value, re.sub(r"^\S+\s+", "", value))
+        if len(part) >= 6
+    )
