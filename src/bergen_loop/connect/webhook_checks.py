@@ -162,17 +162,10 @@ def _own_delivery(url: str, status: int, text: str) -> Check:
         return Check(
             DELIVERY,
             Status.FAILED,
-            "the running service has another webhook secret for this brand",
-            "Wait some seconds until it has taken the change up, and run this again; is it "
-            "another installation that answers there?",
-        )
-    if status == 404 and "no such brand" in text:
-        return Check(
-            DELIVERY,
-            Status.WARNING,
-            "the running service does not know this brand yet",
-            "Wait some seconds until it has taken the brand up, then run "
-            "`bergen-loop connect --check-only`; does it read the same configuration and ledger?",
+            "the running service refuses the signature: it has another webhook secret for this "
+            "brand, or does not know the brand yet; it does not say which",
+            "Wait some seconds until it has taken the brand up, and run this again with "
+            "--check-only; if it stays so, see whether it reads the same configuration and ledger",
         )
     return Check(
         DELIVERY,
