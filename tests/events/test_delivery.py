@@ -14,6 +14,7 @@ from pydantic import SecretStr, ValidationError
 from bergen_loop.config.operations import EventSettings
 from bergen_loop.domain.words import What
 from bergen_loop.ledger.database import Ledger
+from bergen_loop.ledger.locks import brand_lock, endpoint_lock
 from bergen_loop.ledger.store import journal
 from bergen_loop.ledger.tables.operations import AttemptRow, EndpointRow, OutboxRow
 from bergen_loop.tell.events import addresses, dispatch, outbox
@@ -58,7 +59,7 @@ def put(ledger: Ledger, brand: str = "acme", number: int = 1) -> None:
 def deliver(
     ledger: Ledger, receiver: Receiver, clock: Callable[[], datetime], **how: object
 ) -> int:
-    return dispatch.deliver(ledger, "acme", receiver.settings(**how), who="me", now=clock)
+    return dispatch.deliver(ledger, "acme", receiver.settings(**how), now=clock)
 
 
 def event(ledger: Ledger) -> OutboxRow:
@@ -146,11 +147,17 @@ def test_only_one_process_delivers_to_an_endpoint(
     ledger: Ledger, receiver: Receiver, clock: Clock
 ) -> None:
     put(ledger)
-    with ledger.write() as session:
-        assert outbox.claim(session, "acme", "another", clock.now, timedelta(minutes=1))
-    assert deliver(ledger, receiver, clock) == 0
-    clock.now += timedelta(minutes=2)  # the other one has died
-    assert deliver(ledger, receiver, clock) == 1
+    with endpoint_lock(ledger, "acme"):
+        assert deliver(ledger, receiver, clock) == 0
+    assert deliver(ledger, receiver, clock) == 1, "the other one has ended, or died"
+
+
+def test_a_sync_of_the_brand_does_not_keep_its_events_waiting(
+    ledger: Ledger, receiver: Receiver, clock: Clock
+) -> None:
+    put(ledger)
+    with brand_lock(ledger, "acme"):
+        assert deliver(ledger, receiver, clock) == 1
 
 
 @pytest.mark.parametrize(
@@ -184,7 +191,7 @@ def test_a_name_that_leads_inside_is_refused_before_anything_is_sent(
         asked.append((host, port))
         return ["127.0.0.1"]
 
-    dispatch.deliver(ledger, "acme", endpoint, who="me", now=clock, resolve=inside)
+    dispatch.deliver(ledger, "acme", endpoint, now=clock, resolve=inside)
     assert asked == [("hooks.example", 443)]
     with ledger.read() as session:
         error = session.scalars(sa.select(AttemptRow.error)).one()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -44,7 +44,6 @@ def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
                 state="pending", created_at=NOW, next_at=NOW,
             )  # fmt: skip
             session.add(row)
-            outbox.claim(session, "acme", "me", NOW, timedelta(minutes=1))
             session.flush()
             outbox.record(session, row.id, attempt, NOW)
     ledger.close()

@@ -8,12 +8,14 @@ from datetime import datetime, timedelta, timezone
 import pytest
 import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy.exc import IntegrityError, StatementError
 
 from bergen_loop.domain.words import SETTLING, EffectKind, Need, What
 from bergen_loop.ledger import locks
-from bergen_loop.ledger.database import Ledger
+from bergen_loop.ledger.database import Ledger, newest_revision
 from bergen_loop.ledger.store import attention, cursors, effects, journal, returns
 from bergen_loop.ledger.store.effects import EffectState, Intent
 from bergen_loop.ledger.tables.core import Base, EffectRow, JournalRow, RawRow, ReturnRow, RmaRow
@@ -26,6 +28,16 @@ def test_migrations_give_exactly_the_tables_of_the_code(ledger: Ledger) -> None:
     with ledger.engine.connect() as connection:
         context = MigrationContext.configure(connection, opts={"compare_type": True})
         assert compare_metadata(context, Base.metadata) == []
+
+
+def test_the_newest_file_is_the_newest_revision(ledger: Ledger) -> None:
+    config = Config()
+    config.set_main_option("script_location", "bergen_loop:ledger/migrations")
+    assert newest_revision() == ScriptDirectory.from_config(config).get_current_head()
+    with ledger.read() as session:
+        assert session.scalar(sa.text("SELECT version_num FROM alembic_version")) == (
+            newest_revision()
+        )
 
 
 def test_migrating_twice_changes_nothing(ledger: Ledger) -> None:

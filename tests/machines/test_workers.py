@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import inspect
 import time
 from datetime import timedelta
 
 import pytest
 import sqlalchemy as sa
-from dbos import DBOS
 
 from bergen_loop.ledger.database import Ledger
 from bergen_loop.ledger.locks import BrandBusy, LockLost, brand_lock, fence
@@ -92,14 +90,6 @@ def test_a_heartbeat_outlives_the_ledgers_trouble(sqlite_ledger: Ledger) -> None
     with sqlite_ledger.read() as session:
         assert session.get_one(WorkerRow, "me").seen_at > before
     beating.stop()
-
-
-def test_the_engine_still_has_what_recovery_uses() -> None:
-    """`DBOS._recover_pending_workflows` is not promised: see it go before production does."""
-    parameters = inspect.signature(DBOS._recover_pending_workflows).parameters
-    assert list(parameters) == ["executor_ids"]
-    listing = inspect.signature(DBOS.list_workflows).parameters
-    assert {"executor_id", "status"} <= set(listing)
 
 
 def test_one_connection_serves_all_locks_of_a_process(ledger: Ledger) -> None:

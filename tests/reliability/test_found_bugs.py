@@ -271,7 +271,7 @@ def test_one_product_that_rex11_refuses_does_not_stop_the_others(stages: Stages)
     stage.rest()
     assert len(stage.tickets(good.id)) == 1
     assert stage.tickets(odd.id) == []
-    assert _kinds(stage) == ["unknown_product"]
+    assert _kinds(stage) == ["code_unsendable"]
     _well(stage)
 
 

@@ -249,8 +249,6 @@ class SettleSettings(Model):
     lost_answer_wait: Duration = timedelta(minutes=15)
     """After a process call whose answer was lost: how long Loop may still turn out to have
     carried it out. Only if the return is then still open and untouched is it sent once more."""
-    fresh_within: Duration = timedelta(minutes=15)
-    """Nothing is processed unless Loop's list was walked to its end this recently."""
 
 
 class RepeatSettings(Model):

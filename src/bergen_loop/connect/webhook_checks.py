@@ -159,13 +159,14 @@ def _own_delivery(url: str, status: int, text: str) -> Check:
         )
         return Check(DELIVERY, Status.OK, proven)
     if status == 401 and "wrong signature" in text:
+        # The service makes no difference between the two: a stranger must not learn its brands.
         return Check(
             DELIVERY,
-            Status.FAILED,
-            "the running service refuses the signature: it has another webhook secret for this "
-            "brand, or does not know the brand yet; it does not say which",
-            "Wait some seconds until it has taken the brand up, and run this again with "
-            "--check-only; if it stays so, see whether it reads the same configuration and ledger",
+            Status.WARNING,
+            "the running service does not know this brand yet, or has another webhook secret for "
+            "it",
+            "Wait some seconds until it has taken the brand up, then run `bergen-loop connect "
+            "--check-only`; if it stays so, see whether it reads the same configuration and ledger",
         )
     return Check(
         DELIVERY,

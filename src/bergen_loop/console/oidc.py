@@ -12,12 +12,9 @@ from typing import Any, cast
 
 import sqlalchemy as sa
 import structlog
-from authlib.common.errors import AuthlibBaseError
-from authlib.integrations.starlette_client import OAuth
 from fastapi import APIRouter, Request
 from fastapi.responses import RedirectResponse, Response
 from httpx2 import HTTPError
-from joserfc.errors import JoseError
 from sqlalchemy.orm import Session
 from starlette.concurrency import run_in_threadpool
 
@@ -43,6 +40,9 @@ class NotWelcome(Exception):
 
 def client(settings: OidcSettings) -> Any:
     """The provider's client, kept on the application."""
+    # Authlib takes long to load: only where there is a provider.
+    from authlib.integrations.starlette_client import OAuth
+
     oauth = OAuth()
     oauth.register(
         NAME,
@@ -52,6 +52,14 @@ def client(settings: OidcSettings) -> Any:
         client_kwargs={"scope": settings.scope, "code_challenge_method": "S256", "timeout": 10},
     )
     return oauth.create_client(NAME)
+
+
+def _errors() -> tuple[type[Exception], ...]:
+    """What goes wrong between us, the provider and the browser."""
+    from authlib.common.errors import AuthlibBaseError
+    from joserfc.errors import JoseError
+
+    return (AuthlibBaseError, JoseError, HTTPError, ValueError, RuntimeError)
 
 
 @router.get("/login/oidc", response_model=None)
@@ -65,7 +73,7 @@ async def start(request: Request, next: str = "/") -> Response:
     try:
         await _metadata(provider, _settings(console))
         response: Response = await provider.authorize_redirect(request, _back(console))
-    except (AuthlibBaseError, HTTPError, ValueError, RuntimeError) as error:
+    except _errors() as error:
         return _refused(request, error)
     return response
 
@@ -85,7 +93,7 @@ async def callback(request: Request) -> Response:
         user = await run_in_threadpool(_account, console, claims)
     except NotWelcome as error:
         return outside_page(request, "login.html", 403, next="/", name="", problem=str(error))
-    except (AuthlibBaseError, JoseError, HTTPError, ValueError, RuntimeError) as error:
+    except _errors() as error:
         return _refused(request, error)
     label = _settings(console).label
     return await run_in_threadpool(begin, request, user, f"by {label}", target)

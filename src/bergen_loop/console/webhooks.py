@@ -12,8 +12,7 @@ from starlette.concurrency import run_in_threadpool
 
 from bergen_loop.console.state import Nudge, registry_of
 from bergen_loop.ledger.codec import storable
-from bergen_loop.ledger.store import journal, returns
-from bergen_loop.ledger.tables.core import WebhookRow
+from bergen_loop.ledger.store import journal, returns, webhooks
 from bergen_loop.outside.errors import Unreadable
 from bergen_loop.outside.loop.webhooks import URGENT, parse_event, verify
 from bergen_loop.service.registry import Registry
@@ -66,33 +65,20 @@ def _take(
             journal.count(session, counted, {"webhooks.refused": 1})
         log.warning("webhook refused", brand=counted, why="wrong signature")
         return 401, "wrong signature"
-    digest = hashlib.sha256(body).hexdigest()
     try:
         event = parse_event(body, brand=brand)
     except Unreadable as error:
-        _keep_unreadable(registry, brand, body, digest, error.message)
+        _keep_unreadable(registry, brand, body, error.message)
         return 422, error.message
     told = [event.topic, event.trigger, event.return_id]
     if storable(told) != told:
         problem = "it names the return or the event with what is no text"
-        _keep_unreadable(registry, brand, body, digest, problem)
+        _keep_unreadable(registry, brand, body, problem)
         return 422, problem
     now = datetime.now(UTC)
+    delivery = webhooks.Delivery(brand, event.topic, event.trigger, event.return_id, body)
     with registry.ledger.write() as session:
-        journal.insert_ignoring(
-            session,
-            WebhookRow,
-            {
-                "brand": brand,
-                "digest": digest,
-                "received_at": now,
-                "topic": event.topic or "?",
-                "trigger": event.trigger or "?",
-                "return_id": event.return_id,
-                "body": storable(body.decode(errors="replace")),
-                "handled_at": None,
-            },
-        )
+        webhooks.keep(session, now, delivery)
         journal.count(session, brand, {"webhooks.taken": 1})
         apart = registry.brand(brand).poll / PER_POLL
         at_once = event.trigger in URGENT and returns.nudge(session, brand, now, apart)
@@ -101,16 +87,14 @@ def _take(
     return 204, ""
 
 
-def _keep_unreadable(
-    registry: Registry, brand: str, body: bytes, digest: str, problem: str
-) -> None:
+def _keep_unreadable(registry: Registry, brand: str, body: bytes, problem: str) -> None:
     with registry.ledger.write() as session:
         journal.keep_raw(
             session,
             datetime.now(UTC),
             brand=brand,
             source="webhook",
-            digest=digest,
+            digest=hashlib.sha256(body).hexdigest(),
             body=body.decode(errors="replace"),
             problem=problem,
         )

@@ -173,6 +173,8 @@ class ProductAdds(Undertaking[Product, Sequence[Product], None]):
         for product in items:
             before = known.get(_key(_normal(product)))
             if before is not None and not self._again(tx, before):
+                if before.attempts < self.ctx.settings.repeats.attempts:
+                    self.states[_normal(product)] = ProductImport.PENDING  # after its pause
                 continue
             payload = {"upc": _normal(product)}
             intent = Intent(EffectKind.PRODUCT, _key(_normal(product)), None, payload)
@@ -217,7 +219,7 @@ class ProductAdds(Undertaking[Product, Sequence[Product], None]):
         )
 
     def put_off(self, tx: Transaction, effect: EffectRow) -> None:
-        del tx, effect
+        self.states[str(effect.payload["upc"])] = ProductImport.PENDING
 
     def divide(self, call: Call[Sequence[Product]]) -> list[Call[Sequence[Product]]]:
         """One that cannot be added does not keep out the others."""

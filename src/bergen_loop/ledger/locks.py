@@ -1,4 +1,4 @@
-"""One sync of a brand at a time, on any number of machines.
+"""One sync of a brand at a time, and one who delivers to its endpoint, on any number of machines.
 
 The lock is released by the operating system or the database at the very moment its holder
 dies, so a crash costs no waiting. The epoch is the fence behind it: a holder that has lost its
@@ -12,7 +12,7 @@ import hashlib
 import os
 import threading
 from collections.abc import Generator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from weakref import WeakKeyDictionary
 
@@ -26,7 +26,7 @@ from bergen_loop.ledger.tables.core import BrandRow
 
 
 class BrandBusy(Exception):
-    """Another sync of this brand is running."""
+    """Someone else is at it: another sync of this brand runs, or its events are delivered."""
 
 
 class LockLost(Exception):
@@ -43,13 +43,17 @@ SERVICE = ".service"
 @contextmanager
 def brand_lock(ledger: Ledger, brand: str) -> Generator[int]:
     """Hold the brand's lock; yields the epoch. Raises BrandBusy at once if it is taken."""
-    holder = _file_lock(ledger, brand) if ledger.is_sqlite else _advisory_lock(ledger, brand)
-    with holder:
+    with _held(ledger, brand, BrandBusy(f"another sync of brand {brand} is running")):
         with ledger.write() as session:
             row = returns.brand_row(session, brand)
             row.epoch += 1
             epoch = row.epoch
         yield epoch
+
+
+def endpoint_lock(ledger: Ledger, brand: str) -> AbstractContextManager[None]:
+    """Be the one who delivers events to the brand's own endpoint. BrandBusy at once otherwise."""
+    return _held(ledger, f"{brand}.events", BrandBusy(f"events of brand {brand} are delivered"))
 
 
 def fence(session: Session, brand: str, epoch: int | None) -> None:
@@ -86,24 +90,24 @@ def flock(path: Path, busy: Exception) -> Generator[None]:
 
 
 def lock_folder(database: Path) -> Path:
-    """Where the lock files of an embedded database are: one per brand, and the service's."""
+    """Where the lock files of an embedded database are: one per brand, one per
+    endpoint, and the service's."""
     return database.parent / f"{database.name}.locks"
 
 
-@contextmanager
-def _file_lock(ledger: Ledger, brand: str) -> Generator[None]:
-    path = lock_folder(Path(ledger.url.database or "")) / brand
-    with flock(path, BrandBusy(f"another sync of brand {brand} is running")):
-        yield
+def _held(ledger: Ledger, name: str, busy: BrandBusy) -> AbstractContextManager[None]:
+    if ledger.is_sqlite:
+        return flock(lock_folder(Path(ledger.url.database or "")) / name, busy)
+    return _advisory_lock(ledger, name, busy)
 
 
 @contextmanager
-def _advisory_lock(ledger: Ledger, brand: str) -> Generator[None]:
-    key = int.from_bytes(hashlib.sha256(f"bergen-loop:{brand}".encode()).digest()[:8], signed=True)
+def _advisory_lock(ledger: Ledger, name: str, busy: BrandBusy) -> Generator[None]:
+    key = int.from_bytes(hashlib.sha256(f"bergen-loop:{name}".encode()).digest()[:8], signed=True)
     with _guard:
         locks = _of_ledgers.setdefault(ledger, _AdvisoryLocks(ledger.engine))
     if not locks.take(key):
-        raise BrandBusy(f"another sync of brand {brand} is running")
+        raise busy
     try:
         yield
     finally:

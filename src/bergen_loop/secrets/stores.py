@@ -7,9 +7,6 @@ from collections.abc import Mapping
 from copy import copy
 from pathlib import Path
 
-import keyring
-import keyring.errors
-
 from bergen_loop.secrets import files
 from bergen_loop.secrets.errors import SecretError
 from bergen_loop.secrets.keys import KeySource
@@ -107,6 +104,9 @@ def _from_environment(name: str) -> str:
 
 
 def _from_keyring(rest: str) -> str:
+    import keyring
+    import keyring.errors
+
     service, _, name = rest.partition("/")
     try:
         found = keyring.get_password(service, name)
@@ -121,6 +121,9 @@ def _from_keyring(rest: str) -> str:
 
 
 def _into_keyring(rest: str, value: str) -> None:
+    import keyring
+    import keyring.errors
+
     service, _, name = rest.partition("/")
     try:
         keyring.set_password(service, name, value)
@@ -128,7 +131,7 @@ def _into_keyring(rest: str, value: str) -> None:
         raise _no_keyring(error) from None
 
 
-def _no_keyring(error: keyring.errors.KeyringError) -> SecretError:
+def _no_keyring(error: Exception) -> SecretError:
     return SecretError(
         f"this machine's keyring cannot be used ({type(error).__name__})",
         "unlock or install one, or use file: or ledger: instead",

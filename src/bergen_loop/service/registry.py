@@ -169,7 +169,9 @@ class Registry:
             self.context(brand)
 
     def endpoints(self) -> dict[str, EventSettings]:
-        """Where the brands' own systems are told of their returns, by brand."""
+        """Where the brands' own systems are told of their returns, by brand: of now, for what is
+        read of the journal is told to those that are known then."""
+        self.look()
         return {b: one.events for b, one in self.settings.brands.items() if one.events}
 
     def paused(self) -> set[str]:

@@ -10,13 +10,13 @@ from pathlib import Path
 from uuid import uuid4
 
 import sqlalchemy as sa
-from dbos import DBOS, DBOSConfig
+from dbos import DBOS, DBOSConfig, error
 
 from bergen_loop.config import ServiceSettings
 from bergen_loop.ledger.locks import service_lock
 from bergen_loop.service import workflows
 from bergen_loop.service.registry import Registry
-from bergen_loop.service.workers import Heartbeat, recover
+from bergen_loop.service.workers import Heartbeat
 from bergen_loop.tell import tracing
 from bergen_loop.tell.events.dispatch import Dispatcher
 
@@ -34,7 +34,7 @@ class Engine:
         self.service = service
         self.executor_id = _executor_id(registry)
         self.heartbeat = Heartbeat(
-            registry.ledger, self.executor_id, service.worker_gone_after, recover
+            registry.ledger, self.executor_id, service.worker_gone_after, workflows.take_from
         )
         self.events = Dispatcher(registry.ledger, registry.endpoints)
         self._holding = ExitStack()
@@ -48,6 +48,7 @@ class Engine:
         self.heartbeat.show()
         workflows.use(self.registry)
         logging.getLogger("dbos").setLevel(logging.WARNING)
+        logging.getLogger("dbos").addFilter(_taken_over)
         config = DBOSConfig(
             name=APP_NAME,
             system_database_url=engine_url(self.service, self.registry.ledger.url),
@@ -60,6 +61,7 @@ class Engine:
         DBOS.launch()
         self._register(workflows.SYNC_QUEUE, self.service.workers)
         self._register(workflows.BACKLOG_QUEUE, max(2, self.service.workers // 8))
+        self._register(workflows.WEBHOOKS_QUEUE, 4)
         DBOS.apply_schedules(
             [
                 {
@@ -71,6 +73,11 @@ class Engine:
                     "schedule_name": "alerts",
                     "workflow_fn": workflows.alerts,
                     "schedule": "0 * * * * *",
+                },
+                {
+                    "schedule_name": "webhooks",
+                    "workflow_fn": workflows.schedule_webhooks,
+                    "schedule": "0 */20 * * * *",
                 },
                 {
                     "schedule_name": "sweep",
@@ -124,6 +131,15 @@ def _executor_id(registry: Registry) -> str:
     if registry.ledger.is_sqlite:
         return "embedded"
     return f"{socket.gethostname()}-{uuid4().hex[:8]}"
+
+
+def _taken_over(record: logging.LogRecord) -> bool:
+    """A worker that had only stood still finds what it ran cancelled: the others have taken it
+    over, as they should. That is no fault, so no stack is shown."""
+    if record.exc_info and isinstance(record.exc_info[1], error.DBOSAwaitedWorkflowCancelledError):
+        record.msg, record.args = "what this worker ran has been taken over by another", ()
+        record.exc_info, record.levelno, record.levelname = None, logging.WARNING, "WARNING"
+    return True
 
 
 def _every(interval: timedelta) -> str:

@@ -12,7 +12,6 @@ from datetime import UTC, datetime, timedelta
 
 import sqlalchemy as sa
 import structlog
-from dbos import DBOS
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
@@ -125,19 +124,3 @@ class Heartbeat:
                 self.take_over()
             except Exception as error:  # the next beat may do better; this thread must not end
                 log.warning("sign of life failed", why=f"{type(error).__name__}: {error}")
-
-
-def recover(executor_id: str) -> bool:
-    """Have DBOS queue again what a dead executor was running; True where nothing was left.
-
-    Safe to ask for twice: only what still is the dead executor's is queued.
-    """
-    pending = DBOS.list_workflows(
-        executor_id=executor_id, status="PENDING", load_input=False, load_output=False
-    )
-    if not pending:
-        return True
-    # DBOS offers this to its paid conductor only; it is what its own startup does.
-    DBOS._recover_pending_workflows([executor_id])  # pyright: ignore[reportPrivateUsage]
-    log.warning("ticks taken over", executor=executor_id, ticks=len(pending))
-    return False

@@ -14,8 +14,11 @@ from bergen_loop.flow import tick
 from bergen_loop.ledger.database import trouble
 from bergen_loop.ledger.locks import BrandBusy, LockLost
 from bergen_loop.ledger.store import retention
+from bergen_loop.outside.errors import OutsideError
+from bergen_loop.people import subscriptions
 from bergen_loop.service.registry import Registry
 from bergen_loop.tell.alerts import evaluate
+from bergen_loop.tell.events import outbox
 
 log = structlog.get_logger()
 
@@ -23,6 +26,7 @@ SYNC_QUEUE = "brand-sync"
 BACKLOG_QUEUE = "brand-backlog"
 """For brands that had work left over at the end of their last tick: not so many of them at once
 that the others do not get their turn."""
+WEBHOOKS_QUEUE = "webhook-subscriptions"
 KEEP_FINISHED = 3600.0
 """Seconds for which DBOS's own record of a finished workflow is kept; the ledger is what
 remembers."""
@@ -73,6 +77,28 @@ def enqueue(brand: str) -> None:
         DBOS.enqueue_workflow(queue, sync_brand, brand)
 
 
+def take_from(executor_id: str) -> bool:
+    """Let the living do what a dead executor was doing; True where nothing was left.
+
+    What it ran is cancelled and its brands are asked for anew: a tick carries nothing but the
+    brand's name, and what it had done is in the ledger. Safe at any time, by any number of
+    workers: a cancelled workflow never runs again, so it cannot be taken from one who lives.
+    What is not a tick comes again with its schedule.
+    """
+    left = DBOS.list_workflows(
+        executor_id=executor_id, status="PENDING", load_input=False, load_output=False
+    )
+    if not left:
+        return True
+    DBOS.cancel_workflows([w.workflow_id for w in left])
+    ticks = [w for w in left if w.queue_name in (SYNC_QUEUE, BACKLOG_QUEUE)]
+    brands = [w.deduplication_id for w in ticks if w.deduplication_id]
+    for brand in brands:
+        enqueue(brand)
+    log.warning("ticks taken over", executor=executor_id, brands=brands)
+    return False
+
+
 @DBOS.workflow()
 def schedule_due(_scheduled_at: datetime, _context: Any) -> None:
     """Queue a tick for every brand whose time has come."""
@@ -101,11 +127,55 @@ def _due() -> list[str]:
 
 
 @DBOS.workflow()
+def schedule_webhooks(_scheduled_at: datetime, _context: Any) -> None:
+    """Have the webhook subscriptions looked at of the brands whose time has come."""
+    for brand in _webhooks_due():
+        with SetEnqueueOptions(deduplication_id=brand, duplication_policy="return-existing"):
+            DBOS.enqueue_workflow(WEBHOOKS_QUEUE, look_at_webhooks, brand)
+
+
+@DBOS.step()
+def _webhooks_due() -> list[str]:
+    known, now = registry(), datetime.now(UTC)
+    if known.settings.service.public_url is None:
+        return []
+    paused = known.paused()
+    with known.ledger.read() as session:
+        return [
+            brand
+            for brand, one in known.settings.brands.items()
+            if one.loop.webhook_secret is not None
+            and brand not in paused
+            and subscriptions.due(session, brand, now)
+        ]
+
+
+@DBOS.workflow()
+def look_at_webhooks(brand: str) -> None:
+    """Look at a brand's webhook subscriptions, and have Loop deliver again where it stopped."""
+    _look_at_webhooks(brand)
+
+
+@DBOS.step()
+def _look_at_webhooks(brand: str) -> None:
+    public_url = registry().settings.service.public_url
+    try:
+        registry().look()
+        if brand not in registry() or public_url is None:
+            return
+        subscriptions.look(registry().context(brand), str(public_url))
+    except (OutsideError, SQLAlchemyError) as error:
+        why = str(error) if isinstance(error, OutsideError) else trouble(error)
+        log.warning("webhook subscriptions not looked at, once more later", brand=brand, why=why)
+
+
+@DBOS.workflow()
 def forget(_scheduled_at: datetime, _context: Any) -> None:
-    """Mask personal data whose time is over, brand by brand."""
+    """Mask personal data whose time is over, brand by brand; forget what was told long ago."""
     for brand in list(registry().settings.brands):
         while _forget(brand):
             pass
+    _forget_told()
 
 
 @DBOS.step()
@@ -119,6 +189,15 @@ def _forget(brand: str) -> bool:
     if done:
         log.info("personal data masked", brand=brand, returns=done)
     return done >= retention.PER_RUN
+
+
+@DBOS.step()
+def _forget_told() -> None:
+    now = datetime.now(UTC)
+    while True:
+        with registry().ledger.write() as session:
+            if not outbox.forget_old(session, now):
+                return
 
 
 @DBOS.workflow()

@@ -11,7 +11,6 @@ from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-import apprise
 import sqlalchemy as sa
 import structlog
 from sqlalchemy.orm import Session
@@ -177,5 +176,7 @@ def _apprise(alerts: AlertSettings) -> Send:
 
 
 def _to_one(url: str, title: str, text: str) -> bool:
+    import apprise  # it takes long to load, and is seldom needed
+
     sender: Any = apprise.Apprise()  # its types are partly unknown
     return bool(sender.add(url) and sender.notify(title=title, body=text))

@@ -2,13 +2,61 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
+from bergen_loop.ledger.codec import storable
+from bergen_loop.ledger.store import effects, journal
 from bergen_loop.ledger.store.chunks import chunks
 from bergen_loop.ledger.tables.core import WebhookRow
+
+PROCESSING_FAILED = "return.processing.failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """A delivery as it came; its signature was right."""
+
+    brand: str
+    topic: str | None
+    trigger: str | None
+    return_id: str | None
+    body: bytes
+
+
+def keep(session: Session, now: datetime, delivery: Delivery) -> bool:
+    """Keep a delivery until it has been acted on; False for a repeat of one that was kept."""
+    return journal.insert_ignoring(
+        session,
+        WebhookRow,
+        {
+            "brand": delivery.brand,
+            "digest": _digest(session, delivery),
+            "received_at": now,
+            "topic": delivery.topic or "?",
+            "trigger": delivery.trigger or "?",
+            "return_id": delivery.return_id,
+            "body": storable(delivery.body.decode(errors="replace")),
+            "handled_at": None,
+        },
+    )
+
+
+def _digest(session: Session, delivery: Delivery) -> str:
+    """What repeats are told by: the body. A failure says nothing of when it happened, so a second
+    one has the body of the first: it is another where another call of ours had been made."""
+    digest = hashlib.sha256(delivery.body)
+    if delivery.trigger == PROCESSING_FAILED and delivery.return_id:
+        key = effects.settling_key(delivery.return_id)
+        # Not its attempts: a person's retry sets them back without a call.
+        if effect := effects.find(session, delivery.brand, key):
+            digest.update(f"|{effect.id}|{effect.intended_at.isoformat()}".encode())
+    return digest.hexdigest()
 
 
 def untaken(session: Session, brand: str, limit: int) -> list[WebhookRow]:

@@ -95,14 +95,14 @@ class AttemptRow(Base):
 
 
 class EndpointRow(Base):
-    """A brand's endpoint between deliveries: who delivers to it, and how it fares."""
+    """A brand's endpoint between deliveries: how it fares."""
 
     __tablename__ = "event_endpoints"
 
     brand: Mapped[str] = mapped_column(primary_key=True)
     claimed_until: Mapped[datetime | None]
-    """One process at a time delivers to it; a claim ends by itself if its holder dies."""
     claimed_by: Mapped[str | None]
+    """Both of earlier releases: who delivers holds a lock now."""
     resting_until: Mapped[datetime | None]
     """It does not answer: not tried before this time."""
     failures: Mapped[int] = mapped_column(default=0)

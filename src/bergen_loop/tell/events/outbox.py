@@ -1,4 +1,4 @@
-"""The outbox's rows: what is due for a brand, who delivers it, and what became of it."""
+"""The outbox's rows: what is due for a brand, and what became of it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from bergen_loop.ledger.tables.operations import AttemptRow, EndpointRow, OutboxRow
@@ -60,31 +59,6 @@ def _due(brand: str, now: datetime) -> sa.Select[int]:
     )
 
 
-def claim(session: Session, brand: str, who: str, now: datetime, lasting: timedelta) -> bool:
-    """Become the one who delivers to the brand's endpoint; False if someone else is."""
-    dialect = sqlite if session.get_bind().dialect.name == "sqlite" else postgresql
-    session.execute(
-        dialect.insert(EndpointRow).values(brand=brand, failures=0).on_conflict_do_nothing()
-    )
-    free = sa.or_(EndpointRow.claimed_until.is_(None), EndpointRow.claimed_until <= now)
-    claimed = session.scalar(
-        sa.update(EndpointRow)
-        .where(EndpointRow.brand == brand, sa.or_(free, EndpointRow.claimed_by == who))
-        .values(claimed_until=now + lasting, claimed_by=who)
-        .returning(EndpointRow.brand)
-    )
-    return claimed is not None
-
-
-def release(session: Session, brand: str, who: str) -> None:
-    """Give the claim back."""
-    session.execute(
-        sa.update(EndpointRow)
-        .where(EndpointRow.brand == brand, EndpointRow.claimed_by == who)
-        .values(claimed_until=None, claimed_by=None)
-    )
-
-
 def record(session: Session, event_pk: int, attempt: Attempt, now: datetime) -> None:
     """Write down an attempt, and what follows from it for the event and its endpoint."""
     event = session.get_one(OutboxRow, event_pk)
@@ -104,10 +78,13 @@ def record(session: Session, event_pk: int, attempt: Attempt, now: datetime) -> 
         event.state, event.finished_at = GIVEN_UP, now
     else:
         event.next_at = now + wait_after(event.attempts)
-    _endpoint(session.get_one(EndpointRow, event.brand), attempt, now)
+    _endpoint(session, event.brand, attempt, now)
 
 
-def _endpoint(row: EndpointRow, attempt: Attempt, now: datetime) -> None:
+def _endpoint(session: Session, brand: str, attempt: Attempt, now: datetime) -> None:
+    row = session.get(EndpointRow, brand)
+    if row is None:
+        session.add(row := EndpointRow(brand=brand, failures=0))
     if attempt.delivered:
         row.failures, row.failing_since, row.resting_until, row.last_error = 0, None, None, None
         return
