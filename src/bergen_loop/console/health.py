@@ -12,7 +12,10 @@ from bergen_loop.console.state import registry_of
 router = APIRouter(tags=["health"])
 
 
-@router.get("/health")
+ALIVE = "/health"
+
+
+@router.get(ALIVE)
 def health() -> dict[str, str]:
     """The process answers."""
     return {"status": "ok"}
