@@ -17,6 +17,7 @@ from bench.fleet import CallFeed, Fleet, fleet, seconds_of
 from bench.report import Section, percentile, section
 from bench.rig import machine, quiet
 from bergen_loop.ledger.store import modes
+from bergen_loop.ledger.transaction import transaction
 
 BAD = {
     "dead-key": "its key is refused",
@@ -42,12 +43,10 @@ class Bench:
 
     def trouble(self, begins: bool) -> None:
         """Have the bad brands synced, or not."""
-        with self.fleet.ledger.write() as session:
-            for brand in BAD:
-                modes.set_mode(
-                    session, datetime.now(UTC), brand, "live" if begins else "paused",
-                    configured="live", who="bench", why="bench",
-                )  # fmt: skip
+        mode = "live" if begins else "paused"
+        for brand in BAD:
+            with transaction(self.fleet.ledger, brand, datetime.now(UTC), "bench") as tx:
+                modes.set_mode(tx, mode, configured="live", why="bench")
         if begins:
             self.control.post("/control/returns", {"brand": "flood", "count": 400})
             for brand in ("hanging", "poison", "storm", "dead-key"):

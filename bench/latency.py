@@ -254,7 +254,7 @@ def _tick_of(ticks: Sequence[Tick], at: float) -> Tick | None:
 def ticks_of(made: Fleet, slugs: Collection[str], since: float) -> dict[str, list[Tick]]:
     """Ticks of these brands, begun since then and ended, by brand, in order."""
     settings = ServiceSettings(database=made.database)
-    client = DBOSClient(system_database_url=engine_url(settings, made.ledger.url))
+    client = DBOSClient(system_database_url=engine_url(settings, made.ledger))
     found: dict[str, list[Tick]] = defaultdict(list)
     try:
         for record in client.list_workflows(

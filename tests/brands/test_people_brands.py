@@ -16,6 +16,7 @@ from bergen_loop.ledger.database import Ledger
 from bergen_loop.ledger.store import brands as kept
 from bergen_loop.ledger.store import modes
 from bergen_loop.ledger.tables.core import BrandRow, JournalRow, RmaRow
+from bergen_loop.ledger.transaction import transaction
 from bergen_loop.people import brands as people
 from bergen_loop.people.actions import NotPossible
 from bergen_loop.people.brands import Act, Brands, Outdated, diff
@@ -188,9 +189,8 @@ def test_a_removed_brand_is_told_of_comes_back_by_a_roll_back_and_keeps_its_hist
 def test_a_live_brand_and_one_with_calls_in_doubt_are_not_removed(place: Brands) -> None:
     place.add(act(), "acme", block())
     a_return(place.ledger, brand="acme", stage=Stage.CONFIRMING)
-    with place.ledger.write() as session:
-        modes.set_mode(session, dt.datetime.now(dt.UTC), "acme", "live", configured="shadow",
-                       who=ANNA, why="go")  # fmt: skip
+    with transaction(place.ledger, "acme", dt.datetime.now(dt.UTC), ANNA) as tx:
+        modes.set_mode(tx, "live", configured="shadow", why="go")
     with pytest.raises(NotPossible, match="pause it first"):
         place.remove(act(), "acme", 1)
     people.pause(place.ledger, act(), "acme", "shadow")
@@ -255,10 +255,10 @@ def test_a_diff_tells_nothing_from_null_and_a_mapping_from_a_value() -> None:
 def test_pausing_goes_back_to_the_mode_it_worked_in(place: Brands) -> None:
     ledger = place.ledger
     place.add(act(), "acme", block())
-    with ledger.write() as session:
-        now = dt.datetime.now(dt.UTC)
-        modes.set_mode(session, now, "acme", "live", configured="shadow", who=ANNA, why="go")
-        modes.take_effect(session, now, session.get_one(BrandRow, "acme"), "shadow")
+    now = dt.datetime.now(dt.UTC)
+    with transaction(ledger, "acme", now, ANNA) as tx:
+        modes.set_mode(tx, "live", configured="shadow", why="go")
+        modes.take_effect(tx.session, now, tx.session.get_one(BrandRow, "acme"), "shadow")
     assert people.pause(ledger, act(), "acme", "shadow") == ("live", "paused")
     with pytest.raises(NotPossible, match="paused already"):
         people.pause(ledger, act(), "acme", "shadow")

@@ -17,7 +17,7 @@ from bergen_loop.ledger.database import Ledger
 from bergen_loop.ledger.locks import LockLost
 from bergen_loop.ledger.store import attention, journal, modes, returns
 from bergen_loop.ledger.tables.core import DecisionRow, JournalRow, ReturnRow
-from bergen_loop.ledger.transaction import Transaction
+from bergen_loop.ledger.transaction import Transaction, transaction
 from bergen_loop.people import actions
 from bergen_loop.service.registry import Registry
 from support import worlds
@@ -32,10 +32,8 @@ def ctx(world: World, sqlite_ledger: Ledger) -> BrandContext:
 
 
 def change(ctx: BrandContext, mode: str | None, why: str = "because") -> tuple[str, str]:
-    with ctx.ledger.write() as session:
-        return modes.set_mode(
-            session, ctx.now(), BRAND, mode, configured=ctx.settings.mode, who="ada", why=why
-        )
+    with transaction(ctx.ledger, BRAND, ctx.now(), "ada") as tx:
+        return modes.set_mode(tx, mode, configured=ctx.settings.mode, why=why)
 
 
 def row(ctx: BrandContext, return_id: str) -> ReturnRow:

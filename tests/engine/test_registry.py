@@ -6,7 +6,6 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-import sqlalchemy as sa
 
 from bergen_loop.config import ConfigError, ServiceSettings, Settings, load_usable
 from bergen_loop.config.roster import Found
@@ -64,12 +63,12 @@ def test_the_schedule_follows_the_setting(seconds: int, cron: str) -> None:
     assert service._every(timedelta(seconds=seconds)) == cron  # pyright: ignore[reportPrivateUsage]
 
 
-def test_the_engine_keeps_its_tables_beside_the_ledger() -> None:
+def test_the_engine_keeps_its_tables_beside_the_ledger(tmp_path: Path) -> None:
     settings = ServiceSettings()
-    embedded = service.engine_url(settings, sa.make_url("sqlite:////srv/bergen.db"))
-    assert embedded == "sqlite:////srv/bergen-engine.db"
+    embedded = service.engine_url(settings, Ledger(f"sqlite:///{tmp_path}/bergen.db"))
+    assert embedded == f"sqlite:///{tmp_path}/bergen-engine.db"
     url = "postgresql+psycopg://u:p@db/bergen"
-    assert service.engine_url(settings, sa.make_url(url)) == url
+    assert service.engine_url(settings, Ledger(url)) == url
 
 
 def test_a_brand_that_cannot_be_used_is_left_out_and_told_of(

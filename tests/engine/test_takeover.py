@@ -77,7 +77,7 @@ def dies(engine: Engine, workflow_id: str) -> None:
     """Have the workflow belong to a worker that is no more."""
     ledger = engine.registry.ledger
     database = sa.create_engine(
-        sa.make_url(service.engine_url(engine.service, ledger.url)).set(
+        sa.make_url(service.engine_url(engine.service, ledger)).set(
             drivername="sqlite" if ledger.is_sqlite else "postgresql+psycopg"
         )
     )

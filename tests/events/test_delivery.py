@@ -15,9 +15,9 @@ from bergen_loop.config.operations import EventSettings
 from bergen_loop.domain.words import What
 from bergen_loop.ledger.database import Ledger
 from bergen_loop.ledger.locks import brand_lock, endpoint_lock
-from bergen_loop.ledger.store import journal
+from bergen_loop.ledger.store import journal, outbox
 from bergen_loop.ledger.tables.operations import AttemptRow, EndpointRow, OutboxRow
-from bergen_loop.tell.events import addresses, dispatch, outbox
+from bergen_loop.tell.events import addresses, dispatch
 from bergen_loop.tell.events.addresses import Forbidden
 from bergen_loop.tell.events.dispatch import Dispatcher
 

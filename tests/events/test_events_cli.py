@@ -11,8 +11,8 @@ from typer.testing import CliRunner
 
 from bergen_loop.cli.main import app
 from bergen_loop.ledger.database import Ledger
+from bergen_loop.ledger.store import outbox
 from bergen_loop.ledger.tables.operations import OutboxRow
-from bergen_loop.tell.events import outbox
 from bergen_loop.tell.events.sending import Attempt
 from support.ledgers import empty_ledger
 

@@ -13,7 +13,9 @@ from bergen_loop.flow import tick
 from bergen_loop.flow.context import BrandContext
 from bergen_loop.ledger.database import Ledger
 from bergen_loop.ledger.store import attention
+from bergen_loop.ledger.store.breakers import of_brand
 from bergen_loop.ledger.tables.core import BreakerRow
+from bergen_loop.ledger.transaction import transaction
 from bergen_loop.outside import breaker as breakers
 from bergen_loop.outside.breaker import FIRST, FIRST_REFUSED, LONGEST, THRESHOLD, Guard
 from bergen_loop.outside.errors import RateLimited, Refused, Unauthorized, Unavailable
@@ -191,7 +193,7 @@ def calls(world: World, system: str) -> list[Any]:
 
 def rows(ctx: BrandContext) -> dict[str, BreakerRow]:
     with ctx.ledger.read() as session:
-        return {r.system: r for r in breakers.of_brand(session, ctx.brand)}
+        return {r.system: r for r in of_brand(session, ctx.brand)}
 
 
 def test_a_dead_rex11_leaves_loop_working(world: World, ctx: BrandContext) -> None:
@@ -261,8 +263,8 @@ def test_a_person_may_reset_it(world: World, ctx: BrandContext) -> None:
     world.fault("rex11", "status_502")
     tick_until(ctx, world, "rex11")
     world.sandbox.faults.clear()
-    with ctx.ledger.write() as session:
-        assert breakers.reset(session, world.now(), ctx.brand, who="an engineer") == ["rex11"]
+    with transaction(ctx.ledger, ctx.brand, world.now(), "an engineer") as tx:
+        assert breakers.reset(tx) == ["rex11"]
     results = tick.run(ctx)
     assert not [r for r in results.values() if "error" in r]
 
@@ -355,8 +357,8 @@ def test_a_person_who_mended_the_access_may_have_it_tried_at_once(
         world.advance(5)
     assert gate.hit == 1
     assert [i.open_key for i in access_items(ctx)] == ["access:loop"]
-    with ctx.ledger.write() as session:
-        assert breakers.reset(session, world.now(), ctx.brand, who="ann") == ["loop:list_returns"]
+    with transaction(ctx.ledger, ctx.brand, world.now(), "ann") as tx:
+        assert breakers.reset(tx) == ["loop:list_returns"]
     assert access_items(ctx) == []
     gate.denied = set()
     results = tick.run(ctx)

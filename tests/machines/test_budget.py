@@ -18,7 +18,7 @@ from sqlalchemy.orm import Session
 
 from bergen_loop.ledger.database import Ledger
 from bergen_loop.ledger.store import budget
-from bergen_loop.ledger.store.budget import Finished, Granted
+from bergen_loop.ledger.store.budget import Asked, Finished, Granted
 from bergen_loop.ledger.tables.core import Base, BudgetLeaseRow
 from bergen_loop.outside.budget import LedgerStore, SharedLimiter, shared_limiter
 from bergen_loop.outside.limiter import LimiterTimeout
@@ -43,10 +43,8 @@ class MemoryStore:
 
     def take(self, least: int, wanted: int, finished: Sequence[Finished]) -> Granted:
         with Session(self._engine) as session, session.begin():
-            return budget.take(
-                session, KEY, limit=LIMIT, least=least, wanted=wanted, finished=finished,
-                at_ms=self._world.database_ms(),
-            )  # fmt: skip
+            asked = Asked(least, wanted, finished)
+            return budget.take(session, KEY, LIMIT, asked, at_ms=self._world.database_ms())
 
     def pause(self, seconds: float) -> None:
         with Session(self._engine) as session, session.begin():
@@ -144,10 +142,8 @@ def simulated(limit: int, workers: int, seconds_per_call: float) -> tuple[float,
         def take(self, least: int, wanted: int, finished: Sequence[Finished]) -> Granted:
             nonlocal taken
             with Session(engine) as session, session.begin():
-                granted = budget.take(
-                    session, KEY, limit=limit, least=least, wanted=wanted, finished=finished,
-                    at_ms=world.database_ms(),
-                )  # fmt: skip
+                asked = Asked(least, wanted, finished)
+                granted = budget.take(session, KEY, limit, asked, at_ms=world.database_ms())
             taken += granted.lease is not None
             return granted
 

@@ -10,8 +10,9 @@ import sqlalchemy as sa
 
 from bergen_loop.ledger.database import Ledger
 from bergen_loop.ledger.locks import BrandBusy, LockLost, brand_lock, fence
+from bergen_loop.ledger.store.workers import workers
 from bergen_loop.ledger.tables.core import WorkerRow
-from bergen_loop.service.workers import Heartbeat, workers
+from bergen_loop.service.workers import Heartbeat
 from support.postgres import Cluster
 
 SOON = timedelta(seconds=0.2)

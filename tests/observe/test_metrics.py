@@ -19,13 +19,13 @@ from bergen_loop.domain.lifecycle import Stage
 from bergen_loop.domain.words import Need
 from bergen_loop.flow.context import BrandContext
 from bergen_loop.ledger.database import Ledger
+from bergen_loop.ledger.read import snapshot
+from bergen_loop.ledger.read.snapshot import Snapshots
 from bergen_loop.ledger.store import attention, journal
 from bergen_loop.ledger.tables.core import BrandRow, BudgetLeaseRow
 from bergen_loop.service.registry import Registry
-from bergen_loop.tell import snapshot
 from bergen_loop.tell.events import follow
 from bergen_loop.tell.metrics import Metrics
-from bergen_loop.tell.snapshot import Snapshots
 from support import worlds
 from support.brands import settings
 from support.rows import NOW, a_return

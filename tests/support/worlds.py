@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,6 +22,7 @@ from bergen_loop.outside.http import Retries, Timeouts
 from bergen_loop.outside.limiter import SlidingWindowLimiter
 from bergen_loop.outside.loop.client import LoopClient
 from bergen_loop.service import wiring as connecting
+from bergen_loop.tell.calls import observer
 from loop_sandbox import (
     ManualClock,
     SandboxWorld,
@@ -34,6 +35,8 @@ from loop_sandbox.faults import FaultRule
 from support import brands
 
 START = datetime(2026, 11, 10, 15, 0, tzinfo=UTC)
+Rewrite = Callable[[str, bytes], bytes]
+"""From an operation's name and its answer's body to the body that is sent instead."""
 
 
 class World:
@@ -47,8 +50,16 @@ class World:
             clock=self.clock,
             settings=settings or Settings(rate_limit_per_minute=10**6, hang_seconds=1.5),
         )
+        self._sandbox_app = create_app(self.sandbox)
+        self.rewrites: list[Rewrite] = []
+        """What becomes of every answer of Loop and REX11, one after the other."""
         config = uvicorn.Config(
-            create_app(self.sandbox), host="127.0.0.1", port=0, log_level="error", lifespan="off"
+            self._app,
+            host="127.0.0.1",
+            port=0,
+            log_level="error",
+            lifespan="off",
+            interface="asgi3",
         )
         self._server = uvicorn.Server(config)
         self._thread = threading.Thread(target=self._server.run, daemon=True)
@@ -57,6 +68,32 @@ class World:
             time.sleep(0.01)
         port = self._server.servers[0].sockets[0].getsockname()[1]
         self.url = f"http://127.0.0.1:{port}"
+
+    async def _app(self, scope: Any, receive: Any, send: Any) -> None:
+        """The sandbox, with its answers rewritten."""
+        path = str(scope.get("path", ""))
+        if not self.rewrites or path.startswith("/control"):
+            await self._sandbox_app(scope, receive, send)
+            return
+        headers = dict(scope.get("headers", []))
+        action = headers.get(b"soapaction", b"").decode().strip('"')
+        operation = (action or path).rsplit("/", 1)[-1]
+        started: dict[str, Any] = {}
+
+        async def rewritten(message: Any) -> None:
+            if message["type"] == "http.response.start":
+                started.update(message)
+                return
+            body = message.get("body", b"")
+            if not message.get("more_body"):
+                for rewrite in self.rewrites:
+                    body = rewrite(operation, body)
+                kept = [(k, v) for k, v in started["headers"] if k != b"content-length"]
+                started["headers"] = [*kept, (b"content-length", str(len(body)).encode())]
+            await send(started)
+            await send({**message, "body": body})
+
+        await self._sandbox_app(scope, receive, rewritten)
 
     def close(self) -> None:
         self._server.should_exit = self._server.force_exit = True
@@ -120,6 +157,18 @@ class World:
         answer = httpx2.post(f"{self.url}/control/tickets/{ticket_id}/cancel", json={})
         assert answer.status_code == 200, answer.text
 
+    def reopen_ticket(self, ticket_id: str, kind: str = "found", **values: Any) -> None:
+        """The warehouse opens a finished ticket and counts it again."""
+        self._ticket(ticket_id, "reopen", {"kind": kind, **values})
+
+    def correct_ticket(self, ticket_id: str, kind: str, **values: Any) -> None:
+        """The warehouse changes what a ticket counted, without a word in its status."""
+        self._ticket(ticket_id, "correct", {"kind": kind, **values})
+
+    def _ticket(self, ticket_id: str, action: str, values: dict[str, Any]) -> None:
+        answer = httpx2.post(f"{self.url}/control/tickets/{ticket_id}/{action}", json=values)
+        assert answer.status_code == 200, answer.text
+
     def effects(self, return_id: str) -> dict[str, Any]:
         """What was really done to a return."""
         with self.sandbox.lock:
@@ -134,6 +183,9 @@ def serving(returns: int = 0, seed: int = 7, settings: Settings | None = None) -
         yield world
     finally:
         world.close()
+
+
+QUICK = Retries(attempts=2, rate_limited=2, first_wait=0.01, first_wait_limited=0.01)
 
 
 def brand_settings(world: World, brand: str = "northpine", **changes: Any) -> BrandSettings:
@@ -158,10 +210,20 @@ def context(
         api_key=ctx.settings.loop.api_key.get_secret_value(),
         base_url=ctx.settings.loop.base_url,
         limiter=SlidingWindowLimiter(limit=10**9),
-        retries=Retries(attempts=2, rate_limited=2, first_wait=0.01, first_wait_limited=0.01),
+        guard=ctx.breakers.loop,
+        on_call=observer(ctx.counts.add),
+        retries=QUICK,
         timeouts=Timeouts(read=1.0),
         now=world.now,
     )
+    if ctx.settings.warehouse == "rex11":
+        ctx.warehouse = connecting.rex11_warehouse(
+            brand,
+            ctx.settings,
+            QUICK,
+            guard=ctx.breakers.rex11,
+            on_call=observer(ctx.counts.add),
+        )
     ctx.now = world.now
     text = preset_text(criteria).replace("wait: 7d", f"wait: {wait}")
     ctx.criteria = load_criteria(text, source=f"{criteria}.yaml")

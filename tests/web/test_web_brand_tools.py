@@ -28,6 +28,7 @@ from bergen_loop.ledger.tables.core import (
     ReturnRow,
     RmaRow,
 )
+from bergen_loop.ledger.transaction import Transaction
 
 PAYS_ALL = """\
 name: pays-all
@@ -73,7 +74,7 @@ def judged(
 
 def set_mode(desk: Desk, mode: str | None) -> None:
     with desk.ledger.write() as session:
-        modes.set_mode(session, NOW, "acme", mode, configured="live", who="x", why="y")
+        modes.set_mode(Transaction(session, "acme", NOW, "x"), mode, configured="live", why="y")
 
 
 def mode_of(desk: Desk, brand: str = "acme") -> str | None:

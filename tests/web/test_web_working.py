@@ -21,6 +21,7 @@ from bergen_loop.ledger.tables.core import (
     JournalRow,
     ReturnRow,
 )
+from bergen_loop.ledger.transaction import Transaction
 from bergen_loop.people import actions
 
 
@@ -99,7 +100,7 @@ def test_a_decision_without_having_seen_anything_is_refused(desk: Desk) -> None:
 def test_nothing_is_decided_for_a_brand_that_is_not_live(desk: Desk, mode: str) -> None:
     add_return(desk.ledger, "acme", "1", Stage.RECEIVED)
     with desk.ledger.write() as session:
-        modes.set_mode(session, NOW, "acme", mode, configured="live", who="x", why="y")
+        modes.set_mode(Transaction(session, "acme", NOW, "x"), mode, configured="live", why="y")
     browser = desk.signed_in()
     assert "decide this return in Loop itself" in browser.get("/returns/acme/1/process").text
     assert confirm(browser, "/returns/acme/1/process", why="fine").status_code == 409

@@ -22,8 +22,8 @@ from bergen_loop.cli.setup import (
 from bergen_loop.config import ConfigError, Problem, load_settings
 from bergen_loop.config.criteria import criteria as brand_criteria
 from bergen_loop.domain.criteria import warnings as criteria_warnings
-from bergen_loop.ledger.store import modes
-from bergen_loop.ledger.tables.core import BrandRow
+from bergen_loop.ledger.store import modes, returns
+from bergen_loop.ledger.transaction import transaction
 
 app = typer.Typer(no_args_is_help=True, help="Brands and their configuration.")
 ledger_brands.install(app)
@@ -48,23 +48,16 @@ def mode(
     ledger, configured = open_ledger(settings), settings.brands[brand].mode
     if to is None:
         with ledger.read() as session:
-            now = modes.effective(session.get(BrandRow, brand), configured)
+            now = modes.effective(returns.known_brand(session, brand), configured)
         before = now
     else:
         if to not in (*modes.MODES, AS_CONFIGURED):
             fail(f"{to!r} is no mode; use live, shadow, paused or {AS_CONFIGURED}", 2)
         if not (reason or "").strip():
             fail("say why, for the journal: --reason '...'", 2)
-        with ledger.write() as session:
-            before, now = modes.set_mode(
-                session,
-                datetime.now(UTC),
-                brand,
-                None if to == AS_CONFIGURED else to,
-                configured=configured,
-                who=person(),
-                why=reason or "",
-            )
+        wanted = None if to == AS_CONFIGURED else to
+        with transaction(ledger, brand, datetime.now(UTC), person()) as tx:
+            before, now = modes.set_mode(tx, wanted, configured=configured, why=reason or "")
     if as_json:
         print_json({"brand": brand, "mode": now, "before": before, "configured": configured})
         return

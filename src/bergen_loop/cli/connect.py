@@ -31,9 +31,8 @@ from bergen_loop.connect.checkup import Checkup, Step
 from bergen_loop.connect.draft import Draft, draft, merged, start_now
 from bergen_loop.ledger.database import Ledger
 from bergen_loop.ledger.store import brands as kept
-from bergen_loop.ledger.store import modes
+from bergen_loop.ledger.store import modes, returns
 from bergen_loop.ledger.store.brands import Version
-from bergen_loop.ledger.tables.core import BrandRow
 from bergen_loop.people.actions import NotPossible
 from bergen_loop.people.brands import Act, Brands
 from bergen_loop.secrets import SecretError, SecretStores
@@ -297,7 +296,7 @@ class _Session:
             if self.to == FILE:
                 record.note(ledger, made.brand, person(), found, new=new, block=made.block)
             with ledger.read() as read:
-                row = read.get(BrandRow, made.brand)
+                row = returns.known_brand(read, made.brand)
                 self.mode = modes.effective(row, str(made.block.get("mode", modes.SHADOW)))
 
     def _keep_in_ledger(self, made: Draft, stores: SecretStores) -> str:

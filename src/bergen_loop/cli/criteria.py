@@ -11,7 +11,6 @@ from typing import Annotated, TextIO
 
 import typer
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
-from sqlalchemy.orm import Session
 
 from bergen_loop.cli import backtest, explain
 from bergen_loop.cli.output import console, errors, fail, print_json, table
@@ -34,6 +33,7 @@ from bergen_loop.domain.criteria import (
     preset_text,
     warnings,
 )
+from bergen_loop.ledger.database import Session
 from bergen_loop.ledger.read import history
 from bergen_loop.ledger.read.history import PastCase
 

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
-import sqlalchemy as sa
 import typer
-from sqlalchemy.orm import Session
 
 from bergen_loop.cli.output import console, fail, print_json, table, when
 from bergen_loop.cli.setup import DEFAULT_CONFIG, ConfigOption, JsonOption, open_ledger, settings_of
-from bergen_loop.ledger.tables.operations import AttemptRow, EndpointRow, OutboxRow
-from bergen_loop.tell.events import outbox
+from bergen_loop.ledger.read.deliveries import Delivery, endpoints, event_of, latest
+from bergen_loop.ledger.store import outbox
+from bergen_loop.ledger.tables.operations import EndpointRow
 
 app = typer.Typer(no_args_is_help=True, help="Events for brands' own systems.")
 
@@ -34,8 +34,8 @@ def deliveries(
     if state is not None and state not in states:
         fail(f"--state {state}: one of {', '.join(states)}", 2)
     with open_ledger(settings_of(config)).read() as session:
-        rows = [_plain(session, row) for row in _events(session, brand, state, limit)]
-        resting = _resting(session, brand)
+        rows = [_plain(one) for one in latest(session, brand, state, limit)]
+        resting = _resting(endpoints(session), brand)
     if as_json:
         print_json({"events": rows, "endpoints": resting})
         return
@@ -58,31 +58,15 @@ def resend(
 ) -> None:
     """Deliver an event again, with the same id."""
     with open_ledger(settings_of(config)).write() as session:
-        row = session.scalar(
-            sa.select(OutboxRow).where(OutboxRow.brand == brand, OutboxRow.event_id == event)
-        )
+        row = event_of(session, brand, event)
         if row is None:
             fail(f"brand {brand} has no event {event}; see `bergen-loop events deliveries`", 1)
         outbox.send_again(session, row, datetime.now(UTC))
     console.print(f"{event} is delivered again as soon as the service runs", highlight=False)
 
 
-def _events(session: Session, brand: str | None, state: str | None, limit: int) -> list[OutboxRow]:
-    query = sa.select(OutboxRow).order_by(OutboxRow.id.desc()).limit(limit)
-    if brand:
-        query = query.where(OutboxRow.brand == brand)
-    if state:
-        query = query.where(OutboxRow.state == state)
-    return list(session.scalars(query))
-
-
-def _plain(session: Session, row: OutboxRow) -> dict[str, Any]:
-    last = session.scalar(
-        sa.select(AttemptRow)
-        .where(AttemptRow.event_pk == row.id)
-        .order_by(AttemptRow.id.desc())
-        .limit(1)
-    )
+def _plain(one: Delivery) -> dict[str, Any]:
+    row, last = one.event, one.last
     return {
         "event": row.event_id,
         "brand": row.brand,
@@ -110,10 +94,7 @@ def _cells(row: dict[str, Any]) -> tuple[str, ...]:
     )
 
 
-def _resting(session: Session, brand: str | None) -> list[dict[str, Any]]:
-    query = sa.select(EndpointRow).where(EndpointRow.failing_since.is_not(None))
-    if brand:
-        query = query.where(EndpointRow.brand == brand)
+def _resting(known: Mapping[str, EndpointRow], brand: str | None) -> list[dict[str, Any]]:
     return [
         {
             "brand": row.brand,
@@ -121,5 +102,6 @@ def _resting(session: Session, brand: str | None) -> list[dict[str, Any]]:
             "last_error": row.last_error,
             "resting_until": row.resting_until,
         }
-        for row in session.scalars(query.order_by(EndpointRow.brand))
+        for row in known.values()
+        if row.failing_since is not None and brand in (None, row.brand)
     ]

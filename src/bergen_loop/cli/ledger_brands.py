@@ -21,9 +21,8 @@ from bergen_loop.config.roster import Found, Roster
 from bergen_loop.connect import record
 from bergen_loop.connect.attempt import attempts
 from bergen_loop.connect.draft import SECRETS, Draft, draft, is_reference, merged
-from bergen_loop.ledger.store import modes
+from bergen_loop.ledger.store import modes, returns
 from bergen_loop.ledger.store.brands import Version
-from bergen_loop.ledger.tables.core import BrandRow
 from bergen_loop.people import brands as people
 from bergen_loop.people.actions import NotPossible
 from bergen_loop.people.brands import Act, Brands, diff, plain, untried
@@ -122,7 +121,7 @@ def list_brands(config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = Fal
         found = place.found()
         names = sorted({*found.settings.brands, *found.broken})
         with place.ledger.read() as session:
-            rows = {b: session.get(BrandRow, b) for b in names}
+            rows = returns.brand_rows(session)
     listed: list[dict[str, Any]] = []
     for brand in names:
         settings, version = found.settings.brands.get(brand), found.versions.get(brand)
@@ -132,7 +131,7 @@ def list_brands(config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = Fal
                 "name": settings.name if settings else None,
                 "kept_in": "ledger" if version else "file",
                 "version": version.version if version else None,
-                "mode": modes.effective(rows[brand], settings.mode) if settings else None,
+                "mode": modes.effective(rows.get(brand), settings.mode) if settings else None,
                 "changed_at": version.made_at if version else None,
                 "changed_by": version.made_by if version else None,
                 "problems": [str(p) for p in found.broken.get(brand, [])],

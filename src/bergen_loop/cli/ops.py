@@ -10,7 +10,6 @@ from types import FrameType
 from typing import Annotated
 
 import typer
-from sqlalchemy.exc import SQLAlchemyError
 
 from bergen_loop.cli.output import console, fail, print_json, table, when
 from bergen_loop.cli.setup import (
@@ -24,12 +23,15 @@ from bergen_loop.cli.setup import (
     settings_of,
 )
 from bergen_loop.ledger import backup as backups
+from bergen_loop.ledger.database import LedgerError
 from bergen_loop.ledger.locks import ServiceRunning
 from bergen_loop.ledger.store import retention
+from bergen_loop.ledger.store.breakers import of_brand
+from bergen_loop.ledger.store.workers import workers
+from bergen_loop.ledger.transaction import transaction
 from bergen_loop.outside import breaker as breakers
 from bergen_loop.repair import restored as restoring
 from bergen_loop.service.service import Engine
-from bergen_loop.service.workers import workers
 
 breaker_app = typer.Typer(no_args_is_help=True, help="Systems that do not answer.")
 
@@ -107,7 +109,7 @@ def _plain(w: object) -> dict[str, object]:
 def breaker_list(config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = False) -> None:
     """List systems that have not answered lately, and when they are tried again."""
     with open_ledger(settings_of(config)).read() as session:
-        found = breakers.of_brand(session)
+        found = of_brand(session)
     if as_json:
         names = ("brand", "system", "failures", "opened_at", "open_until", "probes", "error")
         print_json([{n: getattr(row, n) for n in names} for row in found])
@@ -129,8 +131,8 @@ def breaker_reset(
     """Call a brand's suspended systems again at once."""
     settings = settings_of(config)
     brands_of(settings, [brand])
-    with open_ledger(settings).write() as session:
-        found = breakers.reset(session, datetime.now(UTC), brand, who=person())
+    with transaction(open_ledger(settings), brand, datetime.now(UTC), person()) as tx:
+        found = breakers.reset(tx)
     names = ", ".join(breakers.title(s) for s in found)
     words = f"{names} will be called again" if names else "nothing was suspended"
     console.print(f"{brand}: {words}", highlight=False)
@@ -143,7 +145,7 @@ def backup(
     """Copy the embedded database into a file, while the service runs, and check the copy."""
     try:
         size = backups.backup(open_ledger(settings_of(config)), file)
-    except (backups.BackupError, SQLAlchemyError) as error:
+    except (backups.BackupError, LedgerError) as error:
         fail(str(error))
     console.print(f"{file}: {size / 1e6:.1f} MB, whole", highlight=False)
 

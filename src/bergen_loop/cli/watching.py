@@ -8,10 +8,9 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 
 from rich.progress import Progress, TaskID
-from sqlalchemy.exc import SQLAlchemyError
 
 from bergen_loop.console import words
-from bergen_loop.ledger.database import Ledger
+from bergen_loop.ledger.database import Ledger, LedgerError
 from bergen_loop.ledger.store import backfill
 
 EVERY = 0.5
@@ -52,7 +51,7 @@ class Bars:
         try:
             with self._ledger.read() as session:
                 pulls = backfill.under_way(session, self._brands, datetime.now(UTC))
-        except SQLAlchemyError:
+        except LedgerError:
             return
         for brand in self._tasks.keys() - pulls.keys():
             self._progress.remove_task(self._tasks.pop(brand))

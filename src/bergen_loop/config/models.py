@@ -249,6 +249,9 @@ class SettleSettings(Model):
     lost_answer_wait: Duration = timedelta(minutes=15)
     """After a process call whose answer was lost: how long Loop may still turn out to have
     carried it out. Only if the return is then still open and untouched is it sent once more."""
+    fresh_within: Duration = timedelta(minutes=15)
+    """A decision that could not be carried out for longer than this is carried out only after its
+    tickets have been read once more."""
 
 
 class RepeatSettings(Model):

@@ -8,14 +8,11 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from uuid import uuid4
 
-import sqlalchemy as sa
-
 from bergen_loop.connect.check import Check, Status
 from bergen_loop.connect.faults import loop_fault
 from bergen_loop.flow.context import BrandContext
 from bergen_loop.ledger.database import Ledger
-from bergen_loop.ledger.store import journal
-from bergen_loop.ledger.tables.core import WebhookRow
+from bergen_loop.ledger.store import journal, webhooks
 from bergen_loop.outside.errors import OutsideError
 from bergen_loop.outside.http import Interrupted, NotSent, Sender
 from bergen_loop.outside.loop.models import Subscription
@@ -107,13 +104,8 @@ def check_delivery(
 
 
 def _delivered(ledger: Ledger, brand: str, since: datetime) -> bool:
-    query = sa.select(WebhookRow.id).where(
-        WebhookRow.brand == brand,
-        WebhookRow.received_at >= since,
-        sa.func.coalesce(WebhookRow.return_id, "").not_like(f"{TEST_ID}%"),
-    )
     with ledger.read() as session:
-        return session.scalar(query.limit(1)) is not None
+        return webhooks.came(session, brand, since, besides=TEST_ID)
 
 
 def _refused(ledger: Ledger, brand: str) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from urllib.parse import quote
 
 from fastapi import APIRouter, HTTPException, Request
@@ -12,6 +13,7 @@ from bergen_loop.console.state import console_of
 from bergen_loop.console.templating import page
 from bergen_loop.console.working import WORK, Asked, Work, carry_out, picture, warnings
 from bergen_loop.ledger.read import listing
+from bergen_loop.ledger.transaction import transaction
 from bergen_loop.people.actions import NotPossible
 
 router = APIRouter()
@@ -22,7 +24,7 @@ def confirm(
     request: Request, person: Viewer, brand: str, return_id: str, action: str
 ) -> HTMLResponse:
     """What the action would do, and the form that does it."""
-    return _confirmation(request, person, brand, return_id, _work(person, action), Asked())
+    return _confirmation(request, person, (brand, return_id), (_work(person, action), Asked()))
 
 
 @router.post("/returns/{brand}/{return_id}/{action}", response_model=None)
@@ -30,18 +32,17 @@ def act(
     request: Request, person: Viewer, form: Form, brand: str, return_id: str, action: str
 ) -> Response:
     """Do it, or show the confirmation again with what stands against it."""
-    work, asked = _work(person, action), Asked(field(form, "why"), field(form, "note"))
-    console = console_of(request)
+    work = _work(person, action)
+    asked = Asked(*(field(form, name) for name in ("why", "note", "seen")))
+    console, now = console_of(request), datetime.now(UTC)
     try:
-        with console.registry.ledger.write() as session:
-            row = listing.one_return(session, person.scope, brand, return_id, lock=True)
+        with transaction(console.registry.ledger, brand, now, person.name) as tx:
+            row = listing.one_return(tx.session, person.scope, brand, return_id, lock=True)
             if row is None:
                 raise HTTPException(404, NOT_FOUND)
-            seen = field(form, "seen")
-            carry_out(session, console.registry, work, row, person, asked, seen)
+            carry_out(tx, console.registry, work, row, asked)
     except NotPossible as error:
-        refused = (str(error), field(form, "seen"))
-        return _confirmation(request, person, brand, return_id, work, asked, refused)
+        return _confirmation(request, person, (brand, return_id), (work, asked), str(error))
     console.sync_soon(brand)
     return RedirectResponse(f"{return_path(brand, return_id)}?done={work.name}", 303)
 
@@ -63,17 +64,15 @@ def _work(person: Person, action: str) -> Work:
 def _confirmation(
     request: Request,
     person: Person,
-    brand: str,
-    return_id: str,
-    work: Work,
-    asked: Asked,
-    refused: tuple[str, str] | None = None,
+    which: tuple[str, str],
+    wanted: tuple[Work, Asked],
+    refused: str = "",
 ) -> HTMLResponse:
-    """`refused` is why, and the picture of the return that the refused form was made on: who
-    sends it again has still seen no more than that."""
-    registry = console_of(request).registry
+    """Of which return (brand, id). `refused` is why; who sends a refused form again has still
+    seen no more than what it was made on."""
+    registry, (work, asked) = console_of(request).registry, wanted
     with registry.ledger.read() as session:
-        row = listing.one_return(session, person.scope, brand, return_id)
+        row = listing.one_return(session, person.scope, *which)
         if row is None:
             raise HTTPException(404, NOT_FOUND)
         return page(
@@ -83,8 +82,8 @@ def _confirmation(
             row=row,
             work=work,
             asked=asked,
-            problem=refused[0] if refused else "",
+            problem=refused,
             warnings=warnings(session, registry, work, row),
-            seen=refused[1] if refused else picture(session, row),
-            back=return_path(brand, return_id),
+            seen=asked.seen if refused else picture(session, row),
+            back=return_path(*which),
         )

@@ -11,7 +11,6 @@ from zoneinfo import ZoneInfo
 
 import structlog
 from fastapi import Depends, FastAPI, Request
-from sqlalchemy.exc import SQLAlchemyError
 from starlette.middleware.sessions import SessionMiddleware
 from starlette.staticfiles import StaticFiles
 
@@ -49,6 +48,7 @@ from bergen_loop.console.live import Live
 from bergen_loop.console.security import LocalOnly, SecurityHeaders
 from bergen_loop.console.state import Console, Nudge, registry_of
 from bergen_loop.console.trends import Trends
+from bergen_loop.ledger.database import LedgerError
 from bergen_loop.service.registry import Registry
 
 log = structlog.get_logger()
@@ -120,7 +120,7 @@ def _brands_of_now(request: Request) -> None:
         return  # it says that the process answers, whatever the ledger does
     try:
         registry_of(request).look(within=LOOK)
-    except SQLAlchemyError as error:
+    except LedgerError as error:
         log.warning("brands could not be looked up", why=type(error).__name__)
 
 

@@ -88,9 +88,7 @@ def change(request: Request, form: Form, brand: str, person: Person = May) -> Re
 
 
 @router.get("/brands/{brand}/settings/{version}", response_class=HTMLResponse)
-def version_page(
-    request: Request, brand: str, version: int, _person: Person = May
-) -> HTMLResponse:
+def version_page(request: Request, brand: str, version: int, _person: Person = May) -> HTMLResponse:
     """An earlier version, against what holds; the form that rolls back to it."""
     return _version_page(request, brand, version)
 

@@ -178,9 +178,7 @@ def save(request: Request, form: Form, brand: str, step: Step, person: Person = 
     return _connect(request, made, step, shown, person)
 
 
-def _connect(
-    request: Request, made: Draft, step: Step, shown: Shown, person: Person
-) -> Response:
+def _connect(request: Request, made: Draft, step: Step, shown: Shown, person: Person) -> Response:
     """The last step: the brand as version 1, in shadow, taken up by every worker."""
     console = console_of(request)
     roster, registry = roster_of(console), console.registry

@@ -16,11 +16,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from fastapi import Request
-from sqlalchemy.orm import Session
 
 from bergen_loop.console import passwords, totp
 from bergen_loop.domain.words import What
-from bergen_loop.ledger.database import Ledger
+from bergen_loop.ledger.database import Ledger, Session
 from bergen_loop.ledger.read import people
 from bergen_loop.ledger.store import journal, tries
 from bergen_loop.ledger.store.journal import Actor

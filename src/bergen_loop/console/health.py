@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import sqlalchemy as sa
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
-from sqlalchemy.exc import SQLAlchemyError
 
 from bergen_loop.console.state import registry_of
+from bergen_loop.ledger.database import LedgerError
 
 router = APIRouter(tags=["health"])
 
@@ -25,9 +24,8 @@ def health() -> dict[str, str]:
 def ready(request: Request) -> JSONResponse:
     """The ledger answers too."""
     try:
-        with registry_of(request).ledger.read() as session:
-            session.execute(sa.text("SELECT 1"))
-    except SQLAlchemyError as error:
+        registry_of(request).ledger.ask()
+    except LedgerError as error:
         problem = f"the ledger cannot be reached: {type(error).__name__}"
         return JSONResponse({"status": problem}, 503)
     return JSONResponse({"status": "ok"})

@@ -11,15 +11,12 @@ import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, Callable
 
-import sqlalchemy as sa
 import structlog
-from sqlalchemy.exc import SQLAlchemyError
 from starlette.concurrency import run_in_threadpool
 
-from bergen_loop.ledger.database import Ledger
+from bergen_loop.ledger.database import Ledger, LedgerError
 from bergen_loop.ledger.read import figures
 from bergen_loop.ledger.scope import Scope
-from bergen_loop.ledger.tables.core import JournalRow
 
 EVERY = 1.0
 """Seconds between two looks."""
@@ -86,7 +83,7 @@ class Live:
             known = [one.seen for one in self._listeners if one.seen is not None]
             try:
                 newest, brands = await run_in_threadpool(self._news, min(known, default=None))
-            except SQLAlchemyError as error:
+            except LedgerError as error:
                 log.warning("the journal cannot be looked at", why=type(error).__name__)
             else:
                 for listener in list(self._listeners):
@@ -101,8 +98,7 @@ class Live:
                 return newest, set()
             if newest - since > MANY:
                 return newest, None
-            query = sa.select(JournalRow.brand).where(JournalRow.id > since).distinct()
-            return newest, set(session.scalars(query))
+            return newest, figures.brands_since(session, since)
 
 
 class _Listener:

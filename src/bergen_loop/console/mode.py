@@ -8,15 +8,15 @@ from urllib.parse import quote
 
 from fastapi import APIRouter, Depends, HTTPException, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
-from sqlalchemy.orm import Session
 
 from bergen_loop.console.access import NOT_FOUND, Form, Permission, Person, field, needs
 from bergen_loop.console.state import console_of
 from bergen_loop.console.templating import page
 from bergen_loop.console.working import TEXT_LIMIT
 from bergen_loop.ledger.codec import storable
-from bergen_loop.ledger.store import modes
+from bergen_loop.ledger.store import modes, returns
 from bergen_loop.ledger.tables.core import BrandRow
+from bergen_loop.ledger.transaction import Transaction, transaction
 from bergen_loop.people.actions import NotPossible
 from bergen_loop.service.registry import Registry
 
@@ -80,8 +80,8 @@ def change(request: Request, form: Form, brand: str, to: str, person: Person = M
     why, seen = field(form, "why"), field(form, "seen")
     choice = _choice(console.registry, brand, to)
     try:
-        with console.registry.ledger.write() as session:
-            _set(session, console.registry, brand, choice, person, why, seen)
+        with transaction(console.registry.ledger, brand, datetime.now(UTC), person.name) as tx:
+            _set(tx, console.registry.brand(brand).mode, choice, why, seen)
     except NotPossible as error:
         return _confirmation(request, brand, to, why=why, refused=(str(error), seen))
     if choice.mode != modes.PAUSED:
@@ -102,13 +102,9 @@ def _choice(registry: Registry, brand: str, to: str) -> Choice:
     raise HTTPException(404, NOT_FOUND)
 
 
-def _set(
-    session: Session, registry: Registry, brand: str, choice: Choice, person: Person, why: str,
-    seen: str,
-) -> None:  # fmt: skip
+def _set(tx: Transaction, configured: str, choice: Choice, why: str, seen: str) -> None:
     """Raises NotPossible; the message says why, for a person."""
-    configured = registry.brand(brand).mode
-    row = session.get(BrandRow, brand, with_for_update=True)
+    row = returns.known_brand(tx.session, tx.brand, lock=True)
     if seen != _standing(row, configured):
         raise NotPossible("the mode has been changed since you opened this page: look at it again")
     if choice not in choices(row, configured):
@@ -117,15 +113,8 @@ def _set(
         raise NotPossible("a change of mode needs a reason: write one, for the journal")
     if len(why) > TEXT_LIMIT:
         raise NotPossible(f"the reason has {len(why)} characters, more than {TEXT_LIMIT}")
-    modes.set_mode(
-        session,
-        datetime.now(UTC),
-        brand,
-        None if choice.name == AS_CONFIGURED else choice.name,
-        configured=configured,
-        who=person.name,
-        why=storable(why),
-    )
+    mode = None if choice.name == AS_CONFIGURED else choice.name
+    modes.set_mode(tx, mode, configured=configured, why=storable(why))
 
 
 def _standing(row: BrandRow | None, configured: str) -> str:
@@ -142,7 +131,7 @@ def _confirmation(
     choice = _choice(registry, brand, to)
     settings = registry.brand(brand)
     with registry.ledger.read() as session:
-        row = session.get(BrandRow, brand)
+        row = returns.known_brand(session, brand)
         before = modes.effective(row, settings.mode)
         goes_live = choice.mode == modes.LIVE and before != modes.LIVE
         waiting = modes.judged_in_shadow(session, brand) if goes_live else 0

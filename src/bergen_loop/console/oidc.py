@@ -10,18 +10,17 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, cast
 
-import sqlalchemy as sa
 import structlog
 from fastapi import APIRouter, Request
 from fastapi.responses import RedirectResponse, Response
 from httpx2 import HTTPError
-from sqlalchemy.orm import Session
 from starlette.concurrency import run_in_threadpool
 
 from bergen_loop.config.auth import GroupAccess, OidcSettings
 from bergen_loop.console.signin import auth_of, begin, outside_page
 from bergen_loop.console.state import Console, console_of
 from bergen_loop.domain import names
+from bergen_loop.ledger.database import Session
 from bergen_loop.ledger.read import people
 from bergen_loop.ledger.tables.core import UserRow
 
@@ -137,7 +136,7 @@ def _account(console: Console, claims: Mapping[str, Any]) -> UserRow:
     if access is None:
         raise NotWelcome("you are known there, but nothing is granted to you here")
     with console.registry.ledger.write() as session:
-        user = _known(session, settings.issuer, subject)
+        user = people.user_at(session, settings.issuer, subject)
         if user is None:
             user = _new(session, settings, subject, claims, access)
         elif (user.role, user.brands) != (access.role, _sorted(access.brands)):
@@ -161,12 +160,6 @@ def granted(settings: OidcSettings, claims: Mapping[str, Any]) -> GroupAccess | 
             "it must be a list of names"
         )
     return next((a for g, a in settings.groups.items() if g in groups), settings.default)
-
-
-def _known(session: Session, issuer: str, subject: str) -> UserRow | None:
-    return session.scalar(
-        sa.select(UserRow).where(UserRow.issuer == issuer, UserRow.subject == subject)
-    )
 
 
 def _new(

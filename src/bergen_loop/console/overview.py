@@ -10,7 +10,6 @@ from datetime import UTC, datetime
 from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse, StreamingResponse
 from markupsafe import Markup
-from sqlalchemy.orm import Session
 
 from bergen_loop.config import BrandSettings
 from bergen_loop.console.access import Viewer
@@ -19,9 +18,10 @@ from bergen_loop.console.export import download
 from bergen_loop.console.state import console_of
 from bergen_loop.console.templating import day_start, page, today, zone_of
 from bergen_loop.domain.lifecycle import Moment, Stage
+from bergen_loop.ledger.database import Session
 from bergen_loop.ledger.read import figures, listing
 from bergen_loop.ledger.read.figures import DayOfReturns
-from bergen_loop.ledger.store import backfill, budget, modes
+from bergen_loop.ledger.store import backfill, budget, modes, returns
 from bergen_loop.ledger.store.backfill import Backfill
 from bergen_loop.ledger.tables.core import BrandRow
 from bergen_loop.service.registry import Registry
@@ -62,7 +62,7 @@ def glances(
     reached = figures.reached_since(session, brands, since)
     stages = figures.open_stages(session, brands)
     attention = figures.attention_by_brand(session, brands)
-    rows = figures.brand_rows(session, brands)
+    rows = returns.brand_rows(session)
     pulls = backfill.under_way(session, brands, datetime.now(UTC))
     found = [
         BrandGlance(

@@ -16,8 +16,7 @@ from bergen_loop.console.state import console_of
 from bergen_loop.console.templating import day_start, page, today, zone_of
 from bergen_loop.ledger.read import shadow
 from bergen_loop.ledger.read.shadow import Verdict
-from bergen_loop.ledger.store import modes
-from bergen_loop.ledger.tables.core import BrandRow
+from bergen_loop.ledger.store import modes, returns
 
 DAYS = 30
 """How far back the page looks, unless it is asked for another day."""
@@ -43,7 +42,7 @@ def shadow_page(
     settings = registry.brand(brand)
     with registry.ledger.read() as session:
         found = shadow.report(session, brand, day_start(day, zone), zone)
-        mode = modes.effective(session.get(BrandRow, brand), settings.mode)
+        mode = modes.effective(returns.known_brand(session, brand), settings.mode)
     return page(
         request,
         "shadow.html",

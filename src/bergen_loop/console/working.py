@@ -4,17 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
-
-import sqlalchemy as sa
-from sqlalchemy.orm import Session
 
 from bergen_loop.console.access import Permission, Person
 from bergen_loop.domain.decision import NOTE_LIMIT, Outcome
-from bergen_loop.domain.lifecycle import Stage
+from bergen_loop.domain.lifecycle import BY_HAND, Stage
 from bergen_loop.ledger.codec import digest, storable
-from bergen_loop.ledger.store import modes
-from bergen_loop.ledger.tables.core import BrandRow, ReceiptRow, ReturnRow, RmaRow
+from bergen_loop.ledger.database import Session
+from bergen_loop.ledger.store import modes, returns
+from bergen_loop.ledger.tables.core import ReturnRow
 from bergen_loop.ledger.transaction import Transaction
 from bergen_loop.people import actions
 from bergen_loop.people.actions import ByHand, NotPossible
@@ -30,6 +27,8 @@ class Asked:
 
     why: str = ""
     note: str = ""
+    seen: str = ""
+    """The `picture` of the return that they had before them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,20 +126,14 @@ def offered(person: Person, row: ReturnRow) -> list[Work]:
 def _fits(work: Work, row: ReturnRow) -> bool:
     if not work.settles:
         return work.name == "note" or not Stage(row.stage).terminal
-    decidable = (Stage.RECEIVED, Stage.WAITING, Stage.ANNOUNCED)
-    return row.loop_state == "open" and row.stage in decidable
+    return row.loop_state == "open" and row.stage in BY_HAND
 
 
 def picture(session: Session, row: ReturnRow) -> str:
     """A fingerprint of what a decision is made on: it changes when the return, its receipts or
     its standing do."""
-    receipts = session.scalars(
-        sa.select(ReceiptRow.id)
-        .join(RmaRow, RmaRow.id == ReceiptRow.rma_pk)
-        .where(RmaRow.return_pk == row.id)
-        .order_by(ReceiptRow.id)
-    )
-    return digest([row.stage, row.loop_state, row.content_hash, list(receipts)])[:16]
+    receipts = returns.receipt_ids(session, row.id)
+    return digest([row.stage, row.loop_state, row.content_hash, receipts])[:16]
 
 
 def warnings(session: Session, registry: Registry, work: Work, row: ReturnRow) -> list[str]:
@@ -157,24 +150,22 @@ def warnings(session: Session, registry: Registry, work: Work, row: ReturnRow) -
 
 
 def carry_out(
-    session: Session, registry: Registry, work: Work, row: ReturnRow, person: Person, asked: Asked,
-    seen: str,
-) -> None:  # fmt: skip
-    """Do it, if the return is still what the person has `seen`. Raises NotPossible."""
-    if work.settles and seen != picture(session, row):
+    tx: Transaction, registry: Registry, work: Work, row: ReturnRow, asked: Asked
+) -> None:
+    """Do it, if the return is still what the person has seen. Raises NotPossible."""
+    if work.settles and asked.seen != picture(tx.session, row):
         raise NotPossible("the return has changed since you opened this page: look at it again")
-    if work.settles and (mode := _mode(session, registry, row.brand)) != modes.LIVE:
+    if work.settles and (mode := _mode(tx.session, registry, row.brand)) != modes.LIVE:
         raise NotPossible(_not_live(mode))
     if len(asked.why) > TEXT_LIMIT:
         raise NotPossible(f"the reason has {len(asked.why)} characters, more than {TEXT_LIMIT}")
-    clean = Asked(storable(asked.why), storable(asked.note))
-    work.run(Transaction(session, row.brand, datetime.now(UTC), person.name), row, clean)
+    work.run(tx, row, Asked(storable(asked.why), storable(asked.note)))
 
 
 def _mode(session: Session, registry: Registry, brand: str) -> str:
     if brand not in registry:
         return modes.PAUSED
-    return modes.effective(session.get(BrandRow, brand), registry.brand(brand).mode)
+    return modes.effective(returns.known_brand(session, brand), registry.brand(brand).mode)
 
 
 def _not_live(mode: str) -> str:

@@ -25,6 +25,10 @@ class Outcome(StrEnum):
     ATTENTION = "attention"
 
 
+SETTLING_OUTCOMES = (Outcome.PROCESS, Outcome.REMOVE_LINES, Outcome.FLAG)
+"""Decisions that end the judging."""
+
+
 @dataclass(frozen=True, slots=True)
 class Case:
     """Everything a decision may look at. Pure data: the same case gives the same decision."""

@@ -82,8 +82,20 @@ WORKING = (
 """Something is ours to do, at a time: few returns at any moment, however many there are."""
 
 ENDED = tuple(stage for stage in Stage if stage.terminal)
+GOING_ON = tuple(stage for stage in Stage if not stage.terminal)
+ELSEWHERE = tuple(stage for stage in GOING_ON if stage not in WORKING)
+"""Others have to act: the warehouse, the customer, people of the brand."""
 UNDECIDED = (Stage.SEEN, Stage.ANNOUNCED, Stage.RECEIVED, Stage.WAITING)
 """A receipt that comes now is judged."""
+TO_JUDGE = (Stage.RECEIVED, Stage.WAITING)
+"""There is a receipt, and no decision that ends the judging."""
+BY_HAND = (*TO_JUDGE, Stage.ANNOUNCED)
+"""A person may decide it, also before its parcel has come."""
+SHOWN_CLOSED = (Stage.CLOSING, Stage.COMPLETE)
+TAKEN = (Stage.CONFIRMING, *SHOWN_CLOSED)
+"""Loop has taken our call, or shows the return closed."""
+OFF = (Stage.CANCELLED, Stage.EXPIRED)
+"""Loop may open it again."""
 
 STAGE_MOMENT: dict[Stage, Moment] = {
     Stage.SEEN: Moment.SEEN,
@@ -138,7 +150,7 @@ def follow_loop(standing: Standing, state: LoopState) -> Move:
 
 
 def _closed(s: Standing) -> Move:
-    if s.stage in (Stage.CLOSING, Stage.COMPLETE):
+    if s.stage in SHOWN_CLOSED:
         return STAY
     ours = s.settled_by_us in ("process", "remove_lines")
     why = (
@@ -156,7 +168,7 @@ def _closed(s: Standing) -> Move:
 def _cancelled(s: Standing) -> Move:
     if s.stage is Stage.CANCELLED:
         return STAY
-    if s.stage in (Stage.CONFIRMING, Stage.CLOSING, Stage.COMPLETE):
+    if s.stage in TAKEN:
         return Move(
             Stage.CANCELLED,
             "cancelled in Loop",
@@ -173,7 +185,7 @@ def _cancelled(s: Standing) -> Move:
 
 
 def _expired(s: Standing) -> Move:
-    if s.stage in (Stage.EXPIRED, Stage.COMPLETE, Stage.CLOSING):
+    if s.stage in (Stage.EXPIRED, *SHOWN_CLOSED):
         return STAY
     if s.has_receipt:
         return Move(
@@ -193,9 +205,9 @@ def _review(s: Standing) -> Move:
             "in review in Loop",
             attention="Loop took our process call, but shows the return in review",
         )
-    if s.stage in (Stage.CLOSING, Stage.COMPLETE):
+    if s.stage in SHOWN_CLOSED:
         return Move(None, "in review in Loop", attention="Loop showed it closed, now in review")
-    if s.stage in (Stage.CANCELLED, Stage.EXPIRED):
+    if s.stage in OFF:
         return Move(_resume(s), "reopened into review in Loop")
     return STAY
 
@@ -208,9 +220,9 @@ def _open(s: Standing) -> Move:
             attention="open again in Loop after our flag; we never process after a flag: "
             "decide it by hand in Loop",
         )
-    if s.stage in (Stage.CANCELLED, Stage.EXPIRED):
+    if s.stage in OFF:
         return Move(_resume(s), "reopened in Loop")
-    if s.stage in (Stage.CLOSING, Stage.COMPLETE):
+    if s.stage in SHOWN_CLOSED:
         return Move(None, "open again in Loop", attention="Loop showed it closed, now open again")
     return STAY
 

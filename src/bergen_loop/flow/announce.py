@@ -15,7 +15,7 @@ from bergen_loop.domain import announce as rules
 from bergen_loop.domain.lifecycle import Stage
 from bergen_loop.domain.naming import Known
 from bergen_loop.domain.returns import LoopState, Return
-from bergen_loop.domain.rma import RmaRequest, TicketStatus
+from bergen_loop.domain.rma import RmaRequest, TicketStatus, normal_ticket_id
 from bergen_loop.domain.words import EffectKind, Need, What
 from bergen_loop.flow import adopt, products, pull, transitions
 from bergen_loop.flow.calls import Call, Undertaking, carry_out, had_no_effect, ready
@@ -37,6 +37,8 @@ LOOK_FIRST = timedelta(days=90)
 """How long after a restore RMAs are looked for first: a return may be announced late."""
 UNKNOWN_DESTINATION = timedelta(minutes=15)
 """How long a return waits whose destination is not listed, until it may be."""
+LATE_TICKETS = timedelta(days=1)
+"""How long a ticket may turn up by its PO although it was not found when it was looked for."""
 
 
 @dataclass(slots=True)
@@ -53,6 +55,7 @@ def run(ctx: BrandContext) -> Announced:
     """Resolve lost ticket calls by looking, then make the RMAs that are due."""
     result = Announced()
     _find_lost(ctx, result)
+    _find_late(ctx)
     new = _without_past(ctx, _announceable(ctx, _due(ctx)), result)
     known, called = products.known_to_the_warehouse(ctx, new)
     result.waiting += len(new) - len(known)
@@ -305,6 +308,9 @@ class TicketAdds(Undertaking[ReturnRow, RmaRequest, str]):
 
     def taken(self, tx: Transaction, effect: EffectRow, answer: str) -> None:
         _exists(tx, self.made, effect, answer, f"REX11 made ticket {answer}")
+        if effect.attempts > 1:
+            # The first one may have arrived all the same, and show only later.
+            effect.try_at = tx.now + self.ctx.settings.announce.lost_ticket_wait
         self.result.created += 1
 
     def refused(self, tx: Transaction, effect: EffectRow, error: OutsideError) -> None:
@@ -446,3 +452,28 @@ def _looked(
     tx.session.delete(batch.rma(effect))
     tx.session.flush()
     follow(tx, row, known_of(tx.session, [row])[row.id])
+
+
+def _find_late(ctx: BrandContext) -> None:
+    """Where a ticket was added again, the first add may have arrived after all and show its ticket
+    late: looked for, ever more rarely, for a day."""
+    with ctx.ledger.read() as session:
+        due = effects.to_look_after(session, ctx.brand, EffectKind.TICKET, ctx.now(), PER_TICK)
+    for batch in ctx.batches(due):
+        found = ctx.in_parallel(lambda e: _find(ctx, e), batch)
+        with ctx.write() as tx:
+            fresh = effects.by_pks(tx.session, [effect.id for effect in batch])
+            made = _Made.load(tx, list(fresh.values()))
+            for one, tickets in zip(batch, found, strict=True):
+                effect, late = fresh[one.id], tx.now - (one.finished_at or tx.now)
+                wait = max(ctx.settings.announce.lost_ticket_wait, late)
+                effect.try_at = tx.now + wait if late < LATE_TICKETS else None
+                if isinstance(tickets, OutsideError):
+                    continue
+                rma = made.rma(effect)
+                own = normal_ticket_id(rma.ticket_id or "")
+                others = [t for t in tickets if normal_ticket_id(t) != own]
+                if others:
+                    effect.try_at = None
+                    row, po = made.row(effect), rma.customer_po
+                    adopt.two_tickets(tx, row, po, rma.ticket_id or "", others)

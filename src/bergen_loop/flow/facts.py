@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from sqlalchemy.orm import Session
-
 from bergen_loop.domain.announce import physical_lines
 from bergen_loop.domain.comparison import Comparison, compare
 from bergen_loop.flow.context import BrandContext
 from bergen_loop.ledger.codec import load_items, load_receipt, load_return
+from bergen_loop.ledger.database import Session
 from bergen_loop.ledger.store import returns
 from bergen_loop.ledger.tables.core import ReturnRow
 

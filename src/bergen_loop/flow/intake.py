@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -18,7 +18,7 @@ from bergen_loop.domain.announce import (
     ready_at,
     why_not_announced,
 )
-from bergen_loop.domain.lifecycle import Stage
+from bergen_loop.domain.lifecycle import TO_JUDGE, Stage
 from bergen_loop.domain.returns import LoopState, Return
 from bergen_loop.domain.words import Need, What
 from bergen_loop.flow.context import BrandContext
@@ -59,9 +59,12 @@ class _Picture:
 
 
 def _picture(answer: ParsedReturn, known: Return | None) -> _Picture:
-    """What an answer does not mention is as it is known."""
+    """What an answer does not mention is as it is known, and so are units that are in doubt."""
     assert answer.value is not None
-    content = dump_return(merge(known, answer) if known is not None else answer.value)
+    shown = merge(known, answer) if known is not None else answer.value
+    if known is not None and shown.doubts:
+        shown = replace(shown, lines=known.lines)
+    content = dump_return(shown)
     # As it can be stored: the text that the ledger will give back.
     return _Picture(answer, load_return(content), content, digest(content))
 
@@ -85,9 +88,10 @@ def store(ctx: BrandContext, parsed: Sequence[ParsedReturn], result: Pulled) -> 
 
 
 def _before(answer: ParsedReturn, stored: Mapping[str, ReturnRow]) -> Return | None:
-    """What is known of a return whose answer does not mention everything."""
+    """What is known of a return whose answer does not say everything."""
     row = stored.get(answer.return_id or "")
-    partial = answer.missing or answer.lines_missing
+    doubts = answer.value is not None and answer.value.doubts
+    partial = answer.missing or answer.lines_missing or doubts
     return load_return(row.content) if row is not None and partial else None
 
 
@@ -278,7 +282,7 @@ def _edited(tx: Transaction, row: ReturnRow, before: Return, after: Return) -> N
             "after": [x.line_item_id for x in after.lines],
         },
     )
-    if row.stage in (Stage.WAITING, Stage.RECEIVED):
+    if row.stage in TO_JUDGE:
         row.stage, row.due_at = Stage.RECEIVED, tx.now
 
 

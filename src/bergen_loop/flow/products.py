@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from datetime import timedelta
 
 from bergen_loop.domain import announce as rules
-from bergen_loop.domain.codes import normal_code, normal_upc
+from bergen_loop.domain.codes import CodeKind, normal_code, normal_upc, unsendable
 from bergen_loop.domain.naming import Known, by_upc
 from bergen_loop.domain.rma import Product, ProductImport
 from bergen_loop.domain.words import EffectKind, Need, What
@@ -37,7 +37,7 @@ def known_to_the_warehouse(
     it calls these products."""
     if not ctx.settings.announce.check_products or not rows:
         return list(rows), {}
-    wanted = {row.id: rules.products(load_return(row.content), ctx.rules) for row in rows}
+    wanted = {row.id: _askable(ctx, row) for row in rows}
     found = _check(ctx, {_normal(p): p for of in wanted.values() for p in of})
     missing = {
         row.id: [p for p in wanted[row.id] if found[_normal(p)].state is not ProductImport.KNOWN]
@@ -50,6 +50,25 @@ def known_to_the_warehouse(
                 _wait(ctx, tx, row, missing[row.id], found)
     called = by_upc({upc: f.called for upc, f in found.items() if f.called is not None})
     return [row for row in rows if not missing[row.id]], called
+
+
+def _askable(ctx: BrandContext, row: ReturnRow) -> list[Product]:
+    """Products that can be asked for. A UPC that cannot be sent as it is is no question for the
+    warehouse: it keeps the return from being announced."""
+    found = rules.products(load_return(row.content), ctx.rules)
+    limit = ctx.rules.code_length
+    return [p for p in found if not unsendable(p.upc, CodeKind.UPC, limit)]
+
+
+def _why_not_added(ctx: BrandContext, product: Product) -> str | None:
+    """What keeps a product from being added, in words."""
+    if lacks := rules.missing_fields(product):
+        return (
+            f"the shop does not say its {', '.join(lacks)}: map them under "
+            "announce.product_fields, or ask Bergen to import it"
+        )
+    bad = product.sku and unsendable(product.sku, CodeKind.SKU, ctx.rules.code_length)
+    return f"{bad}: put it right in the shop" if bad else None
 
 
 def _normal(product: Product) -> str:
@@ -84,7 +103,7 @@ def _check(ctx: BrandContext, wanted: Mapping[str, Product]) -> dict[str, Found]
     unknown = [p for upc, p in ask.items() if found[upc].state is ProductImport.UNKNOWN]
     if unknown and ctx.settings.announce.add_products:
         adds = ProductAdds(ctx)
-        carry_out(ctx, adds, [p for p in unknown if not rules.missing_fields(p)])
+        carry_out(ctx, adds, [p for p in unknown if not _why_not_added(ctx, p)])
         found |= {upc: Found(state) for upc, state in adds.states.items()}
     with ctx.write() as tx:
         since = products.remember(tx.session, tx.now, ctx.brand, {u: found[u] for u in ask})
@@ -135,12 +154,11 @@ def _tell(
                 about,
             )
     else:
-        lacks = rules.missing_fields(product)
+        why = _why_not_added(ctx, product)
         adding = ctx.settings.announce.add_products
         remedy = (
-            f"it is not added, for the shop does not say its {', '.join(lacks)}: map them under "
-            "announce.product_fields, or ask Bergen to import it"
-            if adding and lacks
+            f"it is not added, for {why}"
+            if adding and why
             else "ask Bergen to import it"
             if adding
             else "ask Bergen to import it, or let this brand add products (announce.add_products)"

@@ -13,7 +13,7 @@ from datetime import timedelta
 
 import structlog
 
-from bergen_loop.domain.lifecycle import UNDECIDED, Stage
+from bergen_loop.domain.lifecycle import OFF, TAKEN, TO_JUDGE, UNDECIDED, Stage
 from bergen_loop.domain.receipt import Receipt
 from bergen_loop.domain.rma import TicketChange, TicketStatus
 from bergen_loop.domain.words import Need, What
@@ -34,6 +34,8 @@ AHEAD = timedelta(minutes=5)
 PER_TICK = 150
 TELL_AFTER = timedelta(hours=1)
 """How long a ticket may fail to be read before a person is told."""
+UNCLEAR_AGAIN = timedelta(minutes=15)
+"""How often a ticket is read whose line in the list of changes is unclear."""
 
 
 @dataclass(slots=True)
@@ -51,18 +53,22 @@ def run(ctx: BrandContext) -> Received:
     result = Received()
     if not ctx.tick.backlog:
         _see_changes(ctx, result)
-    _look_again_at_waiting(ctx)
+    _look_again_before_acting(ctx)
     with ctx.ledger.read() as session:
         due = returns.tickets_to_read(session, ctx.brand, PER_TICK)
     _read_and_take(ctx, due, result)
     return result
 
 
-def _look_again_at_waiting(ctx: BrandContext) -> None:
-    """A wait for missing units is over: units may have been found and added to the ticket, so it
-    is read once more before that is decided."""
+def _look_again_before_acting(ctx: BrandContext) -> None:
+    """Units may have been found, or damage, without a word in any status. So what is acted on long
+    after it was counted is read once more: where a wait for missing units is over, and where a
+    decision could not be carried out for a while."""
+    old = ctx.now() - ctx.settings.settle.fresh_within
+    stages = [Stage.WAITING, Stage.SETTLING]
     with ctx.ledger.read() as session:
-        rows = returns.due(session, ctx.brand, [Stage.WAITING], ctx.now(), PER_TICK)
+        due = returns.due(session, ctx.brand, stages, ctx.now(), PER_TICK)
+    rows = [r for r in due if r.stage == Stage.WAITING or (r.decided_at or old) <= old]
     if not rows:
         return
     with ctx.write() as tx:
@@ -86,7 +92,9 @@ def _see_changes(ctx: BrandContext, result: Received) -> None:
     news = [
         c
         for c in changes
-        if c.ticket_id in known and known[c.ticket_id].ticket_status != status_of(c)
+        if c.ticket_id in known
+        and c.problem is None
+        and known[c.ticket_id].ticket_status != status_of(c)
     ]
     if any(c.status is TicketStatus.CANCELLED for c in news):
         _look_aside(ctx)
@@ -99,6 +107,7 @@ def _see_changes(ctx: BrandContext, result: Received) -> None:
             _changed(tx, rma, rows[rma.return_pk], change)
 
     ctx.take_in(news, take, _set_aside_change)
+    ctx.take_in([c for c in changes if c.problem], _unclear, _set_aside_change)
     result.changed += len(news)
     with ctx.ledger.write() as session:
         cursors.set(session, ctx.brand, CURSOR, started)
@@ -141,6 +150,25 @@ def _changed(tx: Transaction, rma: RmaRow, row: ReturnRow, change: TicketChange)
         row.due_at = tx.now
 
 
+def _unclear(tx: Transaction, changes: Sequence[TicketChange]) -> None:
+    """Lines that cannot be relied on. Where it is known which ticket one is about, the ticket
+    itself tells how it stands; else a person has to."""
+    known = returns.rmas_by_ticket(tx.session, tx.brand, [c.ticket_id for c in changes])
+    for change in changes:
+        rma, problem = known.get(change.ticket_id), change.problem or ""
+        if rma is not None:
+            if rma.status_seen_at is None or tx.now - rma.status_seen_at >= UNCLEAR_AGAIN:
+                rma.to_read = True
+        elif not change.ticket_id and tx.keep_raw("rex11.statuses", problem, problem):
+            tx.needs_person(
+                Need.STATUS_UNKNOWN,
+                f"in REX11's list of changed tickets {problem}. Ask Bergen which ticket this is; "
+                "`bergen-loop reconcile` reads every open ticket by itself",
+                f"line {digest(problem)[:12]}",
+                "the line is kept as it came; the other tickets of the list are read",
+            )
+
+
 def _reopened(tx: Transaction, rma: RmaRow, row: ReturnRow) -> None:
     """Its receipt does not count any more; it is read again when the ticket is final again."""
     rma.read_status, rma.to_read = None, False
@@ -150,7 +178,7 @@ def _reopened(tx: Transaction, rma: RmaRow, row: ReturnRow) -> None:
         f"{words}: nothing is decided on its receipt until it is finished again",
         row,
     )
-    if row.stage in (Stage.RECEIVED, Stage.WAITING):
+    if row.stage in TO_JUDGE:
         row.stage, row.due_at = Stage.RECEIVED, tx.now  # judged without it, if there is another
 
 
@@ -275,7 +303,7 @@ def _arrived(
     """`before`: what was counted before, where that was something else."""
     row.received_at = row.received_at or tx.now
     if row.stage in (Stage.SEEN, Stage.ANNOUNCED) or (
-        row.stage in (Stage.RECEIVED, Stage.WAITING) and not _judged(tx, row)
+        row.stage in TO_JUDGE and not _judged(tx, row)
     ):
         tx.enter(row, Stage.RECEIVED)
     elif row.stage == Stage.FLAGGED:
@@ -285,13 +313,13 @@ def _arrived(
         plan_note(tx, row, digest(dump_receipt(receipt))[:12], news)
         if before is not None:
             _corrected(ctx, tx, row, receipt, before)
-    elif row.stage in (Stage.CANCELLED, Stage.EXPIRED):
+    elif row.stage in OFF:
         tx.needs_person(
             Need.UNEXPECTED_RECEIPT,
             f"ticket {receipt.ticket_id} was received, but Loop shows the return {row.stage}",
             row,
         )
-    elif row.stage in (Stage.CONFIRMING, Stage.CLOSING, Stage.COMPLETE):
+    elif row.stage in TAKEN:
         _corrected(ctx, tx, row, receipt, before)
 
 

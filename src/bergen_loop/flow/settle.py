@@ -17,7 +17,7 @@ from bergen_loop.domain.announce import physical_lines
 from bergen_loop.domain.comparison import compare
 from bergen_loop.domain.criteria import decide
 from bergen_loop.domain.decision import Case, Decision, Outcome
-from bergen_loop.domain.lifecycle import Stage
+from bergen_loop.domain.lifecycle import TO_JUDGE, Stage
 from bergen_loop.domain.returns import LoopState
 from bergen_loop.domain.rma import TicketStatus
 from bergen_loop.domain.words import EffectKind, Need, What
@@ -70,7 +70,7 @@ def run(ctx: BrandContext) -> Settled:
 
 
 def _anything_due(ctx: BrandContext) -> bool:
-    stages = [Stage.RECEIVED, Stage.WAITING, Stage.SETTLING]
+    stages = [*TO_JUDGE, Stage.SETTLING]
     with ctx.ledger.read() as session:
         due = bool(returns.due(session, ctx.brand, stages, ctx.now(), 1))
         return due or (ctx.live and modes.judged_in_shadow(session, ctx.brand) > 0)
@@ -102,9 +102,7 @@ def _decide_due(ctx: BrandContext, result: Settled) -> set[int]:
     decided: set[int] = set()
     while True:
         with ctx.write() as tx:
-            rows = returns.due(
-                tx.session, ctx.brand, [Stage.RECEIVED, Stage.WAITING], tx.now, PER_WRITE, lock=True
-            )
+            rows = returns.due_locked(tx.session, ctx.brand, TO_JUDGE, tx.now, PER_WRITE)
             readings = read(tx, rows)
             for row in rows:
                 _decide(ctx, tx, row, readings[row.id], result)
@@ -261,12 +259,21 @@ class Settlements(Undertaking[ReturnRow, DecisionRow, None]):
             before = known.get(settling_key(row.return_id))
             if before is not None and not ready(before, tx.now):
                 row.due_at = before.try_at
+            elif not self._fresh(row, readings[row.id]):
+                row.due_at = tx.now + self.ctx.settings.poll
             elif self._stands(tx, row, decision, readings[row.id]) and (
                 effect := self._intend(tx, row, decision, before)
             ):
                 calls.append(Call(decision, (effect,)))
         tx.session.flush()
         return calls
+
+    def _fresh(self, row: ReturnRow, reading: Reading) -> bool:
+        """Whether what it was decided on is known to be so: decided lately, or just read again."""
+        late = self.ctx.now() - self.ctx.settings.settle.fresh_within
+        if row.decided_at is not None and row.decided_at > late:
+            return True
+        return _read_just_now(self.ctx, reading)
 
     def _stands(
         self, tx: Transaction, row: ReturnRow, decision: DecisionRow, reading: Reading

@@ -16,9 +16,10 @@ from structlog.contextvars import bound_contextvars as told_as
 from bergen_loop.domain.words import Need
 from bergen_loop.flow import announce, close, intake, look, pull, receive, settle
 from bergen_loop.flow.context import BrandContext, Tick
-from bergen_loop.ledger.database import LedgerError, Session, trouble
+from bergen_loop.ledger.database import LedgerError, trouble
 from bergen_loop.ledger.locks import LockLost, brand_lock
-from bergen_loop.ledger.store import attention, cursors, journal, modes, returns
+from bergen_loop.ledger.store import cursors, journal, modes, returns
+from bergen_loop.ledger.transaction import Transaction
 from bergen_loop.outside.breaker import LOOP, REX11
 from bergen_loop.outside.errors import OutsideError
 from bergen_loop.tell import tracing
@@ -114,41 +115,36 @@ def _not_now(ctx: BrandContext, name: str) -> str | None:
 def end(ctx: BrandContext, results: dict[str, dict[str, Any]]) -> None:
     """Note how the sync went; what was wrong with a step is resolved when it works again."""
     errors = [f"{name}: {r['error']}" for name, r in results.items() if "error" in r]
-    with ctx.ledger.write() as session:
-        row = returns.brand_row(session, ctx.brand)
-        row.last_sync_finished_at = now = ctx.now()
+    with ctx.write() as tx:
+        row = returns.brand_row(tx.session, ctx.brand)
+        row.last_sync_finished_at = tx.now
         row.last_sync_ok = not errors
         row.last_sync_error = "; ".join(errors) or None
         if not errors:
             row.last_good_sync_at = row.last_sync_finished_at
-        row.next_due_at = _next_due(ctx, session, now, results, failed=bool(errors))
-        journal.count(session, ctx.brand, ctx.counts.take())
-        ctx.breakers.save(session, ctx.now(), ctx.brand)
-        _mind(ctx, session, {name: r.get("error") for name, r in results.items()})
+        row.next_due_at = _next_due(ctx, tx, results, failed=bool(errors))
+        journal.count(tx.session, ctx.brand, ctx.counts.take())
+        ctx.breakers.save(tx)
+        _mind(tx, {name: r.get("error") for name, r in results.items()})
 
 
 def _next_due(
-    ctx: BrandContext,
-    session: Session,
-    now: datetime,
-    results: dict[str, dict[str, Any]],
-    *,
-    failed: bool,
+    ctx: BrandContext, tx: Transaction, results: dict[str, dict[str, Any]], *, failed: bool
 ) -> datetime:
     """When to look again: at once while there is a backlog that moves, else after `poll`, and
     ever more rarely, up to `poll_max`, while nothing happens; but never later than the next
     return is due."""
-    poll = ctx.settings.poll
+    poll, now = ctx.settings.poll, tx.now
     ctx.behind = False
     if failed:
         return now + poll
-    if results.get("receive", {}).get("read") and returns.any_to_read(session, ctx.brand):
+    if results.get("receive", {}).get("read") and returns.any_to_read(tx.session, ctx.brand):
         ctx.behind = True
         return now + BREATH
     moved = any(v for r in results.values() for k, v in r.items() if k not in SEEN_AGAIN)
     ctx.quiet_ticks = 0 if moved else min(ctx.quiet_ticks + 1, 40)
     soon = max(poll, min(ctx.settings.poll_max, poll * QUIETER**ctx.quiet_ticks)) * _pace(ctx.brand)
-    due = returns.earliest_due(session, ctx.brand)
+    due = returns.earliest_due(tx.session, ctx.brand)
     if due is None or due > now + soon:
         return now + soon
     if due > now:
@@ -162,39 +158,20 @@ def _pace(brand: str) -> float:
     return 1 - SPREAD * (zlib.crc32(brand.encode()) % 1000) / 1000
 
 
-def _mind(ctx: BrandContext, session: Session, errors: dict[str, str | None]) -> None:
+def _mind(tx: Transaction, errors: dict[str, str | None]) -> None:
     """A step that keeps failing holds its brand's returns up, so a person has to know."""
-    now = ctx.now()
-    failing = cursors.get_all(session, ctx.brand, [f"failing.{name}" for name in errors])
+    failing = cursors.get_all(tx.session, tx.brand, [f"failing.{name}" for name in errors])
     for name, error in errors.items():
         mark = f"failing.{name}"
         since = failing.get(mark)
         if error is None and since is not None:
-            cursors.drop(session, ctx.brand, mark)
-            _works_again(ctx, session, name)
+            cursors.drop(tx.session, tx.brand, mark)
+            tx.resolve(Need.STEP_FAILING, name, "it works again")
         elif error is not None and since is None:
-            cursors.set(session, ctx.brand, mark, now)
-        elif error is not None and since is not None and now - since >= TELL_AFTER:
-            attention.raise_item(
-                session,
-                now,
-                brand=ctx.brand,
-                kind=Need.STEP_FAILING,
-                subject=name,
-                reason=f"the step {name} has failed since {since:%Y-%m-%d %H:%M} UTC: {error}",
-                tried="every sync tries it again",
-            )
-
-
-def _works_again(ctx: BrandContext, session: Session, name: str) -> None:
-    attention.resolve_kind(
-        session,
-        ctx.now(),
-        brand=ctx.brand,
-        kind=Need.STEP_FAILING,
-        subject=name,
-        resolution="it works again",
-    )
+            cursors.set(tx.session, tx.brand, mark, tx.now)
+        elif error is not None and since is not None and tx.now - since >= TELL_AFTER:
+            reason = f"the step {name} has failed since {since:%Y-%m-%d %H:%M} UTC: {error}"
+            tx.needs_person(Need.STEP_FAILING, reason, name, "every sync tries it again")
 
 
 def run(ctx: BrandContext) -> dict[str, dict[str, Any]]:

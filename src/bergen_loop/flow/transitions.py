@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy.orm import Session
-
 from bergen_loop.domain.decision import Outcome
 from bergen_loop.domain.lifecycle import Move, Stage, Standing, follow_loop
 from bergen_loop.domain.returns import LoopState
 from bergen_loop.domain.rma import TicketStatus
 from bergen_loop.domain.words import EffectKind, Need
 from bergen_loop.flow.context import BrandContext
+from bergen_loop.ledger.database import Session
 from bergen_loop.ledger.store import attention, effects, returns
 from bergen_loop.ledger.store.effects import EffectState, Intent
 from bergen_loop.ledger.tables.core import EffectRow, ReceiptRow, ReturnRow, RmaRow

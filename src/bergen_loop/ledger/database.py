@@ -10,14 +10,25 @@ from typing import Any
 import sqlalchemy as sa
 import tenacity
 from sqlalchemy import event
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import (
+    DBAPIError,
+    IntegrityError,
+    InterfaceError,
+    OperationalError,
+    SQLAlchemyError,
+)
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session, sessionmaker
 
 from bergen_loop.ledger.turns import Turns
 
+__all__ = ["Clash", "Ledger", "LedgerError", "Session", "exists", "record_at_fault", "trouble"]
+"""`Session` is handed to the questions of `store` and `read`; nobody else builds statements."""
+
 LedgerError = SQLAlchemyError
 """What the ledger's database may raise, for who has to say so: `trouble` puts it into words."""
+Clash = IntegrityError
+"""What was to be written is there already, by another transaction."""
 
 _PRAGMAS = (
     "journal_mode=WAL",
@@ -52,6 +63,14 @@ class Ledger:
     def is_sqlite(self) -> bool:
         return self.url.get_backend_name() == "sqlite"
 
+    def url_beside(self, name: str) -> str:
+        """The URL, with its password, for what others keep of this installation: a file of its
+        own beside the embedded database, the same database otherwise."""
+        if not self.is_sqlite:
+            return self.url.render_as_string(hide_password=False)
+        path = Path(self.url.database or "")
+        return f"sqlite:///{path.with_name(f'{path.stem}-{name}.db')}"
+
     @contextmanager
     def write(self) -> Generator[Session]:
         """One transaction that writes: committed at the end, rolled back on an error."""
@@ -63,6 +82,11 @@ class Ledger:
         """A session for reading; nothing is committed."""
         with self._readers() as session:
             yield session
+
+    def ask(self) -> None:
+        """Whether it answers at all. LedgerError."""
+        with self.read() as session:
+            session.execute(sa.text("SELECT 1"))
 
     def migrate(self) -> None:
         """Bring the schema to the newest version. Safe to call from several processes, and while
@@ -94,6 +118,13 @@ class Ledger:
 
     def close(self) -> None:
         self.engine.dispose()
+
+
+def exists(url: str) -> bool:
+    """Whether there is a database at this URL to be opened: opening an embedded one that is not
+    there would make it."""
+    parsed = sa.make_url(url)
+    return parsed.get_backend_name() != "sqlite" or Path(parsed.database or "").exists()
 
 
 def trouble(error: SQLAlchemyError) -> str:

@@ -17,12 +17,11 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-import sqlalchemy as sa
-from sqlalchemy.orm import Session
-
 from bergen_loop.domain.words import Need, What
-from bergen_loop.ledger.store import attention, journal, returns
+from bergen_loop.ledger.database import Session
+from bergen_loop.ledger.store import breakers, returns
 from bergen_loop.ledger.tables.core import BreakerRow
+from bergen_loop.ledger.transaction import Transaction
 from bergen_loop.outside.errors import Effect, OutsideError, Scope, Unauthorized, Unavailable
 from bergen_loop.outside.http import Held
 
@@ -222,25 +221,29 @@ class Breakers:
 
     def load(self, session: Session, brand: str) -> None:
         """At a tick's start."""
-        rows = {row.system: row for row in of_brand(session, brand)}
+        rows = {row.system: row for row in breakers.of_brand(session, brand)}
         self._known = set(rows)
         for guard in (self.loop, self.rex11):
             guard.load(rows)
 
-    def save(self, session: Session, now: datetime, brand: str) -> None:
+    def save(self, tx: Transaction) -> None:
         """At a tick's end; people are told of what they need to know. What a person has reset
         meanwhile stays reset."""
-        rows = {row.system: row for row in of_brand(session, brand)}
+        rows = {row.system: row for row in breakers.of_brand(tx.session, tx.brand)}
         reset_meanwhile = self._known - set(rows)
         values = {**self.loop.values(), **self.rex11.values()}
         values = {key: x for key, x in values.items() if key not in reset_meanwhile}
         if not rows and not values:
             return
-        for key in sorted({*rows, *values}):
-            _keep(session, now, brand, key, rows, values.get(key))
+        for key in set(rows) - set(values):
+            _drop(tx, rows.pop(key), "it works again")
+        for key in sorted(values):
+            was_open = key in rows and rows[key].opened_at is not None
+            rows[key] = breakers.keep(tx.session, tx.brand, key, values[key])
+            _tell_open(tx, rows[key], was_open)
         for system in TITLES:
             refused = [row for key, row in rows.items() if key.startswith(f"{system}:")]
-            _tell_refused(session, now, brand, system, refused)
+            _tell_refused(tx, system, refused)
 
 
 def title(key: str) -> str:
@@ -249,64 +252,41 @@ def title(key: str) -> str:
     return f"{TITLES.get(system, system)} {call}".strip()
 
 
-def of_brand(session: Session, brand: str | None = None) -> list[BreakerRow]:
-    """The systems with failures and the calls refused, of a brand or of all."""
-    query = sa.select(BreakerRow).order_by(BreakerRow.brand, BreakerRow.system)
-    return list(session.scalars(query.where(BreakerRow.brand == brand) if brand else query))
-
-
-def reset(session: Session, now: datetime, brand: str, *, who: str) -> list[str]:
+def reset(tx: Transaction) -> list[str]:
     """Make the brand's calls again at once, for a person says that the system is back or the
     access mended: the `BreakerRow.system`s that were suspended. The next tick, which is asked
     for, takes it up."""
-    rows = of_brand(session, brand)
+    rows, why = breakers.of_brand(tx.session, tx.brand), f"reset by {tx.who}"
     for row in rows:
-        session.delete(row)
-        _tell_closed(session, now, brand, row, f"reset by {who}", who)
+        _drop(tx, row, why)
     for system in TITLES:
-        _tell_refused(session, now, brand, system, [], who=who)
-    returns.brand_row(session, brand).nudged_at = now
+        tx.resolve(Need.ACCESS, system, f"{why}: tried again")
+    returns.brand_row(tx.session, tx.brand).nudged_at = tx.now
     return [row.system for row in rows if row.opened_at]
 
 
-def _keep(
-    session: Session,
-    now: datetime,
-    brand: str,
-    key: str,
-    rows: dict[str, BreakerRow],
-    values: Mapping[str, object] | None,
-) -> None:
-    """Bring a row (and `rows`) to these values; None: all is well again."""
-    row = rows.get(key)
-    was_open = row is not None and row.opened_at is not None
-    if values is None:
-        if row is not None:
-            session.delete(rows.pop(key))
-            _tell_closed(session, now, brand, row, "it works again", journal.SERVICE)
+def _drop(tx: Transaction, row: BreakerRow, why: str) -> None:
+    breakers.drop(tx.session, row)
+    if row.opened_at is None:
         return
-    if row is None:
-        rows[key] = row = BreakerRow(brand=brand, system=key)
-        session.add(row)
-    for name, value in values.items():
-        setattr(row, name, value)
+    tx.journal(What.SYSTEM_CALLED_AGAIN, why, data={"system": title(row.system)})
+    if row.system in TITLES:
+        tx.resolve(Need.UNREACHABLE, row.system, why)
+
+
+def _tell_open(tx: Transaction, row: BreakerRow, was_open: bool) -> None:
     if row.opened_at is None:
         return
     why = _why(row)
     if not was_open:
-        journal.record(
-            session, now, What.SYSTEM_SUSPENDED, why, brand=brand, data={"system": title(key)}
-        )
-    if key in TITLES and now - row.opened_at >= TELL_AFTER:
-        attention.raise_item(
-            session,
-            now,
-            brand=brand,
-            kind=Need.UNREACHABLE,
-            subject=key,
-            reason=f"{why}; it is tried again from time to time. If it is back, "
-            f"`bergen-loop breaker reset {brand}` tries at once",
-            tried=f"{row.probes} further call(s) since {row.opened_at:%Y-%m-%d %H:%M} UTC",
+        tx.journal(What.SYSTEM_SUSPENDED, why, data={"system": title(row.system)})
+    if row.system in TITLES and tx.now - row.opened_at >= TELL_AFTER:
+        tx.needs_person(
+            Need.UNREACHABLE,
+            f"{why}; it is tried again from time to time. If it is back, "
+            f"`bergen-loop breaker reset {tx.brand}` tries at once",
+            row.system,
+            f"{row.probes} further call(s) since {row.opened_at:%Y-%m-%d %H:%M} UTC",
         )
 
 
@@ -317,55 +297,17 @@ def _why(row: BreakerRow) -> str:
     return f"{TITLES[system]} gave no answer {row.failures} times in a row: {row.error}"
 
 
-def _tell_closed(
-    session: Session, now: datetime, brand: str, row: BreakerRow, why: str, who: str
-) -> None:
-    if row.opened_at is None:
-        return
-    journal.record(
-        session,
-        now,
-        What.SYSTEM_CALLED_AGAIN,
-        why,
-        brand=brand,
-        who=who,
-        data={"system": title(row.system)},
-    )
-    if row.system in TITLES:
-        attention.resolve_kind(
-            session, now, brand=brand, kind=Need.UNREACHABLE, subject=row.system, resolution=why
-        )
-
-
-def _tell_refused(
-    session: Session,
-    now: datetime,
-    brand: str,
-    system: str,
-    refused: list[BreakerRow],
-    *,
-    who: str | None = None,
-) -> None:
+def _tell_refused(tx: Transaction, system: str, refused: list[BreakerRow]) -> None:
     """One item for all that a system refuses the brand, or none any more."""
     if not refused:
-        attention.resolve_kind(
-            session,
-            now,
-            brand=brand,
-            kind=Need.ACCESS,
-            subject=system,
-            resolution=f"reset by {who}: tried again" if who else "it works again",
-        )
+        tx.resolve(Need.ACCESS, system, "it works again")
         return
-    attention.raise_item(
-        session,
-        now,
-        brand=brand,
-        kind=Need.ACCESS,
-        subject=system,
-        reason="; ".join(_refusals(system, refused)),
-        tried="each is tried again from time to time, and goes on by itself when it works; "
-        f"`bergen-loop breaker reset {brand}` tries at once",
+    tx.needs_person(
+        Need.ACCESS,
+        "; ".join(_refusals(system, refused)),
+        system,
+        "each is tried again from time to time, and goes on by itself when it works; "
+        f"`bergen-loop breaker reset {tx.brand}` tries at once",
     )
 
 

@@ -12,11 +12,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from sqlalchemy.exc import SQLAlchemyError
-
-from bergen_loop.ledger.database import Ledger
+from bergen_loop.ledger.database import Ledger, LedgerError
 from bergen_loop.ledger.store import budget
-from bergen_loop.ledger.store.budget import Finished, Granted
+from bergen_loop.ledger.store.budget import Asked, Finished, Granted
 from bergen_loop.outside.limiter import LimiterTimeout, SlidingWindowLimiter
 
 FIRST, MOST = 4, 20
@@ -27,7 +25,7 @@ _NEWS = 1.0
 
 
 class Store(Protocol):
-    """Where leases come from. The errors are SQLAlchemy's."""
+    """Where leases come from. The errors are `LedgerError`s."""
 
     limit: int
 
@@ -44,14 +42,7 @@ class LedgerStore:
 
     def take(self, least: int, wanted: int, finished: Sequence[Finished]) -> Granted:
         with self._ledger.write() as session:
-            return budget.take(
-                session,
-                self._key,
-                limit=self.limit,
-                least=least,
-                wanted=wanted,
-                finished=finished,
-            )
+            return budget.take(session, self._key, self.limit, Asked(least, wanted, finished))
 
     def pause(self, seconds: float) -> None:
         with self._ledger.write() as session:
@@ -105,7 +96,7 @@ class SharedLimiter(SlidingWindowLimiter):
             self._told_until = until
         try:
             self._store.pause(seconds)
-        except SQLAlchemyError:
+        except LedgerError:
             with self._lock:
                 self._told_until = 0.0  # this process pauses all the same
 
@@ -141,7 +132,7 @@ class SharedLimiter(SlidingWindowLimiter):
             with self._lock:
                 self._over.extend(told)
                 self._asking = False
-            if not isinstance(error, SQLAlchemyError):
+            if not isinstance(error, LedgerError):
                 raise
             why = f"the ledger does not give out calls ({type(error).__name__}): no turn"
             raise LimiterTimeout(why) from error

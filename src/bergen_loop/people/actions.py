@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from bergen_loop.domain.decision import NOTE_LIMIT, Outcome
-from bergen_loop.domain.lifecycle import Stage
+from bergen_loop.domain.lifecycle import BY_HAND, Stage
 from bergen_loop.domain.rma import TicketStatus
 from bergen_loop.domain.words import EffectKind, Need, Retry, What
 from bergen_loop.ledger.codec import digest, load_return
@@ -194,7 +194,7 @@ def _check_decidable(tx: Transaction, row: ReturnRow) -> None:
         raise NotPossible(f"the brand is {mode}: nothing is acted on; decide it in Loop")
     if row.loop_state != "open":
         raise NotPossible(f"Loop shows the return {row.loop_state}, not open")
-    if row.stage not in (Stage.RECEIVED, Stage.WAITING, Stage.ANNOUNCED):
+    if row.stage not in BY_HAND:
         raise NotPossible(f"the return is {row.stage.replace('_', ' ')}: nothing to decide now")
     effect = effects.settlements_of(tx.session, [row.id]).get(row.id)
     if effect is not None and effect.state not in effects.SENDABLE:

@@ -16,19 +16,17 @@ from datetime import UTC, date, datetime, time
 from pathlib import Path
 from typing import Any, NoReturn, cast
 
-from sqlalchemy.orm import Session
-
 from bergen_loop.config import BrandSettings, ConfigError, Problem
 from bergen_loop.config.criteria import criteria
 from bergen_loop.config.models import BRAND_ID
 from bergen_loop.config.roster import source_of
 from bergen_loop.config.source import check_brand
 from bergen_loop.domain.words import What
-from bergen_loop.ledger.database import Ledger
+from bergen_loop.ledger.database import Ledger, Session
 from bergen_loop.ledger.store import brands as kept
 from bergen_loop.ledger.store import journal, modes, returns
 from bergen_loop.ledger.store.brands import State, Version
-from bergen_loop.ledger.tables.core import BrandRow
+from bergen_loop.ledger.transaction import transaction
 from bergen_loop.outside import breaker
 from bergen_loop.people.actions import NotPossible
 from bergen_loop.secrets import SecretStores
@@ -195,7 +193,7 @@ class Brands:
         Refused for a live brand, and (unless `anyway`) while calls are in doubt."""
         before = self._seen(brand, seen)
         with self.ledger.read() as session:
-            mode = modes.effective(session.get(BrandRow, brand), modes.SHADOW)
+            mode = modes.effective(returns.known_brand(session, brand), modes.SHADOW)
             doubts = kept.calls_in_doubt(session, brand)
         if mode == modes.LIVE and brand not in self.in_file:
             raise NotPossible(f"brand {brand} is live: pause it first")
@@ -401,33 +399,17 @@ def _problem(field_: str, message: str, fix: str) -> ConfigError:
 def pause(ledger: Ledger, act: Act, brand: str, configured: str) -> tuple[str, str]:
     """Do nothing for a brand for a while: the mode before and after. A tick that is acting is
     stopped before its next call."""
-    with ledger.write() as session:
-        if modes.effective(session.get(BrandRow, brand), configured) == modes.PAUSED:
+    with transaction(ledger, brand, datetime.now(UTC), act.who) as tx:
+        if modes.effective(returns.known_brand(tx.session, brand), configured) == modes.PAUSED:
             raise NotPossible(f"brand {brand} is paused already")
-        return modes.set_mode(
-            session,
-            datetime.now(UTC),
-            brand,
-            modes.PAUSED,
-            configured=configured,
-            who=act.who,
-            why=act.why,
-        )
+        return modes.set_mode(tx, modes.PAUSED, configured=configured, why=act.why)
 
 
 def resume(ledger: Ledger, act: Act, brand: str, configured: str) -> tuple[str, str]:
     """Go on with a paused brand in the mode it worked in last: live or shadow."""
-    with ledger.write() as session:
-        row = session.get(BrandRow, brand)
+    with transaction(ledger, brand, datetime.now(UTC), act.who) as tx:
+        row = returns.known_brand(tx.session, brand)
         if modes.effective(row, configured) != modes.PAUSED:
             raise NotPossible(f"brand {brand} is not paused")
-        worked = row.acted_mode if row else None
-        return modes.set_mode(
-            session,
-            datetime.now(UTC),
-            brand,
-            worked or modes.SHADOW,
-            configured=configured,
-            who=act.who,
-            why=act.why,
-        )
+        worked = (row.acted_mode if row else None) or modes.SHADOW
+        return modes.set_mode(tx, worked, configured=configured, why=act.why)

@@ -12,17 +12,15 @@ import re
 from collections.abc import Sequence
 from datetime import timedelta
 
-import sqlalchemy as sa
-from sqlalchemy.orm import Session
-
-from bergen_loop.domain.lifecycle import ENDED, Stage
 from bergen_loop.domain.receipt import Receipt
 from bergen_loop.domain.rma import TicketStatus
 from bergen_loop.domain.words import Need
 from bergen_loop.flow import adopt, intake, look, pull, receive, tick
 from bergen_loop.flow.context import BrandContext
 from bergen_loop.ledger.codec import load_return
+from bergen_loop.ledger.database import Session
 from bergen_loop.ledger.store import effects, returns
+from bergen_loop.ledger.store import reconcile as asked
 from bergen_loop.ledger.store.effects import ticket_key
 from bergen_loop.ledger.tables.core import ReturnRow, RmaRow
 from bergen_loop.ledger.transaction import Transaction
@@ -114,15 +112,7 @@ def _look_at_unlisted(ctx: BrandContext, summary: Summary, seen: set[str]) -> No
     """Returns we wait for that Loop's lists do not show: read one by one, the longest unseen
     first."""
     with ctx.ledger.read() as session:
-        rows = session.scalars(
-            sa.select(ReturnRow)
-            .where(
-                ReturnRow.brand == ctx.brand,
-                ReturnRow.stage.not_in(ENDED),
-                ReturnRow.submitted_at >= summary.since,
-            )
-            .order_by(ReturnRow.loop_updated_at)
-        )
+        rows = asked.going_on(session, ctx.brand, summary.since)
         unlisted = [row for row in rows if row.return_id not in seen][:MOST_DETAILS]
     for batch in ctx.batches(unlisted):
         answers = ctx.in_parallel(lambda row: look.details(ctx, row.return_id), batch)
@@ -155,21 +145,7 @@ def _read_stale_tickets(ctx: BrandContext, summary: Summary, stale: timedelta) -
     """Tickets that should move and were not heard of: read a few, the longest unheard first."""
     before = ctx.now() - stale
     with ctx.ledger.read() as session:
-        rmas = list(
-            session.scalars(
-                sa.select(RmaRow)
-                .join(ReturnRow, RmaRow.return_pk == ReturnRow.id)
-                .where(
-                    RmaRow.brand == ctx.brand,
-                    RmaRow.ticket_id.is_not(None),
-                    RmaRow.closed_at.is_(None),
-                    ReturnRow.stage.not_in(ENDED),
-                    sa.func.coalesce(RmaRow.status_seen_at, RmaRow.created_at) <= before,
-                )
-                .order_by(sa.func.coalesce(RmaRow.status_seen_at, RmaRow.created_at))
-                .limit(MOST_TICKETS)
-            )
-        )
+        rmas = asked.unheard_tickets(session, ctx.brand, before, MOST_TICKETS)
         known = {rma.id: (rma.ticket_status, rma.read_status) for rma in rmas}
     receive.reread(ctx, rmas)
     summary.tickets += len(rmas)
@@ -244,11 +220,7 @@ def _second_ticket(
 
 def _owner(ctx: BrandContext, session: Session, po: str) -> tuple[ReturnRow | None, RmaRow | None]:
     """The return whose RMA carries this PO, or would."""
-    rma = session.scalar(
-        sa.select(RmaRow).where(
-            RmaRow.brand == ctx.brand, sa.func.lower(RmaRow.customer_po) == po.casefold()
-        )
-    )
+    rma = asked.rma_of_po(session, ctx.brand, po)
     if rma is not None:
         return session.get_one(ReturnRow, rma.return_pk), rma
     match = _po_pattern(ctx.rules.po_template).fullmatch(po)
@@ -268,21 +240,7 @@ def _po_pattern(template: str) -> re.Pattern[str]:
 def _look_for_missing_tickets(ctx: BrandContext, summary: Summary) -> None:
     """Returns that should have had a ticket long ago and have none: look by their PO."""
     with ctx.ledger.read() as session:
-        rows = list(
-            session.scalars(
-                sa.select(ReturnRow)
-                .outerjoin(RmaRow, RmaRow.return_pk == ReturnRow.id)
-                .where(
-                    ReturnRow.brand == ctx.brand,
-                    ReturnRow.stage == Stage.SEEN,
-                    ReturnRow.submitted_at <= ctx.now() - STALE,
-                    RmaRow.ticket_id.is_(None),
-                )
-                .distinct()
-                .order_by(ReturnRow.id)
-                .limit(MOST_LOOK_UPS)
-            )
-        )
+        rows = asked.without_ticket(session, ctx.brand, ctx.now() - STALE, MOST_LOOK_UPS)
         flying = effects.returns_with_open_ticket(session, [row.id for row in rows])
     for row in rows:
         if row.id not in flying:
@@ -316,19 +274,8 @@ def _tell_overdue(ctx: BrandContext, summary: Summary) -> None:
     call to end one."""
     before = ctx.now() - OVERDUE
     with ctx.write() as tx:
-        old = tx.session.execute(
-            sa.select(RmaRow.ticket_id, ReturnRow.return_id, ReturnRow.stage, RmaRow.created_at)
-            .join(ReturnRow, RmaRow.return_pk == ReturnRow.id)
-            .where(
-                RmaRow.brand == ctx.brand,
-                RmaRow.ticket_id.is_not(None),
-                RmaRow.closed_at.is_(None),
-                ReturnRow.stage.in_((Stage.ANNOUNCED, Stage.CLOSING)),
-                RmaRow.created_at <= before,
-            )
-            .order_by(RmaRow.created_at)
-        )
-        tickets = [f"{ticket} (return {i}, {s})" for ticket, i, s, _ in old]
+        old = asked.old_tickets(tx.session, ctx.brand, before)
+        tickets = [f"{x.ticket_id} (return {x.return_id}, {x.stage})" for x in old]
         if tickets:
             text = f"{len(tickets)} tickets are older than {OVERDUE.days} days and not finished "
             text += f"in REX11: {drift.ids(tickets)}"

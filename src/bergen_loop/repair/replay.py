@@ -9,12 +9,10 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, field
 
-import sqlalchemy as sa
-
 from bergen_loop.domain.words import Need, What
 from bergen_loop.flow import intake, tick
 from bergen_loop.flow.context import BrandContext
-from bergen_loop.ledger.store import attention, journal, returns
+from bergen_loop.ledger.store import attention, journal, payloads, returns
 from bergen_loop.ledger.tables.core import RawRow
 from bergen_loop.outside.errors import Unreadable
 from bergen_loop.outside.loop.models import parse_return
@@ -38,7 +36,7 @@ def run(ctx: BrandContext, *, who: str) -> Replayed:
 def _run(ctx: BrandContext, who: str) -> Replayed:
     result = Replayed()
     with ctx.ledger.read() as session:
-        kept = list(session.scalars(sa.select(RawRow).where(RawRow.brand == ctx.brand)))
+        kept = payloads.kept(session, ctx.brand)
     for raw in kept:
         problem = _replay(ctx, raw)
         if problem:
@@ -46,7 +44,7 @@ def _run(ctx: BrandContext, who: str) -> Replayed:
             continue
         result.read += 1
         with ctx.ledger.write() as session:
-            session.execute(sa.delete(RawRow).where(RawRow.id == raw.id))
+            payloads.drop(session, raw.id)
             journal.record(
                 session,
                 ctx.now(),

@@ -8,25 +8,17 @@ from __future__ import annotations
 
 from datetime import datetime
 
-import sqlalchemy as sa
-from sqlalchemy.orm import Session
-
 from bergen_loop.domain.words import What
 from bergen_loop.flow.pull import FIRST_PULL
-from bergen_loop.ledger.store import cursors, journal
-from bergen_loop.ledger.tables.core import BrandRow, BudgetLeaseRow, BudgetRow, WorkerRow
+from bergen_loop.ledger.database import Session
+from bergen_loop.ledger.store import cursors, journal, restores
 
 
 def mark(session: Session, now: datetime, *, who: str, source: str) -> list[str]:
     """Tell a restored ledger that it was restored; its brands."""
-    brands = list(session.scalars(sa.select(BrandRow.brand).order_by(BrandRow.brand)))
+    brands = restores.mark(session, now)
     for brand in brands:
-        row = session.get_one(BrandRow, brand)
-        row.restored_at, row.nudged_at = now, now
-        row.epoch += 1  # whoever still works on what was there before can intend nothing more
         cursors.set(session, brand, FIRST_PULL, now)
-    for table in (BudgetLeaseRow, BudgetRow, WorkerRow):
-        session.execute(sa.delete(table))  # of a time that is over
     why = f"put back from {source}; RMAs are looked for before they are made"
     journal.record(session, now, What.LEDGER_RESTORED, why, brand=None, who=who)
     return brands

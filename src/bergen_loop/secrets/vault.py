@@ -7,16 +7,12 @@ import re
 from collections.abc import Generator
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from pathlib import Path
 
-import sqlalchemy as sa
 from cryptography.fernet import InvalidToken
-from sqlalchemy.exc import SQLAlchemyError
 
 from bergen_loop.domain.words import What
-from bergen_loop.ledger.database import Ledger
-from bergen_loop.ledger.store import journal
-from bergen_loop.ledger.tables.core import SecretRow
+from bergen_loop.ledger.database import Ledger, LedgerError, exists
+from bergen_loop.ledger.store import journal, secrets
 from bergen_loop.secrets.errors import SecretError
 from bergen_loop.secrets.keys import KeySource
 
@@ -55,24 +51,22 @@ class Vault:
             raise SecretError(f"{name!r} is no name for a secret", "use a-z, 0-9, '.', '_', '-'")
         token, now = self.keys.cipher().encrypt(value.encode()).decode(), datetime.now(UTC)
         with self._opened() as ledger, ledger.write() as session:
-            known = session.get(SecretRow, name) is not None
+            known = secrets.put(session, now, name, token, who)
             what = What.SECRET_REPLACED if known else What.SECRET_STORED
-            session.merge(SecretRow(name=name, token=token, set_at=now, set_by=who))
             journal.record(session, now, what, name, brand=None, who=who)
         self._tokens = None
 
     def names(self) -> list[tuple[str, datetime, str]]:
         """(name, when set, by whom) of every secret, by name. SecretError."""
         with self._opened() as ledger, ledger.read() as session:
-            rows = session.scalars(sa.select(SecretRow).order_by(SecretRow.name))
-            return [(row.name, row.set_at, row.set_by) for row in rows]
+            return [(row.name, row.set_at, row.set_by) for row in secrets.rows(session)]
 
     def rotate(self, *, who: str) -> int:
         """Encrypt every secret anew under the first key, all or none; their number.
         SecretError where one cannot be decrypted."""
         cipher, now = self.keys.cipher(), datetime.now(UTC)
         with self._opened() as ledger, ledger.write() as session:
-            rows = list(session.scalars(sa.select(SecretRow).with_for_update()))
+            rows = secrets.rows(session, lock=True)
             for row in rows:
                 try:
                     row.token = cipher.rotate(row.token.encode()).decode()
@@ -89,20 +83,13 @@ class Vault:
 
     def _all(self) -> dict[str, str]:
         if self._tokens is None:
-            self._tokens = self._read() if self._exists() else {}
+            self._tokens = self._read() if exists(self.url) else {}
         return self._tokens
 
     def _read(self) -> dict[str, str]:
         # Not migrated here: reading the configuration must change nothing.
         with self._opened(migrate=False) as ledger, ledger.read() as session:
-            if not sa.inspect(session.connection()).has_table(SecretRow.__tablename__):
-                return {}
-            return {row.name: row.token for row in session.scalars(sa.select(SecretRow))}
-
-    def _exists(self) -> bool:
-        """Opening an SQLite file that is not there would make it."""
-        url = sa.make_url(self.url)
-        return url.get_backend_name() != "sqlite" or Path(url.database or "").exists()
+            return secrets.tokens(session)
 
     @contextmanager
     def _opened(self, *, migrate: bool = True) -> Generator[Ledger]:
@@ -114,7 +101,7 @@ class Vault:
                 yield ledger
             finally:
                 ledger.close()
-        except (SQLAlchemyError, OSError) as error:
+        except (LedgerError, OSError) as error:
             # Without its text, which can hold the database's password.
             raise SecretError(
                 f"the ledger cannot be reached ({type(error).__name__})",

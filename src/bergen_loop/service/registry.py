@@ -10,17 +10,15 @@ from collections.abc import Collection, Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
-import sqlalchemy as sa
 import structlog
-from sqlalchemy.orm import Session
 
 from bergen_loop.config import BrandSettings, ConfigError, Problem, Settings
 from bergen_loop.config.operations import EventSettings
 from bergen_loop.config.roster import Found, Roster, as_seen, said_twice
 from bergen_loop.domain.words import Need
 from bergen_loop.flow.context import BrandContext
-from bergen_loop.ledger.database import Ledger
-from bergen_loop.ledger.store import attention, modes
+from bergen_loop.ledger.database import Ledger, Session
+from bergen_loop.ledger.store import attention, modes, returns
 from bergen_loop.ledger.store.brands import Version
 from bergen_loop.ledger.tables.core import BrandRow
 from bergen_loop.outside.budget import change_limit
@@ -185,12 +183,12 @@ class Registry:
 
     def _rows(self) -> dict[str, BrandRow]:
         with self.ledger.read() as session:
-            return {row.brand: row for row in session.scalars(sa.select(BrandRow))}
+            return returns.brand_rows(session)
 
     def behind(self, brand: str) -> bool:
         """Whether a brand is working off a backlog."""
         with self.ledger.read() as session:
-            row = session.get(BrandRow, brand)
+            row = returns.known_brand(session, brand)
             return row is not None and brands.is_behind(row)
 
     def due(self, now: datetime) -> list[str]:

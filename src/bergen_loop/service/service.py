@@ -6,13 +6,12 @@ import logging
 import socket
 from contextlib import ExitStack
 from datetime import timedelta
-from pathlib import Path
 from uuid import uuid4
 
-import sqlalchemy as sa
 from dbos import DBOS, DBOSConfig, error
 
 from bergen_loop.config import ServiceSettings
+from bergen_loop.ledger.database import Ledger
 from bergen_loop.ledger.locks import service_lock
 from bergen_loop.service import workflows
 from bergen_loop.service.registry import Registry
@@ -51,7 +50,7 @@ class Engine:
         logging.getLogger("dbos").addFilter(_taken_over)
         config = DBOSConfig(
             name=APP_NAME,
-            system_database_url=engine_url(self.service, self.registry.ledger.url),
+            system_database_url=engine_url(self.service, self.registry.ledger),
             application_version=APP_VERSION,
             executor_id=self.executor_id,
             log_level="WARNING",
@@ -115,15 +114,10 @@ class Engine:
         self._holding.close()
 
 
-def engine_url(service: ServiceSettings, ledger: sa.URL) -> str:
+def engine_url(service: ServiceSettings, ledger: Ledger) -> str:
     """Where DBOS keeps its own tables: beside the embedded ledger, so that its many small
     writes do not hold the ledger's lock; in the same PostgreSQL database otherwise."""
-    if service.engine_database:
-        return service.engine_database
-    if ledger.get_backend_name() == "sqlite":
-        path = Path(ledger.database or "")
-        return f"sqlite:///{path.with_name(path.stem + '-engine.db')}"
-    return ledger.render_as_string(hide_password=False)
+    return service.engine_database or ledger.url_beside("engine")
 
 
 def _executor_id(registry: Registry) -> str:

@@ -7,44 +7,15 @@ import os
 import socket
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
-import sqlalchemy as sa
 import structlog
-from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.orm import Session
 
 from bergen_loop import __version__
-from bergen_loop.ledger import clock
-from bergen_loop.ledger.database import Ledger
-from bergen_loop.ledger.tables.core import WorkerRow
-
-LEFT = datetime(1970, 1, 1, tzinfo=UTC)
-"""Last sign of life of a worker that has ended in order."""
+from bergen_loop.ledger.database import Ledger, LedgerError
+from bergen_loop.ledger.store import workers
 
 log = structlog.get_logger()
-
-
-@dataclass(frozen=True, slots=True)
-class Worker:
-    """A worker for people to look at; `age` is since its last sign of life."""
-
-    executor_id: str
-    host: str
-    pid: int
-    version: str
-    started_at: datetime
-    age: timedelta
-
-
-def workers(session: Session) -> list[Worker]:
-    """All that are known, the longest running first."""
-    now = clock.now(session)
-    rows = session.scalars(sa.select(WorkerRow).order_by(WorkerRow.started_at))
-    return [
-        Worker(r.executor_id, r.host, r.pid, r.version, r.started_at, now - r.seen_at) for r in rows
-    ]
 
 
 class Heartbeat:
@@ -75,46 +46,25 @@ class Heartbeat:
             self._thread.join(10)
         try:
             with self._ledger.write() as session:
-                row = session.get(WorkerRow, self._id)
-                if row is not None:
-                    row.seen_at = LEFT
-        except SQLAlchemyError as error:
+                workers.leave(session, self._id)
+        except LedgerError as error:
             log.warning("could not sign off", why=type(error).__name__)
 
     def show(self) -> None:
         """Tell that this worker is alive."""
         with self._ledger.write() as session:
-            now = clock.now(session)
-            row = session.get(WorkerRow, self._id)
-            if row is None:
-                row = WorkerRow(
-                    executor_id=self._id,
-                    host=socket.gethostname(),
-                    pid=os.getpid(),
-                    version=__version__,
-                    started_at=now,
-                )
-                session.add(row)
-            row.seen_at = now
+            workers.show(session, self._id, socket.gethostname(), os.getpid(), __version__)
 
     def take_over(self) -> None:
         """Recover the ticks of those without a sign of life."""
-        for executor_id, seen_at in self._gone():
+        with self._ledger.read() as session:
+            gone = workers.gone(session, self._gone_after, besides=self._id)
+        for executor_id, seen_at in gone:
             if not self._recover(executor_id):
                 continue
             with self._ledger.write() as session:
-                gone = session.get(WorkerRow, executor_id)
-                if gone is not None and gone.seen_at == seen_at:
-                    session.delete(gone)
+                workers.forget(session, executor_id, seen_at)
             log.info("worker gone", executor=executor_id)
-
-    def _gone(self) -> list[tuple[str, datetime]]:
-        with self._ledger.read() as session:
-            before = clock.now(session) - self._gone_after
-            query = sa.select(WorkerRow).where(
-                WorkerRow.seen_at < before, WorkerRow.executor_id != self._id
-            )
-            return [(row.executor_id, row.seen_at) for row in session.scalars(query)]
 
     def _run(self) -> None:
         beat = min(5.0, self._gone_after.total_seconds() / 4)

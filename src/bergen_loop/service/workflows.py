@@ -8,17 +8,15 @@ from typing import Any
 
 import structlog
 from dbos import DBOS, SetEnqueueOptions
-from sqlalchemy.exc import SQLAlchemyError
 
 from bergen_loop.flow import tick
-from bergen_loop.ledger.database import trouble
+from bergen_loop.ledger.database import LedgerError, trouble
 from bergen_loop.ledger.locks import BrandBusy, LockLost
-from bergen_loop.ledger.store import retention
+from bergen_loop.ledger.store import outbox, retention
 from bergen_loop.outside.errors import OutsideError
 from bergen_loop.people import subscriptions
 from bergen_loop.service.registry import Registry
 from bergen_loop.tell.alerts import evaluate
-from bergen_loop.tell.events import outbox
 
 log = structlog.get_logger()
 
@@ -65,7 +63,7 @@ def _tick(brand: str) -> dict[str, Any]:
     except (BrandBusy, LockLost) as error:
         log.info("sync left to another", brand=brand, why=str(error))
         return {"busy": True}
-    except SQLAlchemyError as error:
+    except LedgerError as error:
         log.error("sync stopped", brand=brand, why=trouble(error))
         return {"error": trouble(error)}
 
@@ -164,7 +162,7 @@ def _look_at_webhooks(brand: str) -> None:
         if brand not in registry() or public_url is None:
             return
         subscriptions.look(registry().context(brand), str(public_url))
-    except (OutsideError, SQLAlchemyError) as error:
+    except (OutsideError, LedgerError) as error:
         why = str(error) if isinstance(error, OutsideError) else trouble(error)
         log.warning("webhook subscriptions not looked at, once more later", brand=brand, why=why)
 

@@ -11,16 +11,16 @@ from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-import sqlalchemy as sa
 import structlog
-from sqlalchemy.orm import Session
 
 from bergen_loop.config import Settings
 from bergen_loop.config.operations import AlertSettings
-from bergen_loop.ledger.database import Ledger
+from bergen_loop.ledger.database import Ledger, Session
+from bergen_loop.ledger.read import snapshot
+from bergen_loop.ledger.store import alerts as kept
 from bergen_loop.ledger.store import cursors
 from bergen_loop.ledger.tables.operations import AlertRow
-from bergen_loop.tell import rules, snapshot
+from bergen_loop.tell import rules
 from bergen_loop.tell.rules import FLAGS, KINDS, Finding
 
 FLAG_RATE_EVERY = timedelta(hours=1)
@@ -50,11 +50,6 @@ def evaluate(ledger: Ledger, settings: Settings, now: datetime, send: Send | Non
 # -- noting -------------------------------------------------------------------------------------
 
 
-def _open(session: Session) -> list[AlertRow]:
-    query = sa.select(AlertRow).where(sa.text("(resolved_at IS NULL OR recovery_sent_at IS NULL)"))
-    return list(session.scalars(query.order_by(AlertRow.id)))
-
-
 def _note(
     session: Session,
     found: Sequence[Finding],
@@ -64,27 +59,17 @@ def _note(
     """Open what is new, refresh what is still there, resolve what has gone."""
     rows = {
         (row.kind, row.brand): row
-        for row in _open(session)
+        for row in kept.unfinished(session)
         if row.resolved_at is None and mine(row)
     }
     for finding in found:
         row = rows.pop((finding.kind.name, finding.brand), None)
         if row is None:
-            row = AlertRow(
-                kind=finding.kind.name,
-                brand=finding.brand,
-                open_key=finding.brand,
-                detail="",
-                data={},
-                since=now,
-            )
-            session.add(row)
+            row = kept.open_one(session, now, finding.kind.name, finding.brand)
         row.detail = finding.detail
         row.data = {"hold_seconds": finding.hold.total_seconds()}
     for row in rows.values():
-        row.resolved_at, row.open_key = now, None
-        if row.sent_at is None:
-            row.recovery_sent_at = now  # nobody heard of it: nothing to take back
+        kept.resolve(row, now)
 
 
 def _flags_due(session: Session, now: datetime) -> bool:
@@ -105,12 +90,12 @@ def _flag_rates(session: Session, settings: Settings, now: datetime) -> list[Fin
 
 def _tell(ledger: Ledger, alerts: AlertSettings, now: datetime, send: Send) -> int:
     with ledger.read() as session:
-        rows = _open(session)
+        rows = kept.unfinished(session)
     fresh = [r for r in rows if r.resolved_at is None and r.sent_at is None and _ripe(r, now)]
     gone = [r for r in rows if r.resolved_at is not None and r.recovery_sent_at is None]
     for kind in KINDS:
-        _tell_kind(ledger, alerts, now, send, kind.name, [r for r in fresh if r.kind == kind.name])
-        _tell_gone(ledger, now, send, kind.name, [r for r in gone if r.kind == kind.name])
+        _tell_come(ledger, alerts, now, send, [r for r in fresh if r.kind == kind.name])
+        _tell_gone(ledger, now, send, [r for r in gone if r.kind == kind.name])
     return sum(1 for row in rows if row.resolved_at is None)
 
 
@@ -119,45 +104,36 @@ def _ripe(row: AlertRow, now: datetime) -> bool:
     return now - row.since >= timedelta(seconds=float(hold.get("hold_seconds", 0)))
 
 
-def _tell_kind(
-    ledger: Ledger,
-    alerts: AlertSettings,
-    now: datetime,
-    send: Send,
-    kind: str,
-    rows: Sequence[AlertRow],
+def _tell_come(
+    ledger: Ledger, alerts: AlertSettings, now: datetime, send: Send, rows: Sequence[AlertRow]
 ) -> None:
-    """One message for all brands that have it: a cause common to all is one alarm."""
+    """One message for all brands that have one kind: a cause common to all is one alarm."""
     if not rows:
         return
+    kind = rows[0].kind
     lines = [f"{row.brand}: {row.detail}" for row in rows]
     text = "\n".join([*lines, "", f"What to do: {alerts.guide}#{kind}"])
     for row in rows:
         log.warning("alert", kind=kind, brand=row.brand, detail=row.detail)
     if send(f"bergen-loop: {_TITLES[kind]} ({_brands(rows)})", text):
-        _mark(ledger, rows, sent_at=now)
+        with ledger.write() as session:
+            kept.told(session, rows, now)
 
 
-def _tell_gone(
-    ledger: Ledger, now: datetime, send: Send, kind: str, rows: Sequence[AlertRow]
-) -> None:
+def _tell_gone(ledger: Ledger, now: datetime, send: Send, rows: Sequence[AlertRow]) -> None:
     if not rows:
         return
+    kind = rows[0].kind
     text = "\n".join(f"{row.brand}: over, since {row.since:%Y-%m-%d %H:%M} UTC" for row in rows)
     for row in rows:
         log.info("alert over", kind=kind, brand=row.brand)
     if send(f"bergen-loop: recovered: {_TITLES[kind]} ({_brands(rows)})", text):
-        _mark(ledger, rows, recovery_sent_at=now)
+        with ledger.write() as session:
+            kept.told_gone(session, rows, now)
 
 
 def _brands(rows: Sequence[AlertRow]) -> str:
     return str(rows[0].brand) if len(rows) == 1 else f"{len(rows)} brands"
-
-
-def _mark(ledger: Ledger, rows: Sequence[AlertRow], **values: datetime) -> None:
-    ids = [row.id for row in rows]
-    with ledger.write() as session:
-        session.execute(sa.update(AlertRow).where(AlertRow.id.in_(ids)).values(**values))
 
 
 def _apprise(alerts: AlertSettings) -> Send:

@@ -13,13 +13,12 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from bergen_loop.config import BrandSettings, Settings
-from bergen_loop.domain.lifecycle import Moment, Stage
+from bergen_loop.domain.lifecycle import GOING_ON, Moment
 from bergen_loop.ledger.database import Ledger
+from bergen_loop.ledger.read.snapshot import BrandFigures, Snapshot, Snapshots
 from bergen_loop.tell.calls import call_name, time_name
-from bergen_loop.tell.snapshot import BrandFigures, Snapshot, Snapshots
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
-OPEN_STAGES = tuple(s for s in Stage if not s.terminal)
 WEBHOOKS = ("taken", "refused", "unreadable")
 _STEP = re.compile(r"([a-z_]+)\.failed$")
 
@@ -74,7 +73,7 @@ def _returns(snapshot: Snapshot) -> Iterable[Metric]:
     held = _gauge("held", "Returns at work that an attention item holds", ["brand"])
     attention = _gauge("attention", "Open attention items", ["brand"])
     for brand, one in snapshot.brands.items():
-        for stage in OPEN_STAGES:
+        for stage in GOING_ON:
             stages.add_metric([brand, stage.value], one.stages.get(stage, 0))
         backlog.add_metric([brand], one.due)
         held.add_metric([brand], one.held)

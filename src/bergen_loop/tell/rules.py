@@ -6,20 +6,16 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-import sqlalchemy as sa
-from sqlalchemy.orm import Session
-
 from bergen_loop.config import BrandSettings, Settings
-from bergen_loop.domain.decision import Outcome
-from bergen_loop.ledger.store import modes
-from bergen_loop.ledger.tables.core import BrandRow, DecisionRow
+from bergen_loop.ledger.database import Session
+from bergen_loop.ledger.read import deliveries, figures
+from bergen_loop.ledger.read.snapshot import BrandFigures, Snapshot
+from bergen_loop.ledger.store import modes, returns
 from bergen_loop.ledger.tables.operations import EndpointRow
 from bergen_loop.tell.metrics import budget_used
 from bergen_loop.tell.rates import TRAILING, Band, DayCount, flag_band
-from bergen_loop.tell.snapshot import BrandFigures, Snapshot
 
 DAY = timedelta(days=1)
-_ENDING = (Outcome.PROCESS, Outcome.REMOVE_LINES, Outcome.FLAG)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +60,7 @@ class Look:
 
 def look(session: Session, settings: Settings, snapshot: Snapshot) -> Look:
     """Read what the figures do not have."""
-    rows = {row.brand: row for row in session.scalars(sa.select(BrandRow))}
+    rows = returns.brand_rows(session)
     return Look(
         settings=settings,
         snapshot=snapshot,
@@ -73,7 +69,7 @@ def look(session: Session, settings: Settings, snapshot: Snapshot) -> Look:
             for brand, one in settings.brands.items()
             if modes.effective(rows.get(brand), one.mode) == modes.PAUSED
         ),
-        endpoints={row.brand: row for row in session.scalars(sa.select(EndpointRow))},
+        endpoints=deliveries.endpoints(session),
         started={
             brand: row.last_sync_started_at
             for brand, row in rows.items()
@@ -153,18 +149,7 @@ def flag_rate(session: Session, brand: str, now: datetime) -> Finding | None:
 
 
 def _day(session: Session, brand: str, until: datetime) -> DayCount:
-    query = (
-        sa.select(DecisionRow.outcome, sa.func.count())
-        .where(
-            DecisionRow.brand == brand,
-            DecisionRow.outcome.in_(_ENDING),
-            DecisionRow.decided_at > until - DAY,
-            DecisionRow.decided_at <= until,
-        )
-        .group_by(DecisionRow.outcome)
-    )
-    counts = dict(session.execute(query).all())
-    return DayCount(sum(counts.values()), counts.get(Outcome.FLAG.value, 0))
+    return DayCount(*figures.decided(session, brand, until - DAY, until))
 
 
 def _words(band: Band, day: DayCount) -> str:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from datetime import date
+from datetime import UTC, date, datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, HTTPException, Path, Query, Request
 from pydantic import BeforeValidator
-from sqlalchemy.orm import Session
 
 from bergen_loop.console.access import NOT_FOUND, Holder, Permission, Person, holder_needs
 from bergen_loop.console.api.models import (
@@ -33,10 +32,12 @@ from bergen_loop.console.state import console_of
 from bergen_loop.console.templating import day_end, day_start, today, zone_of
 from bergen_loop.console.working import WORK, Asked, carry_out
 from bergen_loop.domain.lifecycle import Moment, Stage
+from bergen_loop.ledger.database import Session
 from bergen_loop.ledger.read import listing, search, views
 from bergen_loop.ledger.read.listing import ReturnFilter
 from bergen_loop.ledger.scope import Scope
 from bergen_loop.ledger.tables.core import AttentionRow, ReturnRow
+from bergen_loop.ledger.transaction import transaction
 from bergen_loop.people.actions import NotPossible
 
 _PROBLEMS: dict[int | str, dict[str, Any]] = {
@@ -183,7 +184,7 @@ def resync(
     person: Annotated[Person, Depends(holder_needs(Permission.NOTE))],
 ) -> Done:
     """Have the return's tickets read again, and the return looked at."""
-    return _do(request, person, brand, return_id, "resync", Asked())
+    return _do(request, person, (brand, return_id), "resync", Asked())
 
 
 @router.post("/returns/{brand}/{return_id}/notes", tags=["returns"], responses=_ACTING)
@@ -195,17 +196,16 @@ def add_note(
     person: Annotated[Person, Depends(holder_needs(Permission.NOTE))],
 ) -> Done:
     """Have a note added to the return in Loop."""
-    return _do(request, person, brand, return_id, "note", Asked(note=body.text))
+    return _do(request, person, (brand, return_id), "note", Asked(note=body.text))
 
 
-def _do(
-    request: Request, person: Person, brand: str, return_id: str, name: str, asked: Asked
-) -> Done:
-    console = console_of(request)
+def _do(request: Request, person: Person, which: tuple[str, str], name: str, asked: Asked) -> Done:
+    """To which return (brand, id)."""
+    console, (brand, return_id), now = console_of(request), which, datetime.now(UTC)
     try:
-        with console.registry.ledger.write() as session:
-            row = _row(session, person.scope, brand, return_id, lock=True)
-            carry_out(session, console.registry, WORK[name], row, person, asked, "")
+        with transaction(console.registry.ledger, brand, now, person.name) as tx:
+            row = _row(tx.session, person.scope, brand, return_id, lock=True)
+            carry_out(tx, console.registry, WORK[name], row, asked)
     except NotPossible as error:
         raise HTTPException(409, str(error)) from None
     console.sync_soon(brand)

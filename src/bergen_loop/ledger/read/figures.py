@@ -12,19 +12,15 @@ from zoneinfo import ZoneInfo
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from bergen_loop.domain.decision import Outcome
-from bergen_loop.domain.lifecycle import Moment, Stage
-from bergen_loop.ledger.read.listing import MOMENT_TIME, OPEN_STAGES
+from bergen_loop.domain.decision import SETTLING_OUTCOMES, Outcome
+from bergen_loop.domain.lifecycle import GOING_ON, Moment, Stage
+from bergen_loop.ledger.read.listing import MOMENT_TIME
 from bergen_loop.ledger.tables.core import (
     AttentionRow,
-    BrandRow,
     DecisionRow,
     JournalRow,
     ReturnRow,
 )
-
-SETTLING = (Outcome.PROCESS, Outcome.REMOVE_LINES, Outcome.FLAG)
-"""Decisions that end the judging."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +67,7 @@ def open_stages(session: Session, brands: Sequence[str]) -> dict[str, dict[Stage
         return counts
     query = (
         sa.select(ReturnRow.brand, ReturnRow.stage, sa.func.count())
-        .where(ReturnRow.brand.in_(brands), ReturnRow.stage.in_(OPEN_STAGES))
+        .where(ReturnRow.brand.in_(brands), ReturnRow.stage.in_(GOING_ON))
         .group_by(ReturnRow.brand, ReturnRow.stage)
     )
     for brand, stage, number in session.execute(query):
@@ -89,15 +85,32 @@ def attention_by_brand(session: Session, brands: Sequence[str]) -> dict[str, int
     return dict(session.execute(query).all())
 
 
-def brand_rows(session: Session, brands: Sequence[str]) -> dict[str, BrandRow]:
-    """What is remembered of these brands."""
-    query = sa.select(BrandRow).where(BrandRow.brand.in_(brands))
-    return {row.brand: row for row in session.scalars(query)}
-
-
 def last_entry(session: Session) -> int:
     """The id of the journal's newest entry."""
     return session.scalar(sa.select(sa.func.max(JournalRow.id))) or 0
+
+
+def brands_since(session: Session, entry: int) -> set[str | None]:
+    """The brands of the journal's entries behind this id."""
+    query = sa.select(JournalRow.brand).where(JournalRow.id > entry).distinct()
+    return set(session.scalars(query))
+
+
+def decided(session: Session, brand: str, after: datetime, until: datetime) -> tuple[int, int]:
+    """How many decisions ended the judging in this time, and how many of them were to flag:
+    counted within an index."""
+    query = (
+        sa.select(DecisionRow.outcome, sa.func.count())
+        .where(
+            DecisionRow.brand == brand,
+            DecisionRow.outcome.in_(SETTLING_OUTCOMES),
+            DecisionRow.decided_at > after,
+            DecisionRow.decided_at <= until,
+        )
+        .group_by(DecisionRow.outcome)
+    )
+    counts = dict(session.execute(query).all())
+    return sum(counts.values()), counts.get(Outcome.FLAG.value, 0)
 
 
 def daily(
@@ -138,7 +151,7 @@ def _hours_to_close(
 def _flags(session: Session, brand: str, since: datetime, zone: ZoneInfo) -> dict[date, list[bool]]:
     query = sa.select(DecisionRow.decided_at, DecisionRow.outcome).where(
         DecisionRow.brand == brand,
-        DecisionRow.outcome.in_(SETTLING),
+        DecisionRow.outcome.in_(SETTLING_OUTCOMES),
         DecisionRow.decided_at >= since,
     )
     flags: dict[date, list[bool]] = defaultdict(list)

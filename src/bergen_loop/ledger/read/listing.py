@@ -15,7 +15,7 @@ from typing import Any, Generic, TypeVar
 import sqlalchemy as sa
 from sqlalchemy.orm import Session, defer
 
-from bergen_loop.domain.lifecycle import STAGE_MOMENT, Moment, Stage
+from bergen_loop.domain.lifecycle import GOING_ON, STAGE_MOMENT, Moment, Stage
 from bergen_loop.ledger.scope import Scope
 from bergen_loop.ledger.store.chunks import chunks
 from bergen_loop.ledger.store.journal import SERVICE
@@ -31,8 +31,6 @@ T = TypeVar("T")
 
 ReturnKey = tuple[datetime, int]
 """Where a page of returns ends: (submitted_at, id)."""
-
-OPEN_STAGES = tuple(s for s in Stage if not s.terminal)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,8 +80,8 @@ MOMENT_TIME: dict[Moment, Any] = {
 
 
 def _stands_at() -> dict[Moment, tuple[Stage, ...]]:
-    going_on = [s for s in Stage if not s.terminal or s is Stage.COMPLETE]
-    moments = {s: STAGE_MOMENT[s] for s in going_on} | {Stage.SETTLING: Moment.DECIDED}
+    standing = (*GOING_ON, Stage.COMPLETE)
+    moments = {s: STAGE_MOMENT[s] for s in standing} | {Stage.SETTLING: Moment.DECIDED}
     return {m: found for m in Moment if (found := tuple(s for s in moments if moments[s] == m))}
 
 
@@ -110,7 +108,7 @@ def returns(
         key
         for brand in scope.streams()
         for stage in ([None] if single or stages is None else stages)
-        for key in _return_keys(session, wanted, brand, stage, after, limit + 1)
+        for key in _return_keys(session, wanted, (brand, stage), after, limit + 1)
     ]
     keys.sort(reverse=True)
     rows = return_rows(session, [pk for _, pk in keys[:limit]])
@@ -134,11 +132,12 @@ def key_of(row: ReturnRow, wanted: ReturnFilter) -> ReturnKey:
 def _return_keys(
     session: Session,
     wanted: ReturnFilter,
-    brand: str | None,
-    stage: Stage | None,
+    stream: tuple[str | None, Stage | None],
     after: ReturnKey | None,
     limit: int,
 ) -> list[ReturnKey]:
+    """Of one stream: a brand and a stage, None being any."""
+    brand, stage = stream
     at, pk, stages = wanted.time, ReturnRow.id, wanted.stages()
     query = sa.select(at, pk).order_by(at.desc(), pk.desc()).limit(limit)
     if brand is not None:

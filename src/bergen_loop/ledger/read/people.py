@@ -58,6 +58,13 @@ def user_named(session: Session, name: str) -> UserRow | None:
     return session.scalar(sa.select(UserRow).where(UserRow.name == name))
 
 
+def user_at(session: Session, issuer: str, subject: str) -> UserRow | None:
+    """The account of who is `subject` at an OpenID provider."""
+    return session.scalar(
+        sa.select(UserRow).where(UserRow.issuer == issuer, UserRow.subject == subject)
+    )
+
+
 def users(session: Session) -> list[UserRow]:
     """All accounts, by name."""
     return list(session.scalars(sa.select(UserRow).order_by(UserRow.name)))

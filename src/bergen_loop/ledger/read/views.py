@@ -16,7 +16,6 @@ from bergen_loop.ledger.store import attention, effects, journal, returns
 from bergen_loop.ledger.tables.core import (
     AttentionRow,
     Base,
-    BrandRow,
     DecisionRow,
     EffectRow,
     JournalRow,
@@ -80,7 +79,7 @@ def stage_counts(session: Session, brand: str | None = None) -> dict[str, dict[s
     if brand:
         query = query.where(ReturnRow.brand == brand)
     counts: dict[str, dict[str, int]] = {}
-    for name, stage, number in session.execute(query).tuples():
+    for name, stage, number in session.execute(query):
         counts.setdefault(name, {})[stage] = number
     return counts
 
@@ -93,11 +92,9 @@ def brand_statuses(session: Session, brands: list[str]) -> list[BrandStatus]:
             sa.select(AttentionRow.brand, sa.func.count())
             .where(AttentionRow.resolved_at.is_(None))
             .group_by(AttentionRow.brand)
-        )
-        .tuples()
-        .all()
+        ).all()
     )
-    rows = {row.brand: row for row in session.scalars(sa.select(BrandRow))}
+    rows = returns.brand_rows(session)
     return [
         BrandStatus(
             brand=brand,

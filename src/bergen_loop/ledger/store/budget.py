@@ -43,6 +43,15 @@ class Finished:
 
 
 @dataclass(frozen=True, slots=True)
+class Asked:
+    """What a process asks for: `least` to `wanted` calls are granted, or none."""
+
+    least: int
+    wanted: int
+    finished: Sequence[Finished] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Granted:
     """What a process got. Without a lease: after how many seconds to ask again."""
 
@@ -56,22 +65,13 @@ class Granted:
 
 
 def take(
-    session: Session,
-    key_hash: str,
-    *,
-    limit: int,
-    least: int,
-    wanted: int,
-    finished: Sequence[Finished] = (),
-    at_ms: int | None = None,
+    session: Session, key_hash: str, limit: int, asked: Asked, *, at_ms: int | None = None
 ) -> Granted:
-    """Tell of finished leases and get a new one, in one short transaction.
-
-    `least` to `wanted` calls are granted, or none. `at_ms` is the time for tests.
-    """
+    """Tell of finished leases and get a new one, in one short transaction. `at_ms` is the time
+    for tests."""
     budget = _lock(session, key_hash)
     now = clock.now_ms(session) if at_ms is None else at_ms
-    _settle(session, key_hash, finished, now)
+    _settle(session, key_hash, asked.finished, now)
     session.execute(
         sa.delete(BudgetLeaseRow).where(
             BudgetLeaseRow.key_hash == key_hash, BudgetLeaseRow.counts_until_ms <= now
@@ -81,9 +81,9 @@ def take(
         return Granted(wait=(budget.paused_until_ms - now) / 1000, paused=True)
     rows = _counting(session, key_hash)
     room = limit - sum(permits for permits, _ in rows)
-    if room < least:
-        return Granted(wait=_until_room(rows, least - room, now))
-    permits = min(wanted, room)
+    if room < asked.least:
+        return Granted(wait=_until_room(rows, asked.least - room, now))
+    permits = min(asked.wanted, room)
     lease = BudgetLeaseRow(
         key_hash=key_hash,
         permits=permits,

@@ -199,14 +199,6 @@ def sendable(
     return list(session.scalars(query.order_by(EffectRow.id).limit(limit)))
 
 
-def earliest_try(session: Session, brand: str, kinds: Sequence[EffectKind]) -> datetime | None:
-    """When the next of these calls is to be sent; None: none waits for a time."""
-    query = sa.select(sa.func.min(EffectRow.try_at)).where(
-        EffectRow.brand == brand, EffectRow.kind.in_(kinds), EffectRow.state.in_(SENDABLE)
-    )
-    return session.scalar(query)
-
-
 def doubt_all(session: Session, now: datetime, brand: str, kind: EffectKind) -> None:
     """Put every open intent of an earlier tick in doubt, whether or not it can be looked at now:
     what is intended would else be sent."""
@@ -307,6 +299,19 @@ def in_doubt(
             .limit(limit)
         )
     )
+
+
+def to_look_after(
+    session: Session, brand: str, kind: EffectKind, now: datetime, limit: int
+) -> list[EffectRow]:
+    """Calls that are done, and whose consequences are to be looked at by now (`try_at`)."""
+    query = sa.select(EffectRow).where(
+        EffectRow.brand == brand,
+        EffectRow.kind == kind,
+        EffectRow.state == EffectState.DONE,
+        EffectRow.try_at <= now,
+    )
+    return list(session.scalars(query.order_by(EffectRow.id).limit(limit)))
 
 
 def of_return(session: Session, return_pk: int) -> list[EffectRow]:

@@ -15,6 +15,7 @@ from bergen_loop.domain.returns import LoopState
 from bergen_loop.domain.words import What
 from bergen_loop.ledger.store import effects, journal, returns
 from bergen_loop.ledger.tables.core import BrandRow, DecisionRow, ReturnRow
+from bergen_loop.ledger.transaction import Transaction
 
 LIVE, SHADOW, PAUSED = "live", "shadow", "paused"
 MODES = (LIVE, SHADOW, PAUSED)
@@ -32,16 +33,7 @@ def effective(row: BrandRow | None, configured: str) -> str:
     return (row.mode if row else None) or configured
 
 
-def set_mode(
-    session: Session,
-    now: datetime,
-    brand: str,
-    mode: str | None,
-    *,
-    configured: str,
-    who: str,
-    why: str,
-) -> tuple[str, str]:
+def set_mode(tx: Transaction, mode: str | None, *, configured: str, why: str) -> tuple[str, str]:
     """Set a brand's mode (None: the configured one again); the mode before and after.
 
     The next tick takes it up. A tick that is acting right now is stopped before its next call
@@ -51,21 +43,14 @@ def set_mode(
         raise ValueError(f"{mode!r} is no mode: use one of {', '.join(MODES)}")
     if not why.strip():
         raise ValueError("a change of mode needs a reason")
-    row = returns.brand_row(session, brand)
+    row = returns.brand_row(tx.session, tx.brand)
     before = effective(row, configured)
-    row.mode, row.nudged_at = mode, now
+    row.mode, row.nudged_at = mode, tx.now
     after = effective(row, configured)
     if before == LIVE and after != LIVE:
         row.epoch += 1  # the fence: the tick that runs now can write no further intent
-    journal.record(
-        session,
-        now,
-        What.MODE_SET,
-        why.strip() + ("" if mode else " (as configured)"),
-        brand=brand,
-        who=who,
-        data={"before": before, "after": after, "set": mode},
-    )
+    why = why.strip() + ("" if mode else " (as configured)")
+    tx.journal(What.MODE_SET, why, data={"before": before, "after": after, "set": mode})
     return before, after
 
 

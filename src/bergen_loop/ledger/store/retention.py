@@ -17,7 +17,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from bergen_loop.domain.lifecycle import Stage
+from bergen_loop.domain.lifecycle import ENDED, Stage
 from bergen_loop.domain.words import What
 from bergen_loop.ledger.store import journal
 from bergen_loop.ledger.tables.core import (
@@ -37,7 +37,6 @@ from bergen_loop.ledger.tables.operations import OutboxRow
 
 ERASED = "[erased]"
 PER_RUN = 500
-ENDED = tuple(stage for stage in Stage if stage.terminal)
 _EMAIL = re.compile(r"[\w.+%-]+@[\w-]+(?:\.[\w-]+)+")
 
 

@@ -15,7 +15,7 @@ from bergen_loop.domain.receipt import Receipt
 from bergen_loop.domain.returns import Return
 from bergen_loop.domain.rma import TicketStatus, normal_ticket_id
 from bergen_loop.domain.words import EffectKind
-from bergen_loop.ledger.codec import dump_receipt, load_receipt
+from bergen_loop.ledger.codec import dump_receipt
 from bergen_loop.ledger.store import cursors
 from bergen_loop.ledger.store.chunks import chunks
 from bergen_loop.ledger.tables.core import (
@@ -82,17 +82,21 @@ def any_to_read(session: Session, brand: str) -> bool:
 
 
 def due(
-    session: Session,
-    brand: str,
-    stages: Sequence[Stage],
-    now: datetime,
-    limit: int,
-    *,
-    lock: bool = False,
+    session: Session, brand: str, stages: Sequence[Stage], now: datetime, limit: int
 ) -> list[ReturnRow]:
-    """Returns in these stages whose time has come and which nothing holds, oldest first.
-    `lock` holds them still until the transaction ends: a person may be deciding about one."""
-    query = (
+    """Returns in these stages whose time has come and which nothing holds, oldest first."""
+    return list(session.scalars(_due(brand, stages, now).limit(limit)))
+
+
+def due_locked(
+    session: Session, brand: str, stages: Sequence[Stage], now: datetime, limit: int
+) -> list[ReturnRow]:
+    """The same, held still until the transaction ends: a person may be deciding about one."""
+    return list(session.scalars(_due(brand, stages, now).limit(limit).with_for_update()))
+
+
+def _due(brand: str, stages: Sequence[Stage], now: datetime) -> sa.Select[ReturnRow]:
+    return (
         sa.select(ReturnRow)
         .where(
             ReturnRow.brand == brand,
@@ -101,9 +105,7 @@ def due(
             ReturnRow.due_at <= now,
         )
         .order_by(ReturnRow.due_at, ReturnRow.id)
-        .limit(limit)
     )
-    return list(session.scalars(query.with_for_update() if lock else query))
 
 
 def earliest_due(session: Session, brand: str) -> datetime | None:
@@ -174,14 +176,6 @@ def latest_receipts(session: Session, rma_pks: Sequence[int]) -> dict[int, Recei
     return found
 
 
-def receipts_with_rows(
-    session: Session, rmas: Sequence[RmaRow]
-) -> list[tuple[ReceiptRow, Receipt]]:
-    """The newest receipt of each of a return's RMAs, parsed."""
-    rows = latest_receipts(session, [rma.id for rma in rmas])
-    return [(row, load_receipt(row.content)) for row in rows.values()]
-
-
 def receipts_known(session: Session, rma_pks: Sequence[int]) -> set[tuple[int, str]]:
     """RMA and content of the receipts that are stored already."""
     found: set[tuple[int, str]] = set()
@@ -231,6 +225,16 @@ def final_receipts(
 def final_receipt_ids(session: Session, return_pk: int) -> list[int]:
     """Keys of the receipts that count for a return now."""
     return [receipt.id for receipt in final_receipts(session, [return_pk])[return_pk][1]]
+
+
+def receipt_ids(session: Session, return_pk: int) -> list[int]:
+    """Keys of all receipts of a return, in order."""
+    query = (
+        sa.select(ReceiptRow.id)
+        .join(RmaRow, RmaRow.id == ReceiptRow.rma_pk)
+        .where(RmaRow.return_pk == return_pk)
+    )
+    return list(session.scalars(query.order_by(ReceiptRow.id)))
 
 
 def is_final(rma: RmaRow) -> bool:
@@ -293,6 +297,16 @@ def brand_row(session: Session, brand: str) -> BrandRow:
         session.add(row)
         session.flush()
     return row
+
+
+def brand_rows(session: Session) -> dict[str, BrandRow]:
+    """What is remembered of each brand, by its name."""
+    return {row.brand: row for row in session.scalars(sa.select(BrandRow))}
+
+
+def known_brand(session: Session, brand: str, *, lock: bool = False) -> BrandRow | None:
+    """The brand's memory, if there is any yet; `lock`: until the transaction ends."""
+    return session.get(BrandRow, brand, with_for_update=lock or None)
 
 
 NUDGED = "nudged"

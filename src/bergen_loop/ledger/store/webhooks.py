@@ -75,6 +75,16 @@ def told_of_more(session: Session, brand: str, than: Sequence[str]) -> bool:
     return session.scalar(query.limit(1)) is not None
 
 
+def came(session: Session, brand: str, since: datetime, *, besides: str) -> bool:
+    """Whether one came since, other than of a return whose id begins with `besides`."""
+    query = sa.select(WebhookRow.id).where(
+        WebhookRow.brand == brand,
+        WebhookRow.received_at >= since,
+        sa.func.coalesce(WebhookRow.return_id, "").not_like(f"{besides}%"),
+    )
+    return session.scalar(query.limit(1)) is not None
+
+
 def by_pks(session: Session, pks: Sequence[int]) -> list[WebhookRow]:
     """Deliveries by key, in order."""
     found: list[WebhookRow] = []

@@ -9,6 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.types import TypeDecorator
 
+from bergen_loop.domain.rma import TicketStatus
 from bergen_loop.ledger.folding import find_index
 
 
@@ -30,6 +31,27 @@ class UtcTime(TypeDecorator[datetime]):
         if value is None:
             return None
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+class TicketStatusName(TypeDecorator[str]):
+    """A ticket's status in its normal form; a name we do not know as it came. An older release
+    stored all of them as they came."""
+
+    impl = sa.String
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: sa.Dialect) -> str | None:
+        del dialect
+        return _normal_status(value)
+
+    def process_result_value(self, value: str | None, dialect: sa.Dialect) -> str | None:
+        del dialect
+        return _normal_status(value)
+
+
+def _normal_status(name: str | None) -> str | None:
+    known = TicketStatus.read(name)
+    return known.value if known else name
 
 
 Json = dict[str, Any]
@@ -159,11 +181,11 @@ class RmaRow(Base):
     warehouse: Mapped[str]
     items: Mapped[list[Any]]
     tracking_numbers: Mapped[list[Any]]
-    ticket_status: Mapped[str | None]
+    ticket_status: Mapped[str | None] = mapped_column(TicketStatusName)
     status_seen_at: Mapped[datetime | None]
     to_read: Mapped[bool] = mapped_column(default=False)
     """The ticket has come to a status at which its counts are to be read."""
-    read_status: Mapped[str | None]
+    read_status: Mapped[str | None] = mapped_column(TicketStatusName)
     """The final status at which it was last read, as long as it holds: a changed ticket is read
     once."""
     unread_since: Mapped[datetime | None]

@@ -421,11 +421,13 @@ def next_cursor(
     if page.next_url is None or page.next_url == "":
         return None, None
     cursor = _cursor_of(page.next_url)
+    if cursor is not None and cursor not in seen:
+        return cursor, None
+    if not page.returns:
+        return None, None  # an empty page behind the last one, which leads nowhere
     if cursor is None:
         return None, f"nextPageUrl {brief(page.next_url, 120)} has no cursor"
-    if cursor in seen:
-        return None, "nextPageUrl repeats a cursor" if page.returns else None
-    return cursor, None
+    return None, "nextPageUrl repeats a cursor"
 
 
 def _cursor_of(url: object) -> str | None:

@@ -10,12 +10,12 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import UTC, datetime
 
 import structlog
-from sqlalchemy.exc import SQLAlchemyError
 
 from bergen_loop.config.operations import EventSettings
-from bergen_loop.ledger.database import Ledger, trouble
+from bergen_loop.ledger.database import Ledger, LedgerError, trouble
 from bergen_loop.ledger.locks import BrandBusy, endpoint_lock
-from bergen_loop.tell.events import addresses, follow, outbox
+from bergen_loop.ledger.store import outbox
+from bergen_loop.tell.events import addresses, follow
 from bergen_loop.tell.events.addresses import Resolve
 from bergen_loop.tell.events.sending import Sender
 
@@ -66,7 +66,7 @@ class Dispatcher:
         while not self._stop.is_set():
             try:
                 self._look()
-            except SQLAlchemyError as error:
+            except LedgerError as error:
                 log.warning("events wait for the ledger", error=trouble(error))
             except Exception:
                 log.exception("events failed inside")

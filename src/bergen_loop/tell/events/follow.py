@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
-import sqlalchemy as sa
-from sqlalchemy.orm import Session, defer
-
 from bergen_loop.config.operations import EventSettings, EventType
-from bergen_loop.ledger.database import Ledger
+from bergen_loop.ledger.database import Ledger, Session
+from bergen_loop.ledger.read import listing
 from bergen_loop.ledger.store import follow, journal, returns
-from bergen_loop.ledger.tables.core import DecisionRow, JournalRow, ReturnRow
+from bergen_loop.ledger.store.outbox import PENDING
+from bergen_loop.ledger.tables.core import JournalRow, ReturnRow
 from bergen_loop.ledger.tables.operations import OutboxRow
 from bergen_loop.tell.events import counting
 from bergen_loop.tell.events.catalogue import events_of
@@ -42,12 +41,7 @@ def take_in(ledger: Ledger, endpoints: Mapping[str, EventSettings], now: datetim
 
 def _rows(session: Session, entries: Sequence[JournalRow]) -> dict[int, ReturnRow]:
     pks = list({e.return_pk for e in entries if e.return_pk is not None and events_of(e)})
-    query = (
-        sa.select(ReturnRow)
-        .where(ReturnRow.id.in_(pks))
-        .options(defer(ReturnRow.content, raiseload=True))
-    )
-    return {row.id: row for row in session.scalars(query)}
+    return {row.id: row for row in listing.return_rows(session, pks)}
 
 
 def _tell(
@@ -73,7 +67,7 @@ def _tell(
                 type=type_,
                 return_pk=entry.return_pk,
                 body=body(entry, type_, about.get(entry.return_pk or 0)),
-                state="pending",
+                state=PENDING,
                 attempts=0,
                 created_at=now,
                 next_at=now,
@@ -87,12 +81,5 @@ def _wanted(endpoint: EventSettings, type_: EventType) -> bool:
 
 def _about(session: Session, rows: Mapping[int, ReturnRow]) -> dict[int, About]:
     rmas = returns.rmas_of(session, list(rows))
-    decisions: dict[int, DecisionRow] = {
-        d.return_pk: d
-        for d in session.scalars(
-            sa.select(DecisionRow)
-            .where(DecisionRow.return_pk.in_(list(rows)))
-            .order_by(DecisionRow.id)
-        )
-    }
+    decisions = returns.latest_decisions(session, list(rows))
     return {pk: About(row, rmas.get(pk, []), decisions.get(pk)) for pk, row in rows.items()}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import datetime
 from types import TracebackType
 from typing import Self
@@ -14,23 +13,9 @@ from standardwebhooks import Webhook
 
 from bergen_loop import __version__
 from bergen_loop.config.operations import EventSettings
+from bergen_loop.ledger.store.outbox import Attempt
 from bergen_loop.tell.events import addresses
 from bergen_loop.tell.events.addresses import Forbidden, Resolve
-
-
-@dataclass(frozen=True, slots=True)
-class Attempt:
-    """How it went."""
-
-    seconds: float
-    status: int | None = None
-    error: str | None = None
-    down: bool = False
-    """The endpoint as a whole does not answer: others of its events would fare no better."""
-
-    @property
-    def delivered(self) -> bool:
-        return self.error is None
 
 
 class Sender:

@@ -7,28 +7,20 @@ import binascii
 from collections.abc import Callable, Collection, Sequence
 from datetime import UTC, datetime
 
-import sqlalchemy as sa
-from sqlalchemy.exc import IntegrityError
-from sqlalchemy.orm import Session
-
 from bergen_loop.domain.codes import normal_code, normal_upc
 from bergen_loop.domain.rma import TicketStatus
 from bergen_loop.ledger.codec import storable
-from bergen_loop.ledger.database import Ledger
-from bergen_loop.ledger.store import returns
+from bergen_loop.ledger.database import Clash, Ledger, Session
+from bergen_loop.ledger.store import floor, returns
 from bergen_loop.ledger.tables.floor import (
-    FloorCodeRow,
     FloorCountRow,
     FloorItemRow,
     FloorPhotoRow,
     FloorTicketRow,
 )
-from bergen_loop.outside.warehouse.floor import codes, warehouse
+from bergen_loop.outside.warehouse.floor import codes
 from bergen_loop.outside.warehouse.floor.backend import FloorBackend, FloorRefused, Json
 from bergen_loop.outside.warehouse.floor.counting import Counting, Line, parse
-
-MOST_FOUND = 20
-OPEN = (TicketStatus.DRAFT, TicketStatus.COUNTING_IN_PROGRESS)
 
 
 def _utc_now() -> datetime:
@@ -53,34 +45,14 @@ class EmbeddedFloor(FloorBackend):
         with self._ledger.read() as session:
             rows: Sequence[FloorTicketRow] = ()
             for candidate in wanted:
-                rows = self._with_code(session, candidate, ("ticket", "tracking"), None)
+                rows = floor.called(session, self._brands, candidate)
                 if rows:
                     break
             if not rows:
                 keys = [c for c in (normal_upc(code), normal_code(code)) if c]
                 for key in dict.fromkeys(keys):
-                    rows = rows or self._with_code(session, key, ("product",), OPEN)
-            return [as_json(row, warehouse.items_of(session, row.id)) for row in rows]
-
-    def _with_code(
-        self,
-        session: Session,
-        code: str,
-        kinds: Sequence[str],
-        statuses: Sequence[TicketStatus] | None,
-    ) -> Sequence[FloorTicketRow]:
-        query = (
-            sa.select(FloorTicketRow)
-            .join(FloorCodeRow, FloorCodeRow.ticket_pk == FloorTicketRow.id)
-            .where(
-                FloorCodeRow.code == code,
-                FloorCodeRow.kind.in_(kinds),
-                FloorTicketRow.brand.in_(list(self._brands)),
-            )
-        )
-        if statuses:
-            query = query.where(FloorTicketRow.status.in_(statuses))
-        return session.scalars(query.order_by(FloorTicketRow.id.desc()).limit(MOST_FOUND)).all()
+                    rows = rows or floor.expecting(session, self._brands, key)
+            return [as_json(row, floor.items_of(session, row.id)) for row in rows]
 
     def count(self, counting: Json, who: str) -> Json:
         """Take a counting once, whatever the network makes of it."""
@@ -88,7 +60,7 @@ class EmbeddedFloor(FloorBackend):
         try:
             with self._ledger.write() as session:
                 return self._take(session, parsed, who)
-        except IntegrityError:
+        except Clash:
             # The same counting at the same moment, sent twice: the other one was taken.
             with self._ledger.read() as session:
                 return self._take(session, parsed, who)
@@ -96,22 +68,22 @@ class EmbeddedFloor(FloorBackend):
     def _take(self, session: Session, counting: Counting, who: str) -> Json:
         row = None
         if counting.brand in self._brands:
-            row = warehouse.find(session, counting.brand, counting.ticket, lock=True)
+            row = floor.by_ticket(session, counting.brand, counting.ticket, lock=True)
         if row is None:
             raise FloorRefused(f"there is no RMA {counting.ticket} here", 404)
-        known = session.scalar(sa.select(FloorCountRow).where(FloorCountRow.key == counting.key))
+        known = floor.counting(session, counting.key)
         if known is not None:
             if known.ticket_pk != row.id:
                 raise FloorRefused("this counting was sent for another RMA before", 409)
-            return {"ticket": as_json(row, warehouse.items_of(session, row.id)), "repeated": True}
-        if row.status not in OPEN:
+            return {"ticket": as_json(row, floor.items_of(session, row.id)), "repeated": True}
+        if row.status not in floor.OPEN:
             raise FloorRefused(
                 f"RMA {row.ticket_id} is {row.status} since {row.status_at:%Y-%m-%d %H:%M} UTC "
                 "and cannot be counted any more; put the parcel aside and tell your lead",
                 409,
             )
         self._write(session, row, counting, who)
-        return {"ticket": as_json(row, warehouse.items_of(session, row.id)), "repeated": False}
+        return {"ticket": as_json(row, floor.items_of(session, row.id)), "repeated": False}
 
     def _write(self, session: Session, row: FloorTicketRow, counting: Counting, who: str) -> None:
         now = self._now()
@@ -149,13 +121,8 @@ class EmbeddedFloor(FloorBackend):
 
     def photo(self, photo_id: int) -> tuple[str, bytes] | None:
         """(content type, bytes) of a photo."""
-        query = (
-            sa.select(FloorPhotoRow)
-            .join(FloorTicketRow, FloorTicketRow.id == FloorPhotoRow.ticket_pk)
-            .where(FloorPhotoRow.id == photo_id, FloorTicketRow.brand.in_(list(self._brands)))
-        )
         with self._ledger.read() as session:
-            row = session.scalar(query)
+            row = floor.photo(session, self._brands, photo_id)
         return (row.content_type, row.body) if row else None
 
 
@@ -167,7 +134,7 @@ def _bytes(data: str) -> bytes:
 
 
 def _add_up(session: Session, row: FloorTicketRow, counting: Counting) -> None:
-    items = list(warehouse.items_of(session, row.id))
+    items = list(floor.items_of(session, row.id))
     for line in counting.lines:
         item = _item(items, line)
         if item is None:
@@ -212,7 +179,7 @@ def as_json(row: FloorTicketRow, items: Sequence[FloorItemRow]) -> Json:
         "memo": row.memo,
         "carrier": row.carrier,
         "tracking": list(row.tracking_numbers),
-        "finished": row.status not in OPEN,
+        "finished": row.status not in floor.OPEN,
         "finished_at": row.finished_at.isoformat() if row.finished_at else None,
         "items": [
             {

@@ -6,11 +6,7 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-import sqlalchemy as sa
-from sqlalchemy.exc import IntegrityError
-from sqlalchemy.orm import Session
-
-from bergen_loop.domain.codes import normal_code, normal_upc
+from bergen_loop.domain.codes import normal_code
 from bergen_loop.domain.receipt import Receipt, ReceiptLine
 from bergen_loop.domain.rma import (
     CloseEvidence,
@@ -21,9 +17,9 @@ from bergen_loop.domain.rma import (
     TicketStatus,
     WarehouseProduct,
 )
-from bergen_loop.ledger.codec import storable
-from bergen_loop.ledger.database import Ledger
-from bergen_loop.ledger.tables.floor import FloorCodeRow, FloorItemRow, FloorTicketRow
+from bergen_loop.ledger.database import Clash, Ledger
+from bergen_loop.ledger.store import floor
+from bergen_loop.ledger.tables.floor import FloorItemRow, FloorTicketRow
 from bergen_loop.outside.errors import NotFound, Unreadable
 from bergen_loop.outside.warehouse.port import WarehousePort
 
@@ -56,40 +52,35 @@ class EmbeddedWarehouse(WarehousePort):
         """The ticket of this PO, made if there is none: asked twice, there is still one."""
         try:
             with self._ledger.write() as session:
-                row = _by_po(session, self.brand, rma.customer_po)
-                return (row or self._add(session, rma)).ticket_id
-        except IntegrityError:
+                row = floor.by_po(session, self.brand, rma.customer_po)
+                return (row or floor.add(session, self.brand, rma, self.now())).ticket_id
+        except Clash:
             # Another process made it between our look and our writing.
             return self.find_rmas(rma.customer_po)[0]
 
     def find_rmas(self, customer_po: str) -> list[str]:
         """The ticket of this PO, if there is one."""
         with self._ledger.read() as session:
-            row = _by_po(session, self.brand, customer_po)
+            row = floor.by_po(session, self.brand, customer_po)
         return [row.ticket_id] if row else []
 
     def changed_tickets(self, since: datetime, until: datetime) -> list[TicketChange]:
         """Tickets whose status changed in the window."""
-        query = sa.select(FloorTicketRow).where(
-            FloorTicketRow.brand == self.brand,
-            FloorTicketRow.status_at >= since,
-            FloorTicketRow.status_at <= until,
-        )
         with self._ledger.read() as session:
-            rows = session.scalars(query.order_by(FloorTicketRow.status_at)).all()
+            rows = floor.changed(session, self.brand, since, until)
         return [TicketChange(r.ticket_id, TicketStatus(r.status), r.status) for r in rows]
 
     def receipt(self, ticket_id: str, customer_po: str | None = None) -> Receipt:
         """What was counted so far. Its tickets are this ledger's own, so one with another PO is
         told as REX11's would be."""
         with self._ledger.read() as session:
-            row = find(session, self.brand, ticket_id)
+            row = floor.by_ticket(session, self.brand, ticket_id)
             if row is None:
                 raise NotFound("there is no such ticket", **self._where(ticket_id))
             if customer_po and normal_code(row.customer_po) != normal_code(customer_po):
                 message = f"the ticket is of PO {row.customer_po}, not {customer_po}"
                 raise Unreadable(message, **self._where(ticket_id))
-            return _receipt(row, items_of(session, row.id))
+            return _receipt(row, floor.items_of(session, row.id))
 
     def close_rma(
         self, ticket_id: str, last_status: TicketStatus | None, observed_at: datetime | None
@@ -97,7 +88,7 @@ class EmbeddedWarehouse(WarehousePort):
         """Closed once the floor has finished it. A ticket whose parcel never came is closed
         here, since nobody waits for it any more."""
         with self._ledger.write() as session:
-            row = find(session, self.brand, ticket_id)
+            row = floor.by_ticket(session, self.brand, ticket_id)
             if row is None:
                 return CloseEvidence(False, f"there is no ticket {ticket_id}", None)
             if row.status == TicketStatus.DRAFT:
@@ -121,76 +112,6 @@ class EmbeddedWarehouse(WarehousePort):
             "call": "receipt",
             "subject": ticket_id,
         }
-
-    def _add(self, session: Session, rma: RmaRequest) -> FloorTicketRow:
-        now = self.now()
-        row = FloorTicketRow(
-            brand=self.brand,
-            customer_po=rma.customer_po,
-            status=TicketStatus.DRAFT,
-            status_at=now,
-            warehouse=rma.warehouse,
-            memo=rma.memo,
-            carrier=rma.carrier,
-            authorized_number=rma.authorized_number,
-            tracking_numbers=list(rma.tracking_numbers),
-            expected_on=rma.expected_on,
-            created_at=now,
-        )
-        session.add(row)
-        session.flush()
-        session.add_all(
-            FloorItemRow(
-                ticket_pk=row.id,
-                sku=storable(item.sku),
-                upc=storable(item.upc),
-                description=storable(item.description),
-                expected=item.expected,
-                actual=0,
-                damaged=0,
-            )
-            for item in rma.items
-        )
-        session.add_all(_codes(row, rma))
-        return row
-
-
-def _codes(row: FloorTicketRow, rma: RmaRequest) -> list[FloorCodeRow]:
-    found = {
-        (code, "ticket") for code in (normal_code(row.ticket_id), normal_code(rma.customer_po))
-    }
-    found |= {(normal_code(number), "tracking") for number in rma.tracking_numbers}
-    for item in rma.items:
-        found |= {(normal_upc(item.upc), "product"), (normal_code(item.sku), "product")}
-    return [FloorCodeRow(ticket_pk=row.id, code=c, kind=k) for c, k in found if c]
-
-
-def _by_po(session: Session, brand: str, po: str) -> FloorTicketRow | None:
-    return session.scalar(
-        sa.select(FloorTicketRow).where(
-            FloorTicketRow.brand == brand, FloorTicketRow.customer_po == po
-        )
-    )
-
-
-def find(
-    session: Session, brand: str, ticket_id: str, *, lock: bool = False
-) -> FloorTicketRow | None:
-    """A brand's ticket by its number; `lock`: until the transaction ends."""
-    digits = ticket_id.removeprefix("FLR")
-    if not (digits.isascii() and digits.isdigit() and len(digits) < 19):
-        return None
-    query = sa.select(FloorTicketRow).where(
-        FloorTicketRow.id == int(digits), FloorTicketRow.brand == brand
-    )
-    return session.scalar(query.with_for_update() if lock else query)
-
-
-def items_of(session: Session, ticket_pk: int) -> Sequence[FloorItemRow]:
-    """A ticket's items, in order."""
-    return session.scalars(
-        sa.select(FloorItemRow).where(FloorItemRow.ticket_pk == ticket_pk).order_by(FloorItemRow.id)
-    ).all()
 
 
 def _receipt(row: FloorTicketRow, items: Sequence[FloorItemRow]) -> Receipt:

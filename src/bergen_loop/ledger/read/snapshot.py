@@ -19,7 +19,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from bergen_loop.domain.lifecycle import Stage
+from bergen_loop.domain.lifecycle import ELSEWHERE, Stage
 from bergen_loop.ledger.database import Ledger
 from bergen_loop.ledger.tables.core import (
     AttentionRow,
@@ -33,9 +33,6 @@ from bergen_loop.ledger.tables.operations import WORKING_ONLY, AlertRow, OutboxR
 
 FRESH = 10.0
 """Seconds for which a snapshot serves everyone who asks."""
-
-WAITING = (Stage.ANNOUNCED, Stage.FLAGGED, Stage.NO_PARCEL)
-"""Stages in which others have to act."""
 
 
 @dataclass(slots=True)
@@ -125,7 +122,7 @@ def _waiting(session: Session, figures: Figures, _now: datetime) -> None:
     """Counted within an index that begins with brand and stage."""
     query = (
         sa.select(ReturnRow.brand, ReturnRow.stage, sa.func.count())
-        .where(ReturnRow.brand.in_(list(figures)), ReturnRow.stage.in_(WAITING))
+        .where(ReturnRow.brand.in_(list(figures)), ReturnRow.stage.in_(ELSEWHERE))
         .group_by(ReturnRow.brand, ReturnRow.stage)
     )
     for brand, stage, number in session.execute(query):

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from bergen_loop.ledger.tables.operations import AttemptRow, EndpointRow, OutboxRow
-from bergen_loop.tell.events.sending import Attempt
 
 PENDING, DELIVERED, GIVEN_UP = "pending", "delivered", "given_up"
 
@@ -22,6 +22,21 @@ LASTING = timedelta(days=1)
 KEEP = timedelta(days=30)
 """How long the log of deliveries goes back."""
 _PENDING = sa.text("state = 'pending'")
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """How one attempt to deliver an event went."""
+
+    seconds: float
+    status: int | None = None
+    error: str | None = None
+    down: bool = False
+    """The endpoint as a whole does not answer: others of its events would fare no better."""
+
+    @property
+    def delivered(self) -> bool:
+        return self.error is None
 
 
 def wait_after(attempts: int) -> timedelta:

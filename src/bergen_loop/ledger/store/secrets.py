@@ -1,0 +1,30 @@
+"""Secrets as the ledger keeps them: encrypted, by name."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from bergen_loop.ledger.tables.core import SecretRow
+
+
+def put(session: Session, now: datetime, name: str, token: str, who: str) -> bool:
+    """Keep an encrypted secret; whether it takes the place of another."""
+    known = session.get(SecretRow, name) is not None
+    session.merge(SecretRow(name=name, token=token, set_at=now, set_by=who))
+    return known
+
+
+def rows(session: Session, *, lock: bool = False) -> list[SecretRow]:
+    """All of them, by name; `lock`: until the transaction ends."""
+    query = sa.select(SecretRow).order_by(SecretRow.name)
+    return list(session.scalars(query.with_for_update() if lock else query))
+
+
+def tokens(session: Session) -> dict[str, str]:
+    """All of them, still encrypted, by name; none in a ledger that has not been migrated yet."""
+    if not sa.inspect(session.connection()).has_table(SecretRow.__tablename__):
+        return {}
+    return {row.name: row.token for row in rows(session)}
