@@ -24,7 +24,7 @@ from bergen_loop.config.source import check_brand
 from bergen_loop.domain.words import What
 from bergen_loop.ledger.database import Ledger, Session
 from bergen_loop.ledger.store import brands as kept
-from bergen_loop.ledger.store import journal, modes, returns
+from bergen_loop.ledger.store import modes, returns
 from bergen_loop.ledger.store.brands import State, Version
 from bergen_loop.ledger.transaction import transaction
 from bergen_loop.outside import breaker
@@ -289,12 +289,11 @@ class Brands:
         for reference, secret in act.typed.items():
             self.stores.put(reference, secret, who=act.who)
         changes = diff(before.content if before else {}, made.content)
-        with self.ledger.write() as session:
-            if not kept.add(session, made):
-                found = kept.history(session, made.brand)
-                raise Outdated(before, found[0])
-            row = returns.brand_row(session, made.brand)
-            row.nudged_at = made.made_at
+        with transaction(self.ledger, made.brand, made.made_at, made.made_by) as tx:
+            if not kept.add(tx.session, made):
+                raise Outdated(before, kept.history(tx.session, made.brand)[0])
+            row = returns.brand_row(tx.session, made.brand)
+            row.nudged_at = tx.now
             if not made.active:
                 row.epoch += 1  # the fence: a tick that runs now can write no further intent
             data: dict[str, Any] = {
@@ -304,10 +303,9 @@ class Brands:
             }
             if to is not None:
                 data["to"] = to
-            at, who = made.made_at, made.made_by
-            journal.record(session, at, what, made.reason, brand=made.brand, who=who, data=data)
+            tx.journal(what, made.reason, data=data)
             if before is not None and _accesses(changes, None, act.typed):
-                breaker.reset(session, at, made.brand, who=who)
+                breaker.reset(tx)
 
 
 def diff(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[Change]:
