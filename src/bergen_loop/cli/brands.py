@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from bergen_loop.cli import ledger_brands
 from bergen_loop.cli.output import console, fail, print_json
 from bergen_loop.cli.setup import (
     DEFAULT_CONFIG,
@@ -19,12 +20,13 @@ from bergen_loop.cli.setup import (
     settings_of,
 )
 from bergen_loop.config import ConfigError, Problem, load_settings
+from bergen_loop.config.criteria import criteria as brand_criteria
 from bergen_loop.domain.criteria import warnings as criteria_warnings
 from bergen_loop.ledger.store import modes, returns
 from bergen_loop.ledger.transaction import transaction
-from bergen_loop.service import wiring
 
 app = typer.Typer(no_args_is_help=True, help="Brands and their configuration.")
+ledger_brands.install(app)
 
 AS_CONFIGURED = "configured"
 
@@ -76,7 +78,7 @@ def brands_check(
         notes = [
             (brand, w.sentence)
             for brand, one in settings.brands.items()
-            for w in criteria_warnings(wiring.criteria(brand, one, file.resolve().parent))
+            for w in criteria_warnings(brand_criteria(brand, one, file.resolve().parent))
             if everything or not w.informational
         ]
         notes += [

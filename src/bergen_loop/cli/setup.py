@@ -5,17 +5,20 @@ from __future__ import annotations
 import getpass
 import os
 import socket
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from bergen_loop.cli.output import errors, fail
-from bergen_loop.config import ConfigError, Settings, load_settings, load_usable
+from bergen_loop.config import ConfigError, Problem, Settings
+from bergen_loop.config.roster import Roster, said_twice
 from bergen_loop.ledger.database import Ledger
 from bergen_loop.ledger.store import journal
 from bergen_loop.ledger.store.journal import Actor
+from bergen_loop.secrets.vault import DATABASE_VARIABLE
 
 if TYPE_CHECKING:
     from bergen_loop.service.registry import Registry
@@ -36,11 +39,18 @@ DEFAULT_CONFIG = Path("bergen-loop.yaml")
 
 
 def settings_of(path: Path) -> Settings:
-    """The settings, or an end with every mistake listed."""
+    """The settings with all brands, those in the ledger too; or an end with every mistake of the
+    file listed. A brand of the ledger that cannot be used is told of and left out."""
     try:
-        return load_settings(path)
+        roster = Roster(path)
+        with closing(open_ledger(roster.service(), migrate=False)) as ledger:
+            found = roster.load(ledger)
+        if mine := [p for b in found.broken if b in roster.in_file() for p in found.broken[b]]:
+            raise ConfigError(mine)
     except ConfigError as error:
         fail(f"the configuration cannot be used:\n{error}", 2)
+    _tell(found.broken, found.doubled)
+    return found.settings
 
 
 def brands_of(settings: Settings, wanted: Sequence[str] | None) -> list[str]:
@@ -54,7 +64,7 @@ def brands_of(settings: Settings, wanted: Sequence[str] | None) -> list[str]:
 
 def open_ledger(settings: Settings, *, migrate: bool = True) -> Ledger:
     """The ledger, migrated."""
-    ledger = Ledger(os.environ.get("BERGEN_LOOP_DATABASE", settings.service.database))
+    ledger = Ledger(os.environ.get(DATABASE_VARIABLE, settings.service.database))
     if migrate:
         ledger.migrate()
     return ledger
@@ -74,18 +84,31 @@ def registry_of(path: Path) -> Registry:
 
 
 def service_registry_of(path: Path) -> Registry:
-    """As `registry_of`, for a service: brands that cannot be used are told of and left out."""
+    """As `registry_of`, for a service: brands come and go while it runs, and those that cannot
+    be used are told of and left out. Without a configuration file at the usual place all
+    settings are the defaults."""
     from bergen_loop.service.registry import Registry
 
     try:
-        settings, broken = load_usable(path)
+        roster = Roster(path, needed=path != DEFAULT_CONFIG)
+        ledger = open_ledger(roster.service())
+        found = roster.load(ledger)
+        registry = Registry(found.settings, ledger, roster.folder, roster)
     except ConfigError as error:
         fail(f"the configuration cannot be used:\n{error}", 2)
-    registry = Registry(settings, open_ledger(settings), path.resolve().parent)
-    for brand, problems in registry.leave_out_broken(broken).items():
+    if not path.exists():
+        where = ledger.url.render_as_string(hide_password=True)
+        errors.print(f"there is no {path} here: defaults hold, the ledger is {where}")
+    _tell(registry.take(found), found.doubled)
+    return registry
+
+
+def _tell(broken: Mapping[str, list[Problem]], doubled: Iterable[str]) -> None:
+    for brand, problems in broken.items():
         for problem in problems:
             errors.print(f"[bold yellow]brand {brand} is left out:[/]", problem, highlight=False)
-    return registry
+    for brand in doubled:
+        errors.print("[bold yellow]warning:[/]", said_twice(brand), highlight=False)
 
 
 def person() -> str:

@@ -35,10 +35,7 @@ class Engine:
         self.heartbeat = Heartbeat(
             registry.ledger, self.executor_id, service.worker_gone_after, workflows.take_from
         )
-        self.events = Dispatcher(
-            registry.ledger,
-            {b: one.events for b, one in registry.settings.brands.items() if one.events},
-        )
+        self.events = Dispatcher(registry.ledger, registry.endpoints)
         self._holding = ExitStack()
 
     def start(self) -> None:

@@ -64,6 +64,14 @@ def raise_item(
     return item
 
 
+def open_of_kind(session: Session, kind: Need) -> list[tuple[str, str]]:
+    """(brand, subject) of every open item of a kind."""
+    query = sa.select(AttentionRow.brand, AttentionRow.subject).where(
+        AttentionRow.kind == kind, AttentionRow.resolved_at.is_(None)
+    )
+    return [(brand, subject or "") for brand, subject in session.execute(query)]
+
+
 def resolve(
     session: Session, now: datetime, item: AttentionRow, *, who: str, resolution: str
 ) -> None:

@@ -38,9 +38,13 @@ class Dispatcher:
     on one ledger."""
 
     def __init__(
-        self, ledger: Ledger, endpoints: Mapping[str, EventSettings], *, every: float = EVERY
+        self,
+        ledger: Ledger,
+        endpoints: Callable[[], Mapping[str, EventSettings]],
+        *,
+        every: float = EVERY,
     ) -> None:
-        """`endpoints`: by brand."""
+        """`endpoints`: those of now, by brand."""
         self._ledger, self._endpoints, self._every = ledger, endpoints, every
         self._stop = threading.Event()
         self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="events")
@@ -70,18 +74,19 @@ class Dispatcher:
 
     def _look(self) -> None:
         """Read the journal on, and begin to deliver what is due."""
-        while follow.take_in(self._ledger, self._endpoints, _utc_now()) == follow.BATCH:
+        endpoints = self._endpoints()
+        while follow.take_in(self._ledger, endpoints, _utc_now()) == follow.BATCH:
             if self._stop.is_set():
                 return
-        idle = [b for b in self._endpoints if b not in self._turns or self._turns[b].done()]
+        idle = [b for b in endpoints if b not in self._turns or self._turns[b].done()]
         with self._ledger.read() as session:
             due = outbox.brands_due(session, idle, _utc_now())
         for brand in due:
-            self._turns[brand] = self._pool.submit(self._turn, brand)
+            self._turns[brand] = self._pool.submit(self._turn, brand, endpoints[brand])
 
-    def _turn(self, brand: str) -> None:
+    def _turn(self, brand: str, endpoint: EventSettings) -> None:
         try:
-            deliver(self._ledger, brand, self._endpoints[brand], stop=self._stop)
+            deliver(self._ledger, brand, endpoint, stop=self._stop)
         except Exception:
             log.exception("events failed inside", brand=brand)
 
