@@ -150,13 +150,14 @@ def _without_past(
         pasts = ctx.in_parallel(lambda row: _look_up(ctx, row), batch)
         ctx.boundary("past looked up")
         with ctx.write() as tx:
+            fresh = returns.by_pks(tx.session, [row.id for row in batch])
             for row, past in zip(batch, pasts, strict=True):
                 if isinstance(past, OutsideError):
-                    _cannot_look(tx, tx.session.get_one(ReturnRow, row.id), past, result)
+                    _cannot_look(tx, fresh[row.id], past, result)
                 elif not past.tickets:
                     new.add(row.id)
                 else:
-                    adopt.take_over(ctx, tx, tx.session.get_one(ReturnRow, row.id), past)
+                    adopt.take_over(ctx, tx, fresh[row.id], past)
                     result.found += 1
     return [row for row in rows if row.id in new]
 

@@ -78,8 +78,9 @@ def _look(
         answers = ctx.in_parallel(lambda pair: details(ctx, pair[1]), batch)
         ctx.boundary("looked at returns")
         with ctx.write() as tx:
+            rows = returns.by_pks(tx.session, [pk for pk, _ in batch])
             for (pk, _), seen in zip(batch, answers, strict=True):
-                row = tx.session.get_one(ReturnRow, pk)
+                row = rows[pk]
                 if seen.answer is None:
                     if seen.problem:
                         _cannot_see(ctx, tx, row, seen.problem)

@@ -360,14 +360,14 @@ class Settlements(Undertaking[ReturnRow, DecisionRow, None]):
             self.ctx.loop.remove_lines(return_id, [str(i) for i in call.request.line_item_ids])
 
     def taken(self, tx: Transaction, effect: EffectRow, answer: None) -> None:
-        accepted(self.ctx, tx, effect, self._row(tx, effect), "Loop took the call")
+        accepted(self.ctx, tx, effect, self.rows[effect.return_pk or 0], "Loop took the call")
         if effect.kind == Outcome.FLAG:
             self.result.flagged += 1
         else:
             self.result.processed += 1
 
     def refused(self, tx: Transaction, effect: EffectRow, error: OutsideError) -> None:
-        row = self._row(tx, effect)
+        row = self.rows[effect.return_pk or 0]
         state = error.state if isinstance(error, Refused) else None
         if effect.kind == Outcome.FLAG and state == LoopState.REVIEW:
             # What a flag is for holds already: by an earlier call of ours, or by someone else's.
@@ -383,6 +383,3 @@ class Settlements(Undertaking[ReturnRow, DecisionRow, None]):
         why = f"Loop refused to {call} the return: {error.message}"
         tx.needs_person(Need.REFUSED, why, row, f"one {effect.kind} call")
         self.result.attention += 1
-
-    def _row(self, tx: Transaction, effect: EffectRow) -> ReturnRow:
-        return tx.session.get_one(ReturnRow, effect.return_pk)
