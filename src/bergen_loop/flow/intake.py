@@ -23,8 +23,8 @@ from bergen_loop.domain.returns import LoopState, Return
 from bergen_loop.domain.words import Need, What
 from bergen_loop.flow.context import BrandContext
 from bergen_loop.flow.transitions import Known, follow, known_of, settlement_shown
-from bergen_loop.ledger.codec import digest, dump_return, load_return
-from bergen_loop.ledger.store import attention, effects, returns, webhooks
+from bergen_loop.ledger.codec import Document, digest, dump_return, load_return
+from bergen_loop.ledger.store import effects, returns, webhooks
 from bergen_loop.ledger.store.effects import EffectState
 from bergen_loop.ledger.tables.core import ReturnRow, WebhookRow
 from bergen_loop.ledger.transaction import Transaction
@@ -54,7 +54,7 @@ class _Picture:
 
     answer: ParsedReturn
     return_: Return
-    content: Json
+    content: Document
     hash: str
 
 
@@ -105,7 +105,6 @@ def _take_in(
     # Read again under the write lock: a person may have acted meanwhile.
     rows = returns.by_ids(tx.session, ctx.brand, [p.return_.id for p in changed])
     known = known_of(tx.session, list(rows.values()))
-    unreadable = attention.subjects(tx.session, ctx.brand, Need.UNREADABLE)
     add_all(ctx, tx, [p for p in changed if p.return_.id not in rows])
     for picture in changed:
         row = rows.get(picture.return_.id)
@@ -114,9 +113,8 @@ def _take_in(
         if _backwards(row, picture.return_) and row.return_id not in result.backwards:
             result.backwards.append(row.return_id)
         _update(ctx, tx, row, picture, known[row.id], newest=False)
-    for picture in changed:
-        if picture.return_.id in unreadable and not picture.return_.doubts:
-            tx.resolve(Need.UNREADABLE, picture.return_.id, "Loop's answer can be read again")
+    clear = [(Need.UNREADABLE, p.return_.id) for p in changed if not p.return_.doubts]
+    tx.resolve_each(clear, "Loop's answer can be read again")
 
 
 def _backwards(row: ReturnRow, return_: Return) -> bool:

@@ -186,21 +186,26 @@ def receipts_known(session: Session, rma_pks: Sequence[int]) -> set[tuple[int, s
     return found
 
 
-def add_receipt(
-    session: Session, rma: RmaRow, receipt: Receipt, content_hash: str, now: datetime
-) -> ReceiptRow:
-    """Store a receipt that differs from the newest of its RMA, to be flushed by the caller. One
+def add_receipts(
+    session: Session, new: Sequence[tuple[RmaRow, Receipt, str]], now: datetime
+) -> list[ReceiptRow]:
+    """Store receipts that differ from the newest of their RMA, each with its content's hash. One
     that says what an older one said is stored again: the newest is what counts."""
-    known = receipts_known(session, [rma.id])
-    times = sum(1 for _, h in known if h.partition("#")[0] == content_hash)
-    row = ReceiptRow(
-        rma_pk=rma.id,
-        read_at=now,
-        content=dump_receipt(receipt),
-        content_hash=f"{content_hash}#{times}" if times else content_hash,
-    )
-    session.add(row)
-    return row
+    known = receipts_known(session, [rma.id for rma, _, _ in new])
+    rows: list[ReceiptRow] = []
+    for rma, receipt, content_hash in new:
+        times = sum(1 for pk, h in known if pk == rma.id and h.partition("#")[0] == content_hash)
+        rows.append(
+            ReceiptRow(
+                rma_pk=rma.id,
+                read_at=now,
+                content=dump_receipt(receipt),
+                content_hash=f"{content_hash}#{times}" if times else content_hash,
+            )
+        )
+    session.add_all(rows)
+    session.flush()
+    return rows
 
 
 def final_receipts(
