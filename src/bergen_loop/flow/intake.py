@@ -26,6 +26,7 @@ from bergen_loop.flow.transitions import Known, follow, known_of, settlement_sho
 from bergen_loop.ledger.codec import Document, digest, dump_return, load_return
 from bergen_loop.ledger.store import effects, returns, webhooks
 from bergen_loop.ledger.store.effects import EffectState
+from bergen_loop.ledger.store.returns import Stored
 from bergen_loop.ledger.tables.core import ReturnRow, WebhookRow
 from bergen_loop.ledger.transaction import Transaction
 from bergen_loop.outside.loop.models import ParsedReturn, merge
@@ -75,7 +76,7 @@ def store(ctx: BrandContext, parsed: Sequence[ParsedReturn], result: Pulled) -> 
     good = {p.value.id: p for p in parsed if p.value is not None}
     bad = [p for p in parsed if p.value is None]
     with ctx.ledger.read() as session:
-        stored = returns.by_ids(session, ctx.brand, good)
+        stored = returns.pictures(session, ctx.brand, good)
     changed = [
         picture
         for return_id, answer in good.items()
@@ -87,16 +88,16 @@ def store(ctx: BrandContext, parsed: Sequence[ParsedReturn], result: Pulled) -> 
     result.unreadable += len(bad)
 
 
-def _before(answer: ParsedReturn, stored: Mapping[str, ReturnRow]) -> Return | None:
+def _before(answer: ParsedReturn, stored: Mapping[str, Stored]) -> Return | None:
     """What is known of a return whose answer does not say everything."""
-    row = stored.get(answer.return_id or "")
+    known = stored.get(answer.return_id or "")
     doubts = answer.value is not None and answer.value.doubts
     partial = answer.missing or answer.lines_missing or doubts
-    return load_return(row.content) if row is not None and partial else None
+    return load_return(known.content) if known is not None and partial else None
 
 
-def _is_news(picture: _Picture, row: ReturnRow | None) -> bool:
-    return row is None or row.held or row.content_hash != picture.hash
+def _is_news(picture: _Picture, known: Stored | None) -> bool:
+    return known is None or known.held or known.content_hash != picture.hash
 
 
 def _take_in(

@@ -88,13 +88,11 @@ def _see_changes(ctx: BrandContext, result: Received) -> None:
     changes = ctx.warehouse.changed_tickets(reach - ctx.settings.rex11.overlap, started + AHEAD)
     ctx.counts.add("rex11.statuses_by_date")
     with ctx.ledger.read() as session:
-        known = returns.rmas_by_ticket(session, ctx.brand, [c.ticket_id for c in changes])
+        known = returns.statuses_by_ticket(session, ctx.brand, [c.ticket_id for c in changes])
     news = [
         c
         for c in changes
-        if c.ticket_id in known
-        and c.problem is None
-        and known[c.ticket_id].ticket_status != status_of(c)
+        if c.ticket_id in known and c.problem is None and known[c.ticket_id] != status_of(c)
     ]
     if any(c.status is TicketStatus.CANCELLED for c in news):
         _look_aside(ctx)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
@@ -37,6 +37,26 @@ def by_ids(session: Session, brand: str, return_ids: Iterable[str]) -> dict[str,
             sa.select(ReturnRow).where(ReturnRow.brand == brand, ReturnRow.return_id.in_(chunk))
         )
         found.update((row.return_id, row) for row in rows)
+    return found
+
+
+class Stored(NamedTuple):
+    """What tells whether an answer of Loop's is news."""
+
+    held: bool
+    content_hash: str
+    content: Mapping[str, Any]
+
+
+def pictures(session: Session, brand: str, return_ids: Iterable[str]) -> dict[str, Stored]:
+    """What the ledger has of known returns, by Loop's id."""
+    columns = (ReturnRow.return_id, ReturnRow.held, ReturnRow.content_hash, ReturnRow.content)
+    found: dict[str, Stored] = {}
+    for chunk in chunks(return_ids):
+        query = sa.select(*columns).where(
+            ReturnRow.brand == brand, ReturnRow.return_id.in_(chunk)
+        )
+        found.update((i, Stored(*of)) for i, *of in session.execute(query))
     return found
 
 
@@ -152,12 +172,28 @@ def _grouped(
     return found
 
 
+def statuses_by_ticket(
+    session: Session, brand: str, ticket_ids: Sequence[str]
+) -> dict[str, str | None]:
+    """The status of known tickets as it was last seen, by id as `rmas_by_ticket` has it."""
+    found: dict[str, str | None] = {}
+    for chunk in chunks(_spellings(ticket_ids)):
+        query = sa.select(RmaRow.ticket_id, RmaRow.ticket_status).where(
+            RmaRow.brand == brand, RmaRow.ticket_id.in_(chunk)
+        )
+        found.update((normal_ticket_id(i), s) for i, s in session.execute(query) if i)
+    return {i: found[normal] for i in ticket_ids if (normal := normal_ticket_id(i)) in found}
+
+
+def _spellings(ticket_ids: Sequence[str]) -> set[str]:
+    return {f for i in map(str.strip, ticket_ids) if i for f in (i, i.upper(), i.lower())}
+
+
 def rmas_by_ticket(session: Session, brand: str, ticket_ids: Sequence[str]) -> dict[str, RmaRow]:
     """Known RMAs by ticket id, as it is spelled in `ticket_ids`: REX11 lower-cases ids at times,
     the ledger keeps them as they came with the RMA."""
-    spelled = {f for i in map(str.strip, ticket_ids) if i for f in (i, i.upper(), i.lower())}
     found: dict[str, RmaRow] = {}
-    for chunk in chunks(spelled):
+    for chunk in chunks(_spellings(ticket_ids)):
         rows = session.scalars(
             sa.select(RmaRow).where(RmaRow.brand == brand, RmaRow.ticket_id.in_(chunk))
         )
