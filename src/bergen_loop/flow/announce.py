@@ -305,7 +305,7 @@ class TicketAdds(Undertaking[ReturnRow, RmaRequest, str]):
         return self.ctx.warehouse.create_rma(call.request)
 
     def load(self, tx: Transaction, of: Sequence[EffectRow]) -> None:
-        self.made = _Made.load(tx, of)
+        self.made = _Made(dict(self.rows), known_of(tx.session, list(self.rows.values())))
 
     def taken(self, tx: Transaction, effect: EffectRow, answer: str) -> None:
         _exists(tx, self.made, effect, answer, f"REX11 made ticket {answer}")
