@@ -47,7 +47,8 @@ def lost_settlements(ctx: BrandContext) -> None:
 def unconfirmed(ctx: BrandContext) -> None:
     """Look at returns that Loop took for processing but has not shown closed in time."""
     with ctx.ledger.read() as session:
-        rows = returns.due(session, ctx.brand, [Stage.CONFIRMING], ctx.now(), PER_TICK)
+        due = returns.due_pks(session, ctx.brand, [Stage.CONFIRMING], ctx.now(), PER_TICK)
+        rows = returns.by_pks(session, due).values() if due else []
     _look(ctx, [(row.id, row.return_id) for row in rows], _still_unconfirmed)
 
 

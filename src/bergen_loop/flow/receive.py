@@ -21,7 +21,7 @@ from bergen_loop.flow import adopt, pull
 from bergen_loop.flow.context import BrandContext
 from bergen_loop.flow.facts import comparison_of, in_words
 from bergen_loop.flow.transitions import plan_note
-from bergen_loop.ledger.codec import load_receipt
+from bergen_loop.ledger.codec import digest, load_receipt
 from bergen_loop.ledger.store import cursors, effects, returns
 from bergen_loop.ledger.tables.core import ReceiptRow, ReturnRow, RmaRow
 from bergen_loop.ledger.transaction import Transaction

@@ -132,13 +132,15 @@ def insert_ignoring(
 def count(session: Session, brand: str, increments: Mapping[str, int]) -> None:
     """Add to the brand's counters."""
     dialect = sqlite if session.get_bind().dialect.name == "sqlite" else postgresql
-    for name, by in sorted(increments.items()):
-        statement = dialect.insert(CounterRow).values(brand=brand, name=name, value=by)
-        session.execute(
-            statement.on_conflict_do_update(
-                index_elements=["brand", "name"], set_={"value": CounterRow.value + by}
-            )
+    rows = [{"brand": brand, "name": n, "value": by} for n, by in sorted(increments.items())]
+    if not rows:
+        return
+    new = dialect.insert(CounterRow).values(rows)
+    session.execute(
+        new.on_conflict_do_update(
+            index_elements=["brand", "name"], set_={"value": CounterRow.value + new.excluded.value}
         )
+    )
 
 
 def counters(session: Session, brand: str) -> dict[str, int]:

@@ -53,9 +53,7 @@ def pictures(session: Session, brand: str, return_ids: Iterable[str]) -> dict[st
     columns = (ReturnRow.return_id, ReturnRow.held, ReturnRow.content_hash, ReturnRow.content)
     found: dict[str, Stored] = {}
     for chunk in chunks(return_ids):
-        query = sa.select(*columns).where(
-            ReturnRow.brand == brand, ReturnRow.return_id.in_(chunk)
-        )
+        query = sa.select(*columns).where(ReturnRow.brand == brand, ReturnRow.return_id.in_(chunk))
         found.update((i, Stored(*of)) for i, *of in session.execute(query))
     return found
 
@@ -126,6 +124,30 @@ def _due(brand: str, stages: Sequence[Stage], now: datetime) -> sa.Select[Return
         )
         .order_by(ReturnRow.due_at, ReturnRow.id)
     )
+
+
+def due_pks(
+    session: Session, brand: str, stages: Sequence[Stage], now: datetime, limit: int
+) -> list[int]:
+    """Keys of what is `due`."""
+    query = sa.select(ReturnRow.id).where(
+        ReturnRow.brand == brand,
+        ReturnRow.stage.in_(stages),
+        ReturnRow.held.is_(False),
+        ReturnRow.due_at <= now,
+    )
+    return list(session.scalars(query.order_by(ReturnRow.due_at, ReturnRow.id).limit(limit)))
+
+
+def stages_due(session: Session, brand: str, now: datetime) -> set[str]:
+    """The stages in which returns of a brand are due."""
+    query = sa.select(ReturnRow.stage).where(
+        ReturnRow.brand == brand,
+        ReturnRow.stage.in_(WORKING),
+        ReturnRow.held.is_(False),
+        ReturnRow.due_at <= now,
+    )
+    return set(session.scalars(query.distinct()))
 
 
 def earliest_due(session: Session, brand: str) -> datetime | None:
