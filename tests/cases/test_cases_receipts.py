@@ -58,7 +58,9 @@ def test_nothing_is_paid_on_a_ticket_that_was_opened_again(story: Story, again: 
     story.settled(return_id)
 
 
-@pytest.mark.parametrize("opened", ["CountingInProgress", "countinginprogress", "Counting-In Progress"])
+@pytest.mark.parametrize(
+    "opened", ["CountingInProgress", "countinginprogress", "Counting-In Progress"]
+)
 def test_a_ticket_opened_and_posted_again_is_judged_on_the_new_count(
     story: Story, opened: str
 ) -> None:
@@ -263,7 +265,9 @@ def test_a_ledger_of_the_release_before_has_raw_names(story: Story) -> None:
     story.ticks(1)
     assert story.look.stage(return_id) is Stage.CONFIRMING
     with story.ctx.ledger.write() as session:
-        raw = "UPDATE rmas SET ticket_status = 'addedtoinventory', read_status = 'Added To Inventory'"
+        raw = (
+            "UPDATE rmas SET ticket_status = 'addedtoinventory', read_status = 'Added To Inventory'"
+        )
         session.execute(sa.text(raw))
     story.ticks(3)
     story.settled(return_id)

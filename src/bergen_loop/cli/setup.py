@@ -6,16 +6,26 @@ import getpass
 import os
 import socket
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
 from bergen_loop.cli.output import errors, fail
-from bergen_loop.config import ConfigError, Settings, load_settings, load_usable
-from bergen_loop.ledger.database import Ledger
+from bergen_loop.config import (
+    ConfigError,
+    ServiceSettings,
+    Settings,
+    load_service,
+    load_settings,
+    load_usable,
+)
+from bergen_loop.ledger.database import Ledger, LedgerError
+from bergen_loop.ledger.down import down
 from bergen_loop.ledger.store import journal
 from bergen_loop.ledger.store.journal import Actor
+from bergen_loop.secrets.vault import DATABASE_VARIABLE
 
 if TYPE_CHECKING:
     from bergen_loop.service.registry import Registry
@@ -33,6 +43,7 @@ ConfigOption = Annotated[
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
 BrandsOption = Annotated[list[str] | None, typer.Option("--brand", "-b", help="Only these brands.")]
 DEFAULT_CONFIG = Path("bergen-loop.yaml")
+_opened: list[str] = []
 
 
 def settings_of(path: Path) -> Settings:
@@ -40,7 +51,19 @@ def settings_of(path: Path) -> Settings:
     try:
         return load_settings(path)
     except ConfigError as error:
-        fail(f"the configuration cannot be used:\n{error}", 2)
+        _unusable(path, error)
+
+
+def _unusable(path: Path, error: ConfigError) -> NoReturn:
+    """End with every mistake; or with the database alone, where its secrets cannot be read."""
+    with suppress(ConfigError):
+        service, _ = load_service(path)
+        url = database_url(service)
+        try:
+            Ledger(url).engine.connect().close()
+        except (LedgerError, OSError, ImportError) as gone:
+            fail(down(gone, url))
+    fail(f"the configuration cannot be used:\n{error}", 2)
 
 
 def brands_of(settings: Settings, wanted: Sequence[str] | None) -> list[str]:
@@ -53,11 +76,26 @@ def brands_of(settings: Settings, wanted: Sequence[str] | None) -> list[str]:
 
 
 def open_ledger(settings: Settings, *, migrate: bool = True) -> Ledger:
-    """The ledger, migrated."""
-    ledger = Ledger(os.environ.get("BERGEN_LOOP_DATABASE", settings.service.database))
-    if migrate:
-        ledger.migrate()
+    """The ledger, migrated; or an end that says where it was looked for and what to do."""
+    url = database_url(settings.service)
+    _opened.append(url)
+    try:
+        ledger = Ledger(url)
+        if migrate:
+            ledger.migrate()
+    except (LedgerError, OSError, ImportError) as error:
+        fail(down(error, url))
     return ledger
+
+
+def opened() -> str:
+    """The address of the ledger that this command has opened; empty before."""
+    return _opened[-1] if _opened else ""
+
+
+def database_url(service: ServiceSettings) -> str:
+    """Where the ledger is: the environment's word goes before the file's."""
+    return os.environ.get(DATABASE_VARIABLE, service.database)
 
 
 def registry_of(path: Path) -> Registry:
@@ -80,7 +118,7 @@ def service_registry_of(path: Path) -> Registry:
     try:
         settings, broken = load_usable(path)
     except ConfigError as error:
-        fail(f"the configuration cannot be used:\n{error}", 2)
+        _unusable(path, error)
     registry = Registry(settings, open_ledger(settings), path.resolve().parent)
     for brand, problems in registry.leave_out_broken(broken).items():
         for problem in problems:
