@@ -155,6 +155,13 @@ def trouble(error: SQLAlchemyError) -> str:
     return f"the ledger does not answer as it should ({type(error).__name__}: {words})"
 
 
+def schema(ledger: Ledger) -> tuple[str | None, str]:
+    """The schema's version in the database (None: there is none yet), and the newest one that
+    this release knows. Later ones sort behind."""
+    with ledger.engine.connect() as connection:
+        return _revision(connection), newest_revision()
+
+
 def record_at_fault(error: Exception) -> bool:
     """Whether a failed transaction is the fault of what was to be written (a value the database
     refuses, a broken rule, our own code), and not of a database that cannot be had now."""
