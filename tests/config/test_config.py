@@ -189,10 +189,15 @@ def test_the_settings_of_announcing_reach_the_domain() -> None:
     assert rules.no_parcel_method_types == {"instore", "locker"}
 
 
-@pytest.mark.parametrize("text", ["", "[]", "just text", "# nothing"])
+@pytest.mark.parametrize("text", ["", "# nothing", "brands:\n", "service: {port: 9000}\n"])
+def test_a_file_needs_no_brand_for_they_may_stand_in_the_ledger(text: str) -> None:
+    assert parse_settings(text, "brands.yaml").brands == {}
+
+
+@pytest.mark.parametrize("text", ["[]", "just text"])
 def test_a_file_that_is_no_mapping_is_told_so(text: str) -> None:
     (problem,) = problems(text)
-    assert "start with `brands:`" in problem
+    assert "start with `service:` or `brands:`" in problem
 
 
 def test_a_missing_file_is_told_so(tmp_path: Path) -> None:

@@ -77,10 +77,12 @@ class Place:
         path.write_text(json.dumps(block))  # JSON is YAML
         return path
 
-    def connect(self, *arguments: str, **changes: Any) -> tuple[Result, dict[str, dict[str, Any]]]:
+    def connect(
+        self, *arguments: str, to: str = "file", **changes: Any
+    ) -> tuple[Result, dict[str, dict[str, Any]]]:
         """Run it with answers from a file; the result, and its checks by name."""
         path = str(self.answers(**changes))
-        result = self.run("connect", "--from", path, "--json", *arguments)
+        result = self.run("connect", "--from", path, "--json", "--to", to, *arguments)
         return result, checks(result)
 
     def run(self, *arguments: str, stdin: str | None = None) -> Result:

@@ -53,7 +53,7 @@ def test_a_brand_is_connected_and_in_shadow(place: Place) -> None:
 
 
 def test_for_people_it_ends_with_the_next_steps(place: Place) -> None:
-    result = place.run("connect", "--from", str(place.answers()))
+    result = place.run("connect", "--to", "file", "--from", str(place.answers()))
     text = " ".join(result.output.split())
     assert "Shadow mode is on for northpine" in text
     assert "bergen-loop brands mode northpine live" in text
@@ -62,7 +62,7 @@ def test_for_people_it_ends_with_the_next_steps(place: Place) -> None:
 
 @pytest.mark.parametrize("store", ["file", "ledger"])
 def test_secrets_are_kept_in_the_store_and_nowhere_else(place: Place, store: str) -> None:
-    result = place.run("connect", "--from", str(place.answers(store=store)))
+    result = place.run("connect", "--to", "file", "--from", str(place.answers(store=store)))
     assert result.exit_code == 0
     (place.folder / "answers.yaml").unlink()
     for secret in place.secrets:
@@ -121,9 +121,9 @@ def test_running_it_again_changes_nothing_but_what_is_answered_anew(place: Place
 
 def test_a_brand_that_is_live_stays_live(place: Place) -> None:
     place.connect()
-    answer = place.run("brands", "mode", "northpine", "live", "--reason", "seen enough")
+    answer = place.run("brands", "mode", "northpine", "live", "--yes", "--reason", "seen enough")
     assert answer.exit_code == 0
-    result = place.run("connect", "--from", str(place.answers()))
+    result = place.run("connect", "--to", "file", "--from", str(place.answers()))
     assert "northpine stays live" in result.output
     with place.ledger().read() as session:
         assert modes.effective(session.get(BrandRow, "northpine"), "shadow") == "live"
@@ -137,7 +137,7 @@ def test_answers_cannot_make_a_brand_live(place: Place) -> None:
 def test_other_brands_and_their_problems_are_left_alone(place: Place) -> None:
     other = "  other:\n    name: Other # do not touch\n    loop: {api_key: env:NOT_SET}\n"
     place.config.write_text(place.config.read_text().replace(" {}  # one block each", "\n" + other))
-    result = place.run("connect", "--from", str(place.answers()))
+    result = place.run("connect", "--to", "file", "--from", str(place.answers()))
     assert result.exit_code == 0
     assert "another brand's problem" in result.output
     assert other in place.config.read_text()

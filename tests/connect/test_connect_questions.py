@@ -17,6 +17,8 @@ def typed(monkeypatch: pytest.MonkeyPatch) -> None:
 def ask(place: Place, *answers: str) -> str:
     result = place.run(
         "connect",
+        "--to",
+        "file",
         "--loop-url",
         f"{place.url}/loop/api",
         "--rex11-endpoint",
@@ -34,12 +36,15 @@ def test_a_brand_by_questions(place: Place) -> None:
         place,
         *("Not An Id", "northpine", "Northpine Apparel"),
         *("wrong-key", "", "y", b.loop_key, b.webhook_secret),
-        *(b.web_address, b.user_name, "wrong", "y", "", "", b.password),
-        *("can", "2026-11-01", "strict", "file", "", "WEST"),
+        *("", b.web_address, b.user_name, "wrong", "y", "", "", b.password),
+        *("can", "", "NJ", "", "2026-13-45", "2026-11-01", "strict", "file", "http:/no", ""),
+        "WEST",
     )
     for secret in (*place.secrets, "wrong-key"):
         assert secret not in text
     assert "Write it like acme" in text
+    assert "2026-13-45: Input should be a valid datetime" in text
+    assert "http:/no: must be a full https:// URL" in text
     assert "✗ Loop API key, scope Returns: Loop refuses" in text
     assert "✓ Loop API key, scope Returns" in text
     assert "✗ REX11 account" in text
@@ -60,6 +65,11 @@ def test_a_brand_by_questions(place: Place) -> None:
         },
         "announce": {
             "warehouse": "CAN",
+            "supplier": {
+                "company_name": "Northpine Apparel",
+                "state": "NJ",
+                "country": "USA",
+            },
             "start": "2026-11-01",
             "destinations": {"77": "WEST"},
         },
@@ -70,7 +80,7 @@ def test_a_brand_by_questions(place: Place) -> None:
 def test_asked_again_enter_keeps_everything(place: Place) -> None:
     place.connect(criteria="strict")
     before = place.config.read_text()
-    text = ask(place, "northpine", *[""] * 9)
+    text = ask(place, "northpine", *[""] * 12)
     assert place.config.read_text() == before
     assert "Enter: keep file:secrets/northpine-loop-key" in text
 
@@ -84,7 +94,26 @@ def test_a_brand_whose_checks_fail_is_not_saved_unless_wanted(place: Place) -> N
         "--rex11-endpoint",
         "http://127.0.0.1:9/x.asmx",
         stdin="\n".join(
-            ["acme", "", "key", "", "n", "a", "b", "c", "n", "", "", "", "file", "", "n"]
+            [
+                "acme",
+                "",
+                "key",
+                "",
+                "n",
+                "",
+                "a",
+                "b",
+                "c",
+                "n",
+                "",
+                "",
+                "",
+                "",
+                "",
+                "file",
+                "",
+                "n",
+            ]
         ),
     )
     assert result.exit_code == 1

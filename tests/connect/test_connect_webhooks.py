@@ -107,7 +107,7 @@ def test_the_service_has_another_secret(running: Running) -> None:
     check = running.prove(secret="new-secret")
     assert check.status is Status.WARNING
     assert "another webhook secret" in check.found
-    assert check.ask.startswith("Restart the service")
+    assert check.ask.startswith("Wait some seconds")
 
 
 def test_the_service_does_not_know_the_brand_yet(running: Running) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from bergen_loop.config import ConfigError, ServiceSettings, Settings, load_usable
+from bergen_loop.config.roster import Found
 from bergen_loop.flow import tick
 from bergen_loop.ledger.database import Ledger
 from bergen_loop.ledger.store import attention, returns
@@ -88,7 +89,7 @@ def test_a_brand_that_cannot_be_used_is_left_out_and_told_of(
     assert list(settings.brands) == ["good"]
     assert list(broken) == ["bad"]
     registry = Registry(settings, sqlite_ledger, tmp_path)
-    registry.leave_out_broken(broken)
+    registry.take(Found(settings, broken))
     with sqlite_ledger.read() as session:
         (item,) = attention.open_items(session)
     assert item.brand == "bad"
@@ -96,7 +97,7 @@ def test_a_brand_that_cannot_be_used_is_left_out_and_told_of(
     monkeypatch.setenv("BAD_KEY", "another-key-of-some-length")
     settings, broken = load_usable(path)
     registry = Registry(settings, sqlite_ledger, tmp_path)
-    assert registry.leave_out_broken(broken) == {}
+    assert registry.take(Found(settings, broken)) == {}
     with sqlite_ledger.read() as session:
         assert attention.open_items(session) == []
 

@@ -226,7 +226,7 @@ def test_a_dead_endpoint_never_delays_another(sqlite_ledger: Ledger) -> None:
         for brand in endpoints:
             for number in range(3):
                 put(sqlite_ledger, brand, number)
-        dispatcher = Dispatcher(sqlite_ledger, endpoints, every=0.05)
+        dispatcher = Dispatcher(sqlite_ledger, lambda: endpoints, every=0.05)
         dispatcher.start()
         started = time.monotonic()
         try:
@@ -255,7 +255,7 @@ def test_the_log_forgets_what_is_old_and_finished(ledger: Ledger, clock: Clock) 
 
 
 def test_the_dispatcher_tells_what_is_journaled(sqlite_ledger: Ledger, receiver: Receiver) -> None:
-    dispatcher = Dispatcher(sqlite_ledger, {"acme": receiver.settings()}, every=0.02)
+    dispatcher = Dispatcher(sqlite_ledger, lambda: {"acme": receiver.settings()}, every=0.02)
     dispatcher.start()
     try:
         with sqlite_ledger.write() as session:

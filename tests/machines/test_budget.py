@@ -36,6 +36,8 @@ def most_in_any_period(times: Sequence[float]) -> int:
 class MemoryStore:
     """The real dealing, on a database in memory and a clock of the test's."""
 
+    limit = LIMIT
+
     def __init__(self, engine: sa.Engine, world: World) -> None:
         self._engine, self._world = engine, world
 
@@ -309,6 +311,8 @@ def test_who_waits_for_the_ledger_does_not_hold_up_the_others() -> None:
     asked, answered = threading.Event(), threading.Event()
 
     class Slow:
+        limit = 300
+
         def take(self, least: int, wanted: int, finished: Sequence[Finished]) -> Granted:
             asked.set()
             assert answered.wait(10)

@@ -44,7 +44,7 @@ def _exposed(ledger: Ledger) -> dict[str, set[str]]:
             {"call:loop:list:ok": 1, "ms:loop:list": 5, "intake.failed": 1, "webhooks.taken": 1},
         )
     follow.take_in(ledger, {}, NOW)
-    page = Metrics(settings(), ledger, lambda: NOW).page().decode()
+    page = Metrics(settings, ledger, lambda: NOW).page().decode()
     found: dict[str, set[str]] = {"bergen_loop_alerts": {"kind", "brand"}}
     assert "# TYPE bergen_loop_alerts gauge" in page
     for name, labels in re.findall(r"^(bergen_loop_\w+)(?:\{(.*)\})? ", page, re.MULTILINE):

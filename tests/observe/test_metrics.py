@@ -35,7 +35,7 @@ HOUR = timedelta(hours=1)
 
 
 def page(ledger: Ledger, *brands: str) -> dict[Any, float]:
-    return samples(Metrics(settings(*brands), ledger, lambda: NOW).page())
+    return samples(Metrics(lambda: settings(*brands), ledger, lambda: NOW).page())
 
 
 def test_returns_are_counted_by_stage_and_what_has_ended_is_not(ledger: Ledger) -> None:
@@ -106,7 +106,7 @@ def test_a_returns_way_shows(world: World, ctx: BrandContext) -> None:
     while follow.take_in(ctx.ledger, {}, ctx.now()):
         pass
     one = settings(ctx.brand)
-    found = samples(Metrics(one, ctx.ledger, ctx.now).page())
+    found = samples(Metrics(lambda: one, ctx.ledger, ctx.now).page())
     title = "Received by the warehouse"
     assert value(found, "moments_total", brand=ctx.brand, moment="4", title=title) == 1
     assert value(found, "decisions_total", brand=ctx.brand, outcome="flag", how="live") == 1

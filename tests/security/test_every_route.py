@@ -77,6 +77,21 @@ RULES: dict[tuple[str, str], Permission | str] = {
     ("GET", "/tokens"): P.MANAGE,
     ("POST", "/tokens"): P.MANAGE,
     ("POST", "/tokens/{number}/revoke"): P.MANAGE,
+    # connecting brands, and their settings
+    ("GET", "/brands/new"): P.CONNECT,
+    ("POST", "/brands/new"): P.CONNECT,
+    ("POST", "/brands/new/{brand}/forget"): P.CONNECT,
+    ("GET", "/brands/new/{brand}/{step}"): P.CONNECT,
+    ("POST", "/brands/new/{brand}/{step}"): P.CONNECT,
+    ("POST", "/brands/new/{brand}/{step}/check"): P.CONNECT,
+    ("GET", "/brands/{brand}/settings"): P.CONNECT,
+    ("POST", "/brands/{brand}/settings"): P.CONNECT,
+    ("GET", "/brands/{brand}/settings/{version}"): P.CONNECT,
+    ("POST", "/brands/{brand}/settings/{version}"): P.CONNECT,
+    ("GET", "/brands/{brand}/remove"): P.CONNECT,
+    ("POST", "/brands/{brand}/remove"): P.CONNECT,
+    ("GET", "/brands/{brand}/checks"): P.CONNECT,
+    ("POST", "/brands/{brand}/checks"): P.CONNECT,
     # programs
     ("GET", "/api/v1/brands"): P.VIEW,
     ("GET", "/api/v1/brands/{brand}"): P.VIEW,
@@ -107,7 +122,8 @@ def test_every_route_has_a_rule_and_every_rule_a_route(full: Desk) -> None:
 def test_every_role_is_what_it_is_meant_to_be() -> None:
     for role in Role:
         assert {p for p in P if Person("x", role, Scope(None)).can(p)} == WORDS[role]
-        assert not Person("x", role, Scope.of(["acme"])).can(P.MANAGE)
+        for everywhere in (P.MANAGE, P.CONNECT):
+            assert not Person("x", role, Scope.of(["acme"])).can(everywhere)
 
 
 def test_a_rule_is_kept_by_the_route_itself(full: Desk) -> None:

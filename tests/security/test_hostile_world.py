@@ -392,7 +392,9 @@ def test_a_spreadsheet_takes_no_text_for_a_formula(text: str) -> None:
 def test_metrics_stay_in_their_format(past: Past) -> None:
     from bergen_loop.config import load_settings
 
-    page = Metrics(load_settings(past.config), past.ledger, lambda: datetime.now(UTC)).page()
+    page = Metrics(
+        lambda: load_settings(past.config), past.ledger, lambda: datetime.now(UTC)
+    ).page()
     for one in page.decode().splitlines():
         assert re.match(r"# (HELP|TYPE) \w+|[a-z_]+(\{.*\})? [0-9.eE+-]+|[a-z_]+(\{.*\})? NaN", one)
 

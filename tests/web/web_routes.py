@@ -16,6 +16,8 @@ VALUES = {
     "item_id": "1",
     "photo_id": "1",
     "name": "floor.css",
+    "step": "loop",
+    "version": "1",
 }
 
 

@@ -45,4 +45,4 @@ def reset(
             people.remove_second_factor(session, now, user, by=by)
         people.set_password(session, now, user, hash_, by=by, issued=True)
     told = f"{password}\nUse it within seven days; it is changed at the first sign-in."
-    console.print(told, highlight=False)
+    console.print(told)

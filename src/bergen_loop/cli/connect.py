@@ -22,17 +22,22 @@ from bergen_loop.cli.setup import (
     person,
     settings_of,
 )
-from bergen_loop.config import ConfigError, ServiceSettings
-from bergen_loop.config.source import load_service
+from bergen_loop.config import ConfigError, Problem, ServiceSettings
+from bergen_loop.config.roster import Roster
 from bergen_loop.connect import configfile, loop_checks, record
 from bergen_loop.connect.answers import DEFAULT_STORE, Answers, read_answers
 from bergen_loop.connect.check import Check, Status
 from bergen_loop.connect.checkup import Checkup, Step
 from bergen_loop.connect.draft import Draft, draft, merged, start_now
 from bergen_loop.ledger.database import Ledger
-from bergen_loop.ledger.store import modes
-from bergen_loop.ledger.tables.core import BrandRow
+from bergen_loop.ledger.store import brands as kept
+from bergen_loop.ledger.store import modes, returns
+from bergen_loop.ledger.store.brands import Version
+from bergen_loop.people.actions import NotPossible
+from bergen_loop.people.brands import Act, Brands
 from bergen_loop.secrets import SecretError, SecretStores
+
+FILE, LEDGER = "file", "ledger"
 
 _SIGNS = {
     Status.OK: ("✓", "green"),
@@ -57,6 +62,13 @@ def connect(
     wait: Annotated[
         float, typer.Option(help="Seconds to wait for a webhook delivery of Loop's.", min=0)
     ] = 0,
+    to: Annotated[
+        str | None,
+        typer.Option(
+            help="ledger: the service takes it up at once (default); file: the configuration "
+            "file. A brand that stands in the file stays there."
+        ),
+    ] = None,
     save_anyway: Annotated[
         bool, typer.Option("--save-anyway", help="Write the brand although checks failed.")
     ] = False,
@@ -72,7 +84,9 @@ def connect(
     it again updates the brand."""
     if as_json and source is None and not check_only:
         fail("--json needs --from FILE or --check-only: questions would mix with it", 2)
-    session = _Session(config, wait, save_anyway, as_json)
+    if to not in (None, FILE, LEDGER):
+        fail(f"--to {to}: one of {FILE}, {LEDGER}", 2)
+    session = _Session(config, wait, save_anyway, as_json, to)
     try:
         if check_only:
             session.check_only(brand)
@@ -82,6 +96,8 @@ def connect(
             session.attended(brand, _elsewhere(loop_url, rex11_endpoint))
     except ConfigError as error:
         fail(f"these settings cannot be used; nothing was written:\n{error}", 2)
+    except NotPossible as error:
+        fail(f"nothing was written: {error}", 2)
     except EOFError:
         fail("the questions got no answers; give them in a file: connect --from FILE", 2)
     except SecretError as error:
@@ -94,9 +110,13 @@ def connect(
 class _Session:
     """One run of the command."""
 
-    def __init__(self, config: Path, wait: float, save_anyway: bool, as_json: bool) -> None:
-        self.config, self.wait = config, wait
+    def __init__(
+        self, config: Path, wait: float, save_anyway: bool, as_json: bool, to: str | None
+    ) -> None:
+        self.config, self.wait, self.to = config, wait, to
         self.save_anyway, self.as_json = save_anyway, as_json
+        self.seen: int | None = None
+        """The version in the ledger that the questions began with."""
         self.checks: dict[str, Check] = {}
         self.brand, self.mode = "", modes.SHADOW
         self.saved = False
@@ -123,7 +143,7 @@ class _Session:
         old, stores, service = self._present(answers.brand)
         if answers.block.pop("mode", modes.SHADOW) != modes.SHADOW:
             self._say(("`mode` is not taken from answers: use `bergen-loop brands mode`", "yellow"))
-        made = draft(answers.brand, answers.block, old, answers.store)
+        made = self._draft(answers, old, stores)
         with closing(self._checkup(made, stores, answers)) as checkup:
             for steps in (checkup.loop_steps(), checkup.rex11_steps(), checkup.data_steps()):
                 self._run(steps)
@@ -143,33 +163,58 @@ class _Session:
         answers = Answers(brand, merged(elsewhere, questions.name(old, brand)))
         _heading("Loop")
         loop = self._until_good(answers, old, stores, "Loop's key", questions.loop_access)
-        _heading("REX11")
-        rex11 = self._until_good(answers, old, stores, "REX11's values", questions.rex11_access)
+        _heading("Warehouse")
+        answers.block = merged(answers.block, questions.warehouse_system(old))
+        rex11: Checkup | None = None
+        if merged(old, answers.block).get("warehouse", "rex11") == "rex11":
+            ask = questions.rex11_access
+            rex11 = self._until_good(answers, old, stores, "REX11's values", ask)
         _heading("Options")
-        answers.block = merged(answers.block, questions.options(old))
+        answers.block = merged(answers.block, questions.options(merged(old, answers.block)))
         if draft(brand, answers.block, old, answers.store).to_keep:
             answers.store = questions.store(DEFAULT_STORE)
         answers.public_url = questions.public_url(service.public_url)
         _heading("Recent returns")
-        made = draft(brand, answers.block, old, answers.store)
+        made = self._draft(answers, old, stores)
         with closing(self._checkup(made, stores, answers)) as checkup:
             checkup.take_over(loop)
-            checkup.take_over(rex11)
+            if rex11 is not None:
+                checkup.take_over(rex11)
             self._run(checkup.data_steps())
             if checkup.failures() and not (self.save_anyway or questions.save_anyway()):
                 return
-            made = self._ask_destinations(made, answers, old, checkup)
+            made = self._ask_destinations(made, answers, old, checkup, stores)
             self._save(made, answers, service, checkup, new=not old)
 
     # -- parts ---------------------------------------------------------------------------------
 
     def _present(self, brand: str) -> tuple[Mapping[str, Any], SecretStores, ServiceSettings]:
-        """What the configuration has of this brand, and of the service."""
-        old = configfile.existing_brand(self.config, brand) or {}
-        if not self.config.exists():
-            return old, SecretStores(self.config.resolve().parent), ServiceSettings()
-        service, stores = load_service(self.config)
-        return old, stores, service
+        """What there is of this brand, and of the service; and where the brand is to be kept."""
+        roster = Roster(self.config, needed=self.config.exists())
+        service, stores = roster.service().service, roster.stores()
+        in_file, in_ledger = brand in roster.in_file(), self._in_ledger(stores, brand)
+        if self.to == FILE and in_ledger is not None:
+            fail(
+                f"brand {brand} is kept in the ledger: change it there (--to ledger), or take it "
+                f"out first: bergen-loop brands remove {brand} --reason ...",
+                2,
+            )
+        self.to = self.to or (FILE if in_file else LEDGER)
+        if self.to == FILE:
+            return configfile.existing_brand(self.config, brand) or {}, stores, service
+        if in_file:
+            fail(f"brand {brand} stands in {self.config}: change it there (--to file)", 2)
+        self.seen = in_ledger.version if in_ledger else None
+        return (in_ledger.content if in_ledger else {}), stores, service
+
+    def _in_ledger(self, stores: SecretStores, brand: str) -> Version | None:
+        with closing(Ledger(stores.vault.url)) as ledger, ledger.read() as session:
+            found = kept.newest_of(session, brand) if kept.kept(session) else None
+        return found if found and found.active else None
+
+    def _draft(self, answers: Answers, old: Mapping[str, Any], stores: SecretStores) -> Draft:
+        own = stores if self.to == LEDGER else None
+        return draft(answers.brand, answers.block, old, answers.store, own)
 
     def _checkup(self, made: Draft, stores: SecretStores, answers: Answers) -> Checkup:
         settings = made.settings(stores, answers.source, answers.tree)
@@ -201,14 +246,20 @@ class _Session:
                     return checkup
 
     def _ask_destinations(
-        self, made: Draft, answers: Answers, old: Mapping[str, Any], checkup: Checkup
+        self,
+        made: Draft,
+        answers: Answers,
+        old: Mapping[str, Any],
+        checkup: Checkup,
+        stores: SecretStores,
     ) -> Draft:
         recent = checkup.recent
         open_ = loop_checks.unmapped(recent.returns, checkup.settings.announce_rules())
         given = questions.destinations(open_, recent.destination_names or {})
         if not given:
             return made
-        return draft(made.brand, merged(answers.block, given), old, answers.store)
+        answers.block = merged(answers.block, given)
+        return self._draft(answers, old, stores)
 
     def _save(
         self,
@@ -219,12 +270,17 @@ class _Session:
         *,
         new: bool,
     ) -> None:
-        if new:  # only people's look at its decisions makes it live
+        if new and self.to == FILE:  # only people's look at its decisions makes it live
             made.block = {"name": made.block["name"], "mode": modes.SHADOW, **made.block}
         stores, key_file = record.prepare(self.config, made, answers.public_url)
-        others = record.keep(self.config, made, stores, person())
+        others: list[Problem] = []
+        if self.to == FILE:
+            others = record.keep(self.config, made, stores, person())
+            where = f"is written into {self.config}"
+        else:
+            where = self._keep_in_ledger(made, stores)
         self.saved = True
-        self._say((made.brand, "bold"), f" is written into {self.config}")
+        self._say((made.brand, "bold"), f" {where}")
         if key_file:
             words = (
                 f"A key for the ledger's secrets was made: {key_file}. Keep a copy elsewhere; "
@@ -239,10 +295,21 @@ class _Session:
             url = answers.public_url or service.public_url
             self._run(checkup.webhook_steps(ledger, url, make=True, wait=self.wait))
             found = list(self.checks.values())
-            record.note(ledger, made.brand, person(), found, new=new, block=made.block)
+            if self.to == FILE:
+                record.note(ledger, made.brand, person(), found, new=new, block=made.block)
             with ledger.read() as read:
-                row = read.get(BrandRow, made.brand)
+                row = returns.known_brand(read, made.brand)
                 self.mode = modes.effective(row, str(made.block.get("mode", modes.SHADOW)))
+
+    def _keep_in_ledger(self, made: Draft, stores: SecretStores) -> str:
+        roster, ledger = Roster(self.config), Ledger(stores.vault.url)
+        with closing(ledger):
+            ledger.migrate()
+            brands = Brands(ledger, stores, roster.folder, roster.in_file())
+            words, checks = record.found(list(self.checks.values()))
+            act = Act(person(), f"connected; {words}", data={"checks": checks})
+            version = record.keep_in_ledger(brands, made, act, self.seen)
+        return f"is kept in the ledger, version {version.version}"
 
     def _run(self, steps: Iterable[Step]) -> None:
         for name, run in steps:
@@ -308,7 +375,7 @@ def _next_steps(brand: str, mode: str) -> None:
     if mode != modes.SHADOW:
         say(
             (f"{brand} stays {mode}.", "bold green"),
-            " Restart the service: it reads its configuration at start.",
+            " A running service takes the change up by itself.",
         )
         return
     say(
@@ -317,8 +384,7 @@ def _next_steps(brand: str, mode: str) -> None:
     )
     console.print(
         "Next:\n"
-        "  1. Start the service (or restart it, it reads its configuration at start): "
-        "bergen-loop serve\n"
+        "  1. Start the service, if it does not run: bergen-loop serve\n"
         f"  2. Watch it: bergen-loop status, bergen-loop shadow report --brand {brand}\n"
         f"  3. When its decisions are right: bergen-loop brands mode {brand} live --reason '...'",
     )

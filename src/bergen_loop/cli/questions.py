@@ -6,9 +6,11 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, cast
 
+from pydantic import TypeAdapter, ValidationError
 from rich.prompt import Confirm, Prompt
 
 from bergen_loop.cli.output import console, line, say
+from bergen_loop.config.fields import HttpUrl
 from bergen_loop.connect.answers import BRAND_ID
 from bergen_loop.connect.draft import is_reference
 from bergen_loop.domain.criteria import PRESETS
@@ -49,10 +51,19 @@ def rex11_access(old: Mapping[str, Any]) -> Block:
     }
 
 
+def warehouse_system(old: Mapping[str, Any]) -> Block:
+    """REX11, or this service's own floor page."""
+    known = str(old.get("warehouse") or "rex11")
+    chosen = _choice("Warehouse system", ("rex11", "embedded"), known)
+    return {"warehouse": chosen} if chosen != known else {}
+
+
 def options(old: Mapping[str, Any]) -> Block:
-    """Name, warehouse, start, criteria."""
+    """Warehouse, supplier, start, criteria."""
     announce = _part(old, "announce")
     chosen: Block = {"warehouse": _warehouse(str(announce.get("warehouse") or SHORT[0]))}
+    if "supplier" not in announce and old.get("warehouse") != "embedded":
+        chosen |= _supplier(str(old.get("name") or ""))
     if "start" not in announce:
         chosen["start"] = _start()
     known = str(old.get("criteria") or "standard")
@@ -74,8 +85,8 @@ def public_url(present: str | None) -> str | None:
     """The service's address for Loop; None where it is to stay as it is."""
     if present:
         return None
-    given = _text("Public https address of this service (Enter: none, poll only)", "")
-    return given or None
+    question = "Public https address of this service (Enter: none, poll only)"
+    return _text(question, "", TypeAdapter(HttpUrl)) or None
 
 
 def destinations(unmapped: Mapping[str, int], names: Mapping[str, str]) -> Block:
@@ -101,9 +112,23 @@ def save_anyway() -> bool:
 
 def _start() -> str:
     now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    return _text(
-        "From which time on are returns this connection's? Older ones are left alone (UTC)", now
-    )
+    question = "From which time on are returns this connection's? Older ones are left alone (UTC)"
+    return _text(question, now, TypeAdapter(datetime))
+
+
+def _supplier(name: str) -> Block:
+    """Who sends what comes back, on every RMA: REX11 refuses one without these three."""
+    company = _text("Supplier on every RMA: company", name or None)
+    state = _text("Supplier: state, such as NJ (Enter: leave the supplier out)", "")
+    if not state:
+        words = (
+            "REX11 is known to refuse RMAs without a supplier: add announce.supplier before the "
+            "brand's first return"
+        )
+        say((words, "yellow"))
+        return {}
+    country = _text("Supplier: country", "USA")
+    return {"supplier": {"company_name": company, "state": state, "country": country}}
 
 
 def _part(block: Mapping[str, Any], key: str) -> Mapping[str, Any]:
@@ -111,12 +136,20 @@ def _part(block: Mapping[str, Any], key: str) -> Mapping[str, Any]:
     return cast("Mapping[str, Any]", part) if isinstance(part, Mapping) else {}
 
 
-def _text(question: str, default: str | None) -> str:
+def _text(question: str, default: str | None, kind: TypeAdapter[Any] | None = None) -> str:
+    """A text; with `kind`, one that can be read as such: what cannot is asked for again."""
     while True:
-        given = Prompt.ask(line(question), default=default, console=console)
-        if given is not None and (given.strip() or default == ""):
-            return given.strip()
-        say(("This is needed", "red"))
+        given = (Prompt.ask(line(question), default=default, console=console) or "").strip()
+        if not given and default != "":
+            say(("This is needed", "red"))
+            continue
+        try:
+            if given and kind is not None:
+                kind.validate_python(given)
+            return given
+        except ValidationError as error:
+            wrong = str(error.errors()[0]["msg"]).removeprefix("Value error, ")
+            say((f"{given}: {wrong}", "red"))
 
 
 def _warehouse(default: str, what: str = "Bergen warehouse", others: tuple[str, ...] = ()) -> str:

@@ -5,17 +5,21 @@ from __future__ import annotations
 import getpass
 import os
 import socket
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import closing, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
-from bergen_loop.cli.output import errors, fail, line
-from bergen_loop.config import ConfigError, Settings, load_settings, load_usable
-from bergen_loop.ledger.database import Ledger
+from bergen_loop.cli.output import errors, fail, line, warn
+from bergen_loop.config import ConfigError, Problem, ServiceSettings, Settings, load_service
+from bergen_loop.config.roster import Roster, said_twice
+from bergen_loop.ledger.database import Ledger, LedgerError
+from bergen_loop.ledger.down import down
 from bergen_loop.ledger.store import journal
 from bergen_loop.ledger.store.journal import Actor
+from bergen_loop.secrets.vault import DATABASE_VARIABLE
 
 if TYPE_CHECKING:
     from bergen_loop.service.registry import Registry
@@ -33,14 +37,34 @@ ConfigOption = Annotated[
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
 BrandsOption = Annotated[list[str] | None, typer.Option("--brand", "-b", help="Only these brands.")]
 DEFAULT_CONFIG = Path("bergen-loop.yaml")
+_opened: list[str] = []
 
 
 def settings_of(path: Path) -> Settings:
-    """The settings, or an end with every mistake listed."""
+    """The settings with all brands, those in the ledger too; or an end with every mistake of the
+    file listed. A brand of the ledger that cannot be used is told of and left out."""
     try:
-        return load_settings(path)
+        roster = Roster(path)
+        with closing(open_ledger(roster.service(), migrate=False)) as ledger:
+            found = roster.load(ledger)
+        if mine := [p for b in found.broken if b in roster.in_file() for p in found.broken[b]]:
+            raise ConfigError(mine)
     except ConfigError as error:
-        fail(f"the configuration cannot be used:\n{error}", 2)
+        _unusable(path, error)
+    _tell(found.broken, found.doubled)
+    return found.settings
+
+
+def _unusable(path: Path, error: ConfigError) -> NoReturn:
+    """End with every mistake; or with the database alone, where its secrets cannot be read."""
+    with suppress(ConfigError):
+        service, _ = load_service(path)
+        url = database_url(service)
+        try:
+            Ledger(url).engine.connect().close()
+        except (LedgerError, OSError, ImportError) as gone:
+            fail(down(gone, url))
+    fail(f"the configuration cannot be used:\n{error}", 2)
 
 
 def brands_of(settings: Settings, wanted: Sequence[str] | None) -> list[str]:
@@ -53,11 +77,26 @@ def brands_of(settings: Settings, wanted: Sequence[str] | None) -> list[str]:
 
 
 def open_ledger(settings: Settings, *, migrate: bool = True) -> Ledger:
-    """The ledger, migrated."""
-    ledger = Ledger(os.environ.get("BERGEN_LOOP_DATABASE", settings.service.database))
-    if migrate:
-        ledger.migrate()
+    """The ledger, migrated; or an end that says where it was looked for and what to do."""
+    url = database_url(settings.service)
+    _opened.append(url)
+    try:
+        ledger = Ledger(url)
+        if migrate:
+            ledger.migrate()
+    except (LedgerError, OSError, ImportError) as error:
+        fail(down(error, url))
     return ledger
+
+
+def opened() -> str:
+    """The address of the ledger that this command has opened; empty before."""
+    return _opened[-1] if _opened else ""
+
+
+def database_url(service: ServiceSettings) -> str:
+    """Where the ledger is: the environment's word goes before the file's."""
+    return os.environ.get(DATABASE_VARIABLE, service.database)
 
 
 def registry_of(path: Path) -> Registry:
@@ -74,18 +113,31 @@ def registry_of(path: Path) -> Registry:
 
 
 def service_registry_of(path: Path) -> Registry:
-    """As `registry_of`, for a service: brands that cannot be used are told of and left out."""
+    """As `registry_of`, for a service: brands come and go while it runs, and those that cannot
+    be used are told of and left out. Without a configuration file at the usual place all
+    settings are the defaults."""
     from bergen_loop.service.registry import Registry
 
     try:
-        settings, broken = load_usable(path)
+        roster = Roster(path, needed=path != DEFAULT_CONFIG)
+        ledger = open_ledger(roster.service())
+        found = roster.load(ledger)
+        registry = Registry(found.settings, ledger, roster.folder, roster)
     except ConfigError as error:
-        fail(f"the configuration cannot be used:\n{error}", 2)
-    registry = Registry(settings, open_ledger(settings), path.resolve().parent)
-    for brand, problems in registry.leave_out_broken(broken).items():
+        _unusable(path, error)
+    if not path.exists():
+        where = ledger.url.render_as_string(hide_password=True)
+        errors.print(f"there is no {path} here: defaults hold, the ledger is {where}")
+    _tell(registry.take(found), found.doubled)
+    return registry
+
+
+def _tell(broken: Mapping[str, list[Problem]], doubled: Iterable[str]) -> None:
+    for brand, problems in broken.items():
         for problem in problems:
             errors.print(line((f"brand {brand} is left out:", "bold yellow"), f" {problem}"))
-    return registry
+    for brand in doubled:
+        warn(said_twice(brand))
 
 
 def person() -> str:

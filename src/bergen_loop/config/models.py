@@ -279,9 +279,10 @@ class BrandSettings(Model):
     kits: KitsInFile = Field(default_factory=KitMap)
     """SKU of a kit -> its parts in the warehouse, each with its quantity."""
     kits_file: KitsFileSetting | None = None
-    """More kits: a CSV file (relative to this file), read at start."""
+    """More kits: a CSV file (relative to this file)."""
     criteria: str = "standard"
-    """Name of a preset, or path of a criteria file (relative to this file)."""
+    """Name of a preset, path of a criteria file (relative to this file), or the text itself, of
+    several lines."""
     poll: Duration = timedelta(seconds=60)
     """How often the brand is synced while something happens."""
     poll_max: Duration = timedelta(minutes=5)
@@ -393,8 +394,20 @@ class ServiceSettings(Model):
     """How often it is looked which brands are due."""
 
 
+BRAND_ID = r"^[a-z0-9][a-z0-9_-]{0,40}$"
+
+
 class Settings(Model):
     """The whole file."""
 
     service: ServiceSettings = ServiceSettings()
-    brands: dict[Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,40}$")], BrandSettings]
+    brands: dict[Annotated[str, Field(pattern=BRAND_ID)], BrandSettings] = Field(
+        default_factory=dict[str, BrandSettings]
+    )
+    """Others may stand in the ledger."""
+
+    @field_validator("brands", mode="before")
+    @classmethod
+    def _none(cls, value: object) -> object:
+        """`brands:` with nothing behind it."""
+        return {} if value is None else value

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from bergen_loop import yaml_source
 from bergen_loop.config.errors import ConfigError, Problem
 from bergen_loop.config.models import BrandSettings, ServiceSettings, Settings
 from bergen_loop.secrets import SecretStores
+from bergen_loop.secrets.vault import DATABASE_VARIABLE
 from bergen_loop.yaml_source import YamlMistake
 
 log = structlog.get_logger()
@@ -86,6 +88,17 @@ def check_brand(
         raise _config_error(source, tree or CommentedMap(), error) from None
 
 
+def brands_in(path: Path) -> frozenset[str]:
+    """The brands a file names, whether they can be used or not. ConfigError."""
+    brands = _parse_yaml(_read(path), str(path)).get("brands")
+    return frozenset(str(b) for b in brands) if isinstance(brands, Mapping) else frozenset()
+
+
+def stores_at(folder: Path) -> SecretStores:
+    """The stores where there is no file: all of the defaults."""
+    return _stores(CommentedMap(), folder)
+
+
 def read_tree(path: Path) -> CommentedMap:
     """A YAML file as it stands, with its comments. Raises ConfigError."""
     return _parse_yaml(_read(path), str(path))
@@ -119,12 +132,24 @@ def _stores(tree: CommentedMap, folder: Path) -> SecretStores:
     service = tree.get("service")
     service = service if isinstance(service, Mapping) else {}
     database = service.get("database")
-    key_file = service.get("key_file")
-    return SecretStores(
-        folder,
-        database if isinstance(database, str) else ServiceSettings().database,
-        Path(key_file) if isinstance(key_file, str) and key_file else None,
-    )
+    database = database if isinstance(database, str) else ServiceSettings().database
+    named = service.get("key_file")
+    key_file = Path(named) if isinstance(named, str) and named else own_key_file(database)
+    return SecretStores(folder, database, key_file)
+
+
+EMBEDDED = "sqlite:///"
+
+
+def own_key_file(database: str, *, made: bool = True) -> Path | None:
+    """The key file beside an embedded ledger: used where the configuration names none and could
+    not be made to. With `made`, only if it is there."""
+    url = os.environ.get(DATABASE_VARIABLE, database)
+    if not url.startswith(EMBEDDED) or len(url) == len(EMBEDDED):
+        return None
+    path = Path(url.removeprefix(EMBEDDED)).resolve()
+    path = path.with_name(f"{path.stem}.key")
+    return path if path.exists() or not made else None
 
 
 def _config_error(source: str, tree: CommentedMap, error: ValidationError) -> ConfigError:
@@ -138,10 +163,11 @@ def _parse_yaml(text: str, source: str) -> CommentedMap:
     except YamlMistake as error:
         problem = Problem(source, error.line, error.column, "(syntax)", error.message, error.remedy)
         raise ConfigError([problem]) from None
+    if tree is None:
+        return CommentedMap()  # every setting has a default, and brands may stand in the ledger
     if not isinstance(tree, CommentedMap):
-        raise ConfigError(
-            [Problem(source, 1, 1, "(file)", "is empty or not a mapping", "start with `brands:`")]
-        )
+        fix = "start with `service:` or `brands:`"
+        raise ConfigError([Problem(source, 1, 1, "(file)", "is not a mapping", fix)])
     return tree
 
 
@@ -180,12 +206,16 @@ def _position(tree: CommentedMap, loc: tuple[int | str, ...]) -> tuple[int, int]
     return line, column
 
 
+_TIME = "write it like 2026-11-01 or 2026-11-01T08:00:00Z"
 _FIXES = {
     "missing": "add `{field}:` here",
     "extra_forbidden": "remove it, or correct its spelling",
     "string_pattern_mismatch": "use the form {pattern}",
     "literal_error": "write one of {expected}",
     "enum": "write one of {expected}",
+    "datetime_parsing": _TIME,
+    "datetime_from_date_parsing": _TIME,
+    "datetime_type": _TIME,
 }
 
 

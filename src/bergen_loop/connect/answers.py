@@ -9,15 +9,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
-from bergen_loop.config import ConfigError, Problem
+from bergen_loop.config import ConfigError, Problem, models
 from bergen_loop.config.source import read_tree
 from bergen_loop.secrets import SCHEMES
 
 ABOUT = ("brand", "store", "public_url")
 """What an answers file has beside the fields of a brand's block."""
 DEFAULT_STORE = "ledger"
-BRAND_ID = re.compile(r"[a-z0-9][a-z0-9_-]{0,40}")
-"""As the configuration has it."""
+BRAND_ID = re.compile(models.BRAND_ID)
 
 
 @dataclass(slots=True)

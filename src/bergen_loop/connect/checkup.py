@@ -8,12 +8,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from bergen_loop.config import BrandSettings, ConfigError
+from bergen_loop.config.criteria import criteria as brand_criteria
 from bergen_loop.connect import clock, loop_checks, rex11_checks, webhook_checks
 from bergen_loop.connect.check import Check, Status, skipped
 from bergen_loop.connect.loop_checks import Recent
 from bergen_loop.domain.criteria import warnings
 from bergen_loop.ledger.database import Ledger
 from bergen_loop.outside.http import Retries, Sender, Timeouts
+from bergen_loop.outside.limiter import SlidingWindowLimiter
 from bergen_loop.outside.loop.client import LoopClient
 from bergen_loop.outside.loop.models import Subscription
 from bergen_loop.outside.warehouse.rex11 import Rex11Warehouse
@@ -58,8 +60,19 @@ class Checkup:
         base = self.settings.loop.base_url
         yield self._step("Clock against Loop", lambda: clock.check_clock("Loop", base, self.http))
 
+    def same_shop(self, return_id: str) -> Check:
+        """Does the Loop key show a return that this brand has? Another shop's does not, and its
+        returns would be taken for this brand's."""
+        loop = self._loop()
+        if isinstance(loop, Check):
+            return loop
+        with loop:
+            return loop_checks.check_same_shop(loop, return_id)
+
     def rex11_steps(self) -> Iterator[Step]:
-        """Is the REX11 account good?"""
+        """Is the REX11 account good? An embedded warehouse needs none."""
+        if self.settings.warehouse == "embedded":
+            return
         rex11 = self._rex11()
         if isinstance(rex11, Check):
             yield self._step(SETTINGS, lambda: rex11)
@@ -150,7 +163,9 @@ class Checkup:
 
     def _loop(self) -> LoopClient | Check:
         try:
-            return brands.loop_client(self.brand, self.settings, _RETRIES)
+            # Of its own: what is tried may have another limit than what runs in this process.
+            limiter = SlidingWindowLimiter(self.settings.loop.calls_per_minute)
+            return brands.loop_client(self.brand, self.settings, _RETRIES, limiter=limiter)
         except ValueError as error:
             ask = "Copy the key again, whole and without blanks, or ask the brand's Loop admin"
             return Check(SETTINGS, Status.FAILED, str(error), ask)
@@ -176,6 +191,8 @@ class Checkup:
 
     def _products(self) -> Check:
         name = rex11_checks.PRODUCTS
+        if self.settings.warehouse == "embedded":
+            return skipped(name, "an embedded warehouse counts what comes: it knows no products")
         for needed in (rex11_checks.ACCOUNT, loop_checks.RETURNS):
             before = self.done.get(needed)
             if before is None or before.status in (Status.FAILED, Status.SKIPPED):
@@ -192,7 +209,7 @@ class Checkup:
 
     def _criteria(self) -> Check:
         try:
-            criteria = brands.criteria(self.brand, self.settings, self.folder)
+            criteria = brand_criteria(self.brand, self.settings, self.folder)
         except ConfigError as error:
             ask = "Correct the criteria file; `bergen-loop criteria check` shows its mistakes"
             return Check(CRITERIA, Status.FAILED, str(error), ask)

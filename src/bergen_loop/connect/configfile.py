@@ -40,6 +40,14 @@ def existing_brand(path: Path, brand: str) -> Mapping[str, Any] | None:
     return block if isinstance(block, CommentedMap) else None
 
 
+def writable(path: Path) -> bool:
+    """Whether the file can be written, or made: it is replaced as a whole, in its folder."""
+    target = path.resolve()
+    return os.access(target if target.exists() else target.parent, os.W_OK) and os.access(
+        target.parent, os.W_OK
+    )
+
+
 def start(path: Path, service: Mapping[str, Any]) -> None:
     """Make the file if there is none, and set what is given of the service's block."""
     with _locked(path):
@@ -71,14 +79,10 @@ def _is_mine(problem: Problem, brand: str) -> bool:
 
 def _changed(text: str, path: Path, change: Mapping[str, Any]) -> str:
     tree, indent, offset = load_yaml_guess_indent(text)
+    tree = CommentedMap() if tree is None else tree
     if not isinstance(tree, CommentedMap):
-        raise ConfigError(
-            [
-                Problem(
-                    str(path), 1, 1, "(file)", "is empty or not a mapping", "start with `brands:`"
-                )
-            ]
-        )
+        fix = "start with `service:` or `brands:`"
+        raise ConfigError([Problem(str(path), 1, 1, "(file)", "is not a mapping", fix)])
     yaml = YAML(typ="rt")
     yaml.preserve_quotes = True
     yaml.width = 4096  # long values stay on their line

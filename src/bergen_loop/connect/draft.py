@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from secrets import token_hex
 from typing import Any, cast
 
 from pydantic import SecretStr
 
 from bergen_loop.config import BrandSettings
 from bergen_loop.config.source import check_brand
-from bergen_loop.secrets import SCHEMES, SecretStores
+from bergen_loop.secrets import SCHEMES, SecretError, SecretStores
 
 SECRETS = {
     ("loop", "api_key"): "loop-key",
@@ -46,9 +47,19 @@ class Draft:
         return check_brand(block, stores, source, tree)
 
 
-def draft(brand: str, given: Mapping[str, Any], existing: Mapping[str, Any], store: str) -> Draft:
+def draft(
+    brand: str,
+    given: Mapping[str, Any],
+    existing: Mapping[str, Any],
+    store: str,
+    kept: SecretStores | None = None,
+) -> Draft:
     """The brand's block: what there is already, with what is given put over it. A secret that
-    is given in the clear gets a reference into `store`; one that is a reference stays."""
+    is given in the clear gets a reference into `store`; one that is a reference stays.
+
+    With `kept`, the present secrets, none of them is overwritten: a new one gets a name of its
+    own, so that what is in force stays so until the new settings are, and can be rolled back to.
+    """
     block = merged(existing, given)
     to_keep: dict[str, str] = {}
     for (section, name), word in SECRETS.items():
@@ -60,15 +71,28 @@ def draft(brand: str, given: Mapping[str, Any], existing: Mapping[str, Any], sto
         if value is None or value == "":
             fields.pop(name, None)
         elif not is_reference(value):
+            present = cast("Block", existing.get(section) or {}).get(name)
+            if kept is not None and _same(kept, present, str(value)):
+                fields[name] = present
+                continue
             fields[name] = reference(brand, word, store)
+            if kept is not None and store != "env":
+                fields[name] += f"-{token_hex(4)}"
             to_keep[fields[name]] = str(value)
     if not existing:
         block = {name: block[name] for name in sorted(block, key=_place)}
     return Draft(brand, block, to_keep)
 
 
+def _same(kept: SecretStores, present: object, given: str) -> bool:
+    try:
+        return isinstance(present, str) and kept.get(present) == given
+    except SecretError:
+        return False
+
+
 def _place(name: str) -> int:
-    order = ("name", "mode", "loop", "rex11", "announce", "criteria")
+    order = ("name", "mode", "loop", "warehouse", "rex11", "announce", "criteria")
     return order.index(name) if name in order else len(order)
 
 

@@ -11,11 +11,12 @@ from bergen_loop.connect.check import Check, Status
 from bergen_loop.connect.faults import loop_fault
 from bergen_loop.domain.announce import AnnounceRules
 from bergen_loop.domain.returns import Return
-from bergen_loop.outside.errors import OutsideError
+from bergen_loop.outside.errors import NotFound, OutsideError
 from bergen_loop.outside.loop.client import LoopClient
 from bergen_loop.outside.loop.models import Subscription
 
 KEY, WEBHOOK_SCOPE = "Loop API key, scope Returns", "Loop API key, scope Developer Tools"
+SHOP = "Loop API key, the same shop"
 RETURNS, DESTINATIONS = "Recent returns in Loop", "Destinations"
 DAYS = 14
 MAX_PAGES = 4
@@ -29,6 +30,23 @@ def check_key(loop: LoopClient, now: datetime) -> Check:
         return loop_fault(KEY, error, "Returns")
     some = "with returns in it" if page.returns else "with no returns in it"
     return Check(KEY, Status.OK, f"it works: Loop lists the last day, {some}")
+
+
+def check_same_shop(loop: LoopClient, return_id: str) -> Check:
+    """Look up a return that is known to be the brand's."""
+    try:
+        loop.details(return_id)
+    except NotFound:
+        return Check(
+            SHOP,
+            Status.FAILED,
+            f"it does not show return {return_id}, which this brand has: the key is another shop's",
+            "Ask the brand's Loop admin for a key of this very shop; connect another shop as "
+            "another brand",
+        )
+    except OutsideError as error:
+        return loop_fault(SHOP, error, "Returns")
+    return Check(SHOP, Status.OK, "it is the key of the same shop")
 
 
 def check_webhook_scope(loop: LoopClient) -> tuple[Check, list[Subscription]]:

@@ -118,8 +118,8 @@ def _wrong_secret() -> Check:
         DELIVERY,
         Status.FAILED,
         "a delivery arrived, but its signature does not fit the webhook secret",
-        "Ask the brand's Loop admin for the webhook secret of their Loop account, run this again "
-        "with it, and restart the service",
+        "Ask the brand's Loop admin for the webhook secret of their Loop account, and run this "
+        "again with it",
     )
 
 
@@ -157,8 +157,8 @@ def _own_delivery(url: str, status: int, text: str) -> Check:
             Status.WARNING,
             "the running service does not know this brand yet, or has another webhook secret for "
             "it",
-            "Restart the service if the brand stands in its file: it reads its configuration and "
-            "secrets at start. Then run `bergen-loop connect --check-only`",
+            "Wait some seconds until it has taken the brand up, then run `bergen-loop connect "
+            "--check-only`; if it stays so, see whether it reads the same configuration and ledger",
         )
     return Check(
         DELIVERY,

@@ -56,6 +56,9 @@ class Permission(Enum):
     """See what people did."""
     MANAGE = auto()
     """Accounts and tokens. Only for who may see every brand: they hand out any access."""
+    CONNECT = auto()
+    """Connect brands and change their settings. Only for who may see every brand: secrets are
+    kept side by side, and any of them can be named."""
 
 
 _MAY: dict[Role, frozenset[Permission]] = {
@@ -93,7 +96,8 @@ class Person:
 
     def can(self, permission: Permission) -> bool:
         """Whether their role allows it."""
-        if permission is Permission.MANAGE and self.scope.brands is not None:
+        everywhere = (Permission.MANAGE, Permission.CONNECT)
+        if permission in everywhere and self.scope.brands is not None:
             return False
         return permission in _MAY[self.role]
 

@@ -9,7 +9,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
-from fastapi import Depends, FastAPI
+import structlog
+from fastapi import Depends, FastAPI, Request
 from starlette.middleware.sessions import SessionMiddleware
 from starlette.staticfiles import StaticFiles
 
@@ -22,6 +23,8 @@ from bergen_loop.console import (
     attention,
     audit,
     brand,
+    brand_settings,
+    connecting,
     errors,
     events,
     floor,
@@ -43,9 +46,15 @@ from bergen_loop.console.api import routes as api
 from bergen_loop.console.limits import BodyLimit, Door
 from bergen_loop.console.live import Live
 from bergen_loop.console.security import LocalOnly, SecurityHeaders
-from bergen_loop.console.state import Console, Nudge
+from bergen_loop.console.state import Console, Nudge, registry_of
 from bergen_loop.console.trends import Trends
+from bergen_loop.ledger.database import LedgerError
 from bergen_loop.service.registry import Registry
+
+log = structlog.get_logger()
+
+LOOK = 1.0
+"""Seconds after which a request looks anew whether brands have changed."""
 
 FIRST_ACCOUNT = "BERGEN_LOOP_ADMIN"
 """An environment variable: NAME:PASSWORD of an engineer, made while there is no account yet."""
@@ -76,6 +85,7 @@ def create_app(
         redoc_url=None,
         openapi_url=OPENAPI,
         lifespan=_lifespan,
+        dependencies=[Depends(_brands_of_now)],
         redirect_slashes=False,  # it would lead to whatever host the request claims
     )
     app.state.registry, app.state.nudge, app.state.console = registry, nudge, console
@@ -104,6 +114,16 @@ def _console(
     )
 
 
+def _brands_of_now(request: Request) -> None:
+    """Brands come and go on any machine: what a request is about is looked up as it is now."""
+    if request.url.path == health.ALIVE:
+        return  # it says that the process answers, whatever the ledger does
+    try:
+        registry_of(request).look(within=LOOK)
+    except LedgerError as error:
+        log.warning("brands could not be looked up", why=type(error).__name__)
+
+
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncGenerator[None]:
     yield
@@ -116,8 +136,8 @@ def _routes(app: FastAPI) -> None:
     for router in (signin.router, oidc.router, account.router):
         app.include_router(router, include_in_schema=False)
     pages = (
-        overview, lists, attention, audit, brand, mode, shadow, trying, accounts, events, returns,
-        acting,
+        connecting, brand_settings, overview, lists, attention, audit, brand, mode, shadow, trying,
+        accounts, events, returns, acting,
     )  # fmt: skip
     for module in pages:
         app.include_router(module.router, include_in_schema=False, dependencies=[_VIEWER])

@@ -11,7 +11,10 @@ from bergen_loop.ledger.database import LedgerError
 router = APIRouter(tags=["health"])
 
 
-@router.get("/health")
+ALIVE = "/health"
+
+
+@router.get(ALIVE)
 def health() -> dict[str, str]:
     """The process answers."""
     return {"status": "ok"}

@@ -31,7 +31,9 @@ def _metrics(request: Request) -> Metrics:
     state = request.app.state
     if not hasattr(state, "metrics"):
         registry = registry_of(request)
-        state.metrics = Metrics(registry.settings, registry.ledger, lambda: datetime.now(UTC))
+        state.metrics = Metrics(
+            lambda: registry.settings, registry.ledger, lambda: datetime.now(UTC)
+        )
     made: Metrics = state.metrics
     return made
 

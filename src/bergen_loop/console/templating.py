@@ -115,6 +115,11 @@ def _query(path: str, given: Mapping[str, Any], **changes: Any) -> str:
     return path + (f"?{urlencode(values)}" if values else "")
 
 
+def _sentence(text: str) -> str:
+    """A text with a capital at its beginning; the rest as it is."""
+    return text[:1].upper() + text[1:]
+
+
 environment.filters |= {
     "when": _when,
     "ago": words.ago,
@@ -122,6 +127,7 @@ environment.filters |= {
     "stage_words": words.stage,
     "kind_words": words.kind,
     "plain": words.plain,
+    "sentence": _sentence,
 }
 environment.globals |= {
     "version": __version__,
@@ -132,4 +138,5 @@ environment.globals |= {
     "P": Permission,
     "moment_of": views.moment_of,
     "link": _query,
+    "STATUS_WORDS": words.STATUSES,
 }

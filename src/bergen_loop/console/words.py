@@ -8,6 +8,7 @@ from typing import Any, cast
 
 from pydantic import BaseModel, SecretStr
 
+from bergen_loop.connect.check import Status
 from bergen_loop.domain.criteria.model import (
     Action,
     Attention,
@@ -171,3 +172,13 @@ def rules(criteria: Criteria) -> list[tuple[Rule, str]]:
 
 def _either(values: frozenset[Any]) -> str:
     return " or ".join(sorted(str(v) for v in values))
+
+
+STATUSES = {
+    Status.OK: "In order:",
+    Status.WARNING: "Works, but:",
+    Status.FAILED: "Does not work:",
+    Status.UNKNOWN: "Not known:",
+    Status.SKIPPED: "Left out:",
+}
+"""How a check went."""

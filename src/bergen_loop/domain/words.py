@@ -61,6 +61,8 @@ class What(StrEnum):
     """A decision that was not sent yet is judged anew."""
     BRAND_CONNECTED = "brand_connected"
     BRAND_CHANGED = "brand_changed"
+    BRAND_ROLLED_BACK = "brand_rolled_back"
+    BRAND_REMOVED = "brand_removed"
     WEBHOOKS_SUBSCRIBED = "webhooks_subscribed"
     SECRET_STORED = "secret_stored"  # noqa: S105
     SECRET_REPLACED = "secret_replaced"  # noqa: S105
@@ -123,6 +125,8 @@ _TITLES = {
     What.ERASED: "personal data erased",
     What.ERASURE_ASKED: "erasure asked for",
     What.DECIDED_BY_HAND: "decided by hand",
+    What.BRAND_CHANGED: "brand's settings changed",
+    What.BRAND_ROLLED_BACK: "brand's settings rolled back",
     What.MODE_SET: "mode set",
     What.MODE_LIVE: "live takes effect",
     What.SIGN_IN_REFUSED: "sign-in refused",

@@ -27,6 +27,8 @@ _NEWS = 1.0
 class Store(Protocol):
     """Where leases come from. The errors are `LedgerError`s."""
 
+    limit: int
+
     def take(self, least: int, wanted: int, finished: Sequence[Finished]) -> Granted: ...
 
     def pause(self, seconds: float) -> None: ...
@@ -36,11 +38,11 @@ class LedgerStore:
     """Leases of one key from the ledger: a transaction each."""
 
     def __init__(self, ledger: Ledger, key_hash: str, limit: int) -> None:
-        self._ledger, self._key, self._limit = ledger, key_hash, limit
+        self._ledger, self._key, self.limit = ledger, key_hash, limit
 
     def take(self, least: int, wanted: int, finished: Sequence[Finished]) -> Granted:
         with self._ledger.write() as session:
-            return budget.take(session, self._key, self._limit, Asked(least, wanted, finished))
+            return budget.take(session, self._key, self.limit, Asked(least, wanted, finished))
 
     def pause(self, seconds: float) -> None:
         with self._ledger.write() as session:
@@ -78,6 +80,11 @@ class SharedLimiter(SlidingWindowLimiter):
         self._asking = False
         """A thread is asking the ledger, without the lock: the others wait for what it gets."""
         self._told_until = 0.0
+
+    def change(self, limit: int) -> None:
+        """Go on with another limit: the key's owner has given it."""
+        with self._lock:
+            self.limit = self._store.limit = limit
 
     def penalize(self, seconds: float) -> None:
         """Make everyone pause, in this process at once, in others at their next lease."""
@@ -170,12 +177,24 @@ def shared_limiter(ledger: Ledger, api_key: str, limit: int = 300) -> SharedLimi
 
     ValueError if it exists already with another limit: two budgets for one key are a mistake.
     """
-    key_hash = hashlib.sha256(api_key.encode()).hexdigest()
-    name = (ledger.url.render_as_string(hide_password=True), key_hash)
+    name = _name(ledger, api_key)
     with _limiters_lock:
         if name not in _limiters:
-            _limiters[name] = SharedLimiter(LedgerStore(ledger, key_hash, limit), limit)
+            _limiters[name] = SharedLimiter(LedgerStore(ledger, name[1], limit), limit)
         limiter = _limiters[name]
     if limiter.limit != limit:
         raise ValueError(f"this API key already has a limit of {limiter.limit} calls a minute")
     return limiter
+
+
+def change_limit(ledger: Ledger, api_key: str, limit: int) -> None:
+    """Have the limiter of this key, if there is one, go on with another limit."""
+    with _limiters_lock:
+        limiter = _limiters.get(_name(ledger, api_key))
+    if limiter is not None and limiter.limit != limit:
+        limiter.change(limit)
+
+
+def _name(ledger: Ledger, api_key: str) -> tuple[str, str]:
+    key_hash = hashlib.sha256(api_key.encode()).hexdigest()
+    return ledger.url.render_as_string(hide_password=True), key_hash

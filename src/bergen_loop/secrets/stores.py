@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
+from copy import copy
 from pathlib import Path
 
 from bergen_loop.secrets import files
@@ -27,11 +29,21 @@ class SecretStores:
         ledger's URL; `key_file` holds the keys of the ledger's secrets where the environment
         does not."""
         self.folder = folder
+        self._typed: dict[str, str] = {}
         self.vault = Vault(database, KeySource(folder / key_file if key_file else None))
+
+    def knowing(self, typed: Mapping[str, str]) -> SecretStores:
+        """The same stores, as if these secrets were kept already: reference -> secret. To try
+        what is typed before it is kept."""
+        other = copy(self)
+        other._typed = {**self._typed, **typed}
+        return other
 
     def get(self, reference: str) -> str:
         """The secret itself. SecretError."""
         scheme, rest = split(reference)
+        if reference in self._typed:
+            return self._typed[reference]
         if scheme == "env":
             return _from_environment(rest)
         if scheme == "file":

@@ -2,88 +2,175 @@
 
 from __future__ import annotations
 
+import math
 import threading
-from collections.abc import Mapping
+import time
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
+import structlog
+
 from bergen_loop.config import BrandSettings, ConfigError, Problem, Settings
+from bergen_loop.config.operations import EventSettings
+from bergen_loop.config.roster import Found, Roster, as_seen, said_twice
 from bergen_loop.domain.words import Need
 from bergen_loop.flow.context import BrandContext
-from bergen_loop.ledger.database import Ledger
+from bergen_loop.ledger.database import Ledger, Session
 from bergen_loop.ledger.store import attention, modes, returns
+from bergen_loop.ledger.store.brands import Version
 from bergen_loop.ledger.tables.core import BrandRow
+from bergen_loop.outside.budget import change_limit
 from bergen_loop.service import wiring as brands
+
+log = structlog.get_logger()
+
+AGAIN = 60.0
+"""Seconds after which it is tried anew to use settings that could not be used: what is wrong may
+be a secret that was not there."""
 
 
 class Registry:
-    """Settings, ledger, and a context per brand. Thread-safe."""
+    """Settings, ledger, and a context per brand. Thread-safe.
 
-    def __init__(self, settings: Settings, ledger: Ledger, folder: Path) -> None:
-        """`folder` is where relative paths in the settings start."""
-        self.settings = settings
+    With a roster, brands come and go while it runs: `look` takes up what has changed in the file
+    or in the ledger. It is called before every tick, on every machine, so that a tick begins with
+    what holds, and keeps it to its end; and by pages now and then.
+    """
+
+    def __init__(
+        self, settings: Settings, ledger: Ledger, folder: Path, roster: Roster | None = None
+    ) -> None:
+        """`folder` is where relative paths in the settings start. Without `roster` the settings
+        never change."""
         self.ledger = ledger
+        self.roster = roster
+        self.settings = settings
         self._folder = folder
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._contexts: dict[str, BrandContext] = {}
+        self._versions: dict[str, Version] = {}
+        self._known = dict(settings.brands)
+        """Every brand there has been: who is about to read one that is removed may do so."""
+        self._as_seen: dict[str, object] = {}
+        self._stamp: object = None
+        self._looked = -math.inf
+        self._again_at = math.inf
 
     def __contains__(self, brand: str) -> bool:
         return brand in self.settings.brands
 
     def brand(self, brand: str) -> BrandSettings:
         """A brand's settings. KeyError for an unknown one."""
-        return self.settings.brands[brand]
+        return self._known[brand]
+
+    def version(self, brand: str) -> Version | None:
+        """The version of its settings in the ledger; None for a brand of the file."""
+        return self._versions.get(brand)
 
     def context(self, brand: str) -> BrandContext:
-        """The brand's context, made at the first call. ConfigError, KeyError."""
+        """The brand's context, made at the first call and whenever its settings have changed.
+        ConfigError, KeyError."""
         with self._lock:
             if brand not in self._contexts:
-                self._contexts[brand] = brands.connect(
-                    brand, self.settings.brands[brand], self.ledger, self._folder
-                )
+                settings = self.settings.brands[brand]
+                self._contexts[brand] = brands.connect(brand, settings, self.ledger, self._folder)
             return self._contexts[brand]
 
-    def leave_out_broken(self, known: Mapping[str, list[Problem]]) -> dict[str, list[Problem]]:
-        """Connect every brand; leave out those that cannot be, and put them on the attention
-        list. `known` are brands that the configuration's check has left out already."""
-        broken = dict(known)
-        for brand in list(self.settings.brands):
+    def look(self, *, within: float = 0.0) -> None:
+        """Take up what has changed of the brands; not again if it has been looked within so many
+        seconds. What cannot be used changes nothing: a brand goes on with the settings it had,
+        and a person is told. Not to be called inside a transaction, for it may write."""
+        if self.roster is None or time.monotonic() - self._looked < within:
+            return
+        with self._lock:
+            self._looked = time.monotonic()
+            stamp = self.roster.stamp(self.ledger)
+            if stamp == self._stamp and self._looked < self._again_at:
+                return
+            self._again_at = math.inf
             try:
-                self.context(brand)
+                if self.take(self.roster.load(self.ledger)):
+                    self._again_at = self._looked + AGAIN
             except ConfigError as error:
-                broken[brand] = error.problems
-        usable = {b: s for b, s in self.settings.brands.items() if b not in broken}
-        self.settings = self.settings.model_copy(update={"brands": usable})
-        self._tell(broken)
-        return broken
+                log.error("the configuration stays as it was", problems=str(error))
+            self._stamp = stamp
 
-    def _tell(self, broken: Mapping[str, list[Problem]]) -> None:
+    def take(self, found: Found) -> dict[str, list[Problem]]:
+        """Go on with these brands. What is wrong with those that cannot be used is put on the
+        attention list and returned; of these, those that worked before stay as they were."""
+        with self._lock:
+            usable, broken = dict(found.settings.brands), dict(found.broken)
+            before, seen = self.settings.brands, as_seen(usable, self._folder)
+            self._change_limits(usable.values())
+            for brand in list(usable):
+                if seen[brand] == self._as_seen.get(brand) and brand in before:
+                    usable[brand] = before[brand]
+                    continue
+                try:
+                    made = brands.connect(brand, usable[brand], self.ledger, self._folder)
+                except ConfigError as error:
+                    broken[brand] = error.problems
+                    del usable[brand]
+                    continue
+                self._contexts[brand] = made
+                log.info("brand taken up", brand=brand)
+            usable |= {b: before[b] for b in broken if b in before and b in self._contexts}
+            for brand in [b for b in self._contexts if b not in usable]:
+                del self._contexts[brand]
+                log.info("brand left", brand=brand)
+            self._as_seen = {b: one for b, one in seen.items() if b in usable and b not in broken}
+            self._versions = dict(found.versions)
+            self._known |= usable
+            self.settings = self.settings.model_copy(update={"brands": usable})
+            self._tell(broken, found.doubled)
+            return broken
+
+    def _change_limits(self, settings: Iterable[BrandSettings]) -> None:
+        """Loop's limit is of the key: another one holds at once, unless brands that share the
+        key say different things."""
+        limits: dict[str, set[int]] = defaultdict(set)
+        for one in settings:
+            limits[one.loop.api_key.get_secret_value()].add(one.loop.calls_per_minute)
+        for key, said in limits.items():
+            if len(said) == 1:
+                change_limit(self.ledger, key, said.pop())
+
+    def _tell(self, broken: Mapping[str, list[Problem]], doubled: Collection[str]) -> None:
         now = datetime.now(UTC)
         with self.ledger.write() as session:
             for brand, problems in broken.items():
                 words = "; ".join(f"{p.field}: {p.message} ({p.fix})" for p in problems)
-                attention.raise_item(
-                    session,
-                    now,
-                    brand=brand,
-                    kind=Need.CONFIGURATION,
-                    subject="settings",
-                    reason=f"this brand is left out, its settings cannot be used: {words}",
-                )
-            for brand in self.settings.brands:
-                attention.resolve_kind(
-                    session,
-                    now,
-                    brand=brand,
-                    kind=Need.CONFIGURATION,
-                    subject="settings",
-                    resolution="its settings can be used",
-                )
+                held = "goes on with its former settings, for the new ones"
+                left = held if brand in self.settings.brands else "is left out, its settings"
+                reason = f"this brand {left} cannot be used: {words}"
+                _raise(session, now, brand, "settings", reason)
+            for brand in doubled:
+                _raise(session, now, brand, "doubled", said_twice(brand))
+            open_ = attention.open_of_kind(session, Need.CONFIGURATION)
+            for brand, subject in open_:
+                fine = brand not in (broken if subject == "settings" else doubled)
+                if fine and subject in ("settings", "doubled"):
+                    attention.resolve_kind(
+                        session,
+                        now,
+                        brand=brand,
+                        kind=Need.CONFIGURATION,
+                        subject=subject,
+                        resolution="its settings can be used",
+                    )
 
     def connect_all(self) -> None:
         """Connect every brand now, so that a mistake shows at start. ConfigError."""
         for brand in self.settings.brands:
             self.context(brand)
+
+    def endpoints(self) -> dict[str, EventSettings]:
+        """Where the brands' own systems are told of their returns, by brand: of now, for what is
+        read of the journal is told to those that are known then."""
+        self.look()
+        return {b: one.events for b, one in self.settings.brands.items() if one.events}
 
     def paused(self) -> set[str]:
         """Brands for which nothing is to be done."""
@@ -106,6 +193,7 @@ class Registry:
 
     def due(self, now: datetime) -> list[str]:
         """Brands that are to be synced now, the longest overdue first."""
+        self.look()
         rows = self._rows()
         wanted: list[tuple[datetime, str]] = []
         for brand, settings in self.settings.brands.items():
@@ -117,3 +205,9 @@ class Registry:
             elif brands.is_due(now, row.next_due_at, row.nudged_at):
                 wanted.append((row.nudged_at or row.next_due_at or now, brand))
         return [brand for _, brand in sorted(wanted)]
+
+
+def _raise(session: Session, now: datetime, brand: str, subject: str, reason: str) -> None:
+    attention.raise_item(
+        session, now, brand=brand, kind=Need.CONFIGURATION, subject=subject, reason=reason
+    )

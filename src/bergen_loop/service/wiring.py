@@ -6,7 +6,7 @@ from datetime import datetime
 from pathlib import Path
 
 from bergen_loop.config import BrandSettings, ConfigError, Problem
-from bergen_loop.domain.criteria import PRESETS, Criteria, CriteriaError, load_criteria, preset
+from bergen_loop.config.criteria import criteria
 from bergen_loop.flow import tick
 from bergen_loop.flow.context import BrandContext, Counts
 from bergen_loop.ledger.database import Ledger
@@ -143,39 +143,6 @@ def _close_strategy(settings: BrandSettings, on_call: OnCall | None) -> CloseStr
         headers = {name: value.get_secret_value() for name, value in close.headers.items()}
         return HttpCall(close.url, close.method, headers, on_call=on_call)
     return ConfirmFinished()
-
-
-def criteria(brand: str, settings: BrandSettings, folder: Path) -> Criteria:
-    """The brand's receipt criteria: a preset by name, or a file."""
-    if settings.criteria in PRESETS:
-        return preset(settings.criteria)
-    path = folder / settings.criteria
-    field = f"brands.{brand}.criteria"
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "not UTF-8 text"
-        raise ConfigError(
-            [
-                Problem(
-                    str(path),
-                    1,
-                    1,
-                    field,
-                    f"the criteria file cannot be read: {reason}",
-                    f"name a file, or a preset: {', '.join(PRESETS)}",
-                )
-            ]
-        ) from None
-    try:
-        return load_criteria(text, source=str(path))
-    except CriteriaError as error:
-        raise ConfigError(
-            [
-                Problem(str(path), p.line, p.column, p.field, p.message, p.remedy)
-                for p in error.problems
-            ]
-        ) from None
 
 
 def is_behind(row: BrandRow) -> bool:

@@ -10,6 +10,7 @@ import structlog
 from dbos import DBOS, SetEnqueueOptions
 
 from bergen_loop.flow import tick
+from bergen_loop.ledger.absence import absence
 from bergen_loop.ledger.database import LedgerError, trouble
 from bergen_loop.ledger.locks import BrandBusy, LockLost
 from bergen_loop.ledger.store import chain, outbox, retention
@@ -55,15 +56,17 @@ def sync_brand(brand: str) -> dict[str, Any]:
 def _tick(brand: str) -> dict[str, Any]:
     """One step: a tick that is recovered begins anew, with fresh lists. What it had done is in
     the ledger."""
-    if brand not in registry():
-        return {"skipped": "no longer configured"}
     try:
+        registry().look()
+        if brand not in registry():
+            return {"skipped": "no longer configured"}
         return tick.run(registry().context(brand))
     except (BrandBusy, LockLost) as error:
         log.info("sync left to another", brand=brand, why=str(error))
         return {"busy": True}
     except LedgerError as error:
-        log.error("sync stopped", brand=brand, why=trouble(error))
+        if not absence.gone(error):
+            log.error("sync stopped", brand=brand, why=trouble(error))
         return {"error": trouble(error)}
 
 
@@ -156,9 +159,10 @@ def look_at_webhooks(brand: str) -> None:
 @DBOS.step()
 def _look_at_webhooks(brand: str) -> None:
     public_url = registry().settings.service.public_url
-    if brand not in registry() or public_url is None:
-        return
     try:
+        registry().look()
+        if brand not in registry() or public_url is None:
+            return
         subscriptions.look(registry().context(brand), str(public_url))
     except (OutsideError, LedgerError) as error:
         why = str(error) if isinstance(error, OutsideError) else trouble(error)
@@ -168,7 +172,7 @@ def _look_at_webhooks(brand: str) -> None:
 @DBOS.workflow()
 def forget(_scheduled_at: datetime, _context: Any) -> None:
     """Mask personal data whose time is over, brand by brand; forget what was told long ago."""
-    for brand in registry().settings.brands:
+    for brand in list(registry().settings.brands):
         while _forget(brand):
             pass
     _forget_told()

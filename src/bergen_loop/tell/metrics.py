@@ -26,8 +26,11 @@ _STEP = re.compile(r"([a-z_]+)\.failed$")
 class Metrics:
     """The metrics of this installation: the same from each of its processes."""
 
-    def __init__(self, settings: Settings, ledger: Ledger, now: Callable[[], datetime]) -> None:
-        self._snapshots = Snapshots(ledger, lambda: list(settings.brands), now)
+    def __init__(
+        self, settings: Callable[[], Settings], ledger: Ledger, now: Callable[[], datetime]
+    ) -> None:
+        """`settings`: those of now."""
+        self._snapshots = Snapshots(ledger, lambda: list(settings().brands), now)
         self._registry = CollectorRegistry()
         self._registry.register(_Ledger(settings, self._snapshots))
 
@@ -38,7 +41,7 @@ class Metrics:
 
 @dataclass(slots=True, eq=False)
 class _Ledger(Collector):
-    settings: Settings
+    settings: Callable[[], Settings]
     snapshots: Snapshots
 
     def collect(self) -> Iterable[Metric]:
@@ -48,7 +51,7 @@ class _Ledger(Collector):
         yield from _syncs(snapshot)
         yield from _counters(snapshot)
         yield from _calls(snapshot)
-        yield from _budget(snapshot, self.settings)
+        yield from _budget(snapshot, self.settings())
         yield from _events(snapshot)
         yield _alerts(snapshot)
         took = _gauge("snapshot_seconds", "How long the latest look into the ledger took", [])

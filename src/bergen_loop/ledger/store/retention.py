@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -214,7 +214,7 @@ def _mask_rows(
         result.masked |= chain.masked(changed)
 
 
-def _content(content: dict[str, Any]) -> dict[str, Any]:
+def _content(content: Mapping[str, Any]) -> dict[str, Any]:
     """A stored return without its customer."""
     label = {**content.get("label", {}), "tracking_number": None, "url": None}
     lines = [{**line, "comment": None} for line in content.get("lines", [])]
@@ -233,7 +233,7 @@ def _masked(value: Any, known: Sequence[str]) -> Any:
         for text in known:
             value = re.sub(re.escape(text), ERASED, value, flags=re.IGNORECASE)
         return without_addresses(value, ERASED)
-    if isinstance(value, dict):
+    if isinstance(value, Mapping):
         return {k: _masked(v, known) for k, v in value.items()}  # pyright: ignore[reportUnknownVariableType]
     if isinstance(value, list):
         return [_masked(v, known) for v in value]  # pyright: ignore[reportUnknownVariableType]

@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 import structlog
 
 from bergen_loop.config.operations import EventSettings
+from bergen_loop.ledger.absence import absence
 from bergen_loop.ledger.database import Ledger, LedgerError, trouble
 from bergen_loop.ledger.locks import BrandBusy, endpoint_lock
 from bergen_loop.ledger.store import outbox
@@ -38,9 +39,13 @@ class Dispatcher:
     on one ledger."""
 
     def __init__(
-        self, ledger: Ledger, endpoints: Mapping[str, EventSettings], *, every: float = EVERY
+        self,
+        ledger: Ledger,
+        endpoints: Callable[[], Mapping[str, EventSettings]],
+        *,
+        every: float = EVERY,
     ) -> None:
-        """`endpoints`: by brand."""
+        """`endpoints`: those of now, by brand."""
         self._ledger, self._endpoints, self._every = ledger, endpoints, every
         self._stop = threading.Event()
         self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="events")
@@ -63,27 +68,30 @@ class Dispatcher:
             try:
                 self._look()
             except LedgerError as error:
-                log.warning("events wait for the ledger", error=trouble(error))
+                if not absence.gone(error):
+                    log.warning("events wait for the ledger", error=trouble(error))
             except Exception:
                 log.exception("events failed inside")
             self._stop.wait(self._every)
 
     def _look(self) -> None:
         """Read the journal on, and begin to deliver what is due."""
-        while follow.take_in(self._ledger, self._endpoints, _utc_now()) == follow.BATCH:
+        endpoints = self._endpoints()
+        while follow.take_in(self._ledger, endpoints, _utc_now()) == follow.BATCH:
             if self._stop.is_set():
                 return
-        idle = [b for b in self._endpoints if b not in self._turns or self._turns[b].done()]
+        idle = [b for b in endpoints if b not in self._turns or self._turns[b].done()]
         with self._ledger.read() as session:
             due = outbox.brands_due(session, idle, _utc_now())
         for brand in due:
-            self._turns[brand] = self._pool.submit(self._turn, brand)
+            self._turns[brand] = self._pool.submit(self._turn, brand, endpoints[brand])
 
-    def _turn(self, brand: str) -> None:
+    def _turn(self, brand: str, endpoint: EventSettings) -> None:
         try:
-            deliver(self._ledger, brand, self._endpoints[brand], stop=self._stop)
-        except Exception:
-            log.exception("events failed inside", brand=brand)
+            deliver(self._ledger, brand, endpoint, stop=self._stop)
+        except Exception as error:
+            if not absence.gone(error):
+                log.exception("events failed inside", brand=brand)
 
 
 def deliver(

@@ -1,0 +1,140 @@
+"""Every brand there is: those of the configuration file, and those that are kept in the ledger.
+
+The file is for who keeps configuration in a repository: its brands win, and nothing but a change
+of the file changes them. The others are added to them. The service's own settings stand in the
+file only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from bergen_loop.config.criteria import file_of
+from bergen_loop.config.errors import ConfigError, Problem
+from bergen_loop.config.models import BrandSettings, Settings
+from bergen_loop.config.source import brands_in, check_brand, load_service, load_usable, stores_at
+from bergen_loop.ledger.database import Ledger
+from bergen_loop.ledger.store import brands as kept
+from bergen_loop.ledger.store.brands import Stamp, Version
+from bergen_loop.secrets import SecretStores
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """All brands at one moment."""
+
+    settings: Settings
+    """With every brand that can be used."""
+    broken: dict[str, list[Problem]] = field(default_factory=dict[str, list[Problem]])
+    """What is wrong with the others."""
+    versions: dict[str, Version] = field(default_factory=dict[str, Version])
+    """Of each brand that is kept in the ledger and not in the file."""
+    doubled: tuple[str, ...] = ()
+    """Brands that stand in the file and in the ledger."""
+
+
+class Roster:
+    """Where the brands are looked for."""
+
+    def __init__(self, file: Path, *, needed: bool = True) -> None:
+        """`needed`: whether the file must be there; without it all settings are the defaults."""
+        self.file = file
+        self.folder = file.resolve().parent
+        self._needed = needed
+        self._watched: tuple[Path, ...] = (file,)
+
+    def service(self) -> Settings:
+        """The file alone, without the brands that cannot be used. ConfigError."""
+        return self._file()[0]
+
+    def load(self, ledger: Ledger) -> Found:
+        """All brands. ConfigError where the file as a whole cannot be used; what is wrong with a
+        single brand is its own."""
+        settings, broken = self._file()
+        mine = {*settings.brands, *broken}
+        with ledger.read() as session:
+            versions = kept.newest(session) if kept.kept(session) else []
+        active = {v.brand: v for v in versions if v.active}
+        doubled = tuple(sorted(mine & active.keys()))
+        added: dict[str, BrandSettings] = {}
+        stores = self.stores()
+        for brand, version in active.items():
+            if brand in mine:
+                continue
+            try:
+                added[brand] = checked(version, stores)
+            except ConfigError as error:
+                broken[brand] = error.problems
+        brands = {**settings.brands, **added}
+        self._watched = (self.file, *_files(brands.values(), self.folder))
+        found = {b: v for b, v in active.items() if b not in mine}
+        return Found(settings.model_copy(update={"brands": brands}), broken, found, doubled)
+
+    def stamp(self, ledger: Ledger) -> tuple[Stamp, tuple[object, ...]]:
+        """What differs as soon as anything has changed that `load` reads: one query, and a look
+        at the files' dates."""
+        with ledger.read() as session:
+            in_ledger = kept.stamp(session)
+        return in_ledger, tuple(_seen(path) for path in self._watched)
+
+    def in_file(self) -> frozenset[str]:
+        """The brands that the file names, whether they can be used or not. ConfigError."""
+        return brands_in(self.file) if self._there() else frozenset()
+
+    def stores(self) -> SecretStores:
+        """The stores of secrets, read anew. ConfigError."""
+        return load_service(self.file)[1] if self._there() else stores_at(self.folder)
+
+    def _there(self) -> bool:
+        return self._needed or self.file.exists()
+
+    def _file(self) -> tuple[Settings, dict[str, list[Problem]]]:
+        return load_usable(self.file) if self._there() else (Settings(), {})
+
+
+def checked(version: Version, stores: SecretStores) -> BrandSettings:
+    """A version's settings with their secrets. ConfigError."""
+    return check_brand(version.content, stores, source_of(version.brand, version.version))
+
+
+def source_of(brand: str, version: int) -> str:
+    """How messages name a brand's settings in the ledger."""
+    return f"brand {brand}, version {version} in the ledger"
+
+
+def said_twice(brand: str) -> str:
+    """What to do about a brand that stands in the file and in the ledger."""
+    return (
+        f"brand {brand} stands in the configuration file and in the ledger: the file's settings "
+        "hold. Remove it from the file, or from the ledger with "
+        f"`bergen-loop brands remove {brand} --reason ...`"
+    )
+
+
+def _files(brands: Iterable[BrandSettings], folder: Path) -> list[Path]:
+    """What else the brands' settings are read from."""
+    found: set[Path] = set()
+    for one in brands:
+        if (criteria := file_of(one, folder)) is not None:
+            found.add(criteria)
+        if one.kits_file is not None:
+            found.add(folder / one.kits_file.path)
+    return sorted(found)
+
+
+def _seen(path: Path) -> tuple[int, int, int] | None:
+    try:
+        seen = path.stat()
+    except OSError:
+        return None
+    return seen.st_mtime_ns, seen.st_size, seen.st_ino
+
+
+def as_seen(brands: Mapping[str, BrandSettings], folder: Path) -> dict[str, object]:
+    """What of each brand makes a new connection needed when it differs."""
+    return {
+        brand: (one, _seen(path) if (path := file_of(one, folder)) else None)
+        for brand, one in brands.items()
+    }
