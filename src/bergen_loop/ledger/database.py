@@ -206,8 +206,9 @@ def _number(session: Session, *_: object) -> None:
     writes meanwhile."""
     new: dict[type[Any], list[Any]] = {}
     for row in session.new:
-        if type(row) in MANY and row.id is None:
-            new.setdefault(type(row), []).append(row)
+        table: type[Any] = type(row)
+        if table in MANY and row.id is None:
+            new.setdefault(table, []).append(row)
     for table, rows in new.items():
         if len(rows) > 1:
             rows.sort(key=lambda row: sa.inspect(row).insert_order)
