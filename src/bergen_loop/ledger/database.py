@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterable
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import sqlalchemy as sa
 import tenacity
@@ -205,8 +205,8 @@ def _number(session: Session, *_: object) -> None:
     which order it returns the keys it gives, so that it would be asked row by row. Nobody else
     writes meanwhile."""
     new: dict[type[Any], list[Any]] = {}
-    for row in session.new:
-        table: type[Any] = type(row)
+    for row in cast("Iterable[Any]", session.new):
+        table = cast("type[Any]", type(row))
         if table in MANY and row.id is None:
             new.setdefault(table, []).append(row)
     for table, rows in new.items():
