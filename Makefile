@@ -35,6 +35,7 @@ bench: .venv/installed ## measure, and write docs/benchmarks.md
 
 soak: .venv/installed ## a time-boxed search for lost or doubled returns; seeds are printed
 	$(BIN)/python tools/soak --minutes $(or $(MINUTES),10)
+	SPOILED_EXAMPLES=200 $(BIN)/python -m pytest -q --timeout 0 tests/cases/test_cases_spoiled.py
 
 audit: .venv/installed ## known weaknesses of what is installed (asks an advisory service)
 	$(BIN)/python scripts/audit.py

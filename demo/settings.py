@@ -62,7 +62,11 @@ def _brand(folder: Path, sandbox: dict[str, Any], brand: dict[str, Any]) -> str:
       label_wait: 8s
       add_products: true
       product_poll: 2s
-      lost_ticket_wait: 4s
+      lost_ticket_wait: 8s
+      supplier:
+        company_name: {brand["name"]}
+        state: NJ
+        country: United States
     settle:
       lost_answer_wait: 10s
       confirm_within: 60s

@@ -25,10 +25,11 @@ SUPPLIER = {"company_name": "Northpine Apparel", "state": "NJ", "country": "Unit
 _BY_CHANCE = ("two_label_share", "silent_label_share", "review_held_share", "reopen_share")
 
 
-def unkind(**changes: Any) -> Settings:
+def unkind() -> Settings:
     """Every quirk on, but for what happens to some returns by chance."""
-    chosen = dict.fromkeys(_BY_CHANCE, 0.0) | changes
-    return Settings(unkind=True, rate_limit_per_minute=10**6, hang_seconds=1.5, **chosen)
+    settings = Settings(unkind=True, rate_limit_per_minute=10**6, hang_seconds=1.5)
+    settings.update(dict.fromkeys(_BY_CHANCE, 0.0))
+    return settings
 
 
 def connected(world: World, ledger: Ledger, **how: Any) -> BrandContext:

@@ -130,7 +130,10 @@ def test_a_product_whose_import_failed_because_it_is_there_is_known(story: Story
     )
     story.rewrite(
         "GetStyleMasterProductAddStatus",
-        sub("<ErrorCode>.*?</Message>", f"<ErrorCode>1</ErrorCode><Severity>Error</Severity><Message>{words}</Message>"),
+        sub(
+            "<ErrorCode>.*?</Message>",
+            f"<ErrorCode>1</ErrorCode><Severity>Error</Severity><Message>{words}</Message>",
+        ),
     )
     return_id = story.submit(*story.stock()[:2])
     story.ticks(3)

@@ -12,7 +12,7 @@ from cases_support import Story, all_of
 
 from bergen_loop.domain.criteria import load_criteria, preset_text
 from bergen_loop.domain.lifecycle import Stage
-from bergen_loop.ledger.tables.core import WebhookRow
+from bergen_loop.ledger.tables.core import ReturnRow, WebhookRow
 from bergen_loop.repair import rebuild, reconcile
 from support.brands import configure
 
@@ -192,7 +192,9 @@ def deliver(story: Story, trigger: str, return_id: str) -> None:
 
 def test_a_label_that_only_a_webhook_tells_of_is_looked_up(story: Story) -> None:
     configure(story.ctx, announce={"label_wait": "24h"})
-    story.world.sandbox.settings.update({"label_delay_seconds": 4 * 3600.0, "silent_label_share": 1.0})
+    story.world.sandbox.settings.update(
+        {"label_delay_seconds": 4 * 3600.0, "silent_label_share": 1.0}
+    )
     return_id = story.submit(*story.stock()[:2], late_label=True)
     story.ticks(10, seconds=1800)
     assert story.look.stage(return_id) is Stage.SEEN, "no list shows the label"
@@ -250,7 +252,9 @@ def test_what_details_do_not_mention_stays_known(story: Story) -> None:
     assert reasons == [
         (x["line_item_id"], x.get("return_reason"), x.get("sku")) for x in after["lines"]
     ]
-    moved = [e for e in story.look.journal(return_id) if "tracking number" in e or "units changed" in e]
+    moved = [
+        e for e in story.look.journal(return_id) if "tracking number" in e or "units changed" in e
+    ]
     assert moved == []
     assert story.kinds(return_id) == ["not_confirmed"]
 
@@ -339,8 +343,6 @@ def test_pages_that_time_out_get_smaller(story: Story, above: int) -> None:
     story.world.fault("loop", "page_timeout", above=above)
     story.ticks(4)
     with story.ctx.ledger.read() as session:
-        from bergen_loop.ledger.tables.core import ReturnRow
-
         assert session.query(ReturnRow).count() == 150
     assert story.calls("list") - before <= 40
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -171,7 +171,7 @@ def _receipt(n: int, at: datetime, counted: int, damaged: int) -> Receipt:
     )
 
 
-def _return_row(n: int, return_: Return, content: dict[str, Any], at: datetime) -> ReturnRow:
+def _return_row(n: int, return_: Return, content: Mapping[str, Any], at: datetime) -> ReturnRow:
     return ReturnRow(
         id=n,
         brand="acme",

@@ -155,9 +155,9 @@ def test_returns_edited_since_are_counted(past: Past) -> None:
     past.judged()
     with past.ledger.write() as session:
         row = session.scalars(sa.select(ReturnRow)).one()
-        content = dump_return(load_return(row.content))
-        content["lines"].append({**content["lines"][0], "line_item_id": "L-new", "sku": "NEW"})
-        row.content = content
+        lines = dump_return(load_return(row.content))["lines"]
+        new = {**lines[0], "line_item_id": "L-new", "sku": "NEW"}
+        row.content = {**row.content, "lines": [*lines, new]}
     assert past.json("criteria", "test", "standard", "--since", "2026-11-01")["edited"] == 1
     result = past.run("criteria", "test", "standard", "--since", "2026-11-01")
     assert "The units of 1 have been edited since" in text(result)

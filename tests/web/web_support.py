@@ -259,7 +259,7 @@ def _receive(session: Any, row: ReturnRow, value: Return, counted: int, damaged:
     receipt = Receipt(
         str(rma.ticket_id), TicketStatus.ADDED_TO_INVENTORY, "AddedToInventory", lines
     )
-    returns.add_receipt(session, rma, receipt, digest(dump_receipt(receipt)), NOW)
+    returns.add_receipts(session, [(rma, receipt, digest(dump_receipt(receipt)))], NOW)
 
 
 def _decide(session: Any, row: ReturnRow, stage: Stage) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
+from itertools import islice
 from zoneinfo import ZoneInfo
 
 from bergen_loop.domain import po
@@ -526,8 +527,9 @@ def customer_pos(
     """So many new POs of a return, none of which is taken (case aside). ValueError where there
     are not as many."""
     used = {normal_code(one) for one in taken}
-    every = (customer_po(return_, rules, n) for n in range(1, po.MOST_ATTEMPTS + 1))
-    free = [one for one in every if normal_code(one) not in used][:count]
+    first = customer_po(return_, rules)
+    every = (po.numbered(first, n) for n in range(1, po.MOST_ATTEMPTS + 1))
+    free = list(islice((one for one in every if normal_code(one) not in used), count))
     if len(free) < count:
         raise ValueError(f"return {return_.id} has had {po.MOST_ATTEMPTS} RMAs")
     return tuple(free)

@@ -56,7 +56,7 @@ _NO_CODE = frozenset({"n/a", "none", "null", "-"})
 def normal_word(text: str | None) -> str:
     """A word of a closed list (outcome, method, status) for comparing: `In-Store`, `in_store`
     and `in store` are the same. Empty where there is none."""
-    return "".join(c for c in normal_code(text) or "" if c not in "-_")
+    return (normal_code(text) or "").replace("-", "").replace("_", "")
 
 
 # -- the sent form ----------------------------------------------------------------------------
@@ -65,8 +65,10 @@ def normal_word(text: str | None) -> str:
 def sent_code(code: str | None) -> str | None:
     """A code as it is written into a request: as the shop has it, without outer blanks and what
     cannot be seen. Its normal form is that of the original."""
-    kept = "".join(" " if c.isspace() else c for c in code or "" if not _invisible(c))
-    return " ".join(kept.split()) or None
+    text = code or ""
+    if not (text.isascii() and text.isprintable()):
+        text = "".join(" " if c.isspace() else c for c in text if not _invisible(c))
+    return " ".join(text.split()) or None
 
 
 def sent_upc(code: str | None) -> str | None:

@@ -25,7 +25,7 @@ class TicketStatus(StrEnum):
     def read(cls, name: str | None) -> TicketStatus | None:
         """The status of this name, however it is spelled (`addedtoinventory`, `Added To
         Inventory`); None for one we do not know."""
-        return _STATUSES.get(_letters(name or ""))
+        return _AS_WRITTEN.get(name or "") or _STATUSES.get(_letters(name or ""))
 
     @property
     def finished(self) -> bool:
@@ -42,6 +42,7 @@ def _letters(name: str) -> str:
     return "".join(c for c in name.casefold() if c.isalnum())
 
 
+_AS_WRITTEN = {status.value: status for status in TicketStatus}
 _STATUSES = {
     **{_letters(status.value): status for status in TicketStatus},
     "canceled": TicketStatus.CANCELLED,

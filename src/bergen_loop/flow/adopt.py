@@ -120,7 +120,7 @@ def _follow(
         newest = returns.latest_receipts(tx.session, [rma.id]).get(rma.id)
         hash_ = digest_of(followed)
         if newest is None or newest.content_hash.partition("#")[0] != hash_:
-            returns.add_receipt(tx.session, rma, followed, hash_, tx.now)
+            returns.add_receipts(tx.session, [(rma, followed, hash_)], tx.now)
         rma.read_status = rma.ticket_status
         row.received_at = row.received_at or followed.added_to_inventory_at or tx.now
     others = [t.ticket_id for t in alive if t.ticket_id != rma.ticket_id]

@@ -150,13 +150,14 @@ def _without_past(
         pasts = ctx.in_parallel(lambda row: _look_up(ctx, row), batch)
         ctx.boundary("past looked up")
         with ctx.write() as tx:
+            fresh = returns.by_pks(tx.session, [row.id for row in batch])
             for row, past in zip(batch, pasts, strict=True):
                 if isinstance(past, OutsideError):
-                    _cannot_look(tx, tx.session.get_one(ReturnRow, row.id), past, result)
+                    _cannot_look(tx, fresh[row.id], past, result)
                 elif not past.tickets:
                     new.add(row.id)
                 else:
-                    adopt.take_over(ctx, tx, tx.session.get_one(ReturnRow, row.id), past)
+                    adopt.take_over(ctx, tx, fresh[row.id], past)
                     result.found += 1
     return [row for row in rows if row.id in new]
 
@@ -304,7 +305,7 @@ class TicketAdds(Undertaking[ReturnRow, RmaRequest, str]):
         return self.ctx.warehouse.create_rma(call.request)
 
     def load(self, tx: Transaction, of: Sequence[EffectRow]) -> None:
-        self.made = _Made.load(tx, of)
+        self.made = _Made(dict(self.rows), known_of(tx.session, list(self.rows.values())))
 
     def taken(self, tx: Transaction, effect: EffectRow, answer: str) -> None:
         _exists(tx, self.made, effect, answer, f"REX11 made ticket {answer}")

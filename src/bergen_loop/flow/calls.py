@@ -14,7 +14,7 @@ breaker holds all of them up, and tells.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Generic, TypeVar
@@ -47,8 +47,12 @@ class Undertaking(ABC, Generic[I, R, A]):
     name: str
     """Of its boundaries: `settlement intended`, `settlement sent`, `settlement recorded`."""
 
+    rows: Mapping[int, ReturnRow]
+    """The returns of the effects whose outcomes are written down, by key."""
+
     def __init__(self, ctx: BrandContext) -> None:
         self.ctx = ctx
+        self.rows = {}
 
     @abstractmethod
     def intend(self, tx: FencedTransaction, items: Sequence[I]) -> list[Call[R]]:
@@ -73,12 +77,12 @@ class Undertaking(ABC, Generic[I, R, A]):
     def put_off(self, tx: Transaction, effect: EffectRow) -> None:
         """It was not sent: nothing before `effect.try_at`."""
         if effect.return_pk is not None:
-            tx.session.get_one(ReturnRow, effect.return_pk).due_at = effect.try_at
+            self.rows[effect.return_pk].due_at = effect.try_at
 
     def lost(self, tx: Transaction, effect: EffectRow) -> None:
         """Its outcome is in doubt: nothing is due until it has been looked into."""
         if effect.return_pk is not None:
-            tx.session.get_one(ReturnRow, effect.return_pk).due_at = None
+            self.rows[effect.return_pk].due_at = None
 
     def divide(self, call: Call[R]) -> list[Call[R]]:
         """A refused call in smaller ones, to find which part was meant; empty: it is one."""
@@ -111,7 +115,7 @@ def _send(ctx: BrandContext, work: Undertaking[I, R, A], calls: Sequence[Call[R]
     with ctx.write() as tx:
         pks = [effect.id for o in final for effect in o.call.effects]
         fresh = effects.by_pks(tx.session, pks)
-        returns.by_pks(tx.session, [e.return_pk for e in fresh.values() if e.return_pk])
+        work.rows = returns.by_pks(tx.session, [e.return_pk for e in fresh.values() if e.return_pk])
         work.load(tx, list(fresh.values()))
         for outcome in final:
             for effect in outcome.call.effects:

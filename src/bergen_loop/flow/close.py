@@ -40,17 +40,16 @@ def run(ctx: BrandContext) -> Closed:
     """Close the RMAs of returns that Loop shows closed."""
     result = Closed()
     with ctx.ledger.read() as session:
-        rows = returns.due(session, ctx.brand, [Stage.CLOSING], ctx.now(), PER_TICK)
-        rmas = returns.rmas_of(session, [row.id for row in rows])
-    if not rows:
+        due = returns.due_pks(session, ctx.brand, [Stage.CLOSING], ctx.now(), PER_TICK)
+        rmas = returns.rmas_of(session, due)
+    if not due:
         return result
-    todo = [rma for row in rows for rma in rmas.get(row.id, []) if not rma.closed_at]
+    todo = [rma for pk in due for rma in rmas.get(pk, []) if not rma.closed_at]
     found = ctx.in_parallel(lambda rma: _close(ctx, rma), todo)
     evidence = dict(zip((rma.id for rma in todo), found, strict=True))
     ctx.boundary("closed in Bergen")
-    for batch in chunks(rows, PER_WRITE):
+    for pks in chunks(due, PER_WRITE):
         with ctx.write() as tx:
-            pks = [row.id for row in batch]
             fresh, made = returns.by_pks(tx.session, pks), returns.rmas_of(tx.session, pks)
             for pk in pks:
                 _record(tx, fresh[pk], made.get(pk, []), evidence, result)

@@ -121,7 +121,7 @@ class Gradings(Undertaking[ReturnRow, Sequence[Items], None]):
             Need.GRADING_REFUSED,
             f"Loop refused the {effect.kind} call of this return: {error.message}; "
             "it is settled all the same",
-            tx.session.get_one(ReturnRow, effect.return_pk),
+            self.rows[effect.return_pk or 0],
         )
 
     def put_off(self, tx: Transaction, effect: EffectRow) -> None:

@@ -23,9 +23,10 @@ from bergen_loop.domain.returns import LoopState, Return
 from bergen_loop.domain.words import Need, What
 from bergen_loop.flow.context import BrandContext
 from bergen_loop.flow.transitions import Known, follow, known_of, settlement_shown
-from bergen_loop.ledger.codec import digest, dump_return, load_return
-from bergen_loop.ledger.store import attention, effects, returns, webhooks
+from bergen_loop.ledger.codec import Document, digest, dump_return, load_return
+from bergen_loop.ledger.store import effects, returns, webhooks
 from bergen_loop.ledger.store.effects import EffectState
+from bergen_loop.ledger.store.returns import Stored
 from bergen_loop.ledger.tables.core import ReturnRow, WebhookRow
 from bergen_loop.ledger.transaction import Transaction
 from bergen_loop.outside.loop.models import ParsedReturn, merge
@@ -54,7 +55,7 @@ class _Picture:
 
     answer: ParsedReturn
     return_: Return
-    content: Json
+    content: Document
     hash: str
 
 
@@ -75,7 +76,7 @@ def store(ctx: BrandContext, parsed: Sequence[ParsedReturn], result: Pulled) -> 
     good = {p.value.id: p for p in parsed if p.value is not None}
     bad = [p for p in parsed if p.value is None]
     with ctx.ledger.read() as session:
-        stored = returns.by_ids(session, ctx.brand, good)
+        stored = returns.pictures(session, ctx.brand, good)
     changed = [
         picture
         for return_id, answer in good.items()
@@ -87,16 +88,16 @@ def store(ctx: BrandContext, parsed: Sequence[ParsedReturn], result: Pulled) -> 
     result.unreadable += len(bad)
 
 
-def _before(answer: ParsedReturn, stored: Mapping[str, ReturnRow]) -> Return | None:
+def _before(answer: ParsedReturn, stored: Mapping[str, Stored]) -> Return | None:
     """What is known of a return whose answer does not say everything."""
-    row = stored.get(answer.return_id or "")
+    known = stored.get(answer.return_id or "")
     doubts = answer.value is not None and answer.value.doubts
     partial = answer.missing or answer.lines_missing or doubts
-    return load_return(row.content) if row is not None and partial else None
+    return load_return(known.content) if known is not None and partial else None
 
 
-def _is_news(picture: _Picture, row: ReturnRow | None) -> bool:
-    return row is None or row.held or row.content_hash != picture.hash
+def _is_news(picture: _Picture, known: Stored | None) -> bool:
+    return known is None or known.held or known.content_hash != picture.hash
 
 
 def _take_in(
@@ -105,7 +106,6 @@ def _take_in(
     # Read again under the write lock: a person may have acted meanwhile.
     rows = returns.by_ids(tx.session, ctx.brand, [p.return_.id for p in changed])
     known = known_of(tx.session, list(rows.values()))
-    unreadable = attention.subjects(tx.session, ctx.brand, Need.UNREADABLE)
     add_all(ctx, tx, [p for p in changed if p.return_.id not in rows])
     for picture in changed:
         row = rows.get(picture.return_.id)
@@ -114,9 +114,8 @@ def _take_in(
         if _backwards(row, picture.return_) and row.return_id not in result.backwards:
             result.backwards.append(row.return_id)
         _update(ctx, tx, row, picture, known[row.id], newest=False)
-    for picture in changed:
-        if picture.return_.id in unreadable and not picture.return_.doubts:
-            tx.resolve(Need.UNREADABLE, picture.return_.id, "Loop's answer can be read again")
+    clear = [(Need.UNREADABLE, p.return_.id) for p in changed if not p.return_.doubts]
+    tx.resolve_each(clear, "Loop's answer can be read again")
 
 
 def _backwards(row: ReturnRow, return_: Return) -> bool:

@@ -47,7 +47,8 @@ def lost_settlements(ctx: BrandContext) -> None:
 def unconfirmed(ctx: BrandContext) -> None:
     """Look at returns that Loop took for processing but has not shown closed in time."""
     with ctx.ledger.read() as session:
-        rows = returns.due(session, ctx.brand, [Stage.CONFIRMING], ctx.now(), PER_TICK)
+        due = returns.due_pks(session, ctx.brand, [Stage.CONFIRMING], ctx.now(), PER_TICK)
+        rows = returns.by_pks(session, due).values() if due else []
     _look(ctx, [(row.id, row.return_id) for row in rows], _still_unconfirmed)
 
 
@@ -78,8 +79,9 @@ def _look(
         answers = ctx.in_parallel(lambda pair: details(ctx, pair[1]), batch)
         ctx.boundary("looked at returns")
         with ctx.write() as tx:
+            rows = returns.by_pks(tx.session, [pk for pk, _ in batch])
             for (pk, _), seen in zip(batch, answers, strict=True):
-                row = tx.session.get_one(ReturnRow, pk)
+                row = rows[pk]
                 if seen.answer is None:
                     if seen.problem:
                         _cannot_see(ctx, tx, row, seen.problem)

@@ -10,7 +10,7 @@ from bergen_loop.flow.calls import Call, Undertaking, carry_out, had_no_effect
 from bergen_loop.flow.context import BrandContext
 from bergen_loop.ledger.store import effects
 from bergen_loop.ledger.store.effects import EffectState
-from bergen_loop.ledger.tables.core import EffectRow, ReturnRow
+from bergen_loop.ledger.tables.core import EffectRow
 from bergen_loop.ledger.transaction import FencedTransaction, Transaction
 from bergen_loop.outside.errors import OutsideError, Scope
 from bergen_loop.outside.loop.models import same_note
@@ -50,7 +50,7 @@ class Notes(Undertaking[EffectRow, str, None]):
         tx.needs_person(
             Need.NOTE_REFUSED,
             f"Loop refused a note on the return: {error.message}",
-            tx.session.get_one(ReturnRow, effect.return_pk),
+            self.rows[effect.return_pk or 0],
             f"the note was: {effect.payload['content']}",
         )
 

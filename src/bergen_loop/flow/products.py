@@ -107,8 +107,12 @@ def _check(ctx: BrandContext, wanted: Mapping[str, Product]) -> dict[str, Found]
         found |= {upc: Found(state) for upc, state in adds.states.items()}
     with ctx.write() as tx:
         since = products.remember(tx.session, tx.now, ctx.brand, {u: found[u] for u in ask})
+        known = [_normal(p) for upc, p in ask.items() if found[upc].state is ProductImport.KNOWN]
+        about = [(n, p) for p in known for n in (Need.UNKNOWN_PRODUCT, Need.PRODUCT_IMPORT)]
+        tx.resolve_each(about, "REX11 knows the product")
         for upc, product in ask.items():
-            _tell(ctx, tx, product, found[upc].state, tx.now - since[upc])
+            if found[upc].state is not ProductImport.KNOWN:
+                _tell(ctx, tx, product, found[upc].state, tx.now - since[upc])
     return found
 
 
@@ -140,12 +144,9 @@ def _import(ctx: BrandContext, upc: str) -> ProductImport:
 def _tell(
     ctx: BrandContext, tx: Transaction, product: Product, state: ProductImport, age: timedelta
 ) -> None:
-    """One item per product, gone when the warehouse knows it."""
+    """One item per product that it does not know."""
     name, about = f"{product.sku or '?'} (UPC {product.upc})", _normal(product)
-    if state is ProductImport.KNOWN:
-        for need in (Need.UNKNOWN_PRODUCT, Need.PRODUCT_IMPORT):
-            tx.resolve(need, about, "REX11 knows the product")
-    elif state is ProductImport.PENDING:
+    if state is ProductImport.PENDING:
         if age > ctx.settings.announce.product_patience:
             tx.needs_person(
                 Need.PRODUCT_IMPORT,

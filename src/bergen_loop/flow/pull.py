@@ -44,6 +44,11 @@ class _Walk:
     states: tuple[str | None, ...]
     name: str = ""
 
+    @property
+    def deep(self) -> str:
+        """The mark of when it last reached far back."""
+        return f"deep.{self.name or 'main'}"
+
 
 _MAIN = _Walk(CURSOR, (None,))
 _ASIDE = _Walk(ASIDE, ("cancelled", "review"), "cancelled and review")
@@ -96,9 +101,10 @@ def _run(ctx: BrandContext, walk: _Walk, result: Pulled) -> None:
     """Window by window from the walk's cursor to now."""
     started = ctx.now()
     with ctx.ledger.read() as session:
-        cursor = cursors.get(session, ctx.brand, walk.cursor)
+        marks = cursors.get_all(session, ctx.brand, [walk.cursor, walk.deep])
         begun = backfill.begun(session, ctx.brand, walk.cursor)
-    since, deep = _since(ctx, walk, cursor, started)
+    cursor = marks.get(walk.cursor)
+    since, deep = _since(ctx, cursor, marks.get(walk.deep), started)
     if cursor is None and walk is _MAIN:
         _note_first(ctx, started)
     span = FIRST_WINDOW
@@ -123,7 +129,7 @@ def _run(ctx: BrandContext, walk: _Walk, result: Pulled) -> None:
             if last and long:
                 backfill.end(tx.session, ctx.brand, walk.cursor)
             if last and deep:
-                cursors.set(tx.session, ctx.brand, f"deep.{walk.name or 'main'}", started)
+                cursors.set(tx.session, ctx.brand, walk.deep, started)
             if last and walk is _MAIN:
                 returns.brand_row(tx.session, ctx.brand).last_pull_at = started
         span = _next_span(span, result.pages - pages)
@@ -133,15 +139,14 @@ def _run(ctx: BrandContext, walk: _Walk, result: Pulled) -> None:
 
 
 def _since(
-    ctx: BrandContext, walk: _Walk, cursor: datetime | None, started: datetime
+    ctx: BrandContext, cursor: datetime | None, deep: datetime | None, started: datetime
 ) -> tuple[datetime, bool]:
     """Where a walk begins, and whether that is farther back than usual: every so often, for a
-    page that shifted while it was read hides a return from each of several short overlaps."""
+    page that shifted while it was read hides a return from each of several short overlaps. `deep`:
+    when it last was."""
     settings = ctx.settings.loop
     if cursor is None:
         return started - settings.backfill, True
-    with ctx.ledger.read() as session:
-        deep = cursors.get(session, ctx.brand, f"deep.{walk.name or 'main'}")
     running = (
         started - cursor < settings.deep_every
     )  # a pull that was interrupted goes on as it was

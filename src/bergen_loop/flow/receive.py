@@ -21,7 +21,7 @@ from bergen_loop.flow import adopt, pull
 from bergen_loop.flow.context import BrandContext
 from bergen_loop.flow.facts import comparison_of, in_words
 from bergen_loop.flow.transitions import plan_note
-from bergen_loop.ledger.codec import digest, dump_receipt, load_receipt
+from bergen_loop.ledger.codec import digest, load_receipt
 from bergen_loop.ledger.store import cursors, effects, returns
 from bergen_loop.ledger.tables.core import ReceiptRow, ReturnRow, RmaRow
 from bergen_loop.ledger.transaction import Transaction
@@ -88,13 +88,11 @@ def _see_changes(ctx: BrandContext, result: Received) -> None:
     changes = ctx.warehouse.changed_tickets(reach - ctx.settings.rex11.overlap, started + AHEAD)
     ctx.counts.add("rex11.statuses_by_date")
     with ctx.ledger.read() as session:
-        known = returns.rmas_by_ticket(session, ctx.brand, [c.ticket_id for c in changes])
+        known = returns.statuses_by_ticket(session, ctx.brand, [c.ticket_id for c in changes])
     news = [
         c
         for c in changes
-        if c.ticket_id in known
-        and c.problem is None
-        and known[c.ticket_id].ticket_status != status_of(c)
+        if c.ticket_id in known and c.problem is None and known[c.ticket_id] != status_of(c)
     ]
     if any(c.status is TicketStatus.CANCELLED for c in news):
         _look_aside(ctx)
@@ -243,6 +241,8 @@ def _take(ctx: BrandContext, tx: Transaction, answers: Sequence[_Answer]) -> Non
     rmas = returns.rmas_by_pk(tx.session, [a.rma_pk for a in answers])
     rows = returns.by_pks(tx.session, [rma.return_pk for rma in rmas.values()])
     newest = returns.latest_receipts(tx.session, list(rmas))
+    readable: list[tuple[Need, ReturnRow | str]] = []
+    counted: list[_Counted] = []
     for answer in answers:
         rma = rmas[answer.rma_pk]
         row = rows[rma.return_pk]
@@ -251,8 +251,11 @@ def _take(ctx: BrandContext, tx: Transaction, answers: Sequence[_Answer]) -> Non
             _unread(tx, rma, row, answer.error)
             continue
         _status_read(tx, rma, row, answer.receipt)
+        readable.append((Need.RECEIPT_UNREADABLE, row))
         if adopt.final(answer.receipt):
-            _counted(ctx, tx, rma, row, (answer.receipt, newest.get(rma.id)))
+            counted.append(_Counted.of(rma, row, answer.receipt, newest.get(rma.id)))
+    tx.resolve_each(readable, "the ticket can be read again")
+    _counts(ctx, tx, counted)
 
 
 def _status_read(tx: Transaction, rma: RmaRow, row: ReturnRow, receipt: Receipt) -> None:
@@ -260,30 +263,44 @@ def _status_read(tx: Transaction, rma: RmaRow, row: ReturnRow, receipt: Receipt)
         _changed(tx, rma, row, TicketChange(receipt.ticket_id, receipt.status, receipt.status_name))
     rma.to_read, rma.status_seen_at = False, tx.now
     rma.read_status = status_of(receipt) if adopt.final(receipt) else None
-    tx.resolve(Need.RECEIPT_UNREADABLE, row, "the ticket can be read again")
 
 
-def _counted(
-    ctx: BrandContext,
-    tx: Transaction,
-    rma: RmaRow,
-    row: ReturnRow,
-    read: tuple[Receipt, ReceiptRow | None],
-) -> None:
-    """Final counts: stored where they differ from the last ones, and followed."""
-    receipt, before = read
-    hash_ = digest(dump_receipt(receipt))
-    again = before is not None and before.content_hash.partition("#")[0] == hash_
-    if again and row.stage not in UNDECIDED:
-        return
-    if not again:
-        stored = returns.add_receipt(tx.session, rma, receipt, hash_, tx.now)
-        tx.session.flush()
-        counted = sum(x.actual or 0 for x in receipt.lines)
-        damaged = sum(x.damaged or 0 for x in receipt.lines)
-        words = f"ticket {receipt.ticket_id}: {counted} counted, {damaged} damaged"
-        tx.journal(What.RECEIVED, words, row, {"receipt": stored.id})
-    _arrived(ctx, tx, row, receipt, before if not again else None)
+@dataclass(frozen=True, slots=True)
+class _Counted:
+    """Final counts as they were read, and as they were before."""
+
+    rma: RmaRow
+    row: ReturnRow
+    receipt: Receipt
+    before: ReceiptRow | None
+    hash: str
+
+    @classmethod
+    def of(
+        cls, rma: RmaRow, row: ReturnRow, receipt: Receipt, before: ReceiptRow | None
+    ) -> _Counted:
+        return cls(rma, row, receipt, before, adopt.digest_of(receipt))
+
+    @property
+    def again(self) -> bool:
+        """Whether they are the same as before."""
+        return self.before is not None and self.before.content_hash.partition("#")[0] == self.hash
+
+
+def _counts(ctx: BrandContext, tx: Transaction, counted: Sequence[_Counted]) -> None:
+    """Stored where they differ from the last ones, and followed."""
+    new = [c for c in counted if not c.again]
+    stored = returns.add_receipts(tx.session, [(c.rma, c.receipt, c.hash) for c in new], tx.now)
+    for one, kept in zip(new, stored, strict=True):
+        units = sum(x.actual or 0 for x in one.receipt.lines)
+        damaged = sum(x.damaged or 0 for x in one.receipt.lines)
+        words = f"ticket {one.receipt.ticket_id}: {units} counted, {damaged} damaged"
+        tx.journal(What.RECEIVED, words, one.row, {"receipt": kept.id})
+    for one in counted:
+        if not one.again:
+            _arrived(ctx, tx, one.row, one.receipt, one.before)
+        elif one.row.stage in UNDECIDED:
+            _arrived(ctx, tx, one.row, one.receipt, None)
 
 
 def _judged(tx: Transaction, row: ReturnRow) -> bool:
@@ -310,7 +327,7 @@ def _arrived(
         # A person decides in Loop: that is where the news has to go.
         words = in_words(comparison_of(ctx, tx.session, row))
         news = f"Warehouse update after the flag (ticket {receipt.ticket_id}): now {words}."
-        plan_note(tx, row, digest(dump_receipt(receipt))[:12], news)
+        plan_note(tx, row, adopt.digest_of(receipt)[:12], news)
         if before is not None:
             _corrected(ctx, tx, row, receipt, before)
     elif row.stage in OFF:

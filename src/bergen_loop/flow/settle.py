@@ -20,7 +20,7 @@ from bergen_loop.domain.decision import Case, Decision, Outcome
 from bergen_loop.domain.lifecycle import TO_JUDGE, Stage
 from bergen_loop.domain.returns import LoopState
 from bergen_loop.domain.rma import TicketStatus
-from bergen_loop.domain.words import EffectKind, Need, What
+from bergen_loop.domain.words import SETTLING, EffectKind, Need, What
 from bergen_loop.flow import grading, look, notes, pull
 from bergen_loop.flow.calls import Call, Undertaking, carry_out, ready
 from bergen_loop.flow.context import BrandContext
@@ -53,9 +53,12 @@ class Settled:
 def run(ctx: BrandContext) -> Settled:
     """Look for lost answers, judge new receipts, carry the decisions out."""
     result = Settled()
-    look.lost_settlements(ctx)
-    notes.find_lost(ctx)
-    if _anything_due(ctx) and pull.look_before_paying(ctx):
+    todo = _to_do(ctx)
+    if todo.lost:
+        look.lost_settlements(ctx)
+        notes.find_lost(ctx)
+        todo = _to_do(ctx)
+    if todo.due and pull.look_before_paying(ctx):
         if ctx.live:
             with ctx.ledger.write() as session:
                 modes.judge_anew(session, ctx.now(), ctx.brand)
@@ -63,17 +66,37 @@ def run(ctx: BrandContext) -> Settled:
         if ctx.live:
             grading.run(ctx)
             _settle(ctx, decided, result)
-    if ctx.live:
+    if ctx.live and (todo.notes or todo.due):
         notes.send_due(ctx)
-    look.unconfirmed(ctx)
+    if todo.unconfirmed:
+        look.unconfirmed(ctx)
     return result
 
 
-def _anything_due(ctx: BrandContext) -> bool:
-    stages = [*TO_JUDGE, Stage.SETTLING]
+@dataclass(frozen=True, slots=True)
+class _ToDo:
+    """What there is to settle: asked once, for most ticks find nothing."""
+
+    lost: bool
+    """Calls without an outcome."""
+    due: bool
+    unconfirmed: bool
+    notes: bool
+    """That wait to be sent."""
+
+
+def _to_do(ctx: BrandContext) -> _ToDo:
     with ctx.ledger.read() as session:
-        due = bool(returns.due(session, ctx.brand, stages, ctx.now(), 1))
-        return due or (ctx.live and modes.judged_in_shadow(session, ctx.brand) > 0)
+        stages = returns.stages_due(session, ctx.brand, ctx.now())
+        calls = effects.unfinished(session, ctx.brand, (*SETTLING, EffectKind.NOTE))
+        due = not stages.isdisjoint((*TO_JUDGE, Stage.SETTLING))
+        due = due or (ctx.live and modes.judged_in_shadow(session, ctx.brand) > 0)
+    return _ToDo(
+        lost=any(state in effects.OPEN for _, state in calls),
+        due=due,
+        unconfirmed=Stage.CONFIRMING in stages,
+        notes=any(k == EffectKind.NOTE and s in effects.SENDABLE for k, s in calls),
+    )
 
 
 # -- deciding ---------------------------------------------------------------------------------
@@ -226,15 +249,15 @@ def _enter_decided(
 
 def _settle(ctx: BrandContext, decided: set[int], result: Settled) -> None:
     with ctx.ledger.read() as session:
-        rows = returns.due(session, ctx.brand, [Stage.SETTLING], ctx.now(), PER_TICK)
+        due = returns.due_pks(session, ctx.brand, [Stage.SETTLING], ctx.now(), PER_TICK)
     work = Settlements(ctx, decided, result)
-    for batch in ctx.batches(rows):
+    for batch in ctx.batches(due):
         carry_out(ctx, work, batch)
         notes.send_due(ctx)
 
 
-class Settlements(Undertaking[ReturnRow, DecisionRow, None]):
-    """Process, flag or remove_lines: one of them, once per return."""
+class Settlements(Undertaking[int, DecisionRow, None]):
+    """Process, flag or remove_lines: one of them, once per return (by key)."""
 
     name = "settlement"
 
@@ -244,13 +267,13 @@ class Settlements(Undertaking[ReturnRow, DecisionRow, None]):
         """Returns (keys) judged in this tick: their decisions need no second look."""
         self.result = result
 
-    def intend(self, tx: FencedTransaction, items: Sequence[ReturnRow]) -> list[Call[DecisionRow]]:
+    def intend(self, tx: FencedTransaction, items: Sequence[int]) -> list[Call[DecisionRow]]:
         """The intents of these returns' decisions, where they have not moved on meanwhile."""
-        rows = returns.by_pks(tx.session, [row.id for row in items], lock=True)
+        rows = returns.by_pks(tx.session, items, lock=True)
         decisions = returns.latest_decisions(tx.session, list(rows))
         keys = [settling_key(row.return_id) for row in rows.values()]
         known = effects.find_all(tx.session, tx.brand, keys)
-        readings = read(tx, list(rows.values()))
+        readings = read(tx, [row for row in rows.values() if not self._just_decided(row)])
         calls: list[Call[DecisionRow]] = []
         for row in rows.values():
             decision = decisions.get(row.id)
@@ -259,21 +282,29 @@ class Settlements(Undertaking[ReturnRow, DecisionRow, None]):
             before = known.get(settling_key(row.return_id))
             if before is not None and not ready(before, tx.now):
                 row.due_at = before.try_at
-            elif not self._fresh(row, readings[row.id]):
+                continue
+            reading = readings.get(row.id)
+            if reading is not None and not self._fresh(row, reading):
                 row.due_at = tx.now + self.ctx.settings.poll
-            elif self._stands(tx, row, decision, readings[row.id]) and (
+            elif (reading is None or self._stands(tx, row, decision, reading)) and (
                 effect := self._intend(tx, row, decision, before)
             ):
                 calls.append(Call(decision, (effect,)))
         tx.session.flush()
         return calls
 
+    def _just_decided(self, row: ReturnRow) -> bool:
+        """In this very tick, and open now: that needs no second look."""
+        still_open = row.loop_state == LoopState.OPEN
+        return still_open and row.id in self.decided and self._decided_lately(row)
+
+    def _decided_lately(self, row: ReturnRow) -> bool:
+        late = self.ctx.now() - self.ctx.settings.settle.fresh_within
+        return row.decided_at is not None and row.decided_at > late
+
     def _fresh(self, row: ReturnRow, reading: Reading) -> bool:
         """Whether what it was decided on is known to be so: decided lately, or just read again."""
-        late = self.ctx.now() - self.ctx.settings.settle.fresh_within
-        if row.decided_at is not None and row.decided_at > late:
-            return True
-        return _read_just_now(self.ctx, reading)
+        return self._decided_lately(row) or _read_just_now(self.ctx, reading)
 
     def _stands(
         self, tx: Transaction, row: ReturnRow, decision: DecisionRow, reading: Reading
@@ -360,14 +391,14 @@ class Settlements(Undertaking[ReturnRow, DecisionRow, None]):
             self.ctx.loop.remove_lines(return_id, [str(i) for i in call.request.line_item_ids])
 
     def taken(self, tx: Transaction, effect: EffectRow, answer: None) -> None:
-        accepted(self.ctx, tx, effect, self._row(tx, effect), "Loop took the call")
+        accepted(self.ctx, tx, effect, self.rows[effect.return_pk or 0], "Loop took the call")
         if effect.kind == Outcome.FLAG:
             self.result.flagged += 1
         else:
             self.result.processed += 1
 
     def refused(self, tx: Transaction, effect: EffectRow, error: OutsideError) -> None:
-        row = self._row(tx, effect)
+        row = self.rows[effect.return_pk or 0]
         state = error.state if isinstance(error, Refused) else None
         if effect.kind == Outcome.FLAG and state == LoopState.REVIEW:
             # What a flag is for holds already: by an earlier call of ours, or by someone else's.
@@ -383,6 +414,3 @@ class Settlements(Undertaking[ReturnRow, DecisionRow, None]):
         why = f"Loop refused to {call} the return: {error.message}"
         tx.needs_person(Need.REFUSED, why, row, f"one {effect.kind} call")
         self.result.attention += 1
-
-    def _row(self, tx: Transaction, effect: EffectRow) -> ReturnRow:
-        return tx.session.get_one(ReturnRow, effect.return_pk)

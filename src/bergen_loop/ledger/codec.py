@@ -1,56 +1,157 @@
-"""Domain objects to and from plain JSON."""
+"""Domain objects to and from JSON, as the ledger stores it.
+
+What is stored is our own and was clean when it went in, so it is decoded straight into the domain's
+dataclasses (msgspec), without being validated or walked again.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, TypeVar
 
-from pydantic import TypeAdapter
+import msgspec
 
 from bergen_loop.domain.receipt import Receipt
 from bergen_loop.domain.returns import Return
 from bergen_loop.domain.rma import RmaItem
 
-_RETURN = TypeAdapter(Return)
-_RECEIPT = TypeAdapter(Receipt)
-_ITEM = TypeAdapter(RmaItem)
+T = TypeVar("T")
+
+_json = msgspec.json.Decoder()
+_encoder = msgspec.json.Encoder()
+_decoders: dict[type[Any], msgspec.json.Decoder[Any]] = {
+    Return: msgspec.json.Decoder(Return),
+    Receipt: msgspec.json.Decoder(Receipt),
+}
 
 
-def dump_return(value: Return) -> dict[str, Any]:
-    """A return as plain JSON; money as decimal strings, times as ISO 8601 UTC."""
-    return storable(_RETURN.dump_python(value, mode="json"))
+class Document(Mapping[str, Any]):
+    """A JSON object of the ledger, decoded when it is looked into: most rows are read for their
+    other columns."""
+
+    __slots__ = ("_data", "_object", "text")
+
+    def __init__(self, text: str, value: Any = None) -> None:
+        """`text` as it is stored; `value` the domain object it says, where that is at hand."""
+        self.text = text
+        self._data: dict[str, Any] | None = None
+        self._object = value
+
+    @property
+    def data(self) -> dict[str, Any]:
+        """As plain data. Shared: not to be changed."""
+        if self._data is None:
+            self._data = decode(self.text)
+        assert self._data is not None
+        return self._data
+
+    def as_(self, kind: type[T]) -> T:
+        """As a domain object."""
+        if self._object is None:
+            try:
+                self._object = _decoders[kind].decode(self.text)
+            except msgspec.MsgspecError:
+                self._object = _convert(self.data, kind)  # says what is wrong with it
+        return self._object
+
+    def __getitem__(self, key: str) -> Any:
+        return self.data[key]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.data)
+
+    def __len__(self) -> int:
+        return len(self.data)
+
+    def __eq__(self, other: object) -> bool:
+        if isinstance(other, Document):
+            return self.text == other.text or self.data == other.data
+        return self.data == other
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        return f"Document({self.text!r})"
 
 
-def load_return(data: dict[str, Any]) -> Return:
-    """The inverse of `dump_return`."""
-    return _RETURN.validate_python(data)
+def dump_return(value: Return) -> Document:
+    """A return as a document; money as decimal strings, times as ISO 8601 UTC."""
+    return _document(value)
 
 
-def dump_receipt(value: Receipt) -> dict[str, Any]:
-    """A receipt as plain JSON."""
-    return storable(_RECEIPT.dump_python(value, mode="json"))
+def load_return(data: Mapping[str, Any]) -> Return:
+    """The inverse of `dump_return`. ValueError for what is none."""
+    return _load(data, Return)
 
 
-def load_receipt(data: dict[str, Any]) -> Receipt:
-    """The inverse of `dump_receipt`."""
-    return _RECEIPT.validate_python(data)
+def dump_receipt(value: Receipt) -> Document:
+    """A receipt as a document."""
+    return _document(value)
+
+
+def load_receipt(data: Mapping[str, Any]) -> Receipt:
+    """The inverse of `dump_receipt`. ValueError for what is none."""
+    return _load(data, Receipt)
 
 
 def dump_item(value: RmaItem) -> dict[str, Any]:
     """An RMA item as plain JSON."""
-    return _ITEM.dump_python(value, mode="json")
+    return storable(msgspec.to_builtins(value))
 
 
-def load_item(data: dict[str, Any]) -> RmaItem:
-    """The inverse of `dump_item`."""
-    return _ITEM.validate_python(data)
+def load_item(data: Mapping[str, Any]) -> RmaItem:
+    """The inverse of `dump_item`. ValueError for what is none."""
+    return _convert(data, RmaItem)
 
 
-def load_items(data: Sequence[dict[str, Any]]) -> tuple[RmaItem, ...]:
+def load_items(data: Sequence[Mapping[str, Any]]) -> tuple[RmaItem, ...]:
     """The items of an RMA, as its row has them."""
-    return tuple(load_item(item) for item in data)
+    return tuple(_convert(data, list[RmaItem]))
+
+
+def _load(data: Mapping[str, Any], kind: type[T]) -> T:
+    return data.as_(kind) if isinstance(data, Document) else _convert(data, kind)
+
+
+def _convert(data: object, kind: type[T]) -> T:
+    """Of plain data, which may be a person's file."""
+    try:
+        return msgspec.convert(data, kind)
+    except msgspec.ValidationError as error:
+        raise ValueError(str(error)) from None
+
+
+def _document(value: Any) -> Document:
+    try:
+        text = _encoder.encode(value).decode()
+    except UnicodeEncodeError:  # a lone surrogate
+        text = None
+    if text is None or "\\u0000" in text:
+        return Document(encode(storable(msgspec.to_builtins(value))))
+    return Document(text, value)
+
+
+# -- plain data -------------------------------------------------------------------------------
+
+
+def encode(data: Any) -> str:
+    """Plain data, or a document, as the ledger's JSON columns hold it."""
+    if isinstance(data, Document):
+        return data.text
+    try:
+        return _encoder.encode(data).decode()
+    except UnicodeEncodeError:
+        return json.dumps(data)  # a lone surrogate: escaped
+
+
+def decode(text: str | bytes) -> Any:
+    """The inverse of `encode`."""
+    try:
+        return _json.decode(text)
+    except msgspec.DecodeError:
+        return json.loads(text)  # an earlier release escaped lone surrogates, and wrote NaN
 
 
 def storable(data: Any) -> Any:
@@ -59,12 +160,13 @@ def storable(data: Any) -> Any:
         return data.replace("\x00", "\N{REPLACEMENT CHARACTER}").encode("utf-8", "replace").decode()
     if isinstance(data, dict):
         return {storable(k): storable(v) for k, v in data.items()}  # pyright: ignore[reportUnknownVariableType]
-    if isinstance(data, list):
+    if isinstance(data, (list, tuple)):
         return [storable(v) for v in data]  # pyright: ignore[reportUnknownVariableType]
     return data
 
 
 def digest(data: object) -> str:
-    """SHA-256 of the canonical JSON of plain data."""
-    text = json.dumps(data, sort_keys=True, separators=(",", ":"), default=str)
+    """SHA-256 of the canonical JSON of plain data, or of a document."""
+    plain = data.data if isinstance(data, Document) else data
+    text = json.dumps(plain, sort_keys=True, separators=(",", ":"), default=str)
     return hashlib.sha256(text.encode()).hexdigest()

@@ -20,6 +20,14 @@ from sqlalchemy.exc import (
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session, sessionmaker
 
+from bergen_loop.ledger import codec
+from bergen_loop.ledger.tables.core import (
+    DecisionRow,
+    EffectRow,
+    ReceiptRow,
+    ReturnRow,
+    RmaRow,
+)
 from bergen_loop.ledger.turns import Turns
 
 __all__ = ["Clash", "Ledger", "LedgerError", "Session", "exists", "record_at_fault", "trouble"]
@@ -37,6 +45,8 @@ _PRAGMAS = (
     "busy_timeout=30000",
 )
 
+MANY = frozenset((ReturnRow, RmaRow, ReceiptRow, DecisionRow, EffectRow))
+"""Whose rows come many at a time."""
 _TRIES = 60
 _LOCK_TIMEOUT = "500ms"
 """Less than PostgreSQL's deadlock_timeout, so that the change gives way, not a worker."""
@@ -58,6 +68,8 @@ class Ledger:
         self._writers = sessionmaker(
             self.engine.execution_options(bergen_write=True), expire_on_commit=False
         )
+        if self.is_sqlite:
+            event.listen(self._writers, "before_flush", _number)
 
     @property
     def is_sqlite(self) -> bool:
@@ -188,6 +200,27 @@ def _in_each_others_way(error: BaseException) -> bool:
     return isinstance(error, SQLAlchemyError) and code in (_LOCK_NOT_AVAILABLE, _DEADLOCK)
 
 
+def _number(session: Session, *_: object) -> None:
+    """Give new rows their keys, so that all of a table go in one statement: SQLite does not say in
+    which order it returns the keys it gives, so that it would be asked row by row. Nobody else
+    writes meanwhile."""
+    new: dict[type[Any], list[Any]] = {}
+    for row in session.new:
+        if type(row) in MANY and row.id is None:
+            new.setdefault(type(row), []).append(row)
+    for table, rows in new.items():
+        if len(rows) > 1:
+            rows.sort(key=lambda row: sa.inspect(row).insert_order)
+            last = session.connection().scalar(sa.select(sa.func.max(table.id))) or 0
+            for key, row in enumerate(rows, last + 1):
+                row.id = key
+
+
+def _as_it_is(text: str | bytes) -> str | bytes:
+    """JSON is decoded by the columns' own types (`tables.core`), some of them only on demand."""
+    return text
+
+
 def _engine(url: sa.URL, pool_size: int) -> sa.Engine:
     if url.get_backend_name() != "sqlite":
         return sa.create_engine(
@@ -196,9 +229,16 @@ def _engine(url: sa.URL, pool_size: int) -> sa.Engine:
             max_overflow=pool_size,
             pool_pre_ping=True,
             hide_parameters=True,  # an error must not quote a customer's data into a log
+            json_serializer=codec.encode,
+            json_deserializer=_as_it_is,
         )
     engine = sa.create_engine(
-        url, pool_size=pool_size, max_overflow=pool_size, hide_parameters=True
+        url,
+        pool_size=pool_size,
+        max_overflow=pool_size,
+        hide_parameters=True,
+        json_serializer=codec.encode,
+        json_deserializer=_as_it_is,
     )
 
     @event.listens_for(engine, "connect")

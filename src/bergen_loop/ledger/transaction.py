@@ -7,7 +7,7 @@ lock, nor by a person at a page (they plan, and the next tick intends).
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
@@ -79,6 +79,16 @@ class Transaction:
             brand=self.brand,
             kind=need,
             subject=about if isinstance(about, str) else about.return_id,
+            resolution=why,
+        )
+
+    def resolve_each(self, about: Iterable[tuple[Need, ReturnRow | str]], why: str) -> None:
+        """The same for what a batch is about, in one question."""
+        attention.resolve_kinds(
+            self.session,
+            self.now,
+            brand=self.brand,
+            about=[(n, a if isinstance(a, str) else a.return_id) for n, a in about],
             resolution=why,
         )
 

@@ -229,9 +229,11 @@ class Breakers:
     def save(self, tx: Transaction) -> None:
         """At a tick's end; people are told of what they need to know. What a person has reset
         meanwhile stays reset."""
+        values = {**self.loop.values(), **self.rex11.values()}
+        if not self._known and not values:
+            return  # all was well when the tick began, and is now
         rows = {row.system: row for row in breakers.of_brand(tx.session, tx.brand)}
         reset_meanwhile = self._known - set(rows)
-        values = {**self.loop.values(), **self.rex11.values()}
         values = {key: x for key, x in values.items() if key not in reset_meanwhile}
         if not rows and not values:
             return

@@ -35,7 +35,7 @@ from bergen_loop.ledger.codec import (
 )
 from bergen_loop.ledger.store import journal
 from bergen_loop.ledger.store.chunks import chunks
-from bergen_loop.ledger.tables.core import DecisionRow, ReceiptRow, ReturnRow, RmaRow
+from bergen_loop.ledger.tables.core import DecisionRow, PlainJson, ReceiptRow, ReturnRow, RmaRow
 
 NOT_COMPARED = Comparison((), (), ("not compared",))
 FORMAT = "bergen-loop-case/1"
@@ -142,7 +142,7 @@ def _decisions(session: Session, pks: Sequence[int]) -> dict[int, tuple[str, Any
         DecisionRow.receipt_ids,
         DecisionRow.facts["ret"]["state"].as_string().label("state"),
         DecisionRow.facts["receipt"]["open_tickets"].as_integer().label("open_tickets"),
-        DecisionRow.facts["lines"].label("lines"),
+        sa.type_coerce(DecisionRow.facts["lines"], PlainJson).label("lines"),
     )
     # Put in order here: asked to, SQLite would walk the whole table in the order of ids.
     query = sa.select(*columns).where(DecisionRow.return_pk.in_(pks))
@@ -213,8 +213,8 @@ def export_line(past: PastCase) -> str:
     return json.dumps(
         {
             "format": FORMAT,
-            "return": dump_return(_anonymous(past.case.return_)),
-            "receipts": [dump_receipt(_plain(r)) for r in past.case.receipts],
+            "return": dump_return(_anonymous(past.case.return_)).data,
+            "receipts": [dump_receipt(_plain(r)).data for r in past.case.receipts],
             "in_parcel": sorted(past.in_parcel),
             "announced": [[dump_item(i) for i in items] for items in past.announced],
             "now": past.case.now.isoformat(),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 import sqlalchemy as sa
@@ -109,23 +109,25 @@ def resolve_kind(
     session: Session, now: datetime, *, brand: str, kind: Need, subject: str, resolution: str
 ) -> None:
     """Close the open item of a kind and subject, where its cause has gone by itself."""
-    item = session.scalar(
-        sa.select(AttentionRow).where(
-            AttentionRow.brand == brand, AttentionRow.open_key == f"{kind}:{subject}"
+    about = [(kind, subject)]
+    resolve_kinds(session, now, brand=brand, about=about, resolution=resolution)
+
+
+def resolve_kinds(
+    session: Session,
+    now: datetime,
+    *,
+    brand: str,
+    about: Iterable[tuple[Need, str]],
+    resolution: str,
+) -> None:
+    """The same for many kinds and subjects, asked for together: few of them have an item."""
+    for keys in chunks(dict.fromkeys(f"{kind}:{subject}" for kind, subject in about)):
+        query = sa.select(AttentionRow).where(
+            AttentionRow.brand == brand, AttentionRow.open_key.in_(keys)
         )
-    )
-    if item:
-        resolve(session, now, item, who=journal.SERVICE, resolution=resolution)
-
-
-def subjects(session: Session, brand: str, kind: Need) -> set[str]:
-    """What the open items of a kind are about: ids of returns, or what they were raised with."""
-    query = sa.select(AttentionRow.subject).where(
-        AttentionRow.brand == brand,
-        AttentionRow.kind == kind,
-        AttentionRow.resolved_at.is_(None),
-    )
-    return {subject for subject in session.scalars(query) if subject}
+        for item in session.scalars(query.order_by(AttentionRow.id)).all():
+            resolve(session, now, item, who=journal.SERVICE, resolution=resolution)
 
 
 def returns_with_items(session: Session, return_pks: Sequence[int]) -> set[int]:

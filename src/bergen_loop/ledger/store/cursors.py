@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from bergen_loop.ledger.tables.core import CursorRow
@@ -13,19 +14,26 @@ from bergen_loop.ledger.tables.core import CursorRow
 
 def get(session: Session, brand: str, name: str) -> datetime | None:
     """The time of this name; None: not set."""
-    row = session.get(CursorRow, (brand, name))
-    return row.value if row else None
+    return get_all(session, brand, [name]).get(name)
 
 
 def get_all(session: Session, brand: str, names: Sequence[str]) -> dict[str, datetime]:
     """Those of these that are set."""
-    query = sa.select(CursorRow).where(CursorRow.brand == brand, CursorRow.name.in_(names))
-    return {row.name: row.value for row in session.scalars(query)}
+    query = sa.select(CursorRow.name, CursorRow.value).where(
+        CursorRow.brand == brand, CursorRow.name.in_(names)
+    )
+    return {row.name: row.value for row in session.execute(query)}
 
 
 def set(session: Session, brand: str, name: str, value: datetime) -> None:
     """Remember it."""
-    session.merge(CursorRow(brand=brand, name=name, value=value))
+    dialect = sqlite if session.get_bind().dialect.name == "sqlite" else postgresql
+    new = dialect.insert(CursorRow).values(brand=brand, name=name, value=value)
+    session.execute(
+        new.on_conflict_do_update(
+            index_elements=["brand", "name"], set_={"value": new.excluded.value}
+        )
+    )
 
 
 def drop(session: Session, brand: str, name: str) -> None:

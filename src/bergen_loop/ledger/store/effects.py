@@ -199,6 +199,16 @@ def sendable(
     return list(session.scalars(query.order_by(EffectRow.id).limit(limit)))
 
 
+def unfinished(session: Session, brand: str, kinds: Sequence[EffectKind]) -> set[tuple[str, str]]:
+    """Kinds and states of the calls that have no outcome, or wait to be sent."""
+    query = sa.select(EffectRow.kind, EffectRow.state).where(
+        EffectRow.brand == brand,
+        EffectRow.kind.in_(kinds),
+        EffectRow.state.in_((*OPEN, *SENDABLE)),
+    )
+    return {(kind, state) for kind, state in session.execute(query.distinct())}
+
+
 def doubt_all(session: Session, now: datetime, brand: str, kind: EffectKind) -> None:
     """Put every open intent of an earlier tick in doubt, whether or not it can be looked at now:
     what is intended would else be sent."""

@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy import event
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
@@ -55,20 +56,42 @@ def record(
     particulars that programs go by."""
     data = dict(data or {})
     actor = who if isinstance(who, Actor) else _known(who)
-    session.add(
-        JournalRow(
-            at=at,
-            brand=brand,
-            return_pk=return_pk,
-            who=actor.name,
-            account_id=actor.account,
-            source=actor.source,
-            happened=what.value,
-            what=what.told(data),
-            why=why,
-            data=data,
-        )
+    pending: list[dict[str, Any]] = session.info.setdefault(_PENDING, [])
+    pending.append(
+        {
+            "at": at,
+            "brand": brand,
+            "return_pk": return_pk,
+            "who": actor.name,
+            "account_id": actor.account,
+            "source": actor.source,
+            "happened": what.value,
+            "what": what.told(data),
+            "why": why,
+            "data": data,
+        }
     )
+
+
+_PENDING = "journal"
+"""Of a session: the entries of its transaction, written in one statement before it is committed."""
+
+
+def write_down(session: Session) -> None:
+    """Have what was recorded in this transaction be found by a question within it."""
+    pending: list[dict[str, Any]] | None = session.info.pop(_PENDING, None)
+    if pending:
+        session.execute(sa.insert(JournalRow.__table__), pending)  # pyright: ignore[reportArgumentType]
+
+
+event.listen(Session, "before_commit", write_down)
+
+
+def _forget(session: Session) -> None:
+    session.info.pop(_PENDING, None)
+
+
+event.listen(Session, "after_rollback", _forget)
 
 
 def _known(name: str) -> Actor:
@@ -78,6 +101,7 @@ def _known(name: str) -> Actor:
 
 def entries(session: Session, return_pk: int) -> list[JournalRow]:
     """The journal of one return, oldest first."""
+    write_down(session)
     return list(
         session.scalars(
             sa.select(JournalRow).where(JournalRow.return_pk == return_pk).order_by(JournalRow.id)
@@ -87,6 +111,7 @@ def entries(session: Session, return_pk: int) -> list[JournalRow]:
 
 def told(session: Session, return_pk: int, what: What, why: str) -> bool:
     """Whether a return's journal says this already."""
+    write_down(session)
     query = sa.select(JournalRow.id).where(
         JournalRow.return_pk == return_pk,
         JournalRow.happened == what.value,
@@ -107,13 +132,15 @@ def insert_ignoring(
 def count(session: Session, brand: str, increments: Mapping[str, int]) -> None:
     """Add to the brand's counters."""
     dialect = sqlite if session.get_bind().dialect.name == "sqlite" else postgresql
-    for name, by in sorted(increments.items()):
-        statement = dialect.insert(CounterRow).values(brand=brand, name=name, value=by)
-        session.execute(
-            statement.on_conflict_do_update(
-                index_elements=["brand", "name"], set_={"value": CounterRow.value + by}
-            )
+    rows = [{"brand": brand, "name": n, "value": by} for n, by in sorted(increments.items())]
+    if not rows:
+        return
+    new = dialect.insert(CounterRow).values(rows)
+    session.execute(
+        new.on_conflict_do_update(
+            index_elements=["brand", "name"], set_={"value": CounterRow.value + new.excluded.value}
         )
+    )
 
 
 def counters(session: Session, brand: str) -> dict[str, int]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -195,7 +195,7 @@ def _mask_rows(rows: Iterable[Any], columns: Sequence[str], known: Sequence[str]
     return changed
 
 
-def _content(content: dict[str, Any]) -> dict[str, Any]:
+def _content(content: Mapping[str, Any]) -> dict[str, Any]:
     """A stored return without its customer."""
     label = {**content.get("label", {}), "tracking_number": None, "url": None}
     lines = [{**line, "comment": None} for line in content.get("lines", [])]
@@ -214,7 +214,7 @@ def _masked(value: Any, known: Sequence[str]) -> Any:
         for text in known:
             value = re.sub(re.escape(text), ERASED, value, flags=re.IGNORECASE)
         return _EMAIL.sub(ERASED, value)
-    if isinstance(value, dict):
+    if isinstance(value, Mapping):
         return {k: _masked(v, known) for k, v in value.items()}  # pyright: ignore[reportUnknownVariableType]
     if isinstance(value, list):
         return [_masked(v, known) for v in value]  # pyright: ignore[reportUnknownVariableType]

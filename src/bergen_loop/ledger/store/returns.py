@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
@@ -37,6 +37,24 @@ def by_ids(session: Session, brand: str, return_ids: Iterable[str]) -> dict[str,
             sa.select(ReturnRow).where(ReturnRow.brand == brand, ReturnRow.return_id.in_(chunk))
         )
         found.update((row.return_id, row) for row in rows)
+    return found
+
+
+class Stored(NamedTuple):
+    """What tells whether an answer of Loop's is news."""
+
+    held: bool
+    content_hash: str
+    content: Mapping[str, Any]
+
+
+def pictures(session: Session, brand: str, return_ids: Iterable[str]) -> dict[str, Stored]:
+    """What the ledger has of known returns, by Loop's id."""
+    columns = (ReturnRow.return_id, ReturnRow.held, ReturnRow.content_hash, ReturnRow.content)
+    found: dict[str, Stored] = {}
+    for chunk in chunks(return_ids):
+        query = sa.select(*columns).where(ReturnRow.brand == brand, ReturnRow.return_id.in_(chunk))
+        found.update((i, Stored(*of)) for i, *of in session.execute(query))
     return found
 
 
@@ -108,6 +126,30 @@ def _due(brand: str, stages: Sequence[Stage], now: datetime) -> sa.Select[Return
     )
 
 
+def due_pks(
+    session: Session, brand: str, stages: Sequence[Stage], now: datetime, limit: int
+) -> list[int]:
+    """Keys of what is `due`."""
+    query = sa.select(ReturnRow.id).where(
+        ReturnRow.brand == brand,
+        ReturnRow.stage.in_(stages),
+        ReturnRow.held.is_(False),
+        ReturnRow.due_at <= now,
+    )
+    return list(session.scalars(query.order_by(ReturnRow.due_at, ReturnRow.id).limit(limit)))
+
+
+def stages_due(session: Session, brand: str, now: datetime) -> set[str]:
+    """The stages in which returns of a brand are due."""
+    query = sa.select(ReturnRow.stage).where(
+        ReturnRow.brand == brand,
+        ReturnRow.stage.in_(WORKING),
+        ReturnRow.held.is_(False),
+        ReturnRow.due_at <= now,
+    )
+    return set(session.scalars(query.distinct()))
+
+
 def earliest_due(session: Session, brand: str) -> datetime | None:
     """When the next return of a brand is due that nothing holds."""
     return session.scalar(
@@ -152,12 +194,28 @@ def _grouped(
     return found
 
 
+def statuses_by_ticket(
+    session: Session, brand: str, ticket_ids: Sequence[str]
+) -> dict[str, str | None]:
+    """The status of known tickets as it was last seen, by id as `rmas_by_ticket` has it."""
+    found: dict[str, str | None] = {}
+    for chunk in chunks(_spellings(ticket_ids)):
+        query = sa.select(RmaRow.ticket_id, RmaRow.ticket_status).where(
+            RmaRow.brand == brand, RmaRow.ticket_id.in_(chunk)
+        )
+        found.update((normal_ticket_id(i), s) for i, s in session.execute(query) if i)
+    return {i: found[normal] for i in ticket_ids if (normal := normal_ticket_id(i)) in found}
+
+
+def _spellings(ticket_ids: Sequence[str]) -> set[str]:
+    return {f for i in map(str.strip, ticket_ids) if i for f in (i, i.upper(), i.lower())}
+
+
 def rmas_by_ticket(session: Session, brand: str, ticket_ids: Sequence[str]) -> dict[str, RmaRow]:
     """Known RMAs by ticket id, as it is spelled in `ticket_ids`: REX11 lower-cases ids at times,
     the ledger keeps them as they came with the RMA."""
-    spelled = {f for i in map(str.strip, ticket_ids) if i for f in (i, i.upper(), i.lower())}
     found: dict[str, RmaRow] = {}
-    for chunk in chunks(spelled):
+    for chunk in chunks(_spellings(ticket_ids)):
         rows = session.scalars(
             sa.select(RmaRow).where(RmaRow.brand == brand, RmaRow.ticket_id.in_(chunk))
         )
@@ -186,21 +244,26 @@ def receipts_known(session: Session, rma_pks: Sequence[int]) -> set[tuple[int, s
     return found
 
 
-def add_receipt(
-    session: Session, rma: RmaRow, receipt: Receipt, content_hash: str, now: datetime
-) -> ReceiptRow:
-    """Store a receipt that differs from the newest of its RMA, to be flushed by the caller. One
+def add_receipts(
+    session: Session, new: Sequence[tuple[RmaRow, Receipt, str]], now: datetime
+) -> list[ReceiptRow]:
+    """Store receipts that differ from the newest of their RMA, each with its content's hash. One
     that says what an older one said is stored again: the newest is what counts."""
-    known = receipts_known(session, [rma.id])
-    times = sum(1 for _, h in known if h.partition("#")[0] == content_hash)
-    row = ReceiptRow(
-        rma_pk=rma.id,
-        read_at=now,
-        content=dump_receipt(receipt),
-        content_hash=f"{content_hash}#{times}" if times else content_hash,
-    )
-    session.add(row)
-    return row
+    known = receipts_known(session, [rma.id for rma, _, _ in new])
+    rows: list[ReceiptRow] = []
+    for rma, receipt, content_hash in new:
+        times = sum(1 for pk, h in known if pk == rma.id and h.partition("#")[0] == content_hash)
+        rows.append(
+            ReceiptRow(
+                rma_pk=rma.id,
+                read_at=now,
+                content=dump_receipt(receipt),
+                content_hash=f"{content_hash}#{times}" if times else content_hash,
+            )
+        )
+    session.add_all(rows)
+    session.flush()
+    return rows
 
 
 def final_receipts(

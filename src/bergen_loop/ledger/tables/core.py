@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -10,6 +11,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.types import TypeDecorator
 
 from bergen_loop.domain.rma import TicketStatus
+from bergen_loop.ledger.codec import Document, decode
 from bergen_loop.ledger.folding import find_index
 
 
@@ -24,7 +26,7 @@ class UtcTime(TypeDecorator[datetime]):
             return None
         if value.tzinfo is None:
             raise ValueError(f"a time without zone cannot go into the ledger: {value!r}")
-        value = value.astimezone(UTC)
+        value = value if value.tzinfo is UTC else value.astimezone(UTC)
         return value.replace(tzinfo=None) if dialect.name == "sqlite" else value
 
     def process_result_value(self, value: datetime | None, dialect: sa.Dialect) -> datetime | None:
@@ -54,7 +56,34 @@ def _normal_status(name: str | None) -> str | None:
     return known.value if known else name
 
 
+class PlainJson(TypeDecorator[Any]):
+    """Plain data in a JSON column. The engine hands the text over (`ledger.database`)."""
+
+    impl = sa.JSON(none_as_null=True)
+    cache_ok = True
+
+    def process_result_value(self, value: str | bytes | None, dialect: sa.Dialect) -> Any:
+        del dialect
+        return None if value is None else decode(value)
+
+
+class DocumentJson(TypeDecorator[Mapping[str, Any]]):
+    """A `Document`, decoded only where it is looked into."""
+
+    impl = sa.JSON(none_as_null=True)
+    cache_ok = True
+
+    def process_result_value(
+        self, value: str | bytes | None, dialect: sa.Dialect
+    ) -> Document | None:
+        del dialect
+        if value is None:
+            return None
+        return Document(value if isinstance(value, str) else value.decode())
+
+
 Json = dict[str, Any]
+DocumentOf = Mapping[str, Any]
 BigId = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 
 
@@ -71,8 +100,9 @@ class Base(DeclarativeBase):
     )
     type_annotation_map = {  # noqa: RUF012 - SQLAlchemy's own convention
         datetime: UtcTime,
-        Json: sa.JSON,
-        list[Any]: sa.JSON,
+        Json: PlainJson,
+        DocumentOf: DocumentJson,
+        list[Any]: PlainJson,
     }
 
 
@@ -130,7 +160,7 @@ class ReturnRow(Base):
     currency: Mapped[str | None]
     total: Mapped[str | None]
     """Money as Loop's decimal string."""
-    content: Mapped[Json]
+    content: Mapped[DocumentOf]
     """The return as `domain.Return`, in JSON."""
     content_hash: Mapped[str]
     loop_updated_at: Mapped[datetime]
@@ -205,7 +235,7 @@ class ReceiptRow(Base):
     id: Mapped[int] = mapped_column(BigId, primary_key=True, autoincrement=True)
     rma_pk: Mapped[int] = mapped_column(BigId, sa.ForeignKey("rmas.id", ondelete="CASCADE"))
     read_at: Mapped[datetime]
-    content: Mapped[Json]
+    content: Mapped[DocumentOf]
     content_hash: Mapped[str]
 
 
@@ -227,7 +257,7 @@ class DecisionRow(Base):
     line_item_ids: Mapped[list[Any]]
     criteria_version: Mapped[str]
     config_version: Mapped[str]
-    facts: Mapped[Json]
+    facts: Mapped[DocumentOf]
     receipt_ids: Mapped[list[Any]]
     shadow: Mapped[bool] = mapped_column(default=False)
     by: Mapped[str] = mapped_column(default="bergen-loop")
@@ -330,7 +360,7 @@ class ProductRow(Base):
     checked_at: Mapped[datetime]
     since: Mapped[datetime]
     """When it came into this state."""
-    called: Mapped[dict[str, Any] | None] = mapped_column(sa.JSON(none_as_null=True))
+    called: Mapped[dict[str, Any] | None] = mapped_column(PlainJson)
     """What the warehouse calls it (Style, Color, Size, Sku ...), where it has said so."""
 
 
@@ -423,13 +453,13 @@ class UserRow(Base):
     """One that has been shown and not been proven yet."""
     totp_step: Mapped[int | None] = mapped_column(BigId)
     """The time step of the last code that was taken: each is taken once."""
-    recovery_codes: Mapped[list[Any] | None] = mapped_column(sa.JSON(none_as_null=True))
+    recovery_codes: Mapped[list[Any] | None] = mapped_column(PlainJson)
     """Hashes of those that are left."""
     issuer: Mapped[str | None]
     subject: Mapped[str | None]
     """Who they are at the OpenID provider."""
     role: Mapped[str]
-    brands: Mapped[list[Any] | None] = mapped_column(sa.JSON(none_as_null=True))
+    brands: Mapped[list[Any] | None] = mapped_column(PlainJson)
     """The brands they may see; None: all."""
     active: Mapped[bool] = mapped_column(default=True)
     failed_sign_ins: Mapped[int] = mapped_column(default=0)
@@ -467,7 +497,7 @@ class ApiTokenRow(Base):
     """What the journal calls whoever uses it."""
     token_hash: Mapped[str] = mapped_column(unique=True)
     role: Mapped[str]
-    brands: Mapped[list[Any] | None] = mapped_column(sa.JSON(none_as_null=True))
+    brands: Mapped[list[Any] | None] = mapped_column(PlainJson)
     created_by: Mapped[str]
     account_id: Mapped[int | None] = mapped_column(BigId)
     """Whose account it ends with."""

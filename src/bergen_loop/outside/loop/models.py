@@ -314,7 +314,8 @@ def parse_return(raw: object) -> ParsedReturn:
             package_reference=reader.text("package_reference"),
             status_page_url=reader.text("status_page_url"),
         )
-        value = replace(value, doubts=tuple(reader.problems))
+        if reader.problems:
+            value = replace(value, doubts=tuple(reader.problems))
     return ParsedReturn(
         raw=fields,
         value=value,
@@ -383,11 +384,8 @@ def _numbered(label: Label, value: object) -> tuple[Label, ...]:
     """A label for each number in one field; its lines go by the first."""
     numbers = tracking_numbers(value)
     first, *others = numbers or (None,)
-    alone = replace(label, line_item_ids=())
-    return (
-        replace(label, tracking_number=first),
-        *(replace(alone, tracking_number=number) for number in others),
-    )
+    one = replace(label, tracking_number=first) if label.tracking_number != first else label
+    return one, *(replace(label, tracking_number=n, line_item_ids=()) for n in others)
 
 
 def tracking_numbers(value: object) -> tuple[str, ...]:
@@ -529,7 +527,8 @@ def _merged_lines(known: Return, answer: ParsedReturn) -> tuple[ReturnLine, ...]
                 kept["title"] = old.title  # the same, with its variant
             if line.variant_title is None:
                 kept["variant_title"] = old.variant_title
-            line = replace(line, **kept)
+            if any(getattr(line, name) != value for name, value in kept.items()):
+                line = replace(line, **kept)
         lines.append(line)
     return tuple(lines)
 

@@ -81,7 +81,7 @@ def local_name(element: Element) -> str:
 
 def children(element: Element | None, name: str) -> Iterator[Element]:
     """The direct children of that local name, whatever their namespace."""
-    return (e for e in element if local_name(e) == name) if element is not None else iter(())
+    return element.iterchildren(f"{{*}}{name}") if element is not None else iter(())
 
 
 def child(element: Element | None, name: str) -> Element | None:
