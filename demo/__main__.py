@@ -13,10 +13,9 @@ from pathlib import Path
 
 from rich.console import Console
 from rich.live import Live
-from rich.table import Table
 
 from bergen_loop import logs
-from bergen_loop.cli.output import table
+from bergen_loop.cli.output import Listing, table
 from bergen_loop.domain.lifecycle import Moment
 from bergen_loop.ledger.database import Ledger
 from bergen_loop.ledger.read import views
@@ -169,7 +168,7 @@ class Demo:
                 "/control/returns", {"brand": brand["slug"], "count": self.options.live}
             )
 
-    def _progress(self) -> Table:
+    def _progress(self) -> Listing:
         rows: list[tuple[object, ...]] = []
         if self.ledger is not None:
             with self.ledger.read() as session:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import structlog
+from busy_ledger import Busy
 from cli_support import Past
 
 
@@ -22,5 +23,12 @@ def no_log(monkeypatch: pytest.MonkeyPatch) -> Generator[None]:
 @pytest.fixture
 def past(tmp_path: Path) -> Generator[Past]:
     made = Past(tmp_path)
+    yield made
+    made.ledger.close()
+
+
+@pytest.fixture
+def busy(tmp_path: Path) -> Generator[Busy]:
+    made = Busy(tmp_path)
     yield made
     made.ledger.close()

@@ -75,3 +75,13 @@ def test_completion_knows_commands_and_their_options() -> None:
         }
         result = CliRunner().invoke(app, [], prog_name="bergen-loop", env=asked)
         assert result.output.split() == [expected]
+
+
+def test_the_sandboxs_own_help_is_shown() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "bergen_loop", "sandbox", "--help"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "--seed" in done.stdout

@@ -46,10 +46,10 @@ def test_status_for_people(past: Past) -> None:
 
 
 def test_status_for_programs(past: Past) -> None:
-    (acme,) = past.json("status")
+    (acme,) = past.json("status")["brands"]
     assert acme["history"] is None
     pulling(past.ledger)
-    (acme,) = past.json("status")
+    (acme,) = past.json("status")["brands"]
     history = acme["history"]
     assert set(history) == {"since", "until", "reached", "share", "seconds_left"}
     assert history["share"] == pytest.approx(0.4, abs=0.001)

@@ -68,7 +68,7 @@ def test_since_a_day(past: Past) -> None:
 
 
 def test_a_mode_is_set_with_a_reason_and_journaled(past: Past) -> None:
-    result = past.run("brands", "mode", "acme", "live", "--reason", "two good weeks")
+    result = past.run("brands", "mode", "acme", "live", "--yes", "--reason", "two good weeks")
     assert result.exit_code == 0
     assert "acme is live: decisions are acted on" in text(result)
     with past.ledger.read() as session:

@@ -121,7 +121,7 @@ def test_running_it_again_changes_nothing_but_what_is_answered_anew(place: Place
 
 def test_a_brand_that_is_live_stays_live(place: Place) -> None:
     place.connect()
-    answer = place.run("brands", "mode", "northpine", "live", "--reason", "seen enough")
+    answer = place.run("brands", "mode", "northpine", "live", "--yes", "--reason", "seen enough")
     assert answer.exit_code == 0
     result = place.run("connect", "--to", "file", "--from", str(place.answers()))
     assert "northpine stays live" in result.output

@@ -165,11 +165,11 @@ brands:
     )
     run = CliRunner().invoke
     assert run(app, ["erase", "-c", str(config)]).exit_code == 2
-    done = run(app, ["erase", "--return", return_id, "-c", str(config), "--json"])
+    done = run(app, ["erase", "--yes", "--return", return_id, "-c", str(config), "--json"])
     assert done.exit_code == 0, done.output
     assert '"returns": 1' in done.output
     row = row_of(ctx, return_id)
     assert row.customer_email == ERASED
     assert email not in str(row.content)
-    missing = run(app, ["erase", "--return", "nothing", "-c", str(config)])
+    missing = run(app, ["erase", "--yes", "--return", "nothing", "-c", str(config)])
     assert missing.exit_code == 1

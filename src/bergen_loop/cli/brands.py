@@ -7,8 +7,12 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.padding import Padding
+from rich.text import Text
 
 from bergen_loop.cli import ledger_brands
+from bergen_loop.cli.asking import sure
+from bergen_loop.cli.attention import money
 from bergen_loop.cli.output import console, fail, print_json
 from bergen_loop.cli.setup import (
     DEFAULT_CONFIG,
@@ -22,6 +26,8 @@ from bergen_loop.cli.setup import (
 from bergen_loop.config import ConfigError, Problem, load_settings
 from bergen_loop.config.criteria import criteria as brand_criteria
 from bergen_loop.domain.criteria import warnings as criteria_warnings
+from bergen_loop.ledger.read import golive
+from bergen_loop.ledger.read.golive import GoLive
 from bergen_loop.ledger.store import modes, returns
 from bergen_loop.ledger.transaction import transaction
 
@@ -29,6 +35,7 @@ app = typer.Typer(no_args_is_help=True, help="Brands and their configuration.")
 ledger_brands.install(app)
 
 AS_CONFIGURED = "configured"
+_GOES_LIVE = {(modes.LIVE, before) for before in modes.MODES if before != modes.LIVE}
 
 
 @app.command("mode")
@@ -40,9 +47,13 @@ def mode(
     ] = None,
     reason: Annotated[str | None, typer.Option(help="Why; kept in the journal.")] = None,
     config: ConfigOption = DEFAULT_CONFIG,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask before going live.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Set a brand live, to shadow or paused; `configured` goes back to the file's mode."""
+    """Set a brand live, to shadow or paused; `configured` goes back to the file's mode.
+
+    Before it goes live it is shown what would be paid at once, and asked.
+    """
     settings = settings_of(config)
     brands_of(settings, [brand])
     ledger, configured = open_ledger(settings), settings.brands[brand].mode
@@ -56,12 +67,37 @@ def mode(
         if not (reason or "").strip():
             fail("say why, for the journal: --reason '...'", 2)
         wanted = None if to == AS_CONFIGURED else to
+        with ledger.read() as session:
+            present = modes.effective(returns.known_brand(session, brand), configured)
+            change = (wanted or configured, present)
+            waits = golive.look(session, brand) if change in _GOES_LIVE else None
+        if waits:
+            if not as_json:
+                _print_waiting(brand, waits)
+            sure(f"Set {brand} live?", yes)
         with transaction(ledger, brand, datetime.now(UTC), person()) as tx:
             before, now = modes.set_mode(tx, wanted, configured=configured, why=reason or "")
     if as_json:
         print_json({"brand": brand, "mode": now, "before": before, "configured": configured})
         return
     console.print(f"[bold]{brand}[/] is {now}: {modes.MEANING[now]}", highlight=False)
+
+
+def _print_waiting(brand: str, found: GoLive) -> None:
+    """What going live would lead to at once."""
+    worth = f", {money(found.worth)}" if found.paid else ""
+    alike = (
+        f"{found.compared:,} compared with what people did, {found.alike:,} alike"
+        if found.compared
+        else "none compared with what people did yet"
+    )
+    console.print(Text(f"{brand}, if it goes live now:", style="bold"))
+    for words in (
+        f"to be paid at once: {found.paid:,} return(s){worth}",
+        f"to be flagged: {found.flagged:,}; to be judged or asked about: {found.others:,}",
+        f"decisions in shadow: {alike} (`bergen-loop shadow report -b {brand}`)",
+    ):
+        console.print(Padding(Text(words), (0, 0, 0, 2)))
 
 
 @app.command("check")

@@ -3,6 +3,7 @@ that help and completion are there at once."""
 
 from __future__ import annotations
 
+import sys
 from importlib import import_module
 from typing import Annotated, Any
 
@@ -17,12 +18,17 @@ COMMANDS = {
         "Running it again updates the brand.",
     ),
     "serve": ("ops:serve", "Run the service: schedules, webhooks and the console."),
-    "status": ("show:status", "Where all returns stand, by brand."),
+    "status": ("standing:status", "How every brand stands, what is wrong first."),
+    "doctor": (
+        "doctor:doctor",
+        "Look at everything the service needs; say what is wrong and what to do. Exit 1 for a "
+        "problem.",
+    ),
     "show": (
         "show:show",
         "Show a return: its seven moments, what was decided and why, every call.",
     ),
-    "attention": ("show:attention_list", "List what needs a person, and why."),
+    "attention": ("attention:app", "What needs a person, and why."),
     "brands": ("brands:app", "Brands and their configuration."),
     "criteria": ("criteria:app", "Receipt criteria: read, check and try them."),
     "shadow": ("shadow:app", "Shadow mode: what would have been done."),
@@ -85,6 +91,20 @@ class Commands(TyperGroup):
             self.commands[args[0]] = load(args[0])
         return super().resolve_command(ctx, args)
 
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command; where the database goes away meanwhile, end with what to do."""
+        try:
+            return super().invoke(ctx)
+        except Exception as error:
+            database = sys.modules.get("sqlalchemy.exc")  # not loaded: not its error
+            if database is None or not isinstance(error, database.SQLAlchemyError):
+                raise
+            from bergen_loop.cli.output import fail
+            from bergen_loop.cli.setup import opened
+            from bergen_loop.ledger.down import down
+
+            fail(down(error, opened()))
+
 
 def load(name: str) -> Any:
     """A command of `COMMANDS`, whole."""
@@ -130,7 +150,13 @@ def root(
     logs.configure(json=log_json, level=log_level.upper())
 
 
-@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+@app.command(
+    context_settings={
+        "allow_extra_args": True,
+        "ignore_unknown_options": True,
+        "help_option_names": [],  # its own --help has every setting and fault
+    }
+)
 def sandbox(context: typer.Context) -> None:
     """Run the sandbox: a Loop API and a REX11 service to try things against."""
     from loop_sandbox.__main__ import main as sandbox_main

@@ -11,19 +11,23 @@ from typing import Annotated
 
 import typer
 
+from bergen_loop.cli.asking import YesOption, sure
 from bergen_loop.cli.output import console, fail, print_json, table, when
 from bergen_loop.cli.setup import (
     DEFAULT_CONFIG,
     ConfigOption,
     JsonOption,
     brands_of,
+    database_url,
     open_ledger,
     person,
     service_registry_of,
     settings_of,
 )
+from bergen_loop.cli.standing import clock_time
 from bergen_loop.ledger import backup as backups
 from bergen_loop.ledger.database import LedgerError
+from bergen_loop.ledger.down import shown
 from bergen_loop.ledger.locks import ServiceRunning
 from bergen_loop.ledger.store import retention
 from bergen_loop.ledger.store.breakers import of_brand
@@ -114,28 +118,39 @@ def breaker_list(config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = Fa
         names = ("brand", "system", "failures", "opened_at", "open_until", "probes", "error")
         print_json([{n: getattr(row, n) for n in names} for row in found])
         return
+    now = datetime.now(UTC)
     rows = [
-        (r.brand, breakers.title(r.system), r.failures, when(r.opened_at),
-         when(r.open_until), r.error)
+        (r.brand, breakers.title(r.system), r.failures, clock_time(r.opened_at, now),
+         clock_time(r.open_until, now), r.error)
         for r in found
     ]  # fmt: skip
-    columns = ["brand", "system", "failures", "suspended since", "next try (UTC)", "last"]
+    columns = ["brand", "system", "failures", "held since", "next try (UTC)", "last"]
     console.print(table("Breakers", columns, rows))
 
 
 @breaker_app.command("reset")
 def breaker_reset(
-    brand: Annotated[str, typer.Argument(help="The brand whose systems are back.")],
+    brands: Annotated[
+        list[str] | None, typer.Argument(metavar="BRAND...", help="Whose systems are back.")
+    ] = None,
+    every: Annotated[bool, typer.Option("--all", help="Of every brand.")] = False,
     config: ConfigOption = DEFAULT_CONFIG,
 ) -> None:
-    """Call a brand's suspended systems again at once."""
+    """Call brands' suspended systems again at once."""
     settings = settings_of(config)
-    brands_of(settings, [brand])
-    with transaction(open_ledger(settings), brand, datetime.now(UTC), person()) as tx:
-        found = breakers.reset(tx)
-    names = ", ".join(breakers.title(s) for s in found)
-    words = f"{names} will be called again" if names else "nothing was suspended"
-    console.print(f"{brand}: {words}", highlight=False)
+    if bool(brands) == every:
+        fail("say whose: BRAND..., or --all", 2)
+    names, ledger = brands_of(settings, brands), open_ledger(settings)
+    if every:
+        with ledger.read() as session:
+            names = list(dict.fromkeys(row.brand for row in of_brand(session)))
+    for brand in names:
+        with transaction(ledger, brand, datetime.now(UTC), person()) as tx:
+            found = [breakers.title(system) for system in breakers.reset(tx)]
+        words = f"{', '.join(found)} will be called again" if found else "nothing was suspended"
+        console.print(f"{brand}: {words}", highlight=False)
+    if not names:
+        console.print("nothing was suspended")
 
 
 def backup(
@@ -153,26 +168,35 @@ def backup(
 def restore(
     file: Annotated[Path, typer.Argument(help="A file that `backup` made.")],
     config: ConfigOption = DEFAULT_CONFIG,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    yes: YesOption = False,
 ) -> None:
     """Put a backup in the place of the embedded database. The service must not run."""
     settings = settings_of(config)
-    if not yes:
-        typer.confirm(f"Replace {settings.service.database} by {file}?", abort=True)
     try:
         backups.check(file)
+    except backups.BackupError as error:
+        fail(str(error))
+    sure(f"Replace {shown(database_url(settings.service))} by {file}?", yes)
+    try:
         backups.restore(open_ledger(settings, migrate=False), file)
     except backups.BackupError as error:
         fail(str(error))
-    restored(config, source=str(file.name))
+    restored(config, source=str(file.name), yes=True)
 
 
 def restored(
     config: ConfigOption = DEFAULT_CONFIG,
     source: Annotated[str, typer.Option(help="Where it came from.")] = "a backup",
+    yes: YesOption = False,
 ) -> None:
     """Tell that the database was put back from a backup by other means (PostgreSQL's tools)."""
-    with open_ledger(settings_of(config)).write() as session:
+    ledger = open_ledger(settings_of(config))
+    sure(
+        f"Was {shown(ledger.url)} put back from {source}, and does the service not run? Every "
+        "brand then looks for what was done since, before it acts",
+        yes,
+    )
+    with ledger.write() as session:
         brands = restoring.mark(session, datetime.now(UTC), who=person(), source=source)
     console.print(
         f"restored: {len(brands)} brand(s). RMAs are looked for before they are made, and nothing "
@@ -186,13 +210,16 @@ def erase(
     return_id: Annotated[str | None, typer.Option("--return", help="A return's id.")] = None,
     brand: Annotated[str | None, typer.Option("--brand", "-b", help="Its brand.")] = None,
     config: ConfigOption = DEFAULT_CONFIG,
+    yes: YesOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Erase a customer's personal data; what was done to the return and why stays."""
     if (customer is None) == (return_id is None):
         fail("say whose data: --customer EMAIL or --return ID", 2)
-    now = datetime.now(UTC)
-    with open_ledger(settings_of(config)).write() as session:
+    now, ledger = datetime.now(UTC), open_ledger(settings_of(config))
+    whose = f"customer {customer}" if customer else f"return {return_id}"
+    sure(f"Erase the personal data of {whose}? It cannot be had back", yes)
+    with ledger.write() as session:
         if customer is not None:
             done = retention.erase_customer(session, now, customer, who=person())
         else:

@@ -6,16 +6,17 @@ import getpass
 import os
 import socket
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
 from bergen_loop.cli.output import errors, fail
-from bergen_loop.config import ConfigError, Problem, Settings
+from bergen_loop.config import ConfigError, Problem, ServiceSettings, Settings, load_service
 from bergen_loop.config.roster import Roster, said_twice
-from bergen_loop.ledger.database import Ledger
+from bergen_loop.ledger.database import Ledger, LedgerError
+from bergen_loop.ledger.down import down
 from bergen_loop.ledger.store import journal
 from bergen_loop.ledger.store.journal import Actor
 from bergen_loop.secrets.vault import DATABASE_VARIABLE
@@ -36,6 +37,7 @@ ConfigOption = Annotated[
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
 BrandsOption = Annotated[list[str] | None, typer.Option("--brand", "-b", help="Only these brands.")]
 DEFAULT_CONFIG = Path("bergen-loop.yaml")
+_opened: list[str] = []
 
 
 def settings_of(path: Path) -> Settings:
@@ -48,9 +50,21 @@ def settings_of(path: Path) -> Settings:
         if mine := [p for b in found.broken if b in roster.in_file() for p in found.broken[b]]:
             raise ConfigError(mine)
     except ConfigError as error:
-        fail(f"the configuration cannot be used:\n{error}", 2)
+        _unusable(path, error)
     _tell(found.broken, found.doubled)
     return found.settings
+
+
+def _unusable(path: Path, error: ConfigError) -> NoReturn:
+    """End with every mistake; or with the database alone, where its secrets cannot be read."""
+    with suppress(ConfigError):
+        service, _ = load_service(path)
+        url = database_url(service)
+        try:
+            Ledger(url).engine.connect().close()
+        except (LedgerError, OSError, ImportError) as gone:
+            fail(down(gone, url))
+    fail(f"the configuration cannot be used:\n{error}", 2)
 
 
 def brands_of(settings: Settings, wanted: Sequence[str] | None) -> list[str]:
@@ -63,11 +77,26 @@ def brands_of(settings: Settings, wanted: Sequence[str] | None) -> list[str]:
 
 
 def open_ledger(settings: Settings, *, migrate: bool = True) -> Ledger:
-    """The ledger, migrated."""
-    ledger = Ledger(os.environ.get(DATABASE_VARIABLE, settings.service.database))
-    if migrate:
-        ledger.migrate()
+    """The ledger, migrated; or an end that says where it was looked for and what to do."""
+    url = database_url(settings.service)
+    _opened.append(url)
+    try:
+        ledger = Ledger(url)
+        if migrate:
+            ledger.migrate()
+    except (LedgerError, OSError, ImportError) as error:
+        fail(down(error, url))
     return ledger
+
+
+def opened() -> str:
+    """The address of the ledger that this command has opened; empty before."""
+    return _opened[-1] if _opened else ""
+
+
+def database_url(service: ServiceSettings) -> str:
+    """Where the ledger is: the environment's word goes before the file's."""
+    return os.environ.get(DATABASE_VARIABLE, service.database)
 
 
 def registry_of(path: Path) -> Registry:
@@ -95,7 +124,7 @@ def service_registry_of(path: Path) -> Registry:
         found = roster.load(ledger)
         registry = Registry(found.settings, ledger, roster.folder, roster)
     except ConfigError as error:
-        fail(f"the configuration cannot be used:\n{error}", 2)
+        _unusable(path, error)
     if not path.exists():
         where = ledger.url.render_as_string(hide_password=True)
         errors.print(f"there is no {path} here: defaults hold, the ledger is {where}")

@@ -1,15 +1,12 @@
-"""`bergen-loop status`, `show` and `attention`: how returns stand."""
+"""`bergen-loop show`: one return, from its first moment to its last."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 from typing import Annotated
 
 import typer
-from rich.table import Table
 
-from bergen_loop.cli.output import console, fail, print_json, table, when
+from bergen_loop.cli.output import Listing, console, fail, print_json, table, when
 from bergen_loop.cli.setup import (
     DEFAULT_CONFIG,
     ConfigOption,
@@ -17,45 +14,8 @@ from bergen_loop.cli.setup import (
     open_ledger,
     settings_of,
 )
-from bergen_loop.console import words
-from bergen_loop.domain.lifecycle import Stage
-from bergen_loop.ledger.database import Ledger
 from bergen_loop.ledger.read import views
-from bergen_loop.ledger.read.views import BrandStatus, ReturnView
-from bergen_loop.ledger.store import attention, backfill
-from bergen_loop.ledger.store.backfill import Backfill
-
-
-def status(config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = False) -> None:
-    """Where all returns stand, by brand."""
-    settings = settings_of(config)
-    found, pulls = statuses(open_ledger(settings), list(settings.brands))
-    if as_json:
-        print_json([_plain(s, pulls.get(s.brand)) for s in found])
-        return
-    print_status(found, pulls)
-
-
-def statuses(ledger: Ledger, brands: list[str]) -> tuple[list[BrandStatus], dict[str, Backfill]]:
-    """How each brand stands, and the long pulls under way."""
-    with ledger.read() as session:
-        pulls = backfill.under_way(session, brands, datetime.now(UTC))
-        return views.brand_statuses(session, brands), pulls
-
-
-def _plain(status: BrandStatus, pull: Backfill | None) -> dict[str, object]:
-    """A brand's status as plain data; `history` is null unless a long pull is under way."""
-    return {
-        "brand": status.brand,
-        "returns": status.returns,
-        "stages": status.stages,
-        "attention": status.attention,
-        "last_sync_at": status.last_sync_at,
-        "last_sync_ok": status.last_sync_ok,
-        "last_sync_error": status.last_sync_error,
-        "history": pull.as_json() if pull else None,
-        "counters": status.counters,
-    }
+from bergen_loop.ledger.read.views import ReturnView
 
 
 def show(
@@ -78,54 +38,6 @@ def show(
             return
         for view in found:
             print_return(view)
-
-
-def attention_list(
-    config: ConfigOption = DEFAULT_CONFIG,
-    brand: Annotated[str | None, typer.Option("--brand", "-b")] = None,
-    as_json: JsonOption = False,
-) -> None:
-    """List what needs a person, and why."""
-    ledger = open_ledger(settings_of(config))
-    with ledger.read() as session:
-        items = attention.open_items(session, brand)
-        if as_json:
-            print_json([views.plain(i) for i in items])
-            return
-        rows = [(i.id, i.brand, i.kind, i.reason, when(i.opened_at)) for i in items]
-    console.print(table("Attention", ["id", "brand", "kind", "reason", "since (UTC)"], rows))
-
-
-def print_status(statuses: Sequence[BrandStatus], pulls: Mapping[str, Backfill]) -> None:
-    """Brands by stage, and which of them are still taking in what Loop already has."""
-    console.print(_status_table(statuses))
-    for brand, pull in pulls.items():
-        console.print(f"{brand}: {words.history(pull)}", highlight=False, soft_wrap=True)
-
-
-def _status_table(statuses: Sequence[BrandStatus]) -> Table:
-    """Brands by stage; stages nobody is in are left out."""
-    used = [s for s in Stage if any(b.stages.get(s) for b in statuses)]
-    rows = [
-        (
-            b.brand,
-            b.returns,
-            *(b.stages.get(s, 0) for s in used),
-            b.attention,
-            _sync_words(b),
-        )
-        for b in statuses
-    ]
-    columns = ["brand", "returns", *(s.value.replace("_", " ") for s in used)]
-    return table("Returns by stage", [*columns, "attention", "last sync (UTC)"], rows)
-
-
-def _sync_words(status: BrandStatus) -> str:
-    if status.last_sync_at is None:
-        return "never"
-    return when(status.last_sync_at) + (
-        "" if status.last_sync_ok else f"  {status.last_sync_error}"
-    )
 
 
 def print_return(view: ReturnView) -> None:
@@ -177,6 +89,6 @@ def print_return(view: ReturnView) -> None:
     )
 
 
-def _lines(view: ReturnView) -> Table:
+def _lines(view: ReturnView) -> Listing:
     rows = [(x.sku, x.barcode, x.title, x.outcome, x.reason) for x in view.lines]
     return table("Units", ["sku", "upc", "title", "outcome", "reason"], rows)

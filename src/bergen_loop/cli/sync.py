@@ -9,8 +9,7 @@ import typer
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from bergen_loop import logs
-from bergen_loop.cli import show as shows
-from bergen_loop.cli import watching
+from bergen_loop.cli import standing, watching
 from bergen_loop.cli.output import console, fail, print_json, table
 from bergen_loop.cli.setup import (
     DEFAULT_CONFIG,
@@ -67,7 +66,7 @@ def sync_run(
             if as_json:
                 print_json(results)
             else:
-                shows.print_status(*shows.statuses(registry.ledger, list(registry.settings.brands)))
+                console.print(standing.overview(registry.ledger, registry.settings, names))
             if ticks and done >= ticks:
                 return
             time.sleep(every)

@@ -14,6 +14,7 @@ from collections.abc import AsyncGenerator, Callable
 import structlog
 from starlette.concurrency import run_in_threadpool
 
+from bergen_loop.ledger.absence import absence
 from bergen_loop.ledger.database import Ledger, LedgerError
 from bergen_loop.ledger.read import figures
 from bergen_loop.ledger.scope import Scope
@@ -84,7 +85,8 @@ class Live:
             try:
                 newest, brands = await run_in_threadpool(self._news, min(known, default=None))
             except LedgerError as error:
-                log.warning("the journal cannot be looked at", why=type(error).__name__)
+                if not absence.gone(error):
+                    log.warning("the journal cannot be looked at", why=type(error).__name__)
             else:
                 for listener in list(self._listeners):
                     listener.tell(newest, brands)

@@ -16,6 +16,7 @@ from structlog.contextvars import bound_contextvars as told_as
 from bergen_loop.domain.words import Need
 from bergen_loop.flow import announce, close, intake, look, pull, receive, settle
 from bergen_loop.flow.context import BrandContext, Tick
+from bergen_loop.ledger.absence import absence
 from bergen_loop.ledger.database import LedgerError, trouble
 from bergen_loop.ledger.locks import LockLost, brand_lock
 from bergen_loop.ledger.store import cursors, journal, modes, returns
@@ -69,6 +70,7 @@ def begin(ctx: BrandContext) -> None:
         ctx.tick.mode = modes.take_effect(session, now, row, ctx.settings.mode)
         ctx.breakers.load(session, ctx.brand)
         ctx.tick.restored_at = row.restored_at
+    absence.back()
 
 
 def names(ctx: BrandContext) -> list[str]:
@@ -94,7 +96,8 @@ def step(ctx: BrandContext, name: str) -> dict[str, Any]:
         raise  # another sync has taken over: stop at once
     except LedgerError as error:
         why = trouble(error)
-        bound.error("step failed on the ledger", why=why)
+        if not absence.gone(error):
+            bound.error("step failed on the ledger", why=why)
         ctx.counts.add(f"{name}.failed")
         return {"error": why}
     except Exception as error:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterable
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import sqlalchemy as sa
 import tenacity
@@ -155,6 +155,13 @@ def trouble(error: SQLAlchemyError) -> str:
     return f"the ledger does not answer as it should ({type(error).__name__}: {words})"
 
 
+def schema(ledger: Ledger) -> tuple[str | None, str]:
+    """The schema's version in the database (None: there is none yet), and the newest one that
+    this release knows. Later ones sort behind."""
+    with ledger.engine.connect() as connection:
+        return _revision(connection), newest_revision()
+
+
 def record_at_fault(error: Exception) -> bool:
     """Whether a failed transaction is the fault of what was to be written (a value the database
     refuses, a broken rule, our own code), and not of a database that cannot be had now."""
@@ -205,9 +212,10 @@ def _number(session: Session, *_: object) -> None:
     which order it returns the keys it gives, so that it would be asked row by row. Nobody else
     writes meanwhile."""
     new: dict[type[Any], list[Any]] = {}
-    for row in session.new:
-        if type(row) in MANY and row.id is None:
-            new.setdefault(type(row), []).append(row)
+    for row in cast("Iterable[Any]", session.new):
+        table = cast("type[Any]", type(row))
+        if table in MANY and row.id is None:
+            new.setdefault(table, []).append(row)
     for table, rows in new.items():
         if len(rows) > 1:
             rows.sort(key=lambda row: sa.inspect(row).insert_order)

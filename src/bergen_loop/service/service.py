@@ -11,6 +11,7 @@ from uuid import uuid4
 from dbos import DBOS, DBOSConfig, error
 
 from bergen_loop.config import ServiceSettings
+from bergen_loop.ledger.absence import absence
 from bergen_loop.ledger.database import Ledger
 from bergen_loop.ledger.locks import service_lock
 from bergen_loop.service import workflows
@@ -48,6 +49,7 @@ class Engine:
         workflows.use(self.registry)
         logging.getLogger("dbos").setLevel(logging.WARNING)
         logging.getLogger("dbos").addFilter(_taken_over)
+        logging.getLogger("dbos").addFilter(absence.filter)
         config = DBOSConfig(
             name=APP_NAME,
             system_database_url=engine_url(self.service, self.registry.ledger),

@@ -12,7 +12,8 @@ from datetime import timedelta
 import structlog
 
 from bergen_loop import __version__
-from bergen_loop.ledger.database import Ledger, LedgerError
+from bergen_loop.ledger.absence import absence
+from bergen_loop.ledger.database import Ledger, LedgerError, trouble
 from bergen_loop.ledger.store import workers
 
 log = structlog.get_logger()
@@ -71,6 +72,10 @@ class Heartbeat:
         while not self._stop.wait(beat):
             try:
                 self.show()
+                absence.back()
                 self.take_over()
+            except LedgerError as error:
+                if not absence.gone(error):
+                    log.warning("sign of life failed", why=trouble(error))
             except Exception as error:  # the next beat may do better; this thread must not end
                 log.warning("sign of life failed", why=f"{type(error).__name__}: {error}")

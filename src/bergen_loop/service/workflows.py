@@ -10,6 +10,7 @@ import structlog
 from dbos import DBOS, SetEnqueueOptions
 
 from bergen_loop.flow import tick
+from bergen_loop.ledger.absence import absence
 from bergen_loop.ledger.database import LedgerError, trouble
 from bergen_loop.ledger.locks import BrandBusy, LockLost
 from bergen_loop.ledger.store import outbox, retention
@@ -64,7 +65,8 @@ def _tick(brand: str) -> dict[str, Any]:
         log.info("sync left to another", brand=brand, why=str(error))
         return {"busy": True}
     except LedgerError as error:
-        log.error("sync stopped", brand=brand, why=trouble(error))
+        if not absence.gone(error):
+            log.error("sync stopped", brand=brand, why=trouble(error))
         return {"error": trouble(error)}
 
 

@@ -27,23 +27,6 @@ from bergen_loop.ledger.tables.core import (
 
 
 @dataclass(slots=True)
-class BrandStatus:
-    """A brand at a glance."""
-
-    brand: str
-    stages: dict[str, int]
-    attention: int
-    last_sync_at: datetime | None
-    last_sync_ok: bool | None
-    last_sync_error: str | None
-    counters: dict[str, int]
-
-    @property
-    def returns(self) -> int:
-        return sum(self.stages.values())
-
-
-@dataclass(slots=True)
 class MomentView:
     """One of the seven moments of a return."""
 
@@ -82,31 +65,6 @@ def stage_counts(session: Session, brand: str | None = None) -> dict[str, dict[s
     for name, stage, number in session.execute(query):
         counts.setdefault(name, {})[stage] = number
     return counts
-
-
-def brand_statuses(session: Session, brands: list[str]) -> list[BrandStatus]:
-    """Each brand at a glance, in the given order."""
-    stages = stage_counts(session)
-    open_items: dict[str, int] = dict(
-        session.execute(
-            sa.select(AttentionRow.brand, sa.func.count())
-            .where(AttentionRow.resolved_at.is_(None))
-            .group_by(AttentionRow.brand)
-        ).all()
-    )
-    rows = returns.brand_rows(session)
-    return [
-        BrandStatus(
-            brand=brand,
-            stages=stages.get(brand, {}),
-            attention=open_items.get(brand, 0),
-            last_sync_at=rows[brand].last_sync_finished_at if brand in rows else None,
-            last_sync_ok=rows[brand].last_sync_ok if brand in rows else None,
-            last_sync_error=rows[brand].last_sync_error if brand in rows else None,
-            counters=journal.counters(session, brand),
-        )
-        for brand in brands
-    ]
 
 
 def find_return(session: Session, text: str, brand: str | None = None) -> list[ReturnRow]:

@@ -71,11 +71,11 @@ def take_effect(session: Session, now: datetime, row: BrandRow, configured: str)
 
 def judged_in_shadow(session: Session, brand: str) -> int:
     """How many returns wait for the brand to go live: received, open, judged in shadow only."""
-    waiting = _waiting_for_live(brand).subquery()
+    waiting = waiting_for_live(brand).subquery()
     return session.scalar(sa.select(sa.func.count()).select_from(waiting)) or 0
 
 
-def _waiting_for_live(brand: str) -> sa.Select[ReturnRow]:
+def waiting_for_live(brand: str) -> sa.Select[ReturnRow]:
     """Not those that people have flagged in Loop: they decide there."""
     shadow = (
         sa.select(DecisionRow.shadow)
@@ -97,7 +97,7 @@ def _waiting_for_live(brand: str) -> sa.Select[ReturnRow]:
 def judge_anew(session: Session, now: datetime, brand: str) -> None:
     """A live brand: what was judged in shadow and is still open is judged anew. Looked for at
     every tick, since a return that people have flagged can be opened again."""
-    waiting = list(session.scalars(_waiting_for_live(brand)))
+    waiting = list(session.scalars(waiting_for_live(brand)))
     for return_row in waiting:
         return_row.due_at = now
     if waiting:

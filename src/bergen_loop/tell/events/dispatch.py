@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 import structlog
 
 from bergen_loop.config.operations import EventSettings
+from bergen_loop.ledger.absence import absence
 from bergen_loop.ledger.database import Ledger, LedgerError, trouble
 from bergen_loop.ledger.locks import BrandBusy, endpoint_lock
 from bergen_loop.ledger.store import outbox
@@ -67,7 +68,8 @@ class Dispatcher:
             try:
                 self._look()
             except LedgerError as error:
-                log.warning("events wait for the ledger", error=trouble(error))
+                if not absence.gone(error):
+                    log.warning("events wait for the ledger", error=trouble(error))
             except Exception:
                 log.exception("events failed inside")
             self._stop.wait(self._every)
@@ -87,8 +89,9 @@ class Dispatcher:
     def _turn(self, brand: str, endpoint: EventSettings) -> None:
         try:
             deliver(self._ledger, brand, endpoint, stop=self._stop)
-        except Exception:
-            log.exception("events failed inside", brand=brand)
+        except Exception as error:
+            if not absence.gone(error):
+                log.exception("events failed inside", brand=brand)
 
 
 def deliver(

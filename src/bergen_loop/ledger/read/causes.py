@@ -1,0 +1,164 @@
+"""The attention list by cause: what one deed would mend is one cause, however many returns wait
+for it."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal, InvalidOperation
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from bergen_loop.domain.codes import normal_upc
+from bergen_loop.domain.lifecycle import Stage
+from bergen_loop.domain.words import Need
+from bergen_loop.ledger.read.listing import Page
+from bergen_loop.ledger.scope import Scope
+from bergen_loop.ledger.store.chunks import chunks
+from bergen_loop.ledger.tables.core import AttentionRow, LineRow, ReturnRow
+
+PRODUCT = (Need.UNKNOWN_PRODUCT, Need.PRODUCT_REFUSED, Need.PRODUCT_IMPORT)
+"""Their subject is a UPC; the returns that wait for it are those with such a unit."""
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """A return that waits for a person."""
+
+    return_id: str
+    order_name: str | None
+    brand: str
+    total: str | None
+    """Money as Loop's decimal string; None: Loop has not said."""
+    currency: str | None
+
+
+@dataclass(slots=True)
+class Sum:
+    """What returns are worth. What is not known is counted, not taken for nothing."""
+
+    by_currency: dict[str, Decimal] = field(default_factory=dict[str, Decimal])
+    unknown: int = 0
+
+    def add(self, total: str | None, currency: str | None) -> None:
+        try:
+            value = Decimal(total or "?")
+        except InvalidOperation:
+            value = Decimal("NaN")
+        if not value.is_finite():
+            self.unknown += 1
+            return
+        key = currency or "?"
+        self.by_currency[key] = self.by_currency.get(key, Decimal(0)) + value
+
+    @property
+    def weight(self) -> Decimal:
+        """For ordering only: currencies are not exchanged."""
+        return sum(self.by_currency.values(), Decimal(0))
+
+
+@dataclass(slots=True)
+class Cause:
+    """Items with one cause, the oldest first."""
+
+    kind: str
+    subject: str | None
+    """What it is about; None where each item is about its own return."""
+    items: list[AttentionRow]
+    returns: list[Waiting] | None = None
+    """Who waits for it; None where the ledger cannot tell."""
+
+    @property
+    def brands(self) -> list[str]:
+        return sorted({item.brand for item in self.items})
+
+    @property
+    def since(self) -> datetime:
+        return min(item.opened_at for item in self.items)
+
+    @property
+    def worth(self) -> Sum:
+        found = Sum()
+        for one in self.returns or ():
+            found.add(one.total, one.currency)
+        return found
+
+
+def causes(session: Session, scope: Scope) -> list[Cause]:
+    """Open items by cause: the most money first, then the oldest."""
+    query = sa.select(AttentionRow).where(
+        AttentionRow.resolved_at.is_(None), scope.allows(AttentionRow.brand)
+    )
+    groups: dict[tuple[str | None, ...], list[AttentionRow]] = defaultdict(list)
+    for item in session.scalars(query.order_by(AttentionRow.opened_at, AttentionRow.id)):
+        groups[_key(item)].append(item)
+    found = [
+        Cause(of[0].kind, None if of[0].return_pk is not None else of[0].subject, of)
+        for of in groups.values()
+    ]
+    rows = waiting(session, [i.return_pk for i in _items(found) if i.return_pk is not None])
+    products = _by_product(session, {i.brand for i in _items(found) if i.kind in PRODUCT})
+    for cause in found:
+        if cause.subject is None:
+            cause.returns = [rows[i.return_pk] for i in cause.items if i.return_pk in rows]
+        elif cause.kind in PRODUCT:
+            cause.returns = products.get((cause.items[0].brand, cause.subject), [])
+    return sorted(found, key=lambda c: (-c.worth.weight, c.since))
+
+
+def _items(found: Iterable[Cause]) -> Iterable[AttentionRow]:
+    return (item for cause in found for item in cause.items)
+
+
+def _key(item: AttentionRow) -> tuple[str | None, ...]:
+    """Items about returns are of one cause when the same is said of them."""
+    if item.return_pk is not None:
+        return (item.kind, item.reason)
+    if item.kind == Need.UNREACHABLE:
+        return (item.kind, item.subject, None)  # one system, whatever the brand
+    return (item.kind, item.subject, item.brand)
+
+
+def waiting(session: Session, pks: Sequence[int]) -> dict[int, Waiting]:
+    """These returns as people know them, by key."""
+    found: dict[int, Waiting] = {}
+    for chunk in chunks(sorted(set(pks))):
+        query = sa.select(
+            ReturnRow.id,
+            ReturnRow.return_id,
+            ReturnRow.order_name,
+            ReturnRow.brand,
+            ReturnRow.total,
+            ReturnRow.currency,
+        ).where(ReturnRow.id.in_(chunk))
+        for pk, return_id, order_name, brand, total, currency in session.execute(query):
+            found[pk] = Waiting(return_id, order_name, brand, total, currency)
+    return found
+
+
+def _by_product(session: Session, brands: set[str]) -> dict[tuple[str, str], list[Waiting]]:
+    """(brand, UPC in normal form) -> the returns with it that have no RMA yet."""
+    if not brands:
+        return {}
+    query = (
+        sa.select(ReturnRow.id, ReturnRow.brand, LineRow.barcode)
+        .join(LineRow, LineRow.return_pk == ReturnRow.id)
+        .where(ReturnRow.brand.in_(sorted(brands)), ReturnRow.stage == Stage.SEEN)
+        .order_by(ReturnRow.submitted_at, ReturnRow.id)
+    )
+    of: dict[tuple[str, str], dict[int, None]] = defaultdict(dict)
+    for pk, brand, barcode in session.execute(query):
+        if barcode:
+            of[brand, normal_upc(barcode) or barcode][pk] = None
+    rows = waiting(session, [pk for pks in of.values() for pk in pks])
+    return {key: [rows[pk] for pk in pks] for key, pks in of.items()}
+
+
+def every_item(session: Session, scope: Scope, *, limit: int) -> Page[AttentionRow]:
+    """Items, resolved ones too, the newest first."""
+    query = sa.select(AttentionRow).where(scope.allows(AttentionRow.brand))
+    rows = list(session.scalars(query.order_by(AttentionRow.id.desc()).limit(limit + 1)))
+    return Page(rows[:limit], len(rows) > limit)
