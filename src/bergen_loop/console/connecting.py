@@ -141,9 +141,7 @@ def step_page(request: Request, brand: str, step: Step, _person: Person = May) -
 
 
 @router.post(START + "/{brand}/{step}/check", response_model=None)
-def check(
-    request: Request, form: Form, brand: str, step: Step, _person: Person = May
-) -> Response:
+def check(request: Request, form: Form, brand: str, step: Step, _person: Person = May) -> Response:
     """Try what is typed, without keeping it: the page with what was found. Nothing where the
     draft has just become a brand: the last field was left by the button that connects it."""
     made = _found(request, brand)
