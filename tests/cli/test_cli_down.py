@@ -14,7 +14,8 @@ from bergen_loop.cli.main import app
 COMMANDS = [
     ("status",), ("attention",), ("attention", "list"), ("show", "1"), ("breaker", "list"),
     ("workers",), ("events", "deliveries"), ("brands", "mode", "acme"), ("accounts", "list"),
-    ("sync", "once"), ("reconcile",), ("rebuild",), ("replay",), ("serve",), ("worker",),
+    ("brands", "list"), ("sync", "once"), ("reconcile",), ("rebuild",), ("replay",),
+    ("serve",), ("worker",),
     ("restored", "--yes"), ("erase", "--return", "1", "--yes"),
     ("attention", "ignore", "1", "--reason", "x"), ("shadow", "report", "-b", "acme"),
     ("criteria", "test", "standard", "--since", "2026-11-01"),

@@ -22,6 +22,7 @@ LISTS: dict[tuple[str, ...], tuple[str, ...]] = {
     ("show", LONG_RETURN): (LONG_RETURN, LONG_ORDER),
     ("doctor",): (),
     ("accounts", "list"): (),
+    ("brands", "list"): DOWN,
     ("secrets", "list"): (),
     ("brands", "mode", "acme"): ("acme",),
     ("shadow", "report", "-b", "acme"): (),

@@ -97,6 +97,11 @@ def test_what_is_typed_is_tried_at_once_and_nothing_of_it_is_kept(running: Servi
     assert not [j for j in running.place.journal() if j.happened == "secret_stored"]
 
 
+def test_a_check_that_comes_after_the_brand_was_connected_says_nothing(running: Service) -> None:
+    late = running.post("/brands/new/northpine/start/check", announce__start="2026-11-01")
+    assert (late.status_code, late.text) == (204, "")
+
+
 def test_a_wrong_field_is_told_at_the_field_and_what_was_typed_stays(running: Service) -> None:
     running.post("/brands/new", brand="northpine", name="Northpine")
     answer = running.step("loop", name="", loop__api_key="", loop__base_url="http://elsewhere")

@@ -17,6 +17,7 @@ from bergen_loop.cli.output import console, print_json
 from bergen_loop.cli.setup import DEFAULT_CONFIG, ConfigOption, JsonOption, database_url
 from bergen_loop.cli.standing import FAILING, OFF, Overview, named, overview, short
 from bergen_loop.config import ConfigError, ServiceSettings, Settings, load_service, load_usable
+from bergen_loop.config.roster import Found, Roster, said_twice
 from bergen_loop.domain.lifecycle import Moment
 from bergen_loop.ledger import clock
 from bergen_loop.ledger.database import Ledger, LedgerError, exists, schema
@@ -60,20 +61,32 @@ def doctor(config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = False) -
 
 def checks(config: Path) -> Iterator[Check]:
     """All of them, in the order in which one depends on another."""
+    roster = Roster(config, needed=config != DEFAULT_CONFIG)
     try:
-        service, _ = load_service(config)
+        service = roster.service().service
+        yield from _configuration(config, roster)
     except ConfigError as error:
         yield from _problems(error.problems)
-        return
-    settings, mistakes = _configuration(config)
-    yield from mistakes
+        if not config.exists():
+            return
+        try:
+            service, _ = load_service(config)
+        except ConfigError:
+            return
     database = list(_database(service, config))
     yield from database
-    if settings is None or not all(c.ok for c in database if c.name == "database"):
+    if not all(c.ok for c in database if c.name == "database"):
         return
     ledger = Ledger(database_url(service))
+    try:
+        found = roster.load(ledger)
+        yield from _brands(found, roster)
+    except (ConfigError, LedgerError) as error:
+        if isinstance(error, LedgerError):
+            yield Check("database", False, *meaning(error))
+        return
     for look in (_clocks, _workers, _syncs, _webhooks):
-        yield from _careful(look, ledger, settings)
+        yield from _careful(look, ledger, found.settings)
     ledger.close()
 
 
@@ -88,19 +101,28 @@ def _careful(look: Look, ledger: Ledger, settings: Settings) -> Iterator[Check]:
         yield Check("database", False, what, how)
 
 
-def _configuration(path: Path) -> tuple[Settings | None, list[Check]]:
-    try:
-        settings, broken = load_usable(path)
-    except ConfigError as error:
-        return None, list(_problems(error.problems))
+def _configuration(path: Path, roster: Roster) -> Iterator[Check]:
+    """The file, and the secrets that it names."""
+    if not path.exists():
+        yield Check("configuration", True, f"there is no {path}: defaults hold")
+        return
+    _, broken = load_usable(path)
     problems = [problem for of in broken.values() for problem in of]
     if problems:
-        return settings, list(_problems(problems))
-    brands = len(settings.brands)
-    return settings, [
-        Check("configuration", True, f"{path}: {brands} brand(s), no mistakes"),
-        Check("secrets", True, "every secret it names can be read"),
-    ]
+        yield from _problems(problems)
+        return
+    number = len(roster.in_file())
+    yield Check("configuration", True, f"{path}: {number} brand(s), no mistakes")
+    yield Check("secrets", True, "every secret it names can be read")
+
+
+def _brands(found: Found, roster: Roster) -> Iterator[Check]:
+    """Those that are kept in the ledger."""
+    mine = roster.in_file()
+    yield from _problems(p for b, of in found.broken.items() if b not in mine for p in of)
+    yield from (Check("configuration", False, said_twice(b)) for b in found.doubled)
+    if found.versions:
+        yield Check("brands", True, f"{len(found.versions)} more are kept in the ledger")
 
 
 def _problems(problems: Iterable[object]) -> Iterator[Check]:

@@ -140,12 +140,13 @@ def step_page(request: Request, brand: str, step: Step, _person: Person = May) -
     return _step_page(request, made, step, shown)
 
 
-@router.post(START + "/{brand}/{step}/check", response_class=HTMLResponse)
-def check(
-    request: Request, form: Form, brand: str, step: Step, _person: Person = May
-) -> HTMLResponse:
-    """Try what is typed, without keeping it: the page with what was found."""
-    made = _draft(request, brand)
+@router.post(START + "/{brand}/{step}/check", response_model=None)
+def check(request: Request, form: Form, brand: str, step: Step, _person: Person = May) -> Response:
+    """Try what is typed, without keeping it: the page with what was found. Nothing where the
+    draft has just become a brand: the last field was left by the button that connects it."""
+    made = _found(request, brand)
+    if made is None:
+        return Response(status_code=204)
     shown, _ = _tried(console_of(request), made, step, form)
     return _step_page(request, made, step, shown)
 
@@ -220,9 +221,13 @@ def _path(brand: str, step: Step) -> str:
     return f"{START}/{quote(brand, safe='')}/{step.value}"
 
 
-def _draft(request: Request, brand: str) -> Draft:
+def _found(request: Request, brand: str) -> Draft | None:
     with console_of(request).registry.ledger.read() as session:
-        found = kept.draft_of(session, brand)
+        return kept.draft_of(session, brand)
+
+
+def _draft(request: Request, brand: str) -> Draft:
+    found = _found(request, brand)
     if found is None:
         raise HTTPException(404, NOT_FOUND)
     return found

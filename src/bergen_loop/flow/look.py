@@ -48,8 +48,8 @@ def unconfirmed(ctx: BrandContext) -> None:
     """Look at returns that Loop took for processing but has not shown closed in time."""
     with ctx.ledger.read() as session:
         due = returns.due_pks(session, ctx.brand, [Stage.CONFIRMING], ctx.now(), PER_TICK)
-        rows = returns.by_pks(session, due).values() if due else []
-    _look(ctx, [(row.id, row.return_id) for row in rows], _still_unconfirmed)
+        rows = returns.by_pks(session, due)
+    _look(ctx, [(row.id, row.return_id) for row in rows.values()], _still_unconfirmed)
 
 
 def look_at(ctx: BrandContext, return_ids: Sequence[str]) -> None:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterable
 from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import sqlalchemy as sa
 import tenacity
@@ -242,9 +242,10 @@ def _number(session: Session, *_: object) -> None:
     which order it returns the keys it gives, so that it would be asked row by row. Nobody else
     writes meanwhile."""
     new: dict[type[Any], list[Any]] = {}
-    for row in session.new:
-        if type(row) in MANY and row.id is None:
-            new.setdefault(type(row), []).append(row)
+    for row in cast("Iterable[Any]", session.new):
+        table = cast("type[Any]", type(row))
+        if table in MANY and row.id is None:
+            new.setdefault(table, []).append(row)
     for table, rows in new.items():
         if len(rows) > 1:
             rows.sort(key=lambda row: sa.inspect(row).insert_order)

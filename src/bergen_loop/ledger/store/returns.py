@@ -54,7 +54,8 @@ def pictures(session: Session, brand: str, return_ids: Iterable[str]) -> dict[st
     found: dict[str, Stored] = {}
     for chunk in chunks(return_ids):
         query = sa.select(*columns).where(ReturnRow.brand == brand, ReturnRow.return_id.in_(chunk))
-        found.update((i, Stored(*of)) for i, *of in session.execute(query))
+        for return_id, held, content_hash, content in session.execute(query):
+            found[return_id] = Stored(held, content_hash, content)
     return found
 
 
