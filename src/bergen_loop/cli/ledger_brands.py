@@ -172,7 +172,8 @@ def show(
         return
     say(
         f"# {brand}, version {kept.version} by {kept.made_by}, {when(kept.made_at)} UTC: "
-        f"{kept.reason}"
+        f"{kept.reason}",
+        whole=True,
     )
     sys.stdout.write(visible_lines(_yaml(kept.content)))
 
@@ -350,7 +351,7 @@ def import_brands(
     else:
         for brand, one in done.items():
             words = one["problem"] or f"version {one['version']}"
-            say(f"{brand}: {words}")
+            say(f"{brand}: {words}", whole=True)
     if any(one["problem"] for one in done.values()):
         raise typer.Exit(1)
 
@@ -500,4 +501,4 @@ def _said(made: Version, words: str) -> None:
 
 def _print_diff(before: Mapping[str, Any], after: Mapping[str, Any]) -> None:
     for change in diff(before, after):
-        say(f"  {change}")
+        say(f"  {change}", whole=True)

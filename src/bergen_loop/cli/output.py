@@ -54,9 +54,10 @@ def line(*parts: str | tuple[str, str | Style]) -> Text:
     )
 
 
-def say(*parts: str | tuple[str, str | Style], end: str = "\n") -> None:
-    """Print one line, broken by the terminal alone."""
-    console.print(line(*parts), end=end, soft_wrap=True)
+def say(*parts: str | tuple[str, str | Style], whole: bool = False) -> None:
+    """Print one line, broken between words where it is too long; `whole`: never, since programs
+    or people copy it."""
+    console.print(line(*parts), soft_wrap=whole)
 
 
 def print_json(data: Any) -> None:
