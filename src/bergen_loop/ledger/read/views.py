@@ -191,7 +191,7 @@ def as_json(view: ReturnView) -> dict[str, Any]:
 
 
 def plain(row: Base, leave_out: tuple[str, ...] = ()) -> dict[str, Any]:
-    """A table row as a dict of its columns, documents as plain data."""
-    names = [c.key for c in row.__table__.columns if c.key not in leave_out]
-    values = ((name, getattr(row, name)) for name in names)
-    return {name: v.data if isinstance(v, Document) else v for name, v in values}
+    """A table row as a dict of its columns; documents in it are plain data."""
+    columns = (column.key for column in row.__table__.columns)
+    values = {name: getattr(row, name) for name in columns if name not in leave_out}
+    return {name: x.data if isinstance(x, Document) else x for name, x in values.items()}
