@@ -18,6 +18,7 @@ ALL = (
     "rate",
     "growth",
     "backfill",
+    "cost",
     "footprint",
     "latency",
     "isolation",

@@ -18,7 +18,7 @@ NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 
 def write(session: Session, why: str) -> None:
     journal.record(session, NOW, What.NOTE, why, brand="acme")
-    session.flush()
+    journal.write_down(session)
 
 
 def read(ledger: Ledger, now: datetime = NOW) -> list[str]:

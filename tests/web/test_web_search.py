@@ -231,7 +231,7 @@ def explain(ledger: Ledger, statement: str, parameters: Any) -> str:
         connection.exec_driver_sql("SET enable_sort = off")
         connection.exec_driver_sql("SET enable_bitmapscan = off")
         plan = connection.exec_driver_sql(f"EXPLAIN (FORMAT JSON) {statement}", parameters)
-        return json.dumps(plan.scalar())
+        return json.dumps(json.loads(plan.scalar() or ""))
 
 
 SMALL = {"users", "brands", "cursors", "counters"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import threading
 from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Sequence
@@ -17,9 +18,11 @@ from bergen_loop.config import BrandSettings
 from bergen_loop.domain.announce import AnnounceRules
 from bergen_loop.domain.criteria import Criteria
 from bergen_loop.ledger import transaction
+from bergen_loop.ledger.codec import encode
 from bergen_loop.ledger.database import Ledger, record_at_fault
 from bergen_loop.ledger.locks import LockLost
 from bergen_loop.ledger.store import modes
+from bergen_loop.ledger.store.returns import Stored
 from bergen_loop.ledger.transaction import FencedTransaction, Transaction
 from bergen_loop.outside.breaker import Breakers
 from bergen_loop.outside.loop.client import LoopClient
@@ -48,6 +51,37 @@ class Counts:
         with self._lock:
             counts, self._counts = dict(self._counts), Counter()
         return counts
+
+
+class Unchanged:
+    """Answers of Loop's that were found to be no news about a return as the ledger has it. Lists
+    overlap, so most of what they show is the same as a minute ago: it is known by its digest, and
+    not put together and compared again."""
+
+    MOST = 5000
+
+    def __init__(self) -> None:
+        self._seen: dict[str, tuple[bytes, str]] = {}
+
+    def holds(self, return_id: str, raw: object, known: Stored) -> bool:
+        """Whether the very same answer was no news about the very same content."""
+        seen = self._seen.get(return_id)
+        return (
+            seen is not None
+            and not known.held
+            and seen[1] == known.content_hash
+            and seen[0] == _fingerprint(raw)
+        )
+
+    def remember(self, return_id: str, raw: object, known: Stored) -> None:
+        """This answer is no news about this content."""
+        if len(self._seen) >= self.MOST:
+            self._seen.clear()
+        self._seen[return_id] = (_fingerprint(raw), known.content_hash)
+
+
+def _fingerprint(raw: object) -> bytes:
+    return hashlib.blake2b(encode(raw).encode(), digest_size=16).digest()
 
 
 def utc_now() -> datetime:
@@ -99,6 +133,7 @@ class BrandContext:
     criteria: Criteria
     counts: Counts = field(default_factory=Counts)
     breakers: Breakers = field(default_factory=Breakers)
+    unchanged: Unchanged = field(default_factory=Unchanged)
     now: Callable[[], datetime] = utc_now
     quiet_ticks: int = 0
     """How many ticks in a row nothing has happened."""

@@ -77,11 +77,16 @@ def store(ctx: BrandContext, parsed: Sequence[ParsedReturn], result: Pulled) -> 
     bad = [p for p in parsed if p.value is None]
     with ctx.ledger.read() as session:
         stored = returns.pictures(session, ctx.brand, good)
-    changed = [
-        picture
-        for return_id, answer in good.items()
-        if _is_news(picture := _picture(answer, _before(answer, stored)), stored.get(return_id))
-    ]
+    changed: list[_Picture] = []
+    for return_id, answer in good.items():
+        known = stored.get(return_id)
+        if known is not None and ctx.unchanged.holds(return_id, answer.raw, known):
+            continue
+        picture = _picture(answer, _before(answer, stored))
+        if known is None or known.held or known.content_hash != picture.hash:
+            changed.append(picture)
+        else:
+            ctx.unchanged.remember(return_id, answer.raw, known)
     ctx.take_in(changed, lambda tx, some: _take_in(ctx, tx, some, result), _set_aside)
     ctx.take_in(bad, _keep_unreadable, _set_aside_answer)
     result.changed += len(changed)
@@ -94,10 +99,6 @@ def _before(answer: ParsedReturn, stored: Mapping[str, Stored]) -> Return | None
     doubts = answer.value is not None and answer.value.doubts
     partial = answer.missing or answer.lines_missing or doubts
     return load_return(known.content) if known is not None and partial else None
-
-
-def _is_news(picture: _Picture, known: Stored | None) -> bool:
-    return known is None or known.held or known.content_hash != picture.hash
 
 
 def _take_in(

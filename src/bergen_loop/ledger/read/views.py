@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from bergen_loop.domain.lifecycle import STAGE_MOMENT, Moment, Stage
+from bergen_loop.ledger.codec import Document
 from bergen_loop.ledger.read import search
 from bergen_loop.ledger.scope import Scope
 from bergen_loop.ledger.store import attention, effects, journal, returns
@@ -190,6 +191,7 @@ def as_json(view: ReturnView) -> dict[str, Any]:
 
 
 def plain(row: Base, leave_out: tuple[str, ...] = ()) -> dict[str, Any]:
-    """A table row as a dict of its columns."""
+    """A table row as a dict of its columns; documents in it are plain data."""
     columns = (column.key for column in row.__table__.columns)
-    return {name: getattr(row, name) for name in columns if name not in leave_out}
+    values = {name: getattr(row, name) for name in columns if name not in leave_out}
+    return {name: x.data if isinstance(x, Document) else x for name, x in values.items()}
