@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import sqlalchemy as sa
@@ -14,6 +15,7 @@ from bergen_loop.ledger.database import Ledger
 from bergen_loop.ledger.tables.core import AttentionRow, DecisionRow, ReturnRow, RmaRow
 from demo.world import SandboxControl
 
+LONG = timedelta(minutes=10)
 ACTIVE = (Stage.SEEN, Stage.SETTLING, Stage.CONFIRMING, Stage.CLOSING, Stage.WAITING)
 
 
@@ -74,6 +76,8 @@ def collect(ledger: Ledger, sandbox: SandboxControl) -> Results:
 def _end(session: Session, row: ReturnRow) -> str:
     if row.held:
         return "attention"
+    if row.stage == Stage.SEEN and row.due_at and row.due_at > datetime.now(UTC) + LONG:
+        return "waits for a product"
     if row.stage == Stage.COMPLETE:
         return "complete" if row.announced_at else "closed without parcel"
     if row.stage == Stage.RECEIVED:
@@ -96,6 +100,12 @@ def _reasons(session: Session, results: Results) -> None:
     results.attention_reasons.update(dict(held.all()))
 
 
+def _waits_for_a_product(now: datetime) -> sa.ColumnElement[bool]:
+    """Looked at again much later: what is wrong with a product is told once for all its returns."""
+    later = sa.func.coalesce(ReturnRow.due_at, now) > now + LONG
+    return sa.and_(ReturnRow.stage == Stage.SEEN, later)
+
+
 def still_moving(ledger: Ledger, sandbox: SandboxControl, shadow: str) -> int:
     """Returns that have something to happen to them yet without anybody's doing."""
     parcels = {
@@ -107,7 +117,11 @@ def still_moving(ledger: Ledger, sandbox: SandboxControl, shadow: str) -> int:
         active = session.scalar(
             sa.select(sa.func.count())
             .select_from(ReturnRow)
-            .where(ReturnRow.held.is_(False), ReturnRow.stage.in_(ACTIVE))
+            .where(
+                ReturnRow.held.is_(False),
+                ReturnRow.stage.in_(ACTIVE),
+                sa.not_(_waits_for_a_product(datetime.now(UTC))),
+            )
         )
         received = session.scalar(
             sa.select(sa.func.count())
