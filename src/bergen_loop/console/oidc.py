@@ -99,7 +99,7 @@ async def callback(request: Request) -> Response:
 
 
 def _refused(request: Request, error: Exception) -> Response:
-    log.warning("sign-in at the provider failed", why=f"{type(error).__name__}: {error}"[:200])
+    log.warning("sign-in at the provider failed", why=type(error).__name__)
     return outside_page(request, "login.html", 403, next="/", name="", problem=_RETRY)
 
 

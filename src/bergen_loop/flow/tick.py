@@ -24,6 +24,7 @@ from bergen_loop.ledger.transaction import Transaction
 from bergen_loop.outside.breaker import LOOP, REX11
 from bergen_loop.outside.errors import OutsideError
 from bergen_loop.tell import tracing
+from bergen_loop.text import failure
 
 log = structlog.get_logger()
 
@@ -103,7 +104,7 @@ def step(ctx: BrandContext, name: str) -> dict[str, Any]:
     except Exception as error:
         bound.exception("step failed inside")
         ctx.counts.add(f"{name}.failed")
-        return {"error": f"{type(error).__name__}: {error}"}
+        return {"error": failure(error)}
     if any(result.values()):
         bound.info("step done", **result)
     return result
