@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Generator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
+import structlog
 
 from bergen_loop.ledger.database import Ledger
 from support.ledgers import empty_ledger
@@ -15,6 +17,24 @@ from support.postgres import Cluster
 if TYPE_CHECKING:
     from bergen_loop.flow.context import BrandContext
     from support.worlds import World
+
+
+@pytest.fixture(autouse=True)
+def logs_as_they_were(monkeypatch: pytest.MonkeyPatch) -> Generator[None]:
+    """A command that a test runs in this process configures the logs: not for the next test, so
+    no logger may keep for good what it finds at its first use."""
+    before, root, configure = structlog.get_config(), logging.getLogger(), structlog.configure
+    handlers, level = list(root.handlers), root.level
+
+    def for_now(**how: Any) -> None:
+        how["cache_logger_on_first_use"] = False
+        configure(**how)
+
+    monkeypatch.setattr(structlog, "configure", for_now)
+    yield
+    configure(**before)
+    root.handlers[:] = handlers
+    root.setLevel(level)
 
 
 @pytest.fixture(scope="session")
