@@ -17,7 +17,8 @@ def no_log(monkeypatch: pytest.MonkeyPatch) -> Generator[None]:
     monkeypatch.setattr("bergen_loop.logs.configure", lambda **_how: None)
     for name in ("BERGEN_LOOP_KEY", "BERGEN_LOOP_DATABASE", "BERGEN_LOOP_CONFIG"):
         monkeypatch.delenv(name, raising=False)
-    # A console keeps the COLUMNS it was made under (test workers set it); here each run has its own.
+    # A console keeps the COLUMNS it was made under (test workers set it); here each run has its
+    # own.
     for console in (output.console, output.errors):
         monkeypatch.setattr(console, "_width", None)
     structlog.configure(logger_factory=structlog.ReturnLoggerFactory())
