@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 from datetime import UTC, date, datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, HTTPException, Path, Query, Request
+from fastapi.exceptions import RequestValidationError
 from pydantic import BeforeValidator
 
 from bergen_loop.console.access import NOT_FOUND, Holder, Permission, Person, holder_needs
@@ -50,7 +52,20 @@ _ACTING: dict[int | str, dict[str, Any]] = {
     409: {"model": Problem, "description": "It does not fit where the return stands"},
 }
 
-router = APIRouter(prefix="/api/v1", responses=_PROBLEMS)
+
+def _once(request: Request) -> None:
+    """No parameter takes several values: which of them was meant is not ours to guess."""
+    given = Counter(name for name, _ in request.query_params.multi_items())
+    if twice := sorted(name for name, times in given.items() if times > 1):
+        raise RequestValidationError(
+            [
+                {"type": "given_twice", "loc": ("query", name), "msg": "given more than once"}
+                for name in twice
+            ]
+        )
+
+
+router = APIRouter(prefix="/api/v1", responses=_PROBLEMS, dependencies=[Depends(_once)])
 
 Limit = Annotated[int, Query(ge=1, le=500)]
 BrandPath = Annotated[str, Path(max_length=100)]
