@@ -373,7 +373,7 @@ def _wants_a_look(hook: WebhookRow, row: ReturnRow | None) -> bool:
 def _take_deliveries(tx: Transaction, todo: Sequence[WebhookRow]) -> None:
     fresh = webhooks.by_pks(tx.session, [hook.id for hook in todo])
     for hook in fresh:
-        if hook.trigger == "return.processing.failed" and hook.return_id:
+        if hook.trigger == webhooks.PROCESSING_FAILED and hook.return_id:
             _processing_failed(tx, hook)
         # The body holds a customer's address and has done its duty.
         hook.handled_at, hook.body = tx.now, ""
