@@ -14,6 +14,7 @@ from sqlalchemy.exc import OperationalError
 from bergen_loop.cli import standing
 from bergen_loop.cli.output import console
 from bergen_loop.ledger.tables.core import AttentionRow, BrandRow, BreakerRow, WorkerRow
+from bergen_loop.tell.standing import clock_time
 
 
 def lines_of(busy: Busy) -> dict[str, str]:
@@ -40,7 +41,7 @@ def test_a_system_without_an_answer_is_one_line_however_many_brands_it_stops(bus
     assert row.opened_at
     assert row.open_until
     now = datetime.now(UTC)
-    since, until = (standing.clock_time(t, now) for t in (row.opened_at, row.open_until))
+    since, until = (clock_time(t, now) for t in (row.opened_at, row.open_until))
     assert first.startswith(
         f"! REX11 unreachable for 4 of 8 brands since {since}; 14 returns wait; next try {until}"
     )

@@ -12,13 +12,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 from pydantic import SecretStr
 
 from bergen_loop.config import Settings
 from bergen_loop.domain.words import Need
 from bergen_loop.ledger.database import Ledger
 from bergen_loop.ledger.store import attention
-from bergen_loop.ledger.tables.core import BrandRow, BudgetLeaseRow, DecisionRow
+from bergen_loop.ledger.tables.core import BrandRow, BreakerRow, BudgetLeaseRow, DecisionRow
 from bergen_loop.ledger.tables.operations import EndpointRow
 from bergen_loop.tell import alerts
 from bergen_loop.tell.rates import DayCount, flag_band
@@ -72,6 +73,7 @@ def test_attention_that_waits_too_long_is_told_once_and_then_that_it_is_over(
     assert title == "bergen-loop: Attention items wait too long (acme)"
     assert text == (
         "acme: 1 open item(s), the oldest 5 h old\n\n"
+        "Severity: warning\n"
         "What to do: docs/operations.md#attention-waiting"
     )
     with ledger.write() as session:
@@ -119,6 +121,55 @@ def test_a_cause_common_to_many_brands_is_one_message(ledger: Ledger, people: Pe
     ((title, text),) = people.messages
     assert title == "bergen-loop: A brand is not synced (30 brands)"
     assert all(f"{brand}: no sync without error for 60 min" in text for brand in brands)
+
+
+def hold_back(ledger: Ledger, brand: str, system: str, since: Any) -> None:
+    with ledger.write() as session:
+        session.merge(
+            BreakerRow(brand=brand, system=system, failures=5, probes=1, opened_at=since,
+                       open_until=since + HOUR, error="details after 30 s: Unavailable")
+        )  # fmt: skip
+
+
+def test_an_incident_is_one_alert_with_severity_and_link_and_one_when_it_is_over(
+    ledger: Ledger, people: People
+) -> None:
+    brands = [f"b{n}" for n in range(12)]
+    given = settings(*brands, "fine", service={"public_url": "https://loop.example"})
+    for brand in brands:
+        good_sync(ledger, brand, NOW - HOUR)
+        hold_back(ledger, brand, "rex11", NOW - HOUR)
+    good_sync(ledger, "fine")
+    hold_back(ledger, "fine", "loop:process", NOW - MINUTE)  # too short to call anybody
+    for minutes in range(3):
+        assert alerts.evaluate(ledger, given, NOW + minutes * MINUTE, people) == 1
+    ((title, text),) = people.messages
+    assert title == "bergen-loop: A system does not answer (REX11)"
+    assert text == (
+        f"REX11 unreachable for 12 of 13 brands since {NOW - HOUR:%H:%M}; next try now\n\n"
+        "Severity: critical\nWhere: https://loop.example/incidents\n"
+        "What to do: docs/operations.md#system-unreachable"
+    )
+    with ledger.write() as session:
+        session.execute(sa.delete(BreakerRow))
+    for brand in brands:
+        good_sync(ledger, brand, NOW)
+    assert alerts.evaluate(ledger, given, NOW + 3 * MINUTE, people) == 0
+    assert people.messages[1:] == [
+        (
+            "bergen-loop: recovered: A system does not answer (REX11)",
+            f"REX11: over; it began {NOW:%Y-%m-%d %H:%M} UTC",
+        )
+    ]
+
+
+def test_a_brand_that_was_never_synced_is_told_after_the_usual_time(
+    ledger: Ledger, people: People
+) -> None:
+    alerts.evaluate(ledger, settings(), NOW, people)
+    assert people.messages == []
+    alerts.evaluate(ledger, settings(), NOW + 16 * MINUTE, people)
+    assert people.messages[0][1].startswith("acme: never synced\n")
 
 
 def test_a_paused_brand_calls_nobody(ledger: Ledger, people: People) -> None:

@@ -19,10 +19,11 @@ from ruamel.yaml import YAML
 from bergen_loop.domain.words import What
 from bergen_loop.ledger.database import Ledger
 from bergen_loop.ledger.store import journal
-from bergen_loop.ledger.tables.core import BrandRow
+from bergen_loop.ledger.tables.core import BrandRow, BreakerRow
 from bergen_loop.service.supervisor import Supervisor
 from bergen_loop.tell.events import follow
 from bergen_loop.tell.metrics import Metrics
+from bergen_loop.tell.rules import CRITICAL, KINDS, WARNING
 from support.brands import settings
 from support.rows import NOW
 
@@ -34,6 +35,8 @@ def _exposed(ledger: Ledger) -> dict[str, set[str]]:
     """Metric -> its labels, with something in every counter."""
     with ledger.write() as session:
         session.add(BrandRow(brand="acme", last_sync_finished_at=NOW, last_good_sync_at=NOW))
+        held = {"opened_at": NOW, "failures": 5, "probes": 0}
+        session.add(BreakerRow(brand="acme", system="rex11", **held))
         journal.record(session, NOW, What.DECIDED, "why", brand="acme", data={"outcome": "flag"})
         journal.record(
             session, NOW, What.NEEDS_PERSON, "why", brand="acme", data={"kind": "access"}
@@ -82,6 +85,33 @@ def test_every_metric_and_label_of_the_dashboard_is_there(sqlite_ledger: Ledger)
     places = [(p["gridPos"]["x"], p["gridPos"]["y"]) for p in dashboard["panels"]]
     assert len(set(places)) == len(places)
     assert len({p["id"] for p in dashboard["panels"]}) == len(places)
+
+
+def test_every_rule_asks_for_metrics_there_are_and_leads_to_its_section(
+    sqlite_ledger: Ledger,
+) -> None:
+    exposed = _exposed(sqlite_ledger)
+    rules = YAML(typ="safe").load(DEPLOY / "alert-rules.yaml")["groups"][0]["rules"]
+    sections = {f"#{k.name}" for k in KINDS} | {"#alerts-what-to-do-at-3-am"}
+    told: set[str] = set()
+    for rule in rules:
+        names = set(re.findall(r"bergen_loop_\w+", rule["expr"]))
+        assert names and names <= exposed.keys(), rule["alert"]
+        labels = set.union(*(exposed[name] for name in names))
+        grouped = re.findall(r"(?:by|on) \(([^)]*)\)", rule["expr"])
+        asked = {label.strip() for group in grouped for label in group.split(",")}
+        asked |= set(re.findall(r"[{,](\w+)!?=", rule["expr"]))
+        asked |= set(re.findall(r"\$labels\.(\w+)", rule["annotations"]["summary"]))
+        assert asked <= labels, rule["alert"]
+        assert rule["expr"].count("(") == rule["expr"].count(")")
+        assert rule["labels"]["severity"] in (CRITICAL, WARNING)
+        page, _, section = rule["annotations"]["guide"].partition("#")
+        assert page == "docs/operations.md"
+        told.add(f"#{section}")
+        kind = next((k for k in KINDS if k.name == section), None)
+        assert kind is None or kind.severity == rule["labels"]["severity"], rule["alert"]
+    assert told == sections, "a kind of alert has no rule"
+    assert "alert-rules.yaml" in (DEPLOY / "prometheus.yaml").read_text()
 
 
 def test_the_guide_names_every_metric(sqlite_ledger: Ledger) -> None:

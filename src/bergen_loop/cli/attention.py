@@ -22,7 +22,6 @@ from bergen_loop.cli.setup import (
     person,
     settings_of,
 )
-from bergen_loop.cli.standing import named, short
 from bergen_loop.console import words
 from bergen_loop.ledger.codec import storable
 from bergen_loop.ledger.database import Ledger
@@ -34,6 +33,7 @@ from bergen_loop.ledger.tables.core import AttentionRow
 from bergen_loop.ledger.transaction import Transaction
 from bergen_loop.people import actions
 from bergen_loop.people.actions import NotPossible
+from bergen_loop.tell.standing import named, short
 
 app = typer.Typer(help="What needs a person, and why.")
 

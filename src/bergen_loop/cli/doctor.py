@@ -15,7 +15,7 @@ from rich.text import Text
 
 from bergen_loop.cli.output import console, print_json
 from bergen_loop.cli.setup import DEFAULT_CONFIG, ConfigOption, JsonOption, database_url
-from bergen_loop.cli.standing import FAILING, OFF, Overview, named, overview, short
+from bergen_loop.cli.standing import Overview, overview
 from bergen_loop.config import ConfigError, ServiceSettings, Settings, load_service, load_usable
 from bergen_loop.config.roster import Found, Roster, said_twice
 from bergen_loop.domain.lifecycle import Moment
@@ -26,6 +26,7 @@ from bergen_loop.ledger.read import figures
 from bergen_loop.ledger.read.incidents import last_webhooks
 from bergen_loop.ledger.store.workers import workers
 from bergen_loop.service.service import engine_url
+from bergen_loop.tell.standing import FAILING, OFF, named, short
 
 SPARE = 0.05
 """Share of its disk that is to be free, and in any case ..."""
@@ -219,7 +220,7 @@ def _syncs(ledger: Ledger, settings: Settings) -> Iterator[Check]:
     held_back = [c for c in seen.causes if c.kind in ("unreachable", "refused")]
     for cause in seen.causes:
         name = "calls" if cause in held_back else "syncs"
-        yield Check(name, False, cause.sentence, _REMEDIES[cause.kind])
+        yield Check(name, False, cause.sentence(seen.at), _REMEDIES[cause.kind])
     if not held_back:
         yield Check("calls", True, "no calls to Loop or REX11 are held back")
     well = [b for b in seen.brands if b.rank not in (FAILING, OFF)]

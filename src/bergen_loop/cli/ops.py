@@ -24,7 +24,6 @@ from bergen_loop.cli.setup import (
     service_registry_of,
     settings_of,
 )
-from bergen_loop.cli.standing import clock_time
 from bergen_loop.ledger import backup as backups
 from bergen_loop.ledger.database import LedgerError
 from bergen_loop.ledger.down import shown
@@ -36,6 +35,7 @@ from bergen_loop.ledger.transaction import transaction
 from bergen_loop.outside import breaker as breakers
 from bergen_loop.repair import restored as restoring
 from bergen_loop.service.service import Engine
+from bergen_loop.tell.standing import clock_time
 
 breaker_app = typer.Typer(no_args_is_help=True, help="Systems that do not answer.")
 

@@ -36,6 +36,8 @@ class AlertSettings(Model):
     a secret. None: alerts are only logged and kept."""
     guide: str = "docs/operations.md"
     """Where your people read the operations guide; an alert links to its section there."""
+    incident_after: Duration = timedelta(minutes=5)
+    """Loop or REX11 has not answered, or refused a brand's access, for so long."""
     attention_older: Duration = timedelta(hours=4)
     sync_stalled: Duration = timedelta(minutes=15)
     """No sync without error for so long (for a brand polled more rarely: three polls)."""

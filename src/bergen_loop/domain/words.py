@@ -84,6 +84,8 @@ class What(StrEnum):
     # the service
     SYSTEM_SUSPENDED = "system_suspended"
     SYSTEM_CALLED_AGAIN = "system_called_again"
+    SYSTEM_TRIED = "system_tried"
+    """A person did not want to wait for the next try."""
     RECONCILED = "reconciled"
     RECONCILE_FINDING = "reconcile_finding"
     REBUILT = "rebuilt"
@@ -132,6 +134,7 @@ _TITLES = {
     What.SIGN_IN_REFUSED: "sign-in refused",
     What.SYSTEM_SUSPENDED: "calls suspended",
     What.SYSTEM_CALLED_AGAIN: "called again",
+    What.SYSTEM_TRIED: "tried at once",
 }
 
 
@@ -143,6 +146,7 @@ _PARTICULAR: dict[What, tuple[str, str]] = {
     What.MODE_SET: ("after", "mode: {0}"),
     What.SYSTEM_SUSPENDED: ("system", "{0} suspended"),
     What.SYSTEM_CALLED_AGAIN: ("system", "{0} called again"),
+    What.SYSTEM_TRIED: ("system", "{0} tried at once"),
     What.EXPORTED: ("what", "exported {0}"),
     What.RECONCILE_FINDING: ("done", "reconcile: {0}"),
     What.REBUILD_FINDING: ("done", "rebuild: {0}"),

@@ -20,12 +20,13 @@ from bergen_loop.ledger.read import snapshot
 from bergen_loop.ledger.store import alerts as kept
 from bergen_loop.ledger.store import cursors
 from bergen_loop.ledger.tables.operations import AlertRow
+from bergen_loop.outside.breaker import TITLES
 from bergen_loop.tell import rules
 from bergen_loop.tell.rules import FLAGS, KINDS, Finding
 from bergen_loop.text import shortened, visible, visible_lines
 
 FLAG_RATE_EVERY = timedelta(hours=1)
-_TITLES = {kind.name: kind.title for kind in KINDS}
+_KINDS = {kind.name: kind for kind in KINDS}
 ALL_BRANDS = ""
 MOST = 8000
 """Characters of one message: a cause of hundreds of brands must not make it one that no mail
@@ -48,7 +49,7 @@ def evaluate(ledger: Ledger, settings: Settings, now: datetime, send: Send | Non
         if alerts.flag_rate and _flags_due(session, now):
             shares = _flag_rates(session, settings, now)
             _note(session, shares, now, lambda row: row.kind == FLAGS.name)
-    return _tell(ledger, alerts, now, send or _apprise(alerts))
+    return _tell(ledger, settings, now, send or _apprise(alerts))
 
 
 # -- noting -------------------------------------------------------------------------------------
@@ -62,16 +63,21 @@ def _note(
 ) -> None:
     """Open what is new, refresh what is still there, resolve what has gone."""
     rows = {
-        (row.kind, row.brand): row
+        (row.kind, row.open_key): row
         for row in kept.unfinished(session)
         if row.resolved_at is None and mine(row)
     }
     for finding in found:
-        row = rows.pop((finding.kind.name, finding.brand), None)
+        row = rows.pop((finding.kind.name, finding.key), None)
         if row is None:
-            row = kept.open_one(session, now, finding.kind.name, finding.brand)
+            row = kept.open_one(session, now, finding.kind.name, finding.key, finding.brand)
         row.detail = finding.detail
-        row.data = {"hold_seconds": finding.hold.total_seconds()}
+        seen: list[str] = row.data.get("brands", [])
+        row.data = {
+            "hold_seconds": finding.hold.total_seconds(),
+            "subject": finding.key,
+            "brands": sorted({*seen, *finding.brands}),
+        }
     for row in rows.values():
         kept.resolve(row, now)
 
@@ -92,13 +98,13 @@ def _flag_rates(session: Session, settings: Settings, now: datetime) -> list[Fin
 # -- telling ------------------------------------------------------------------------------------
 
 
-def _tell(ledger: Ledger, alerts: AlertSettings, now: datetime, send: Send) -> int:
+def _tell(ledger: Ledger, settings: Settings, now: datetime, send: Send) -> int:
     with ledger.read() as session:
         rows = kept.unfinished(session)
     fresh = [r for r in rows if r.resolved_at is None and r.sent_at is None and _ripe(r, now)]
     gone = [r for r in rows if r.resolved_at is not None and r.recovery_sent_at is None]
     for kind in KINDS:
-        _tell_come(ledger, alerts, now, send, [r for r in fresh if r.kind == kind.name])
+        _tell_come(ledger, settings, now, send, [r for r in fresh if r.kind == kind.name])
         _tell_gone(ledger, now, send, [r for r in gone if r.kind == kind.name])
     return sum(1 for row in rows if row.resolved_at is None)
 
@@ -109,17 +115,20 @@ def _ripe(row: AlertRow, now: datetime) -> bool:
 
 
 def _tell_come(
-    ledger: Ledger, alerts: AlertSettings, now: datetime, send: Send, rows: Sequence[AlertRow]
+    ledger: Ledger, settings: Settings, now: datetime, send: Send, rows: Sequence[AlertRow]
 ) -> None:
     """One message for all brands that have one kind: a cause common to all is one alarm."""
     if not rows:
         return
     kind = rows[0].kind
-    lines = [f"{row.brand}: {visible(shortened(row.detail))}" for row in rows]
-    text = "\n".join([*lines, "", f"What to do: {alerts.guide}#{kind}"])
+    lines = [f"{_of(row)}{visible(shortened(row.detail))}" for row in rows]
+    lines += ["", f"Severity: {_KINDS[kind].severity}"]
+    if settings.service.public_url:
+        lines.append(f"Where: {settings.service.public_url.rstrip('/')}{_KINDS[kind].path}")
+    text = "\n".join([*lines, f"What to do: {settings.service.alerts.guide}#{kind}"])
     for row in rows:
         log.warning("alert", kind=kind, brand=row.brand, detail=row.detail)
-    if send(f"bergen-loop: {_TITLES[kind]} ({_brands(rows)})", text):
+    if send(f"bergen-loop: {_KINDS[kind].title} ({_brands(rows)})", text):
         with ledger.write() as session:
             kept.told(session, rows, now)
 
@@ -128,16 +137,31 @@ def _tell_gone(ledger: Ledger, now: datetime, send: Send, rows: Sequence[AlertRo
     if not rows:
         return
     kind = rows[0].kind
-    text = "\n".join(f"{row.brand}: over, since {row.since:%Y-%m-%d %H:%M} UTC" for row in rows)
+    text = "\n".join(f"{_of(row)}over; it began {row.since:%Y-%m-%d %H:%M} UTC" for row in rows)
     for row in rows:
         log.info("alert over", kind=kind, brand=row.brand)
-    if send(f"bergen-loop: recovered: {_TITLES[kind]} ({_brands(rows)})", text):
+    if send(f"bergen-loop: recovered: {_KINDS[kind].title} ({_brands(rows)})", text):
         with ledger.write() as session:
             kept.told_gone(session, rows, now)
 
 
 def _brands(rows: Sequence[AlertRow]) -> str:
-    return str(rows[0].brand) if len(rows) == 1 else f"{len(rows)} brands"
+    if len(rows) == 1 or rows[0].brand is None:
+        return ", ".join(_subject(row) for row in rows)
+    return f"{len(rows)} brands"
+
+
+def _of(row: AlertRow) -> str:
+    """Whose line it is; an incident's sentence says it by itself."""
+    if row.brand:
+        return f"{row.brand}: "
+    return f"{_subject(row)}: " if row.resolved_at else ""
+
+
+def _subject(row: AlertRow) -> str:
+    """The brand, or the system that an incident is about."""
+    name = row.brand or str(row.data.get("subject", ""))
+    return TITLES.get(name, name)
 
 
 def _apprise(alerts: AlertSettings) -> Send:

@@ -16,6 +16,7 @@ from bergen_loop.config import BrandSettings, Settings
 from bergen_loop.domain.lifecycle import GOING_ON, Moment
 from bergen_loop.ledger.database import Ledger
 from bergen_loop.ledger.read.snapshot import BrandFigures, Snapshot, Snapshots
+from bergen_loop.ledger.store import modes
 from bergen_loop.tell.calls import call_name, time_name
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -48,7 +49,7 @@ class _Ledger(Collector):
         snapshot = self.snapshots.get()
         yield from _returns(snapshot)
         yield from _ages(snapshot)
-        yield from _syncs(snapshot)
+        yield from _syncs(snapshot, self.settings())
         yield from _counters(snapshot)
         yield from _calls(snapshot)
         yield from _budget(snapshot, self.settings())
@@ -111,7 +112,7 @@ def _ages(snapshot: Snapshot) -> Iterable[Metric]:
         yield family
 
 
-def _syncs(snapshot: Snapshot) -> Iterable[Metric]:
+def _syncs(snapshot: Snapshot, settings: Settings) -> Iterable[Metric]:
     last = _gauge("sync_age_seconds", "Since when the last sync ended", ["brand"])
     good = _gauge(
         "sync_success_age_seconds", "Since when the last sync without an error ended", ["brand"]
@@ -120,7 +121,19 @@ def _syncs(snapshot: Snapshot) -> Iterable[Metric]:
         for family, at in ((last, one.last_sync), (good, one.last_good_sync)):
             if at is not None:
                 family.add_metric([brand], max(0.0, (snapshot.at - at).total_seconds()))
-    return last, good
+    held = _gauge(
+        "suspended",
+        "1: this system, or call of it, is not called for the brand now",
+        ["brand", "system", "call"],
+    )
+    paused = _gauge("paused", "1: nothing is done for the brand, until a person says so", ["brand"])
+    for brand, one in snapshot.brands.items():
+        for name in one.suspended:
+            system, _, call = name.partition(":")
+            held.add_metric([brand, system, call], 1)
+        configured = settings.brands[brand].mode if brand in settings.brands else modes.LIVE
+        paused.add_metric([brand], float((one.mode or configured) == modes.PAUSED))
+    return last, good, held, paused
 
 
 def _counters(snapshot: Snapshot) -> Iterable[Metric]:

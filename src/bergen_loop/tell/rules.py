@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from bergen_loop.config import BrandSettings, Settings
@@ -12,10 +12,13 @@ from bergen_loop.ledger.read import deliveries, figures
 from bergen_loop.ledger.read.snapshot import BrandFigures, Snapshot
 from bergen_loop.ledger.store import modes, returns
 from bergen_loop.ledger.tables.operations import EndpointRow
+from bergen_loop.tell import standing
 from bergen_loop.tell.metrics import budget_used
 from bergen_loop.tell.rates import TRAILING, Band, DayCount, flag_band
+from bergen_loop.tell.standing import Cause, held_back
 
 DAY = timedelta(days=1)
+CRITICAL, WARNING = "critical", "warning"
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,14 +27,21 @@ class Kind:
 
     name: str
     title: str
+    severity: str
+    """critical: returns stand still; warning: it can wait for the morning."""
+    path: str
+    """The console's page that shows it."""
 
 
-ATTENTION = Kind("attention-waiting", "Attention items wait too long")
-STALLED = Kind("sync-stalled", "A brand is not synced")
-BUDGET = Kind("loop-budget", "Loop's call budget is nearly used up")
-FLAGS = Kind("flag-rate", "An unusual share of returns is flagged")
-EVENTS = Kind("events-failing", "A brand's own endpoint takes no events")
-KINDS = (ATTENTION, STALLED, BUDGET, FLAGS, EVENTS)
+UNREACHABLE = Kind("system-unreachable", "A system does not answer", CRITICAL, "/incidents")
+REFUSED = Kind("access-refused", "A system refuses brands' access", WARNING, "/incidents")
+ATTENTION = Kind("attention-waiting", "Attention items wait too long", WARNING, "/attention")
+STALLED = Kind("sync-stalled", "A brand is not synced", CRITICAL, "/")
+BUDGET = Kind("loop-budget", "Loop's call budget is nearly used up", WARNING, "/")
+FLAGS = Kind("flag-rate", "An unusual share of returns is flagged", WARNING, "/trends")
+EVENTS = Kind("events-failing", "A brand's own endpoint takes no events", WARNING, "/deliveries")
+KINDS = (UNREACHABLE, REFUSED, ATTENTION, STALLED, BUDGET, FLAGS, EVENTS)
+INCIDENTS = (UNREACHABLE, REFUSED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,11 +49,20 @@ class Finding:
     """A cause that is there now."""
 
     kind: Kind
-    brand: str
+    brand: str | None
+    """None: of several brands at once."""
     detail: str
     """A sentence with the figures."""
     hold: timedelta = timedelta(0)
     """How long it has to be there before anybody is told."""
+    subject: str = ""
+    """What it is known by, if not by its brand: the system, of an incident."""
+    brands: Sequence[str] = field(default_factory=tuple[str, ...])
+    """Of an incident: all it stops."""
+
+    @property
+    def key(self) -> str:
+        return self.subject or self.brand or ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +75,8 @@ class Look:
     endpoints: Mapping[str, EndpointRow]
     started: Mapping[str, datetime]
     """Since when each brand could have been synced by this installation."""
+    held_back: Sequence[Cause]
+    """The systems that do not answer, or refuse brands calls."""
 
 
 def look(session: Session, settings: Settings, snapshot: Snapshot) -> Look:
@@ -70,6 +91,7 @@ def look(session: Session, settings: Settings, snapshot: Snapshot) -> Look:
             if modes.effective(rows.get(brand), one.mode) == modes.PAUSED
         ),
         endpoints=deliveries.endpoints(session),
+        held_back=held_back(session, settings, list(settings.brands), snapshot.at),
         started={
             brand: row.last_sync_started_at
             for brand, row in rows.items()
@@ -80,13 +102,28 @@ def look(session: Session, settings: Settings, snapshot: Snapshot) -> Look:
 
 def findings(seen: Look) -> list[Finding]:
     """Everything that is wrong now, as far as the cheap rules tell."""
-    found: list[Finding] = []
+    found = list(_incidents(seen))
     for brand, settings in seen.settings.brands.items():
         if brand in seen.paused:
             continue
         for rule in _RULES:
             found.extend(rule(seen, brand, settings, seen.snapshot.brands[brand]))
     return found
+
+
+def _incidents(seen: Look) -> Iterable[Finding]:
+    """A system that answers nobody is one alert, however many brands it stops."""
+    after = seen.settings.service.alerts.incident_after
+    for cause in seen.held_back:
+        if cause.since is None or seen.snapshot.at - cause.since < after:
+            continue
+        yield Finding(
+            REFUSED if cause.kind == standing.REFUSED else UNREACHABLE,
+            None,
+            cause.sentence(seen.snapshot.at),
+            subject=cause.system,
+            brands=cause.brands,
+        )
 
 
 def _attention(
@@ -102,8 +139,13 @@ def _stalled(
     seen: Look, brand: str, settings: BrandSettings, one: BrandFigures
 ) -> Iterable[Finding]:
     limit = max(seen.settings.service.alerts.sync_stalled, 3 * settings.poll)
+    if any(c.kind == standing.UNREACHABLE and brand in c.brands for c in seen.held_back):
+        return  # that is told, once for all brands
     since = one.last_good_sync or seen.started.get(brand)
-    if since is None or seen.snapshot.at - since <= limit:
+    if since is None:
+        yield Finding(STALLED, brand, "never synced", hold=limit)
+        return
+    if seen.snapshot.at - since <= limit:
         return
     what = "no sync without error" if one.last_good_sync else "not one sync without error"
     yield Finding(STALLED, brand, f"{what} for {_hours(seen.snapshot.at - since)}")

@@ -11,7 +11,8 @@ from datetime import datetime
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from bergen_loop.ledger.tables.core import BreakerRow, WebhookRow
+from bergen_loop.ledger.tables.core import BreakerRow, ReturnRow, UtcTime, WebhookRow
+from bergen_loop.ledger.tables.operations import WORKING_ONLY
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +55,24 @@ def _incident(system: str, rows: list[BreakerRow]) -> Incident:
         since=min(row.opened_at for row in rows if row.opened_at),
         next_try=min((row.open_until for row in rows if row.open_until), default=None),
     )
+
+
+def waiting_returns(session: Session, brands: Collection[str], now: datetime) -> dict[str, int]:
+    """How many returns of each brand a flow should have looked at by now."""
+    query = (
+        sa.select(ReturnRow.brand, sa.func.count().label("number"))
+        .where(sa.text(WORKING_ONLY), ReturnRow.brand.in_(list(brands)))
+        .where(ReturnRow.held.is_(False), ReturnRow.due_at <= sa.literal(now, UtcTime()))
+        .group_by(ReturnRow.brand)
+    )
+    return {row.brand: row.number for row in session.execute(query)}
+
+
+def rows_of(session: Session, brands: Collection[str]) -> list[BreakerRow]:
+    """What is held back now, brand by brand."""
+    query = sa.select(BreakerRow).where(BreakerRow.opened_at.is_not(None))
+    rows = session.scalars(query.order_by(BreakerRow.system, BreakerRow.brand))
+    return [row for row in rows if row.brand in brands]
 
 
 def last_webhooks(session: Session) -> dict[str, datetime]:

@@ -24,6 +24,7 @@ from bergen_loop.ledger.database import Ledger
 from bergen_loop.ledger.tables.core import (
     AttentionRow,
     BrandRow,
+    BreakerRow,
     BudgetLeaseRow,
     CounterRow,
     ReturnRow,
@@ -54,6 +55,10 @@ class BrandFigures:
     last_good_sync: datetime | None = None
     events_pending: int = 0
     oldest_event: datetime | None = None
+    mode: str | None = None
+    """As a command has set it; None: as configured."""
+    suspended: tuple[str, ...] = ()
+    """Systems that are not called for this brand now: `rex11`, or `loop:process`."""
     counters: dict[str, int] = field(default_factory=dict[str, int])
 
 
@@ -145,6 +150,11 @@ def _syncs(session: Session, figures: Figures, _now: datetime) -> None:
         if row.brand in figures:
             one = figures[row.brand]
             one.last_sync, one.last_good_sync = row.last_sync_finished_at, row.last_good_sync_at
+            one.mode = row.mode
+    held = sa.select(BreakerRow.brand, BreakerRow.system).where(BreakerRow.opened_at.is_not(None))
+    for brand, system in session.execute(held.order_by(BreakerRow.brand, BreakerRow.system)):
+        if brand in figures:
+            figures[brand].suspended += (system,)
 
 
 def _outbox(session: Session, figures: Figures, _now: datetime) -> None:

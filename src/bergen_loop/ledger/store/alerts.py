@@ -19,9 +19,18 @@ def unfinished(session: Session) -> list[AlertRow]:
     return list(session.scalars(query.order_by(AlertRow.id)))
 
 
-def open_one(session: Session, now: datetime, kind: str, brand: str) -> AlertRow:
-    """A cause has come. What it is like is for the caller to say, on the row."""
-    row = AlertRow(kind=kind, brand=brand, open_key=brand, detail="", data={}, since=now)
+def latest(session: Session, kinds: Sequence[str], limit: int) -> list[AlertRow]:
+    """The newest of these kinds, over or not."""
+    query = sa.select(AlertRow).where(AlertRow.kind.in_(kinds))
+    return list(session.scalars(query.order_by(AlertRow.id.desc()).limit(limit)))
+
+
+def open_one(
+    session: Session, now: datetime, kind: str, subject: str, brand: str | None
+) -> AlertRow:
+    """A cause has come: of a brand, or (None) of several at once, known by its subject. What it is
+    like is for the caller to say, on the row."""
+    row = AlertRow(kind=kind, brand=brand, open_key=subject, detail="", data={}, since=now)
     session.add(row)
     return row
 
