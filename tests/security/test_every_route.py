@@ -48,6 +48,8 @@ RULES: dict[tuple[str, str], Permission | str] = {
     ("GET", "/attention"): P.VIEW,
     ("GET", "/attention.csv"): P.VIEW,
     ("GET", "/live"): P.VIEW,
+    ("GET", "/incidents"): P.VIEW,
+    ("POST", "/incidents/try"): P.ACT,
     ("GET", "/brands/{brand}"): P.VIEW,
     ("GET", "/brands/{brand}/shadow"): P.VIEW,
     ("GET", "/brands/{brand}/criteria/try"): P.VIEW,

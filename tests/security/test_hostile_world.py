@@ -460,7 +460,7 @@ def test_alert_mail_has_no_live_markup(past: Past, monkeypatch: pytest.MonkeyPat
     rows = past.ledger
     with rows.read() as session:
         found = list(session.scalars(sa.select(AlertRow).order_by(AlertRow.id)))
-    alerts._tell_come(past.ledger, load_settings(past.config).service.alerts, now, send, found)
+    alerts._tell_come(past.ledger, load_settings(past.config), now, send, found)
     (message,) = _Smtp.sent
     parsed = email.message_from_string(message, policy=email.policy.default)
     assert set(parsed.keys()) & {"X-Injected"} == set()

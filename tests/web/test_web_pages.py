@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
-from web_support import NOW, SECRETS, Desk, add_return, plain
+from web_support import NOW, SECRETS, Desk, add_return, plain, synced
 
 from bergen_loop.domain.lifecycle import Moment, Stage
 from bergen_loop.domain.words import What
@@ -39,7 +39,13 @@ def test_overview_of_one_brand_has_its_trends_and_where_returns_stand(full: Desk
 
 def test_overview_says_so_when_nothing_needs_attention(desk: Desk) -> None:
     add_return(desk.ledger, "acme", "1")
-    assert "Nothing. Every return goes its way by itself." in desk.signed_in().text("/")
+    shown = desk.signed_in().text("/")
+    assert "Every return goes its way by itself." not in shown, "of a brand nothing is known yet"
+    assert "acme, zebra: never synced; the service does not run" in shown
+    synced(desk.ledger, "acme", "zebra")
+    shown = desk.signed_in().text("/")
+    assert "Nothing. Every return goes its way by itself." in shown
+    assert "never synced" not in shown
 
 
 def test_list_is_the_newest_first_and_pages_by_key(desk: Desk) -> None:

@@ -306,6 +306,15 @@ def fill(ledger: Ledger, brand: str, start: int = 100) -> None:
         journal.count(session, brand, {"loop.process": 7, "webhooks.refused": 2, "x.failed": 1})
 
 
+def synced(ledger: Ledger, *brands: str, at: datetime = NOW) -> None:
+    """These brands were synced well."""
+    with ledger.write() as session:
+        for brand in brands:
+            row = returns.brand_row(session, brand)
+            row.last_sync_finished_at = row.last_good_sync_at = at
+            row.last_sync_ok = True
+
+
 def row_of(ledger: Ledger, brand: str, number: str) -> ReturnRow:
     """A return's row as it is now."""
     with ledger.read() as session:

@@ -29,6 +29,7 @@ from bergen_loop.console import (
     events,
     floor,
     health,
+    incidents,
     lists,
     metrics,
     mode,
@@ -136,8 +137,8 @@ def _routes(app: FastAPI) -> None:
     for router in (signin.router, oidc.router, account.router):
         app.include_router(router, include_in_schema=False)
     pages = (
-        connecting, brand_settings, overview, lists, attention, audit, brand, mode, shadow, trying,
-        accounts, events, returns, acting,
+        connecting, brand_settings, overview, incidents, lists, attention, audit, brand, mode,
+        shadow, trying, accounts, events, returns, acting,
     )  # fmt: skip
     for module in pages:
         app.include_router(module.router, include_in_schema=False, dependencies=[_VIEWER])

@@ -25,6 +25,7 @@ from bergen_loop.ledger.store import backfill, budget, modes, returns
 from bergen_loop.ledger.store.backfill import Backfill
 from bergen_loop.ledger.tables.core import BrandRow
 from bergen_loop.service.registry import Registry
+from bergen_loop.tell import standing
 
 FEW = 12
 """Up to so many brands each get their small charts."""
@@ -104,6 +105,7 @@ def overview(request: Request, person: Viewer, brand: str | None = None) -> HTML
         oldest = listing.attention(session, scope, limit=OLDEST)
         names = listing.return_names(session, [i.return_pk for i in oldest.rows if i.return_pk])
         kinds = listing.attention_kinds(session, scope)
+        silent = standing.silent(session, registry.settings, brands, datetime.now(UTC))
     charts = len(brands) == 1
     days = {g.brand: console.trends.of(g.brand) for g in lines} if len(brands) <= FEW else {}
     return page(
@@ -111,6 +113,7 @@ def overview(request: Request, person: Viewer, brand: str | None = None) -> HTML
         "overview.html",
         lines=lines,
         chosen=brand,
+        silent=silent,
         day=day,
         totals={m: sum(g.today[m] for g in lines) for m in Moment},
         attention=oldest.rows,

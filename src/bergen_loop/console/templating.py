@@ -21,6 +21,8 @@ from bergen_loop.console.access import Permission, Person
 from bergen_loop.console.state import console_of
 from bergen_loop.domain.lifecycle import Moment, Stage
 from bergen_loop.ledger.read import listing, views
+from bergen_loop.tell import standing
+from bergen_loop.tell.standing import Cause
 
 MOST_ATTENTION = 1000
 
@@ -34,14 +36,19 @@ def page(
     """A page for whoever is signed in."""
     console = console_of(request)
     person: Person | None = getattr(request.state, "person", None)
-    waiting = 0
+    waiting, incidents = 0, list[Cause]()
+    settings = console.registry.settings
     if person is not None and person.can(Permission.VIEW):
         with console.registry.ledger.read() as session:
             waiting = listing.attention_count(session, person.scope, MOST_ATTENTION)
+            incidents = standing.alarms(
+                session, settings, person.scope.among(settings.brands), datetime.now(UTC)
+            )
     shared: dict[str, Any] = {
         "person": person,
         "may": person.can if person else _nothing,
         "waiting": waiting,
+        "incidents": incidents,
         "signing_in": console.signing_in,
         "brands": person.scope.among(console.registry.settings.brands) if person else [],
         "settings": console.registry.settings,

@@ -8,14 +8,13 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta, tzinfo
 
-from bergen_loop.config import BrandSettings, Settings
+from bergen_loop.config import Settings
 from bergen_loop.ledger.database import Session
 from bergen_loop.ledger.read import snapshot, views
-from bergen_loop.ledger.read.incidents import Incident, incidents, waiting_returns
+from bergen_loop.ledger.read.incidents import Incident, incidents, sync_times, waiting_returns
 from bergen_loop.ledger.store import backfill, modes, returns
 from bergen_loop.ledger.store.backfill import Backfill
 from bergen_loop.ledger.store.workers import workers
-from bergen_loop.ledger.tables.core import BrandRow
 from bergen_loop.outside.breaker import TITLES
 
 NAMED = 3
@@ -146,21 +145,34 @@ def held_back(
     return [_held_back(one, len(names), waiting) for one in found]
 
 
+def alarms(
+    session: Session, settings: Settings, names: Collection[str], now: datetime
+) -> list[Cause]:
+    """What belongs on top of every page: systems that hold brands up, and brands that nobody
+    syncs any more. (A brand that was never synced may be a minute old: it shows on the overview.)
+    """
+    found = held_back(session, settings, names, now)
+    stopped = {b for cause in found if cause.kind == UNREACHABLE for b in cause.brands}
+    others = [b for b in names if b not in stopped]
+    return found + [c for c in silent(session, settings, others, now) if c.kind == STALLED]
+
+
 def silent(
     session: Session, settings: Settings, names: Collection[str], now: datetime
 ) -> list[Cause]:
     """Brands of which nothing is known to be well: never synced, or not any more. A brand that
     takes in its history, and a paused one, are neither."""
-    rows = returns.brand_rows(session)
+    rows = sync_times(session)
     never: list[str] = []
     stalled: list[str] = []
     for name in names:
         row, one = rows.get(name), settings.brands[name]
-        if modes.effective(row, one.mode) == modes.PAUSED:
+        if ((row and row.mode) or one.mode) == modes.PAUSED:
             continue
-        if row is None or row.last_sync_finished_at is None:
+        limit = max(settings.service.alerts.sync_stalled, 3 * one.poll)
+        if row is None or row.last is None:
             never.append(name)
-        elif overdue(row, settings, one, now):
+        elif row.last_good is None or now - row.last_good > limit:
             stalled.append(name)
     pulls = backfill.under_way(session, [*never, *stalled], now) if never or stalled else {}
     never, stalled = ([b for b in of if b not in pulls] for of in (never, stalled))
@@ -169,16 +181,10 @@ def silent(
     service = service_words(session, settings)
     found = [Cause(NEVER_SYNCED, never, f"never synced; {service}")] if never else []
     if stalled:
-        good = (rows[b].last_good_sync_at for b in stalled)
+        good = (rows[b].last_good for b in stalled)
         since = max((at for at in good if at), default=None)
         found.append(Cause(STALLED, stalled, f"not synced any more; {service}", since=since))
     return found
-
-
-def overdue(row: BrandRow, settings: Settings, one: BrandSettings, now: datetime) -> bool:
-    """Whether no sync has ended well for too long."""
-    limit = max(settings.service.alerts.sync_stalled, 3 * one.poll)
-    return row.last_good_sync_at is None or now - row.last_good_sync_at > limit
 
 
 def service_words(session: Session, settings: Settings) -> str:

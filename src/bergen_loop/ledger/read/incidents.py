@@ -11,7 +11,7 @@ from datetime import datetime
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from bergen_loop.ledger.tables.core import BreakerRow, ReturnRow, UtcTime, WebhookRow
+from bergen_loop.ledger.tables.core import BrandRow, BreakerRow, ReturnRow, UtcTime, WebhookRow
 from bergen_loop.ledger.tables.operations import WORKING_ONLY
 
 
@@ -66,6 +66,23 @@ def waiting_returns(session: Session, brands: Collection[str], now: datetime) ->
         .group_by(ReturnRow.brand)
     )
     return {row.brand: row.number for row in session.execute(query)}
+
+
+@dataclass(frozen=True, slots=True)
+class SyncTimes:
+    """When a brand was synced last."""
+
+    mode: str | None
+    last: datetime | None
+    last_good: datetime | None
+
+
+def sync_times(session: Session) -> dict[str, SyncTimes]:
+    """Of every brand that is known: few columns, since every page asks for them."""
+    query = sa.select(
+        BrandRow.brand, BrandRow.mode, BrandRow.last_sync_finished_at, BrandRow.last_good_sync_at
+    )
+    return {row[0]: SyncTimes(row[1], row[2], row[3]) for row in session.execute(query)}
 
 
 def rows_of(session: Session, brands: Collection[str]) -> list[BreakerRow]:
