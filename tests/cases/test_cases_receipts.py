@@ -159,6 +159,31 @@ def test_a_ticket_opened_and_finished_between_two_looks_is_read_again(impatient:
     assert all_of(story.notes(return_id), "Warehouse update after the flag", "2 of 2")
 
 
+@pytest.mark.parametrize("newest_first", [True, False])
+def test_a_ticket_listed_with_all_its_statuses_is_read_itself(
+    story: Story, newest_first: bool
+) -> None:
+    """One line for each change, in either order: the list does not say how it stands now."""
+    return_id = story.announced()
+    ticket = story.ticket(return_id).id
+    line = f"<ReceivingTicketShipmentStatus><TicketId>{ticket}</TicketId>"
+    line += "<TicketStatus>CountingInProgress</TicketStatus><StatusCode>400</StatusCode>"
+    line += "</ReceivingTicketShipmentStatus>"
+    element = "ReceivingTicketShipmentStatus"
+    old, new = f"<{element}>", f"{line}<{element}>"
+    if newest_first:
+        old, new = f"</{element}>", f"</{element}>{line}"
+    story.rewrite(LISTED, sub(old, new, 1), ticket)
+    story.world.receive(return_id)
+    story.ticks(6, seconds=300)
+    story.settled(return_id)
+    assert story.calls(TICKET) <= 2
+    story.world.reopen_ticket(ticket, "damaged", seconds=60)
+    story.ticks(6, seconds=300)
+    assert story.kinds(return_id) == ["corrected"]
+    assert story.calls(TICKET) <= 6
+
+
 # -- answers that are hard to read (4, 5) -----------------------------------------------------
 
 MENDED = {

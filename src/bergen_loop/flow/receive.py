@@ -8,14 +8,14 @@ its receipt's word back: nothing is decided on it until it has been read again w
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 import structlog
 
 from bergen_loop.domain.lifecycle import OFF, TAKEN, TO_JUDGE, UNDECIDED, Stage
 from bergen_loop.domain.receipt import Receipt
-from bergen_loop.domain.rma import TicketChange, TicketStatus
+from bergen_loop.domain.rma import TicketChange, TicketStatus, normal_ticket_id
 from bergen_loop.domain.words import Need, What
 from bergen_loop.flow import adopt, pull
 from bergen_loop.flow.context import BrandContext
@@ -94,7 +94,7 @@ def _see_changes(ctx: BrandContext, result: Received) -> None:
         cursor = cursors.get(session, ctx.brand, CURSOR)
     reach = cursor or started - ctx.settings.loop.backfill
     since = reach - ctx.settings.rex11.overlap
-    changes = ctx.warehouse.changed_tickets(since, started + AHEAD)
+    changes = _one_each(ctx.warehouse.changed_tickets(since, started + AHEAD))
     ctx.counts.add("rex11.statuses_by_date")
     with ctx.ledger.read() as session:
         known = returns.statuses_by_ticket(session, ctx.brand, [c.ticket_id for c in changes])
@@ -120,6 +120,18 @@ def _see_changes(ctx: BrandContext, result: Received) -> None:
     with ctx.ledger.write() as session:
         cursors.set(session, ctx.brand, CURSOR, started)
     ctx.tick.statuses_seen = True
+
+
+def _one_each(changes: Sequence[TicketChange]) -> list[TicketChange]:
+    """One line for each ticket. A list that gives one several statuses does not say which of them
+    it has now: the ticket itself tells."""
+    found: dict[str, TicketChange] = {}
+    for change in changes:
+        key = normal_ticket_id(change.ticket_id) or f"line {len(found)}"
+        before = found.setdefault(key, change)
+        if status_of(before) != status_of(change) and before.problem is None:
+            found[key] = replace(before, problem=f"{change.ticket_id} has several statuses")
+    return list(found.values())
 
 
 def _is_news(
