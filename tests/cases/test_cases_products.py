@@ -251,3 +251,34 @@ def test_a_kit_without_a_mapping_is_never_paid_on_pieces(story: Story) -> None:
     story.ticks(4)
     assert story.paid(return_id) == 0
     assert story.flags(return_id) == 1 or story.kinds(return_id)
+
+
+def _adds_twice(story: Story) -> tuple[str, str]:
+    """A return with a ticket, and another one whose add arrived, but whose answer was lost."""
+    first = story.announced()
+    second = story.submit(*story.stock()[:2])
+    story.world.fault("rex11", "reset_mid_body", operation="ReceivingTicketAdd", count=1)
+    return first, second
+
+
+def test_another_returns_ticket_found_by_a_po_is_not_followed(story: Story) -> None:
+    first, second = _adds_twice(story)
+    theirs = story.ticket(first).id
+    story.rewrite(BY_PO, sub("<string>[^<]*</string>", f"<string>{theirs}</string>"))
+    story.ticks(6, seconds=300)
+    assert "ticket_lookup" in story.kinds(second)
+    assert any(f"PO {story.ticket(first).po}, not" in why for _, why in story.told(second))
+    story.world.receive(first, "damaged")
+    story.ticks(4)
+    assert story.flags(second) == story.paid(second) == 0
+    assert len(story.world.tickets(second)) == 1, "nothing is added while it is in doubt"
+
+
+def test_a_ticket_found_by_its_po_is_followed(story: Story) -> None:
+    _, second = _adds_twice(story)
+    story.ticks(6, seconds=300)
+    assert story.look.stage(second) is Stage.ANNOUNCED
+    assert len(story.world.tickets(second)) == 1
+    story.world.receive(second)
+    story.ticks(4)
+    story.settled(second)

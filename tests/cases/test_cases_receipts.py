@@ -109,6 +109,81 @@ def test_a_count_corrected_without_a_word_is_seen_before_a_late_payment(story: S
     assert story.look.stage(return_id) is Stage.FLAGGED
 
 
+def test_a_count_corrected_without_a_word_while_loop_was_away_is_seen_before_it_is_judged(
+    story: Story,
+) -> None:
+    return_id = story.received()
+    story.world.fault("loop", "status_502")
+    story.ticks(2)
+    assert story.look.stage(return_id) is Stage.RECEIVED
+    story.world.correct_ticket(story.ticket(return_id).id, "damaged")
+    story.world.advance(3600)
+    story.heal()
+    story.world.fault("rex11", "status_502", operation=TICKET)
+    story.ticks(2)
+    assert story.flags(return_id) == story.paid(return_id) == 0, "it cannot be read just now"
+    story.heal()
+    story.ticks(4, seconds=120)
+    assert story.look.stage(return_id) is Stage.FLAGGED
+    assert story.paid(return_id) == 0
+
+
+def test_nothing_is_paid_while_rex11_does_not_say_which_tickets_moved(story: Story) -> None:
+    return_id = story.received()
+    story.world.fault("loop", "status_502")
+    story.ticks(1)
+    assert story.look.stage(return_id) is Stage.RECEIVED
+    story.world.reopen_ticket(story.ticket(return_id).id, "damaged", seconds=300)
+    story.heal()
+    story.world.fault("rex11", "status_502")
+    story.ticks(3)
+    assert story.paid(return_id) == 0
+    story.heal()
+    story.ticks(12, seconds=120)
+    assert story.paid(return_id) == 0
+    assert story.look.stage(return_id) is Stage.FLAGGED
+
+
+def test_a_ticket_opened_and_finished_between_two_looks_is_read_again(impatient: Story) -> None:
+    """Its status is the same as before; but the list shows it long after it was seen so."""
+    story = impatient
+    return_id = story.received("short")
+    story.ticks(6)
+    assert story.look.stage(return_id) is Stage.FLAGGED
+    story.ticks(16, seconds=900)
+    reads = story.calls(TICKET)
+    story.world.reopen_ticket(story.ticket(return_id).id, "found", seconds=10)
+    story.world.advance(20)
+    story.ticks(6)
+    assert story.calls(TICKET) == reads + 1
+    assert all_of(story.notes(return_id), "Warehouse update after the flag", "2 of 2")
+
+
+@pytest.mark.parametrize("newest_first", [True, False])
+def test_a_ticket_listed_with_all_its_statuses_is_read_itself(
+    story: Story, newest_first: bool
+) -> None:
+    """One line for each change, in either order: the list does not say how it stands now."""
+    return_id = story.announced()
+    ticket = story.ticket(return_id).id
+    line = f"<ReceivingTicketShipmentStatus><TicketId>{ticket}</TicketId>"
+    line += "<TicketStatus>CountingInProgress</TicketStatus><StatusCode>400</StatusCode>"
+    line += "</ReceivingTicketShipmentStatus>"
+    element = "ReceivingTicketShipmentStatus"
+    old, new = f"<{element}>", f"{line}<{element}>"
+    if newest_first:
+        old, new = f"</{element}>", f"</{element}>{line}"
+    story.rewrite(LISTED, sub(old, new, 1), ticket)
+    story.world.receive(return_id)
+    story.ticks(6, seconds=300)
+    story.settled(return_id)
+    assert story.calls(TICKET) <= 2
+    story.world.reopen_ticket(ticket, "damaged", seconds=60)
+    story.ticks(6, seconds=300)
+    assert story.kinds(return_id) == ["corrected"]
+    assert story.calls(TICKET) <= 6
+
+
 # -- answers that are hard to read (4, 5) -----------------------------------------------------
 
 MENDED = {

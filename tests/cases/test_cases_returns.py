@@ -491,3 +491,23 @@ def test_a_note_that_comes_back_escaped_is_one_note(story: Story) -> None:
     story.ticks(30)
     assert story.look.stage(return_id) is Stage.FLAGGED
     assert len(story.notes(return_id)) == 1
+
+
+@pytest.mark.parametrize("action", ["flag", "expire"])
+@pytest.mark.parametrize("early", [True, False], ids=["before its parcel", "after its parcel"])
+def test_a_return_that_could_not_be_judged_is_judged_when_loop_shows_it_open_again(
+    story: Story, action: str, early: bool
+) -> None:
+    return_id = story.announced()
+    if early:
+        story.world.change(return_id, action)
+        story.ticks(2)
+    story.world.receive(return_id)
+    if not early:
+        story.world.change(return_id, action)
+    story.ticks(3)
+    assert story.told(return_id), "a person of the brand has to look at it in Loop"
+    assert story.paid(return_id) == 0
+    story.world.change(return_id, "reopen")
+    story.ticks(4)
+    story.settled(return_id)

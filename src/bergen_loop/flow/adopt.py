@@ -26,6 +26,7 @@ from bergen_loop.ledger.store import effects, returns
 from bergen_loop.ledger.store.effects import EffectState, Intent, settling_key, ticket_key
 from bergen_loop.ledger.tables.core import ReturnRow, RmaRow
 from bergen_loop.ledger.transaction import Transaction
+from bergen_loop.outside.errors import OutsideError, Scope, Unreadable
 
 LATE = timedelta(hours=1)
 """Returns seen so long after they were submitted are looked up as well."""
@@ -65,21 +66,48 @@ def may_have_past(row: ReturnRow, first_pull: datetime | None) -> bool:
 
 
 def look_up(ctx: BrandContext, return_: Return) -> Past:
-    """Find the tickets of a return by its POs, and read them. Raises OutsideError, OutsideError."""
+    """Find the tickets of a return by its POs, and read them. Raises OutsideError."""
     tickets: list[Ticket] = []
+    seen: set[str] = set()
     attempt = 1
     while True:
         po = rules.customer_po(return_, ctx.rules, attempt)
-        ctx.counts.add("rex11.tickets_by_po")
-        ids = ctx.warehouse.find_rmas(po)
-        if not ids:
+        new = [i for i in find(ctx, po) if normal_ticket_id(i) not in seen]
+        if not new:
             break
-        tickets += [Ticket(po, ctx.warehouse.receipt(i, po)) for i in ids]
+        seen.update(map(normal_ticket_id, new))
+        tickets += [Ticket(po, _read(ctx, i, po)) for i in new]
         attempt += 1
     past = Past(tuple(tickets))
     if past.received and return_.state is LoopState.OPEN:
         return Past(past.tickets, len(ctx.loop.notes(return_.id)))
     return past
+
+
+def find(ctx: BrandContext, po: str) -> list[str]:
+    """Ids of the tickets with this PO, as REX11 lists them. Raises OutsideError."""
+    ctx.counts.add("rex11.tickets_by_po")
+    return ctx.warehouse.find_rmas(po)
+
+
+def find_read(ctx: BrandContext, po: str) -> list[str]:
+    """The same, where a ticket is to be followed for no more than that: each says itself, when it
+    is read, whether it is of this PO. Raises OutsideError: Unreadable where one is of another."""
+    found = find(ctx, po)
+    for ticket_id in found:
+        try:
+            _read(ctx, ticket_id, po)
+        except Unreadable:
+            raise
+        except OutsideError as error:  # it may be listed before it can be read
+            if error.scope is Scope.ACCESS:
+                raise
+    return found
+
+
+def _read(ctx: BrandContext, ticket_id: str, po: str) -> Receipt:
+    ctx.counts.add("rex11.ticket_read")
+    return ctx.warehouse.receipt(ticket_id, po)
 
 
 def take_over(ctx: BrandContext, tx: Transaction, row: ReturnRow, past: Past) -> None:

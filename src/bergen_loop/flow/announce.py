@@ -298,7 +298,7 @@ class TicketAdds(Undertaking[ReturnRow, RmaRequest, str]):
 
     def send(self, call: Call[RmaRequest]) -> str:
         if _restored_lately(self.ctx) and (
-            found := self.ctx.warehouse.find_rmas(call.request.customer_po)
+            found := adopt.find_read(self.ctx, call.request.customer_po)
         ):
             return found[0]
         self.ctx.counts.add("rex11.ticket_add")
@@ -423,7 +423,7 @@ def _find_lost(ctx: BrandContext, result: Announced) -> None:
 
 def _find(ctx: BrandContext, effect: EffectRow) -> list[str] | OutsideError:
     try:
-        return ctx.warehouse.find_rmas(str(effect.payload["customer_po"]))
+        return adopt.find_read(ctx, str(effect.payload["customer_po"]))
     except OutsideError as error:
         if error.scope is Scope.ACCESS:
             raise

@@ -18,6 +18,7 @@ from bergen_loop.domain.announce import (
     ready_at,
     why_not_announced,
 )
+from bergen_loop.domain.criteria.guards import NOT_OPEN
 from bergen_loop.domain.lifecycle import TO_JUDGE, Stage
 from bergen_loop.domain.returns import LoopState, Return
 from bergen_loop.domain.words import Need, What
@@ -249,6 +250,8 @@ def _update(
         tx.journal(What.DESTINATION, moved, row)
     follow(tx, row, known)
     settlement_shown(tx, row, known.settlement)
+    if before.state in _LOOKED_AT and return_.state is LoopState.OPEN and row.stage in TO_JUDGE:
+        _open_again(tx, row)
     if row.stage in (Stage.SEEN, Stage.NO_PARCEL):
         _reconsider(ctx, tx, row, return_)
 
@@ -284,6 +287,22 @@ def _edited(tx: Transaction, row: ReturnRow, before: Return, after: Return) -> N
     )
     if row.stage in TO_JUDGE:
         row.stage, row.due_at = Stage.RECEIVED, tx.now
+
+
+_LOOKED_AT = (LoopState.REVIEW, LoopState.EXPIRED)
+"""People of the brand have to act in Loop; when they have, nothing else waits for them."""
+
+
+def _open_again(tx: Transaction, row: ReturnRow) -> None:
+    """Its parcel came while it was in review (or had expired): people were told that it could not
+    be judged. Now it can be."""
+    why = "Loop shows the return open: the criteria judge it now"
+    decision = returns.latest_decision(tx.session, row.id)
+    tx.resolve(Need.UNEXPECTED_RECEIPT, row, why)
+    tx.resolve(Need.CONFLICT, row, why)
+    if decision is not None and decision.rule == NOT_OPEN:
+        tx.resolve(Need.DECIDE_BY_HAND, row, why)
+    tx.enter(row, Stage.RECEIVED)
 
 
 def _label_moved(tx: Transaction, row: ReturnRow, after: Return) -> None:

@@ -8,14 +8,14 @@ its receipt's word back: nothing is decided on it until it has been read again w
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import timedelta
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 
 import structlog
 
 from bergen_loop.domain.lifecycle import OFF, TAKEN, TO_JUDGE, UNDECIDED, Stage
 from bergen_loop.domain.receipt import Receipt
-from bergen_loop.domain.rma import TicketChange, TicketStatus
+from bergen_loop.domain.rma import TicketChange, TicketStatus, normal_ticket_id
 from bergen_loop.domain.words import Need, What
 from bergen_loop.flow import adopt, pull
 from bergen_loop.flow.context import BrandContext
@@ -32,6 +32,8 @@ log = structlog.get_logger()
 CURSOR = "rex11.statuses"
 AHEAD = timedelta(minutes=5)
 PER_TICK = 150
+ROUNDED = {"minute": timedelta(minutes=5), "day": timedelta(days=2)}
+"""How much farther back than asked REX11's list may reach, by the precision of its windows."""
 TELL_AFTER = timedelta(hours=1)
 """How long a ticket may fail to be read before a person is told."""
 UNCLEAR_AGAIN = timedelta(minutes=15)
@@ -63,18 +65,24 @@ def run(ctx: BrandContext) -> Received:
 def _look_again_before_acting(ctx: BrandContext) -> None:
     """Units may have been found, or damage, without a word in any status. So what is acted on long
     after it was counted is read once more: where a wait for missing units is over, and where a
-    decision could not be carried out for a while."""
+    return could not be judged, or its decision not be carried out, for a while."""
     old = ctx.now() - ctx.settings.settle.fresh_within
-    stages = [Stage.WAITING, Stage.SETTLING]
+    stages = [*TO_JUDGE, Stage.SETTLING]
     with ctx.ledger.read() as session:
         due = returns.due(session, ctx.brand, stages, ctx.now(), PER_TICK)
-    rows = [r for r in due if r.stage == Stage.WAITING or (r.decided_at or old) <= old]
-    if not rows:
+        read = returns.rmas_of(session, [row.id for row in due])
+    wanted = {
+        rma.id
+        for row in due
+        for rma in read.get(row.id, [])
+        if rma.read_status is not None
+        and (row.stage == Stage.WAITING or rma.status_seen_at is None or rma.status_seen_at <= old)
+    }
+    if not wanted:
         return
     with ctx.write() as tx:
-        for rmas in returns.rmas_of(tx.session, [row.id for row in rows]).values():
-            for rma in rmas:
-                rma.to_read = rma.to_read or rma.read_status is not None
+        for rma in returns.rmas_by_pk(tx.session, list(wanted)).values():
+            rma.to_read = rma.to_read or rma.read_status is not None
 
 
 # -- which tickets changed --------------------------------------------------------------------
@@ -85,14 +93,16 @@ def _see_changes(ctx: BrandContext, result: Received) -> None:
     with ctx.ledger.read() as session:
         cursor = cursors.get(session, ctx.brand, CURSOR)
     reach = cursor or started - ctx.settings.loop.backfill
-    changes = ctx.warehouse.changed_tickets(reach - ctx.settings.rex11.overlap, started + AHEAD)
+    since = reach - ctx.settings.rex11.overlap
+    changes = _one_each(ctx.warehouse.changed_tickets(since, started + AHEAD))
     ctx.counts.add("rex11.statuses_by_date")
     with ctx.ledger.read() as session:
         known = returns.statuses_by_ticket(session, ctx.brand, [c.ticket_id for c in changes])
+    earliest = since - ROUNDED[ctx.settings.rex11.window_precision]
     news = [
         c
         for c in changes
-        if c.ticket_id in known and c.problem is None and known[c.ticket_id] != status_of(c)
+        if c.ticket_id in known and c.problem is None and _is_news(c, *known[c.ticket_id], earliest)
     ]
     if any(c.status is TicketStatus.CANCELLED for c in news):
         _look_aside(ctx)
@@ -110,6 +120,29 @@ def _see_changes(ctx: BrandContext, result: Received) -> None:
     with ctx.ledger.write() as session:
         cursors.set(session, ctx.brand, CURSOR, started)
     ctx.tick.statuses_seen = True
+
+
+def _one_each(changes: Sequence[TicketChange]) -> list[TicketChange]:
+    """One line for each ticket. A list that gives one several statuses does not say which of them
+    it has now: the ticket itself tells."""
+    found: dict[str, TicketChange] = {}
+    for change in changes:
+        key = normal_ticket_id(change.ticket_id) or f"line {len(found)}"
+        before = found.setdefault(key, change)
+        if status_of(before) != status_of(change) and before.problem is None:
+            found[key] = replace(before, problem=f"{change.ticket_id} has several statuses")
+    return list(found.values())
+
+
+def _is_news(
+    change: TicketChange, status: str | None, seen_at: datetime | None, earliest: datetime
+) -> bool:
+    """Another status; or the same final one, but reached anew: a list of what changed since
+    `earliest` shows no ticket that was seen as it is before that, unless it has moved since."""
+    if status != status_of(change):
+        return True
+    final = change.status is TicketStatus.ADDED_TO_INVENTORY
+    return final and seen_at is not None and seen_at < earliest
 
 
 def _look_aside(ctx: BrandContext) -> None:
@@ -139,6 +172,8 @@ def _changed(tx: Transaction, rma: RmaRow, row: ReturnRow, change: TicketChange)
         )
     # Counts may still change before the goods are in the inventory: only then are they read.
     if change.status is TicketStatus.ADDED_TO_INVENTORY:
+        if before == rma.ticket_status and rma.read_status is not None:
+            rma.read_status = None  # counted anew in between: its receipt does not count any more
         rma.to_read = rma.to_read or rma.read_status is None
     elif before == TicketStatus.ADDED_TO_INVENTORY:
         _reopened(tx, rma, row)

@@ -141,8 +141,8 @@ def _decide(
         why = "none of its tickets is finished now"
         tx.move(row, Stage.ANNOUNCED, why)
         return
-    if row.stage == Stage.WAITING and not _read_just_now(ctx, reading):
-        # Units may have been found since: what cannot be looked at waits on.
+    if not _known_now(ctx, row, reading):
+        # Units may have been found since, or damage: what cannot be looked at waits on.
         row.due_at = tx.now + ctx.settings.poll
         result.waiting += 1
         return
@@ -158,10 +158,19 @@ def _decide(
     _enter_decided(ctx, tx, row, decision, result)
 
 
-def _read_just_now(ctx: BrandContext, reading: Reading) -> bool:
-    """Whether all that is known of a return's tickets was read since this tick began."""
-    tickets = {r.rma_pk for r in reading.receipts}
-    return ctx.tick.statuses_seen and tickets <= ctx.tick.tickets_read
+def _known_now(ctx: BrandContext, row: ReturnRow, reading: Reading) -> bool:
+    """Whether what was counted may be acted on: REX11 has said since this tick began which tickets
+    moved, and the receipts were read in it; where no wait is to end, lately is enough."""
+    ends_wait = row.stage == Stage.WAITING
+    if not (ctx.tick.statuses_seen or (ctx.tick.backlog and not ends_wait)):
+        return False
+    lately = ctx.now() - ctx.settings.settle.fresh_within
+    counted = {r.rma_pk for r in reading.receipts} - ctx.tick.tickets_read
+    return not any(
+        ends_wait or rma.status_seen_at is None or rma.status_seen_at <= lately
+        for rma in reading.rmas
+        if rma.id in counted
+    )
 
 
 def judge(ctx: BrandContext, row: ReturnRow, reading: Reading) -> Decision:
@@ -304,7 +313,7 @@ class Settlements(Undertaking[int, DecisionRow, None]):
 
     def _fresh(self, row: ReturnRow, reading: Reading) -> bool:
         """Whether what it was decided on is known to be so: decided lately, or just read again."""
-        return self._decided_lately(row) or _read_just_now(self.ctx, reading)
+        return self._decided_lately(row) or _known_now(self.ctx, row, reading)
 
     def _stands(
         self, tx: Transaction, row: ReturnRow, decision: DecisionRow, reading: Reading

@@ -197,14 +197,14 @@ def _grouped(
 
 def statuses_by_ticket(
     session: Session, brand: str, ticket_ids: Sequence[str]
-) -> dict[str, str | None]:
-    """The status of known tickets as it was last seen, by id as `rmas_by_ticket` has it."""
-    found: dict[str, str | None] = {}
+) -> dict[str, tuple[str | None, datetime | None]]:
+    """The status of known tickets, and when it was last seen, by id as `rmas_by_ticket` has it."""
+    found: dict[str, tuple[str | None, datetime | None]] = {}
     for chunk in chunks(_spellings(ticket_ids)):
-        query = sa.select(RmaRow.ticket_id, RmaRow.ticket_status).where(
+        query = sa.select(RmaRow.ticket_id, RmaRow.ticket_status, RmaRow.status_seen_at).where(
             RmaRow.brand == brand, RmaRow.ticket_id.in_(chunk)
         )
-        found.update((normal_ticket_id(i), s) for i, s in session.execute(query) if i)
+        found.update((normal_ticket_id(i), (s, at)) for i, s, at in session.execute(query) if i)
     return {i: found[normal] for i in ticket_ids if (normal := normal_ticket_id(i)) in found}
 
 
