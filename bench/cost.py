@@ -22,8 +22,8 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qsl, urlsplit
 
-import httpx2
 import sqlalchemy as sa
 from pydantic import SecretStr
 from sqlalchemy import event
@@ -40,6 +40,7 @@ from bergen_loop.ledger.tables.core import ReturnRow
 from bergen_loop.outside.limiter import SlidingWindowLimiter
 from bergen_loop.outside.loop.client import LoopClient
 from bergen_loop.outside.warehouse.rex11 import Rex11Config, Rex11Warehouse
+from bergen_loop.outside.wire import Incoming, Outgoing, Timeouts
 from loop_sandbox import ManualClock, SandboxWorld, Settings
 from loop_sandbox.control import handle_control
 from loop_sandbox.dispatch import handle_loop, handle_rex11
@@ -116,34 +117,31 @@ class _Decoder:
         self.decode = meter.counted("decoded", inner.decode)
 
 
-class Wire(httpx2.BaseTransport):
+class Wire:
     """Straight into the sandbox; its processor time is not the service's."""
 
     def __init__(self, world: SandboxWorld, meter: Meter) -> None:
         self._world = world
         self._meter = meter
 
-    def handle_request(self, request: httpx2.Request) -> httpx2.Response:
-        body = request.read()
+    def __call__(self, request: Outgoing, _timeouts: Timeouts, /) -> Incoming:
         started = time.thread_time()
-        path = request.url.path
-        loop = path.startswith("/loop/")
+        url = urlsplit(request.url)
+        loop = url.path.startswith("/loop/")
         wire = WireRequest(
             method=request.method,
-            path=path.removeprefix("/loop" if loop else "/rex11"),
-            query=dict(request.url.params),
+            path=url.path.removeprefix("/loop" if loop else "/rex11"),
+            query=dict(parse_qsl(url.query)),
             headers={k.lower(): v for k, v in request.headers.items()},
-            body=body,
+            body=request.content or b"",
             root=ROOT,
         )
         answer = (handle_loop if loop else handle_rex11)(self._world, wire).answer
         headers = {"content-type": answer.content_type, **answer.headers}
-        response = httpx2.Response(
-            answer.status, headers=headers, content=answer.body, request=request
-        )
         self._meter.add("calls")
         self._meter.add("cpu", started - time.thread_time())
-        return response
+        pieces = (piece for piece in [answer.body])
+        return Incoming(answer.status, {k.lower(): v for k, v in headers.items()}, pieces)
 
 
 class Run:
@@ -213,7 +211,6 @@ class Run:
             self.tick()
 
     def close(self) -> None:
-        self.ctx.loop.shutdown()
         self.ledger.close()
 
 

@@ -18,8 +18,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
-import httpx2
 import sqlalchemy as sa
 from dbos import DBOS, DBOSConfig
 
@@ -33,6 +33,7 @@ from bergen_loop.flow.context import BrandContext
 from bergen_loop.ledger.database import Ledger
 from bergen_loop.ledger.store import returns
 from bergen_loop.ledger.tables.core import ReturnRow, RmaRow
+from bergen_loop.outside.wire import NETWORK, Incoming, Outgoing, Timeouts
 from bergen_loop.service import wiring as brands
 
 MIX = {"complete": 90, "damaged": 10}
@@ -320,15 +321,14 @@ def _one_workflow_per_return(r: Rig, url: str) -> float:
 # -- the sandbox alone --------------------------------------------------------------------------
 
 
-class _Recorder(httpx2.HTTPTransport):
+class _Recorder:
     """Remembers the last request as it was sent."""
 
-    last: httpx2.Request
+    last: Outgoing
 
-    def handle_request(self, request: httpx2.Request) -> httpx2.Response:
-        request.read()
+    def __call__(self, request: Outgoing, timeouts: Timeouts, /) -> Incoming:
         self.last = request
-        return super().handle_request(request)
+        return NETWORK(request, timeouts)
 
 
 def _sandbox_alone(number: int) -> dict[str, float]:
@@ -345,13 +345,12 @@ def _sandbox_alone(number: int) -> dict[str, float]:
         }
 
 
-def _resent(request: httpx2.Request, subject: str, others: Sequence[str]) -> float:
-    port, headers = int(request.url.port or 80), dict(request.headers)
-    headers.pop("content-length", None)
-    path, body = request.url.path, request.content
+def _resent(request: Outgoing, subject: str, others: Sequence[str]) -> float:
+    url, headers = urlsplit(request.url), dict(request.headers)
+    path, body = url.path, request.content or b""
 
     def send(subjects: Sequence[str]) -> None:
-        connection = http.client.HTTPConnection("127.0.0.1", port)
+        connection = http.client.HTTPConnection("127.0.0.1", url.port or 80)
         for other in subjects:
             sent = body.replace(subject.encode(), other.encode())
             connection.request(request.method, path.replace(subject, other), sent, headers)

@@ -13,6 +13,7 @@ from lxml import etree
 from bergen_loop.domain.rma import Product, RmaItem, RmaRequest, Supplier
 from bergen_loop.outside.warehouse.rex11 import CallRecord, Retries, Rex11Client, Rex11Config
 from bergen_loop.outside.warehouse.rex11.call import Call
+from support.wires import answering
 
 ENDPOINT = "https://rex11.test/ws/publicapiws.asmx"
 PASSWORD = "pa55&word"  # escaped in XML, so both spellings must be kept out of errors
@@ -168,7 +169,7 @@ class Rex11:
         return Rex11Client(
             "acme",
             config(**changes),
-            transport=httpx2.MockTransport(self),
+            transport=answering(self),
             on_call=on_call,
             sleep=(waits if waits is not None else []).append,
         )

@@ -22,13 +22,14 @@ from bergen_loop.domain.rma import (
 from bergen_loop.outside.errors import NotFound, OutcomeUnknown, OutsideError, Refused, Unavailable
 from bergen_loop.outside.warehouse.port import WarehousePort
 from bergen_loop.outside.warehouse.rex11 import ConfirmFinished, FileDrop, HttpCall, Rex11Warehouse
+from support.wires import answering
 
 SEEN = datetime(2026, 6, 1, 14, tzinfo=UTC)
 NOW = datetime(2026, 6, 2, 9, 30, tzinfo=UTC)
 
 
 def warehouse(rex: Rex11, **changes: object) -> Rex11Warehouse:
-    return Rex11Warehouse("acme", config(**changes), transport=httpx2.MockTransport(rex))
+    return Rex11Warehouse("acme", config(**changes), transport=answering(rex))
 
 
 INVENTORY, IMPORT = "GetInventoryByUPCs", "GetStyleMasterProductAddStatus"
@@ -246,7 +247,7 @@ def http_call(reply: Callable[[httpx2.Request], httpx2.Response], method: str = 
         "https://close.test/{brand}/rma/{ticket}/close?by={brand}",
         method,
         {"Authorization": "Bearer KEY-12345"},
-        transport=httpx2.MockTransport(reply),
+        transport=answering(reply),
         clock=lambda: NOW,
     )
 

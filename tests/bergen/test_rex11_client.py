@@ -39,7 +39,6 @@ from bergen_loop.outside.errors import (
     Unavailable,
     Unreadable,
 )
-from bergen_loop.outside.http import Sender
 from bergen_loop.outside.warehouse.rex11 import CallRecord, Rex11Client, Timeouts, requests
 from bergen_loop.outside.warehouse.rex11.config import AuthSigns, Retries
 from bergen_loop.outside.warehouse.rex11.soap import MAX_BYTES
@@ -348,7 +347,6 @@ def test_over_a_real_socket_a_refused_connection_was_never_sent() -> None:
     )
     with pytest.raises(Unavailable, match="nothing was sent"):
         client.receiving_ticket_add(RMA)
-    client.close()
 
 
 def item(**changes: object) -> dict[str, object]:
@@ -533,18 +531,6 @@ def test_a_redirect_is_not_followed() -> None:
     with pytest.raises(OutcomeUnknown):
         rex.client().receiving_ticket_add(RMA)
     assert {r.url.host for r in rex.requests} == {"rex11.test"}
-
-
-def test_the_timeouts_are_the_configured_ones() -> None:
-    seen: list[dict[str, float]] = []
-
-    def note(request: httpx2.Request) -> httpx2.Response:
-        seen.append(request.extensions["timeout"])
-        return httpx2.Response(200)
-
-    sender = Sender(Timeouts(1, 2, 3, 4, 5), max_bytes=10, transport=httpx2.MockTransport(note))
-    sender.send("POST", ENDPOINT, {}, b"")
-    assert seen == [{"connect": 1, "read": 2, "write": 3, "pool": 4}]
 
 
 @pytest.mark.parametrize(

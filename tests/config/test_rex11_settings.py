@@ -36,7 +36,6 @@ def brand(text: str) -> BrandSettings:
 def test_the_defaults_stand_once() -> None:
     warehouse = rex11_warehouse("acme", brand(GOOD))
     assert warehouse.client.config == Rex11Config(*CREDENTIALS)
-    warehouse.close()
 
 
 def test_everything_undocumented_can_be_set() -> None:
@@ -62,7 +61,6 @@ def test_everything_undocumented_can_be_set() -> None:
         inventory_batch=25,
         zone="America/Los_Angeles",
     )
-    warehouse.close()
 
 
 @pytest.mark.parametrize(
@@ -118,7 +116,6 @@ def test_a_close_call_goes_out_as_it_is_set() -> None:
         assert warehouse.close_rma("WHRTN1", None, None).closed
     assert Endpoint.seen == [("PUT", "/WHRTN1", "Bearer close-key-value")]
     assert "close-key-value" not in repr(settings)
-    warehouse.close()
 
 
 @pytest.mark.parametrize(

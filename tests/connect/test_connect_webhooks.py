@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Generator
-from contextlib import ExitStack, closing
+from contextlib import ExitStack
 from typing import Any
 
 import httpx2
@@ -40,15 +40,9 @@ class Running:
         return httpx2.post(url, content=body, headers=headers).status_code
 
     def prove(self, *, wait: float = 0, brand: str = "northpine", secret: str = "") -> Check:
-        with closing(Sender(Timeouts(), max_bytes=100_000)) as http:
-            return webhook_checks.check_delivery(
-                self.ledger,
-                brand,
-                self.url,
-                secret or self.place.brand.webhook_secret,
-                http,
-                wait=wait,
-            )
+        http = Sender(Timeouts(), max_bytes=100_000)
+        secret = secret or self.place.brand.webhook_secret
+        return webhook_checks.check_delivery(self.ledger, brand, self.url, secret, http, wait=wait)
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ from typing import Any
 import httpx2
 
 from bergen_loop.outside.loop import CallRecord, LoopClient, SlidingWindowLimiter
+from support.wires import answering
 
 KEY = "key-3f9c-secret"
 NOW = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
@@ -93,7 +94,7 @@ class FakeLoop:
             "brand": "acme",
             "api_key": KEY,
             "limiter": SlidingWindowLimiter(clock=self.clock, sleep=self.clock.sleep),
-            "transport": httpx2.MockTransport(self.handle),
+            "transport": answering(self.handle),
             "on_call": self.records.append,
             "sleep": self.clock.sleep,
             "monotonic": self.clock,

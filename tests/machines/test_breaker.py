@@ -22,6 +22,7 @@ from bergen_loop.outside.errors import RateLimited, Refused, Unauthorized, Unava
 from bergen_loop.outside.http import Held
 from bergen_loop.service import wiring as connecting
 from support import worlds
+from support.wires import over
 from support.worlds import World
 
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
@@ -296,15 +297,12 @@ class Gate(httpx2.BaseTransport):
             return httpx2.Response(403, json={"errors": errors})
         return self.inner.handle_request(request)
 
-    def close(self) -> None:
-        self.inner.close()
-
 
 @pytest.fixture
 def gate(ctx: BrandContext) -> Gate:
     gate = Gate()
     ctx.loop = connecting.loop_client(
-        ctx.brand, ctx.settings, guard=ctx.breakers.loop, transport=gate
+        ctx.brand, ctx.settings, guard=ctx.breakers.loop, transport=over(gate)
     )
     return gate
 

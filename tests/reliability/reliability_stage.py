@@ -32,6 +32,7 @@ from loop_sandbox.model import LoopReturn, Ticket
 from loop_sandbox.webhooks import Delivery
 from support import brands
 from support.ledgers import template
+from support.wires import over
 
 START = datetime(2026, 11, 20, 15, 30, tzinfo=UTC)
 BRAND = "northpine"
@@ -134,8 +135,8 @@ class Stage:
         ledger.fuse = point
         self.fuse = fuse
         clock = self.clock
-        loop_transport = None if self.url else DirectTransport(self.world, point, self.unreachable)
-        rex_transport = None if self.url else DirectTransport(self.world, point, self.unreachable)
+        direct = over(DirectTransport(self.world, point, self.unreachable))
+        transport = None if self.url else direct
         seconds = functools.partial(_monotonic, clock)
         warehouse = Rex11Warehouse(
             BRAND,
@@ -146,7 +147,7 @@ class Stage:
                 password=self.brand.password,
                 retries=Rex11Retries(attempts=3, first_wait=0.0, longest_wait=0.0, jitter=0.0),
             ),
-            transport=rex_transport,
+            transport=transport,
         )
         return BrandContext(
             brand=BRAND,
@@ -157,7 +158,7 @@ class Stage:
                 api_key=self.brand.loop_key,
                 base_url=self.settings.loop.base_url,
                 limiter=SlidingWindowLimiter(300, clock=seconds, sleep=clock.advance),
-                transport=loop_transport,
+                transport=transport,
                 sleep=clock.advance,
                 monotonic=seconds,
                 now=self.now,
@@ -174,8 +175,6 @@ class Stage:
         self.ctx = self._connect()
 
     def close(self) -> None:
-        self.ctx.loop.shutdown()
-        self.ctx.warehouse.close()  # type: ignore[attr-defined]
         self.ctx.ledger.close()
 
     def tick(self, fuse: Fuse | None = None, *, after: float = 30.0) -> bool:

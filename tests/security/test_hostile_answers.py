@@ -18,6 +18,7 @@ from bergen_loop.outside.limiter import SlidingWindowLimiter
 from bergen_loop.outside.loop import requests
 from bergen_loop.outside.loop.client import MAX_BODY, LoopClient
 from bergen_loop.outside.warehouse.rex11 import Rex11Config, Rex11Warehouse, soap
+from support.wires import answering
 
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 ENVELOPE = (
@@ -36,7 +37,7 @@ def warehouse(handler: Handler) -> Rex11Warehouse:
         password="pw-secret",
         retries=Retries(attempts=1),
     )
-    return Rex11Warehouse("northpine", config, transport=httpx2.MockTransport(handler))
+    return Rex11Warehouse("northpine", config, transport=answering(handler))
 
 
 def loop(handler: Handler) -> LoopClient:
@@ -46,7 +47,7 @@ def loop(handler: Handler) -> LoopClient:
         base_url="https://loop.example.com/api",
         limiter=SlidingWindowLimiter(10**6),
         retries=Retries(attempts=1, rate_limited=1),
-        transport=httpx2.MockTransport(handler),
+        transport=answering(handler),
         now=lambda: NOW,
     )
 

@@ -131,12 +131,12 @@ class _Session:
             fail(f"say which brand: --brand with one of {', '.join(settings.brands)}", 2)
         self.brand = brand
         folder = self.config.resolve().parent
-        with closing(Checkup(brand, settings.brands[brand], folder)) as checkup:
-            for steps in (checkup.loop_steps(), checkup.rex11_steps(), checkup.data_steps()):
-                self._run(steps)
-            url = settings.service.public_url
-            with closing(open_ledger(settings)) as ledger:
-                self._run(checkup.webhook_steps(ledger, url, make=False, wait=self.wait))
+        checkup = Checkup(brand, settings.brands[brand], folder)
+        for steps in (checkup.loop_steps(), checkup.rex11_steps(), checkup.data_steps()):
+            self._run(steps)
+        url = settings.service.public_url
+        with closing(open_ledger(settings)) as ledger:
+            self._run(checkup.webhook_steps(ledger, url, make=False, wait=self.wait))
 
     def unattended(self, answers: Answers) -> None:
         self.brand = answers.brand
@@ -144,18 +144,18 @@ class _Session:
         if answers.block.pop("mode", modes.SHADOW) != modes.SHADOW:
             self._say(("`mode` is not taken from answers: use `bergen-loop brands mode`", "yellow"))
         made = self._draft(answers, old, stores)
-        with closing(self._checkup(made, stores, answers)) as checkup:
-            for steps in (checkup.loop_steps(), checkup.rex11_steps(), checkup.data_steps()):
-                self._run(steps)
-            if checkup.failures() and not self.save_anyway:
-                return
-            if not old and start_now(made.block, datetime.now(UTC)):
-                words = (
-                    "Returns created from now on are this connection's; older ones are left "
-                    "alone. To have it otherwise, set announce.start (null: all)"
-                )
-                self._say((words, "yellow"))
-            self._save(made, answers, service, checkup, new=not old)
+        checkup = self._checkup(made, stores, answers)
+        for steps in (checkup.loop_steps(), checkup.rex11_steps(), checkup.data_steps()):
+            self._run(steps)
+        if checkup.failures() and not self.save_anyway:
+            return
+        if not old and start_now(made.block, datetime.now(UTC)):
+            words = (
+                "Returns created from now on are this connection's; older ones are left "
+                "alone. To have it otherwise, set announce.start (null: all)"
+            )
+            self._say((words, "yellow"))
+        self._save(made, answers, service, checkup, new=not old)
 
     def attended(self, brand: str | None, elsewhere: dict[str, Any]) -> None:
         self.brand = brand = questions.brand_id(brand)
@@ -176,15 +176,15 @@ class _Session:
         answers.public_url = questions.public_url(service.public_url)
         _heading("Recent returns")
         made = self._draft(answers, old, stores)
-        with closing(self._checkup(made, stores, answers)) as checkup:
-            checkup.take_over(loop)
-            if rex11 is not None:
-                checkup.take_over(rex11)
-            self._run(checkup.data_steps())
-            if checkup.failures() and not (self.save_anyway or questions.save_anyway()):
-                return
-            made = self._ask_destinations(made, answers, old, checkup, stores)
-            self._save(made, answers, service, checkup, new=not old)
+        checkup = self._checkup(made, stores, answers)
+        checkup.take_over(loop)
+        if rex11 is not None:
+            checkup.take_over(rex11)
+        self._run(checkup.data_steps())
+        if checkup.failures() and not (self.save_anyway or questions.save_anyway()):
+            return
+        made = self._ask_destinations(made, answers, old, checkup, stores)
+        self._save(made, answers, service, checkup, new=not old)
 
     # -- parts ---------------------------------------------------------------------------------
 
@@ -240,10 +240,9 @@ class _Session:
             except (ConfigError, SecretError) as error:
                 console.print(Text(str(error), style="red"))
                 continue
-            with closing(checkup):
-                self._run(checkup.loop_steps() if "loop" in given else checkup.rex11_steps())
-                if not checkup.failures() or not questions.again(what):
-                    return checkup
+            self._run(checkup.loop_steps() if "loop" in given else checkup.rex11_steps())
+            if not checkup.failures() or not questions.again(what):
+                return checkup
 
     def _ask_destinations(
         self,

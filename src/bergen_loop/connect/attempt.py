@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from contextlib import closing
 from pathlib import Path
 
 from bergen_loop.config import BrandSettings, Problem
@@ -27,16 +26,16 @@ def attempts(ledger: Ledger, folder: Path) -> Attempt:
     def attempt(brand: str, settings: BrandSettings, accesses: Collection[str]) -> list[Problem]:
         with ledger.read() as session:
             known = kept.any_return(session, brand)
-        with closing(Checkup(brand, settings, folder)) as checkup:
-            steps = {"loop": checkup.loop_steps, "rex11": checkup.rex11_steps}
-            failed: list[Problem] = []
-            for access in sorted(accesses):
-                for name, run in steps[access]():
-                    if not name.startswith(CLOCK) and (check := run()).failed:
-                        failed.append(_problem(brand, access, check))
-            if "loop" in accesses and known and not failed:
-                check = checkup.same_shop(known)
-                failed += [_problem(brand, "loop", check)] if check.failed else []
+        checkup = Checkup(brand, settings, folder)
+        steps = {"loop": checkup.loop_steps, "rex11": checkup.rex11_steps}
+        failed: list[Problem] = []
+        for access in sorted(accesses):
+            for name, run in steps[access]():
+                if not name.startswith(CLOCK) and (check := run()).failed:
+                    failed.append(_problem(brand, access, check))
+        if "loop" in accesses and known and not failed:
+            check = checkup.same_shop(known)
+            failed += [_problem(brand, "loop", check)] if check.failed else []
         return failed
 
     return attempt

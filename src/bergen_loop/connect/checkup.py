@@ -37,7 +37,7 @@ def _plain() -> Sender:
 
 @dataclass(slots=True)
 class Checkup:
-    """The checks of a brand's settings. Close it when done."""
+    """The checks of a brand's settings."""
 
     brand: str
     settings: BrandSettings
@@ -66,8 +66,7 @@ class Checkup:
         loop = self._loop()
         if isinstance(loop, Check):
             return loop
-        with loop:
-            return loop_checks.check_same_shop(loop, return_id)
+        return loop_checks.check_same_shop(loop, return_id)
 
     def rex11_steps(self) -> Iterator[Step]:
         """Is the REX11 account good? An embedded warehouse needs none."""
@@ -144,10 +143,6 @@ class Checkup:
         """What failed so far."""
         return [c for c in self.done.values() if c.failed]
 
-    def close(self) -> None:
-        """Close the connections."""
-        self.http.close()
-
     def _step(self, name: str, run: Callable[[], Check]) -> Step:
         def noted() -> Check:
             self.done[name] = check = run()
@@ -185,8 +180,7 @@ class Checkup:
         loop = self._loop()
         if isinstance(loop, Check):
             return loop
-        with loop:
-            check, self.recent = loop_checks.check_returns(loop, self.now())
+        check, self.recent = loop_checks.check_returns(loop, self.now())
         return check
 
     def _products(self) -> Check:
@@ -229,8 +223,8 @@ class Checkup:
         if not make:
             return webhook_checks.check_subscriptions(self.brand, self.subscriptions, public_url)
         ctx = brands.connect(self.brand, self.settings, ledger, self.folder)
-        with ctx.loop:
-            return webhook_checks.make_subscriptions(ctx, self.subscriptions, public_url)
+
+        return webhook_checks.make_subscriptions(ctx, self.subscriptions, public_url)
 
 
 def _no_secret() -> Check:

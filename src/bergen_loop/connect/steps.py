@@ -6,7 +6,6 @@ A step can be tried alone: what belongs to later ones is made up for it.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -274,11 +273,11 @@ class Trying:
 
 def attempt(step: Step, brand: str, settings: BrandSettings, with_: Trying) -> Tried:
     """Try a step for real; nothing is changed anywhere."""
-    with closing(Checkup(brand, settings, with_.folder)) as checkup:
-        checks = [run() for _, run in _runs(step, checkup, with_)]
-        recent = checkup.recent
-        names = recent.destination_names or {}
-        open_ = loop_checks.unmapped(recent.returns, settings.announce_rules())
+    checkup = Checkup(brand, settings, with_.folder)
+    checks = [run() for _, run in _runs(step, checkup, with_)]
+    recent = checkup.recent
+    names = recent.destination_names or {}
+    open_ = loop_checks.unmapped(recent.returns, settings.announce_rules())
     words = {i: f"{names.get(i, 'name unknown')}, {n} recent return(s)" for i, n in open_.items()}
     own = _OWN.get(step)
     return Tried([c for c in checks if own is None or c.name in own], words)

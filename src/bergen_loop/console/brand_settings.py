@@ -4,7 +4,6 @@ connection. Brands of the configuration file are only looked at here."""
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import closing
 from dataclasses import dataclass, field
 from io import StringIO
 from typing import Any, cast
@@ -147,14 +146,14 @@ def run_checks(request: Request, brand: str, _form: Form, _person: Person = May)
     folder = roster_of(console_of(request)).folder
     found: list[Check] = []
     url = registry.settings.service.public_url
-    with closing(Checkup(brand, registry.brand(brand), folder)) as checkup:
-        for runs in (
-            checkup.loop_steps(),
-            checkup.rex11_steps(),
-            checkup.data_steps(),
-            checkup.webhook_steps(registry.ledger, url, make=False, wait=0),
-        ):
-            found += [run() for _, run in runs]
+    checkup = Checkup(brand, registry.brand(brand), folder)
+    for runs in (
+        checkup.loop_steps(),
+        checkup.rex11_steps(),
+        checkup.data_steps(),
+        checkup.webhook_steps(registry.ledger, url, make=False, wait=0),
+    ):
+        found += [run() for _, run in runs]
     return _checks_page(request, brand, found)
 
 

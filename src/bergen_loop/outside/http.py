@@ -3,7 +3,7 @@
 In it, once for all systems: turns under the call budget, the guard that suspends calls, timeouts
 in every phase, a limit on an answer's size while it is read, no redirects, repeats of what may be
 repeated, the pause after a 429, one record of every attempt, and no secret in anything that
-leaves. The HTTP library is known to this module alone.
+leaves. Connections themselves are `wire`'s.
 
 A read is repeated where that may help. A call that changes something is sent once, except after
 a 429, which says that it was not carried out.
@@ -14,17 +14,16 @@ from __future__ import annotations
 import html
 import json
 import re
-import ssl
 import time
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from functools import cache, lru_cache
+from functools import lru_cache
 from typing import Any, NoReturn, Protocol, TypeVar
 from urllib.parse import quote
 
-import httpx2
 import structlog
 import tenacity
 
@@ -39,11 +38,18 @@ from bergen_loop.outside.errors import (
     Unreadable,
 )
 from bergen_loop.outside.limiter import LimiterTimeout, RateLimiter
+from bergen_loop.outside.wire import (
+    NETWORK,
+    Interrupted,
+    NotSent,
+    Outgoing,
+    Timeouts,
+    Transport,
+    Undecodable,
+    unpacked,
+)
 
 T = TypeVar("T")
-
-Transport = httpx2.BaseTransport
-"""What carries requests instead of the network; for tests."""
 
 HIDDEN = "[hidden]"
 NO_ANSWER = "no answer"
@@ -53,33 +59,7 @@ _UNMISTAKABLE = 16
 """Characters of a secret that no ordinary text holds by chance: these are hidden in answers before
 they are read. A short password may be a word of a product's title, which must stay as it came."""
 _KEPT_OF_TOO_LARGE = 10_000
-_NEVER_SENT = (
-    httpx2.ConnectError,
-    httpx2.ConnectTimeout,
-    httpx2.PoolTimeout,
-    httpx2.ProxyError,
-    httpx2.UnsupportedProtocol,
-)
-
 _log = structlog.get_logger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Timeouts:
-    """Seconds. `read` and `write` are per piece of data, `pool` is for a free connection,
-    `answer` bounds the whole of one answer, however slowly it drips in, and `turn` the wait for
-    a turn under the call budget (None: wait for ever)."""
-
-    connect: float = 10.0
-    read: float = 60.0
-    write: float = 30.0
-    pool: float = 30.0
-    answer: float = 180.0
-    turn: float | None = 300.0
-
-    def __post_init__(self) -> None:
-        if min(self.connect, self.read, self.write, self.pool, self.answer) <= 0:
-            raise ValueError("timeouts: every one must be more than 0 seconds")
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,18 +167,6 @@ class Guard(Protocol):
         ...
 
 
-class NotSent(Exception):
-    """No connection came about: the other side cannot have seen the request."""
-
-
-class Interrupted(Exception):
-    """The request may have arrived, but no whole answer came back."""
-
-
-class Undecodable(Interrupted):
-    """An answer came whose compression is broken."""
-
-
 class Sender:
     """Sends single requests, bounded in time and size; thread-safe. Redirects are never followed:
     they would carry credentials elsewhere. Proxies are the environment's."""
@@ -213,76 +181,37 @@ class Sender:
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         """`compressed`: whether answers may come packed; the limit then holds unpacked."""
-        self._deadline = timeouts.answer
+        self._timeouts = timeouts
         self._max_bytes = max_bytes
+        self._transport = transport or NETWORK
         self._monotonic = monotonic
-        self._client = httpx2.Client(
-            timeout=httpx2.Timeout(
-                connect=timeouts.connect,
-                read=timeouts.read,
-                write=timeouts.write,
-                pool=timeouts.pool,
-            ),
-            headers={
-                "Accept-Encoding": "gzip" if compressed else "identity",
-                "User-Agent": f"bergen-loop/{__version__}",
-            },
-            follow_redirects=False,
-            transport=transport,
-            verify=_ssl_context(),
-        )
+        self._headers = {
+            "Accept": "*/*",
+            "Accept-Encoding": "gzip" if compressed else "identity",
+            "User-Agent": f"bergen-loop/{__version__}",
+        }
 
     def send(
         self, method: str, url: str, headers: Mapping[str, str], content: bytes | None
     ) -> Answer:
-        """The answer, whatever its status. Raises NotSent or Interrupted, both clear of the
-        library's exception, which holds the request and with it the credentials."""
-        failure: Exception
-        try:
-            with self._client.stream(method, url, headers=headers, content=content) as response:
-                body, whole = self._read(response)
-                named = {name.lower(): value for name, value in response.headers.items()}
-                return Answer(response.status_code, body, named, whole)
-        except _NEVER_SENT as error:
-            failure = NotSent(_words(error))
-        except httpx2.DecodingError as error:
-            failure = Undecodable(_words(error))
-        except (httpx2.HTTPError, httpx2.StreamError) as error:
-            failure = Interrupted(_words(error))
-        except httpx2.InvalidURL as error:
-            failure = NotSent(_words(error))
-        raise failure
-
-    def close(self) -> None:
-        """Close the connections."""
-        self._client.close()
-
-    def _read(self, response: httpx2.Response) -> tuple[bytes, bool]:
-        deadline = self._monotonic() + self._deadline
-        body = bytearray()
-        for piece in response.iter_bytes():
-            body += piece
-            if len(body) > self._max_bytes:
-                return bytes(body[:_KEPT_OF_TOO_LARGE]), False
-            if self._monotonic() > deadline:
-                raise Interrupted(f"the answer was not complete after {self._deadline:g} seconds")
-        return bytes(body), True
-
-
-@cache
-def _ssl_context() -> ssl.SSLContext:
-    """Shared by all: making one takes as long as a whole idle sync does, and a service has two
-    connections for each of its hundreds of brands."""
-    return httpx2.create_ssl_context()
-
-
-def _words(error: Exception) -> str:
-    name = type(error).__name__
-    return f"{name}: {error}" if str(error) else name
+        """The answer, whatever its status. Raises NotSent or Interrupted."""
+        request = Outgoing(method, url, {**self._headers, **headers}, content)
+        came = self._transport(request, self._timeouts)
+        deadline, body = self._monotonic() + self._timeouts.answer, bytearray()
+        with closing(unpacked(came)) as pieces:
+            for piece in pieces:
+                body += piece
+                if len(body) > self._max_bytes:
+                    kept = bytes(body[:_KEPT_OF_TOO_LARGE])
+                    return Answer(came.status, kept, came.headers, whole=False)
+                if self._monotonic() > deadline:
+                    late = f"the answer was not complete after {self._timeouts.answer:g} seconds"
+                    raise Interrupted(late)
+        return Answer(came.status, bytes(body), came.headers)
 
 
 class Connection:
-    """The way to one system for one account. Safe to use from many threads; `close` it."""
+    """The way to one system for one account. Safe to use from many threads."""
 
     def __init__(
         self,
@@ -326,10 +255,6 @@ class Connection:
 
     def __repr__(self) -> str:
         return f"Connection(system={self.system!r})"
-
-    def close(self) -> None:
-        """Close the connections."""
-        self._sender.close()
 
     def call(self, request: Request, read: Callable[[Answer], T]) -> T:
         """Send, with repeats where they are safe; what `read` makes of the answer. OutsideError

@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
-from types import TracebackType
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
@@ -161,23 +160,6 @@ class LoopClient:
 
     def __repr__(self) -> str:
         return f"LoopClient(brand={self.brand!r}, version={self.version!r})"
-
-    def __enter__(self) -> LoopClient:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        exc: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.shutdown()
-
-    def shutdown(self) -> None:
-        """Close the connections."""
-        self._connection.close()
-
-    # Reading
 
     def list_returns(
         self,

@@ -50,10 +50,6 @@ class Rex11Warehouse(WarehousePort):
         self._date_type = config.statuses_date_type
         self._strategy: CloseStrategy = close_strategy or ConfirmFinished()
 
-    def close(self) -> None:
-        """Close the connections."""
-        self.client.close()
-
     def products(self, upcs: Sequence[str]) -> dict[str, WarehouseProduct]:
         """Those with an inventory line, by GetInventoryByUPCs in batches of the config's size.
         A GTIN is asked for in every number of leading zeros it may have there. A batch REX11

@@ -85,10 +85,6 @@ class Rex11Client:
         )
         self._token = Token(self.authentication_token_get)
 
-    def close(self) -> None:
-        """Close the connections."""
-        self._connection.close()
-
     def authentication_token_get(self) -> str:
         """A new token. Unauthorized if the credentials are wrong. The other methods
         get, share and renew theirs by themselves."""
