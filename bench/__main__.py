@@ -15,6 +15,7 @@ from bench.rig import machine
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "benchmarks.md"
 ALL = (
     "calls",
+    "http_clients",
     "rate",
     "growth",
     "backfill",

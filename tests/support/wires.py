@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 
 import httpx2
 
@@ -41,8 +41,8 @@ def over(transport: httpx2.BaseTransport) -> Transport:
 
 
 def _pieces(answer: httpx2.Response) -> Generator[bytes]:
-    with _in_our_words():
-        assert isinstance(answer.stream, httpx2.SyncByteStream)
+    assert isinstance(answer.stream, httpx2.SyncByteStream)
+    with _in_our_words(), closing(answer.stream):
         yield from answer.stream
 
 

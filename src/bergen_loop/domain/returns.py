@@ -18,6 +18,8 @@ class LoopState(StrEnum):
     REVIEW = "review"
 
 
+PROCESSING_FAILED = "return.processing.failed"
+"""What Loop's webhook is triggered by that tells what no list shows."""
 DEFAULT_OUTCOME = "default"
 """Of a unit: the whole return's outcome is its own."""
 

@@ -20,7 +20,7 @@ from bergen_loop.domain.announce import (
 )
 from bergen_loop.domain.criteria.guards import NOT_OPEN
 from bergen_loop.domain.lifecycle import TO_JUDGE, Stage
-from bergen_loop.domain.returns import LoopState, Return
+from bergen_loop.domain.returns import PROCESSING_FAILED, LoopState, Return
 from bergen_loop.domain.words import Need, What
 from bergen_loop.flow.context import BrandContext
 from bergen_loop.flow.transitions import Known, follow, known_of, settlement_shown
@@ -392,7 +392,7 @@ def _wants_a_look(hook: WebhookRow, row: ReturnRow | None) -> bool:
 def _take_deliveries(tx: Transaction, todo: Sequence[WebhookRow]) -> None:
     fresh = webhooks.by_pks(tx.session, [hook.id for hook in todo])
     for hook in fresh:
-        if hook.trigger == webhooks.PROCESSING_FAILED and hook.return_id:
+        if hook.trigger == PROCESSING_FAILED and hook.return_id:
             _processing_failed(tx, hook)
         # The body holds a customer's address and has done its duty.
         hook.handled_at, hook.body = tx.now, ""

@@ -10,12 +10,11 @@ from datetime import datetime
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
+from bergen_loop.domain.returns import PROCESSING_FAILED
 from bergen_loop.ledger.codec import storable
 from bergen_loop.ledger.store import effects, journal
 from bergen_loop.ledger.store.chunks import chunks
 from bergen_loop.ledger.tables.core import WebhookRow
-
-PROCESSING_FAILED = "return.processing.failed"
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
-from bergen_loop.domain.returns import LoopState
+from bergen_loop.domain.returns import PROCESSING_FAILED, LoopState
 from bergen_loop.outside.errors import Unreadable
 from bergen_loop.outside.loop.json_values import as_object, as_text, brief, loads
 from bergen_loop.outside.loop.models import Subscription, parse_state
@@ -27,11 +27,11 @@ WANTED = (
     ("return", "return.closed"),
     ("label", "label.created"),
     ("label", "label.updated"),
-    ("return.processing", "return.processing.failed"),
+    ("return.processing", PROCESSING_FAILED),
 )
 """(topic, trigger) of the events that make the integration faster."""
 
-URGENT = frozenset({"return.created", "label.created", "label.updated", "return.processing.failed"})
+URGENT = frozenset({"return.created", "label.created", "label.updated", PROCESSING_FAILED})
 """Triggers for which a brand is synced soon; what the others tell, the next poll shows in time."""
 
 _BY_ID = ("return", "label")
@@ -50,7 +50,7 @@ class WebhookEvent:
     state: LoopState | None
     shop_id: str | None
     processing_message: str | None
-    """Why processing failed, for return.processing.failed."""
+    """Why processing failed, where it did."""
     source: str | None
     """Who asked for the processing that failed: warehouse, admin, api."""
     loop_shipment_id: str | None

@@ -16,6 +16,7 @@ from standardwebhooks import Webhook
 from bergen_loop import __version__
 from bergen_loop.config.operations import EventSettings
 from bergen_loop.ledger.store.outbox import Attempt
+from bergen_loop.outside.wire import trust
 from bergen_loop.tell.events import addresses
 from bergen_loop.tell.events.addresses import Forbidden, Resolve
 
@@ -37,7 +38,10 @@ class Sender:
         self._now = now
         # No proxy from the environment: it would look the name up again, and might go inside.
         self._client = httpx2.Client(
-            timeout=endpoint.timeout.total_seconds(), follow_redirects=False, trust_env=False
+            timeout=endpoint.timeout.total_seconds(),
+            follow_redirects=False,
+            trust_env=False,
+            verify=trust(),
         )
 
     def __enter__(self) -> Self:
