@@ -193,7 +193,8 @@ def test_a_live_brand_and_one_with_calls_in_doubt_are_not_removed(place: Brands)
         modes.set_mode(tx, "live", configured="shadow", why="go")
     with pytest.raises(NotPossible, match="pause it first"):
         place.remove(act(), "acme", 1)
-    people.pause(place.ledger, act(), "acme", "shadow")
+    with transaction(place.ledger, "acme", dt.datetime.now(dt.UTC), ANNA) as tx:
+        modes.set_mode(tx, "paused", configured="shadow", why="stocktake")
     with pytest.raises(NotPossible, match=r"what became of 1 call\(s\)"):
         place.remove(act(), "acme", 1)
     place.remove(act(), "acme", 1, anyway=True)
@@ -259,12 +260,12 @@ def test_pausing_goes_back_to_the_mode_it_worked_in(place: Brands) -> None:
     with transaction(ledger, "acme", now, ANNA) as tx:
         modes.set_mode(tx, "live", configured="shadow", why="go")
         modes.take_effect(tx.session, now, tx.session.get_one(BrandRow, "acme"), "shadow")
-    assert people.pause(ledger, act(), "acme", "shadow") == ("live", "paused")
-    with pytest.raises(NotPossible, match="paused already"):
-        people.pause(ledger, act(), "acme", "shadow")
-    assert people.resume(ledger, act(), "acme", "shadow") == ("paused", "live")
-    with pytest.raises(NotPossible, match="is not paused"):
-        people.resume(ledger, act(), "acme", "shadow")
+    with transaction(ledger, "acme", now, ANNA) as tx:
+        modes.set_mode(tx, "paused", configured="shadow", why="stocktake")
+        assert people.worked_in(tx.session, "acme", "shadow") == "live"
+        modes.set_mode(tx, None, configured="shadow", why="over")
+        with pytest.raises(NotPossible, match="is not paused"):
+            people.worked_in(tx.session, "acme", "shadow")
 
 
 def test_the_stamp_differs_after_every_change_of_a_brand_or_a_secret(place: Brands) -> None:

@@ -85,9 +85,10 @@ def test_before_going_live_it_is_shown_what_would_be_paid_at_once(
             row.due_at = None
     done = past.run("brands", "mode", "acme", "live", "--reason", "x", stdin="n\n")
     shown = text(done)
-    assert "to be paid at once: 2 return(s), 50.00 USD, 1 of unknown value" in shown
-    assert "to be flagged: 1;" in shown
-    assert "2 compared with what people did, 1 alike" in shown
+    assert "! Paid at once: 2 returns, 50.00 USD, 1 of unknown value; flagged: 1;" in shown
+    assert "! Decided alike: 1 of 2 (50.0%)" in shown
+    assert "process: 2 compared, 1 alike" in shown
+    assert "Gradual start: at most 20 returns an hour until" in shown
     assert done.exit_code == 1
     assert past.json("brands", "mode", "acme")["mode"] == "shadow"
 

@@ -75,8 +75,14 @@ def test_a_mode_is_set_with_a_reason_and_journaled(past: Past) -> None:
         entry = session.scalars(sa.select(JournalRow)).one()
         assert (entry.brand, entry.what, entry.why) == ("acme", "mode: live", "two good weeks")
         assert entry.who.endswith("(command line)")
-        assert entry.data == {"before": "shadow", "after": "live", "set": "live"}
-        assert session.get_one(BrandRow, "acme").mode == "live"
+        told = entry.data["before"], entry.data["after"], entry.data["set"]
+        assert told == ("shadow", "live", "live")
+        assert entry.data["pace"].startswith("at most 20 returns an hour until ")
+        assert entry.data["seen"]["compared"] == (
+            "none yet: nobody knows how good the decisions are - meant"
+        )
+        row = session.get_one(BrandRow, "acme")
+        assert (row.mode, row.pace_returns) == ("live", 20)
     assert past.json("brands", "mode", "acme") == {
         "brand": "acme",
         "mode": "live",

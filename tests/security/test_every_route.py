@@ -62,6 +62,8 @@ RULES: dict[tuple[str, str], Permission | str] = {
     ("POST", "/attention/act"): P.ACT,
     ("GET", "/brands/{brand}/mode/{to}"): P.ACT,
     ("POST", "/brands/{brand}/mode/{to}"): P.ACT,
+    ("GET", "/brands/{brand}/pace"): P.ACT,
+    ("POST", "/brands/{brand}/pace"): P.ACT,
     # the floor
     ("GET", "/floor"): P.COUNT,
     ("GET", "/floor/"): P.COUNT,

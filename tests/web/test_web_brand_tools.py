@@ -83,6 +83,23 @@ def mode_of(desk: Desk, brand: str = "acme") -> str | None:
         return row.mode if row else None
 
 
+LIVE = "/brands/acme/mode/live"
+
+
+def sign(browser: Browser, path: str = LIVE, page: str = "", **form: Any) -> Any:
+    """Sign the checklist, every open point meant."""
+    page = page or browser.get(path).text
+    given = {
+        "seen": hidden(page, "seen"),
+        "stake": hidden(page, "stake"),
+        "meant": re.findall(r'name="meant" value="(\w+)"', page),
+        "returns": "20",
+        "days": "3",
+        "why": "two good weeks",
+    }
+    return browser.post(path, given | form)
+
+
 def offered(browser: Browser) -> list[str]:
     return re.findall(r'href="/brands/acme/mode/(\w+)"', browser.get("/brands/acme").text)
 
@@ -115,8 +132,8 @@ def test_a_mode_is_set_with_a_reason_and_journaled_with_the_person(desk: Desk) -
     text = browser.text(answer.headers["location"])
     assert "The mode is set: Acme Clothing is shadow." in text
     assert "the counts look wrong" in text
-    answer = confirm(browser, "/brands/acme/mode/configured", why="all is well")
-    assert answer.status_code == 303
+    answer = sign(browser, "/brands/acme/mode/configured", why="all is well")
+    assert answer.status_code == 303, "live by its settings: the same is asked"
     assert mode_of(desk) is None
     assert journaled(desk, "mara")[-1] == ("mode: live", "all is well (as configured)")
 
@@ -141,11 +158,24 @@ def test_going_live_says_what_it_leads_to(desk: Desk) -> None:
     judged(desk, "3", now=LoopState.CLOSED)  # people have settled it
     judged(desk, "4", shadow=False)
     judged(desk, "5", brand="zebra")
-    text = desk.signed_in().text("/brands/acme/mode/live")
+    browser = desk.signed_in(name="mara")
+    text = browser.text(LIVE)
     assert "cannot be undone" in text
-    assert "2 returns judged in shadow and still open are judged anew" in text
-    assert confirm(desk.signed_in(), "/brands/acme/mode/live", why="two weeks").status_code == 303
+    assert "Returns that would be processed 1" in text
+    assert "Would be flagged 1" in text
+    assert "process 1 1 100.0 % few" in text, "3 was processed by people too"
+    answer = sign(browser)
+    assert answer.status_code == 303, plain(answer.text)
     assert mode_of(desk) == "live"
+    with desk.ledger.read() as session:
+        row = session.get_one(BrandRow, "acme")
+        entry = session.scalars(
+            sa.select(JournalRow).where(JournalRow.happened == "mode_set", JournalRow.who == "mara")
+        ).one()
+    assert (row.pace_returns, row.pace_amount) == (20, None)
+    assert entry.why == "two good weeks"
+    assert entry.data["seen"]["paid"].startswith("1 return, ")
+    assert "Gradual start: at most 20 returns an hour until" in browser.text("/brands/acme")
     with desk.ledger.write() as session:
         modes.judge_anew(session, NOW, "acme")
     due = [n for n in "12345" if row_of(desk.ledger, "zebra" if n == "5" else "acme", n).due_at]
@@ -166,12 +196,87 @@ def test_going_live_says_what_it_leads_to(desk: Desk) -> None:
 def test_a_mode_that_is_not_set(desk: Desk, to: str, form: dict[str, str], words: str) -> None:
     browser = desk.signed_in()
     answer = confirm(browser, f"/brands/acme/mode/{to}", **form)
-    assert answer.status_code == 409
+    assert answer.status_code == (422 if len(form["why"]) > 500 else 409)
     assert words in plain(answer.text)
     assert mode_of(desk) is None
     with desk.ledger.read() as session:
         assert not session.scalars(sa.select(JournalRow).where(JournalRow.what.like("mode%"))).all()
     assert desk.nudged == []
+
+
+def test_whoever_does_not_say_that_a_point_is_meant_is_told_at_it(desk: Desk) -> None:
+    set_mode(desk, "shadow")
+    judged(desk, "1")
+    browser = desk.signed_in()
+    answer = sign(browser, meant=["compared"], returns="0", why="")
+    text = plain(answer.text)
+    assert answer.status_code == 422
+    assert "Say that this is meant: 1 return, " in text
+    assert "&#39;0&#39; is no number of returns: 1 to 100000." in text
+    assert "This needs a reason" in text
+    assert re.search(r'value="compared" checked', answer.text), "what was ticked stays ticked"
+    assert mode_of(desk) == "shadow"
+
+
+def test_what_is_more_by_now_is_looked_at_again(desk: Desk) -> None:
+    set_mode(desk, "shadow")
+    judged(desk, "1")
+    browser = desk.signed_in()
+    page = browser.get(LIVE).text
+    judged(desk, "2")
+    answer = sign(browser, page=page)
+    assert answer.status_code == 409
+    assert "more would be paid at once by now" in plain(answer.text)
+    assert "two good weeks" in answer.text
+    assert mode_of(desk) == "shadow"
+    assert sign(browser, page=answer.text).status_code == 303
+
+
+def test_back_to_shadow_is_one_click(desk: Desk) -> None:
+    browser = desk.signed_in(name="mara")
+    page = browser.get("/brands/acme").text
+    form = {name: hidden(page, name) for name in ("seen", "why")}
+    assert browser.post("/brands/acme/mode/shadow", form).status_code == 303
+    assert mode_of(desk) == "shadow"
+    assert "Back to shadow now" not in browser.get("/brands/acme").text
+    second = browser.post("/brands/acme/mode/shadow", form)
+    assert second.status_code == 409
+    assert "changed since you opened this page, by mara at" in plain(second.text)
+
+
+def test_a_gradual_start_is_looked_at_and_changed(desk: Desk) -> None:
+    set_mode(desk, "shadow")
+    browser = desk.signed_in(name="mara")
+    assert sign(browser, returns="", amount="500", days="2").status_code == 303
+    pk = add_return(desk.ledger, "acme", "7", Stage.SETTLING)
+    later = datetime.now(UTC) + timedelta(minutes=30)
+    with desk.ledger.write() as session:
+        session.get_one(ReturnRow, pk).due_at = later
+        session.add(
+            DecisionRow(
+                brand="acme", return_pk=pk, decided_at=NOW, outcome="process", rule="x",
+                reason="x", note=None, wait_until=None, line_item_ids=[], criteria_version="x",
+                config_version="x", facts={}, receipt_ids=[], shadow=False,
+            )
+        )  # fmt: skip
+    assert "1 return waits for its turn" in browser.text("/brands/acme")
+    page = browser.text("/brands/acme/pace")
+    assert "At most 500.00 of each currency an hour until" in page
+    assert "1 return waits" in page
+    answer = browser.post("/brands/acme/pace", {"returns": "x", "amount": "", "days": "2"})
+    assert answer.status_code == 422
+    assert "&#39;x&#39; is no number of returns" in plain(answer.text)
+    answer = browser.post("/brands/acme/pace", {"how": "at_once", "why": "they are right"})
+    assert answer.status_code == 303
+    with desk.ledger.read() as session:
+        assert session.get_one(BrandRow, "acme").pace_until is None
+        due = session.get_one(ReturnRow, pk).due_at
+        assert due is not None
+        assert due < later
+    assert journaled(desk, "mara")[-1][0] == "gradual start changed"
+    set_mode(desk, "paused")
+    answer = browser.post("/brands/acme/pace", {"how": "at_once", "why": "x"})
+    assert answer.status_code == 409
 
 
 def test_a_refused_form_has_still_seen_no_more(desk: Desk) -> None:

@@ -208,10 +208,7 @@ def _count(returns: Sequence[Waiting]) -> str:
 
 def money(worth: Sum) -> str:
     """`1,240.00 USD, 20.00 EUR, 2 of unknown value`."""
-    parts = [f"{value:,.2f} {currency}" for currency, value in sorted(worth.by_currency.items())]
-    if worth.unknown:
-        parts.append(f"{worth.unknown} of unknown value")
-    return ", ".join(parts)
+    return worth.words
 
 
 def _money_of(one: Waiting) -> str:

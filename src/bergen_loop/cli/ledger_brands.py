@@ -1,4 +1,4 @@
-"""`bergen-loop brands list|show|add|edit|remove|pause|resume|history|rollback|export|import`."""
+"""`bergen-loop brands list|show|add|edit|remove|history|rollback|export|import`."""
 
 from __future__ import annotations
 
@@ -55,8 +55,6 @@ def install(app: typer.Typer) -> None:
     app.command("add")(add)
     app.command("edit")(edit)
     app.command("remove")(remove)
-    app.command("pause")(pause)
-    app.command("resume")(resume)
     app.command("history")(history)
     app.command("rollback")(roll_back)
     app.command("export")(export)
@@ -243,24 +241,6 @@ def remove(
     _said(made, "is removed; ask its Loop admin to delete the webhooks that lead here")
 
 
-def pause(
-    brand: BrandArgument,
-    reason: Reason,
-    config: ConfigOption = DEFAULT_CONFIG,
-) -> None:
-    """Do nothing for a brand until it is resumed; also for one of the file."""
-    _set_mode(config, brand, reason, people.pause)
-
-
-def resume(
-    brand: BrandArgument,
-    reason: Reason,
-    config: ConfigOption = DEFAULT_CONFIG,
-) -> None:
-    """Go on with a paused brand, in the mode it worked in before."""
-    _set_mode(config, brand, reason, people.resume)
-
-
 def history(
     brand: BrandArgument,
     config: ConfigOption = DEFAULT_CONFIG,
@@ -367,15 +347,6 @@ def _imported(place: _Place, act: Act, brand: str, block: Any) -> dict[str, Any]
         return {"version": place.brands.take_in(act, brand, content).version, "problem": None}
     except (ConfigError, NotPossible, SecretError) as error:
         return {"version": None, "problem": str(error)}
-
-
-def _set_mode(config: Path, brand: str, why: str, act: Callable[..., tuple[str, str]]) -> None:
-    with _place(config) as place:
-        settings = place.found().settings.brands
-        if brand not in settings:
-            fail(f"unknown brand {brand!r}; known: {', '.join(settings) or 'none'}", 2)
-        _, now = act(place.ledger, place.act(why), brand, settings[brand].mode)
-    say((brand, "bold"), f" is {now}: {modes.MEANING[now]}")
 
 
 def _kept(made: Draft, block: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 from fastapi import APIRouter, HTTPException, Request
 from fastapi.responses import HTMLResponse
 from pydantic import BaseModel
@@ -9,12 +11,12 @@ from pydantic import BaseModel
 from bergen_loop.config import BrandSettings
 from bergen_loop.console import words
 from bergen_loop.console.access import NOT_FOUND, Viewer
-from bergen_loop.console.mode import HOLDS, choices
+from bergen_loop.console.mode import HOLDS, choices, standing
 from bergen_loop.console.overview import glances
 from bergen_loop.console.state import console_of
 from bergen_loop.console.templating import day_start, page, today, zone_of
-from bergen_loop.ledger.read import listing
-from bergen_loop.ledger.store import cursors, journal
+from bergen_loop.ledger.read import listing, shadow
+from bergen_loop.ledger.store import cursors, journal, modes, pace
 
 router = APIRouter()
 
@@ -40,6 +42,9 @@ def brand_page(request: Request, person: Viewer, brand: str) -> HTMLResponse:
         counters = journal.counters(session, brand)
         read = cursors.get_all(session, brand, list(_CURSORS))
         history = listing.brand_history(session, person.scope, brand)
+        begin = pace.of(glance.row, datetime.now(UTC)) if glance.mode == modes.LIVE else None
+        waiting = list(pace.waiting(session, brand, datetime.now(UTC)) if begin else ())
+        judged = shadow.report(session, brand) if glance.mode == modes.SHADOW else None
     return page(
         request,
         "brand.html",
@@ -48,6 +53,12 @@ def brand_page(request: Request, person: Viewer, brand: str) -> HTMLResponse:
         set_by_hand=bool(glance.row and glance.row.mode),
         configured_mode=settings.mode,
         choices=choices(glance.row, settings.mode),
+        standing=standing(glance.row, settings.mode),
+        pace=begin,
+        pace_waiting=len(waiting),
+        pace_next=waiting[0].due_at if waiting else None,
+        shadow=judged,
+        paced=request.query_params.get("done") == "pace",
         connected=request.query_params.get("done") == "connected",
         unsubscribed="webhooks" in request.query_params,
         settings_version=registry.version(brand),

@@ -57,6 +57,8 @@ class What(StrEnum):
     EXPORTED = "exported"
     MODE_SET = "mode_set"
     MODE_LIVE = "mode_live"
+    PACE_SET = "pace_set"
+    """Of a gradual start that is under way: another limit, or none any more."""
     TAKEN_BACK = "taken_back"
     """A decision that was not sent yet is judged anew."""
     BRAND_CONNECTED = "brand_connected"
@@ -131,6 +133,7 @@ _TITLES = {
     What.BRAND_ROLLED_BACK: "brand's settings rolled back",
     What.MODE_SET: "mode set",
     What.MODE_LIVE: "live takes effect",
+    What.PACE_SET: "gradual start changed",
     What.SIGN_IN_REFUSED: "sign-in refused",
     What.SYSTEM_SUSPENDED: "calls suspended",
     What.SYSTEM_CALLED_AGAIN: "called again",

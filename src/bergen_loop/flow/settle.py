@@ -18,6 +18,7 @@ from bergen_loop.domain.comparison import compare
 from bergen_loop.domain.criteria import decide
 from bergen_loop.domain.decision import Case, Decision, Outcome
 from bergen_loop.domain.lifecycle import TO_JUDGE, Stage
+from bergen_loop.domain.pace import Turns, Worth
 from bergen_loop.domain.returns import LoopState
 from bergen_loop.domain.rma import TicketStatus
 from bergen_loop.domain.words import SETTLING, EffectKind, Need, What
@@ -26,7 +27,7 @@ from bergen_loop.flow.calls import Call, Undertaking, carry_out, ready
 from bergen_loop.flow.context import BrandContext
 from bergen_loop.flow.transitions import accepted
 from bergen_loop.ledger.codec import load_items, load_receipt, load_return
-from bergen_loop.ledger.store import effects, journal, modes, returns
+from bergen_loop.ledger.store import effects, journal, modes, pace, returns
 from bergen_loop.ledger.store.effects import AlreadyIntended, EffectState, Intent, settling_key
 from bergen_loop.ledger.tables.core import DecisionRow, EffectRow, ReceiptRow, ReturnRow, RmaRow
 from bergen_loop.ledger.transaction import FencedTransaction, Transaction
@@ -275,6 +276,8 @@ class Settlements(Undertaking[int, DecisionRow, None]):
         self.decided = decided
         """Returns (keys) judged in this tick: their decisions need no second look."""
         self.result = result
+        self._turns: Turns | None = None
+        self._turns_known = False
 
     def intend(self, tx: FencedTransaction, items: Sequence[int]) -> list[Call[DecisionRow]]:
         """The intents of these returns' decisions, where they have not moved on meanwhile."""
@@ -283,6 +286,7 @@ class Settlements(Undertaking[int, DecisionRow, None]):
         keys = [settling_key(row.return_id) for row in rows.values()]
         known = effects.find_all(tx.session, tx.brand, keys)
         readings = read(tx, [row for row in rows.values() if not self._just_decided(row)])
+        turns = self._turns_of(tx)
         calls: list[Call[DecisionRow]] = []
         for row in rows.values():
             decision = decisions.get(row.id)
@@ -292,6 +296,8 @@ class Settlements(Undertaking[int, DecisionRow, None]):
             if before is not None and not ready(before, tx.now):
                 row.due_at = before.try_at
                 continue
+            if turns and self._waits(tx, turns, row, decision):
+                continue
             reading = readings.get(row.id)
             if reading is not None and not self._fresh(row, reading):
                 row.due_at = tx.now + self.ctx.settings.poll
@@ -299,8 +305,33 @@ class Settlements(Undertaking[int, DecisionRow, None]):
                 effect := self._intend(tx, row, decision, before)
             ):
                 calls.append(Call(decision, (effect,)))
+                if turns and decision.outcome in pace.PAYS:
+                    turns.take(tx.now, Worth.of(row.total, row.currency))
         tx.session.flush()
         return calls
+
+    def _turns_of(self, tx: FencedTransaction) -> Turns | None:
+        """Under a gradual start, whose turn it is: asked once, for nobody else can intend
+        anything while this tick holds the brand."""
+        if not self._turns_known:
+            self._turns, self._turns_known = pace.turns(tx.session, tx.brand, tx.now), True
+        return self._turns
+
+    def _waits(
+        self, tx: FencedTransaction, turns: Turns, row: ReturnRow, decision: DecisionRow
+    ) -> bool:
+        """Whether it has to wait for its turn. What a person has decided goes out at once, and
+        is counted."""
+        if decision.outcome not in pace.PAYS or decision.by != journal.SERVICE:
+            return False
+        worth = Worth.of(row.total, row.currency)
+        if turns.room(tx.now, worth):
+            return False
+        row.due_at = turns.wait(tx.now, worth)
+        why = f"waits for its turn in the gradual start: {turns.pace}"
+        if not journal.told(tx.session, row.id, What.WAITS, why):
+            tx.journal(What.WAITS, why, row)
+        return True
 
     def _just_decided(self, row: ReturnRow) -> bool:
         """In this very tick, and open now: that needs no second look."""

@@ -394,20 +394,10 @@ def _problem(field_: str, message: str, fix: str) -> ConfigError:
 # -- pausing: of any brand, wherever its settings stand -----------------------------------------
 
 
-def pause(ledger: Ledger, act: Act, brand: str, configured: str) -> tuple[str, str]:
-    """Do nothing for a brand for a while: the mode before and after. A tick that is acting is
-    stopped before its next call."""
-    with transaction(ledger, brand, datetime.now(UTC), act.who) as tx:
-        if modes.effective(returns.known_brand(tx.session, brand), configured) == modes.PAUSED:
-            raise NotPossible(f"brand {brand} is paused already")
-        return modes.set_mode(tx, modes.PAUSED, configured=configured, why=act.why)
-
-
-def resume(ledger: Ledger, act: Act, brand: str, configured: str) -> tuple[str, str]:
-    """Go on with a paused brand in the mode it worked in last: live or shadow."""
-    with transaction(ledger, brand, datetime.now(UTC), act.who) as tx:
-        row = returns.known_brand(tx.session, brand)
-        if modes.effective(row, configured) != modes.PAUSED:
-            raise NotPossible(f"brand {brand} is not paused")
-        worked = (row.acted_mode if row else None) or modes.SHADOW
-        return modes.set_mode(tx, worked, configured=configured, why=act.why)
+def worked_in(session: Session, brand: str, configured: str) -> str:
+    """The mode in which a paused brand worked last: live or shadow. NotPossible where it is not
+    paused."""
+    row = returns.known_brand(session, brand)
+    if modes.effective(row, configured) != modes.PAUSED:
+        raise NotPossible(f"brand {brand} is not paused")
+    return (row.acted_mode if row else None) or modes.SHADOW

@@ -55,6 +55,14 @@ class Sum:
         self.by_currency[key] = self.by_currency.get(key, Decimal(0)) + value
 
     @property
+    def words(self) -> str:
+        """`1,240.00 USD, 20.00 EUR, 2 of unknown value`."""
+        parts = [f"{value:,.2f} {name}" for name, value in sorted(self.by_currency.items())]
+        if self.unknown:
+            parts.append(f"{self.unknown} of unknown value")
+        return ", ".join(parts)
+
+    @property
     def weight(self) -> Decimal:
         """For ordering only: currencies are not exchanged."""
         return sum(self.by_currency.values(), Decimal(0))

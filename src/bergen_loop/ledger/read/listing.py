@@ -16,6 +16,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session, defer
 
 from bergen_loop.domain.lifecycle import GOING_ON, STAGE_MOMENT, Moment, Stage
+from bergen_loop.domain.words import What
 from bergen_loop.ledger.scope import Scope
 from bergen_loop.ledger.store.chunks import chunks
 from bergen_loop.ledger.store.journal import SERVICE
@@ -279,6 +280,14 @@ def audit(
         return list(session.scalars(query.order_by(JournalRow.id.desc()).limit(limit + 1)))
 
     return _merged([stream(b) for b in scope.streams()], lambda row: -row.id, limit)
+
+
+def last_mode(session: Session, brand: str) -> JournalRow | None:
+    """How a brand came by the mode that somebody has set."""
+    query = sa.select(JournalRow).where(
+        JournalRow.brand == brand, JournalRow.happened == What.MODE_SET.value
+    )
+    return session.scalar(query.order_by(JournalRow.id.desc()).limit(1))
 
 
 def brand_history(

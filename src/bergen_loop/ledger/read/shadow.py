@@ -60,6 +60,10 @@ class ShadowReport:
     verdicts: Counter[str] = field(default_factory=Counter[str])
     matrix: dict[str, Counter[str]] = field(default_factory=dict[str, Counter[str]])
     """[decided in shadow][done by people] -> returns."""
+    by_outcome: dict[str, Counter[str]] = field(default_factory=dict[str, Counter[str]])
+    """[decided in shadow][verdict] -> returns."""
+    compared_by: Counter[str] = field(default_factory=Counter[str])
+    """By version of the criteria that judged them: how many could be compared."""
     disagreements: list[Compared] = field(default_factory=list[Compared])
     """The newest `MAX_LISTED` of them; `verdicts` counts all."""
     days: dict[date, Counter[str]] = field(default_factory=dict[date, Counter[str]])
@@ -89,6 +93,9 @@ def report(
         result.total += 1
         result.verdicts[one.verdict] += 1
         result.matrix.setdefault(one.decided, Counter())[one.done] += 1
+        result.by_outcome.setdefault(one.decided, Counter())[one.verdict] += 1
+        if one.verdict in (Verdict.AGREE, Verdict.DISAGREE):
+            result.compared_by[row.criteria_version] += 1
         day = row.decided_at.astimezone(zone).date()
         result.days.setdefault(day, Counter())[one.verdict] += 1
         if one.verdict is Verdict.DISAGREE and len(result.disagreements) < MAX_LISTED:
@@ -123,6 +130,7 @@ def _query(brand: str, since: datetime | None) -> Any:
             DecisionRow.rule,
             DecisionRow.reason,
             DecisionRow.decided_at,
+            DecisionRow.criteria_version,
         )
         .join(ReturnRow, ReturnRow.id == DecisionRow.return_pk)
         .where(DecisionRow.id.in_(latest), ~settled)

@@ -5,15 +5,19 @@ The configuration says how a brand starts; a command can set another mode, which
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from bergen_loop.domain.lifecycle import Stage
+from bergen_loop.domain.pace import Pace
 from bergen_loop.domain.returns import LoopState
 from bergen_loop.domain.words import What
-from bergen_loop.ledger.store import effects, journal, returns
+from bergen_loop.ledger.store import effects, journal, pace, returns
 from bergen_loop.ledger.tables.core import BrandRow, DecisionRow, ReturnRow
 from bergen_loop.ledger.transaction import Transaction
 
@@ -28,16 +32,33 @@ MEANING = {
 """What each mode leads to, for people."""
 
 
+@dataclass(frozen=True, slots=True)
+class SignOff:
+    """What somebody has seen who lets a brand go live, and how it is to begin."""
+
+    seen: Mapping[str, str]
+    """The points of the checklist, by name, as they were told."""
+    pace: Pace | None = None
+
+
 def effective(row: BrandRow | None, configured: str) -> str:
     """The mode that holds: the one a command has set, else the configured one."""
     return (row.mode if row else None) or configured
 
 
-def set_mode(tx: Transaction, mode: str | None, *, configured: str, why: str) -> tuple[str, str]:
+def set_mode(
+    tx: Transaction,
+    mode: str | None,
+    *,
+    configured: str,
+    why: str,
+    signed: SignOff | None = None,
+) -> tuple[str, str]:
     """Set a brand's mode (None: the configured one again); the mode before and after.
 
     The next tick takes it up. A tick that is acting right now is stopped before its next call
-    when the brand leaves live. ValueError for an unknown mode or a blank reason.
+    when the brand leaves live, which also ends a gradual start. People go live by
+    `people.golive`, which asks for `signed`. ValueError for an unknown mode or a blank reason.
     """
     if mode is not None and mode not in MODES:
         raise ValueError(f"{mode!r} is no mode: use one of {', '.join(MODES)}")
@@ -49,8 +70,13 @@ def set_mode(tx: Transaction, mode: str | None, *, configured: str, why: str) ->
     after = effective(row, configured)
     if before == LIVE and after != LIVE:
         row.epoch += 1  # the fence: the tick that runs now can write no further intent
+    if before != after:
+        pace.keep(row, signed.pace if signed and after == LIVE else None)
     why = why.strip() + ("" if mode else " (as configured)")
-    tx.journal(What.MODE_SET, why, data={"before": before, "after": after, "set": mode})
+    data: dict[str, Any] = {"before": before, "after": after, "set": mode}
+    if signed is not None:
+        data |= {"seen": dict(signed.seen), "pace": str(signed.pace) if signed.pace else None}
+    tx.journal(What.MODE_SET, why, data=data)
     return before, after
 
 

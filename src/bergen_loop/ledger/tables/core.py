@@ -133,6 +133,12 @@ class BrandRow(Base):
     restored_at: Mapped[datetime | None]
     """When the ledger was put back from a backup: what was done after the backup was made is not
     in it, so it is looked for before it is done."""
+    pace_returns: Mapped[int | None]
+    """A gradual start: so many returns are paid an hour at most ..."""
+    pace_amount: Mapped[str | None]
+    """... and so much money, of each currency; a decimal string ..."""
+    pace_until: Mapped[datetime | None]
+    """... until then. None: there is no gradual start."""
 
 
 class ReturnRow(Base):
