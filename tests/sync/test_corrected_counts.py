@@ -229,7 +229,9 @@ def test_what_is_put_off_still_holds_and_is_back_when_something_else_is_said(
     do(ctx, actions.assign, "jo")
     do(ctx, actions.snooze, ctx.now() + timedelta(days=2))
     with ctx.ledger.read() as session:
-        assert session.scalars(sa.select(AttentionRow).where(attention.awake(ctx.now()))).all() == []
+        assert (
+            session.scalars(sa.select(AttentionRow).where(attention.awake(ctx.now()))).all() == []
+        )
         later = attention.awake(ctx.now() + timedelta(days=3))
         assert len(session.scalars(sa.select(AttentionRow).where(later)).all()) == 1
     assert look.row(return_id).held

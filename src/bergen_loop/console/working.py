@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from bergen_loop.console.access import Permission, Person
 from bergen_loop.domain.decision import NOTE_LIMIT, Outcome
 from bergen_loop.domain.lifecycle import BY_HAND, Stage
+from bergen_loop.domain.words import What
 from bergen_loop.ledger.codec import digest, storable
 from bergen_loop.ledger.database import Session
 from bergen_loop.ledger.store import journal, modes, returns
@@ -140,7 +141,7 @@ def picture(session: Session, row: ReturnRow) -> str:
 def changed_since(session: Session, row: ReturnRow) -> str:
     """That a return is not any more what somebody has seen, and what happened to it last: who did
     what."""
-    last = journal.entries(session, row.id)[-1:]
+    last = [e for e in journal.entries(session, row.id) if e.happened != What.RESOLVED][-1:]
     told = "".join(
         f" The last that happened: {e.who}, {e.at:%H:%M} UTC, {e.what}"
         + (f" ({shortened(e.why, 200)})" if e.why else "")

@@ -186,7 +186,7 @@ def one_return(
         return ReturnDetail(
             summary=ReturnSummary.model_validate(row),
             moments=[
-                MomentReached(moment=m.moment.value, title=m.title, at=m.at, text=m.text)
+                MomentReached(moment=m.moment.value, title=m.moment.title, at=m.at, text=m.text)
                 for m in view.moments
             ],
             why=StandsAt(**views.why_as_json(view, zone_of(request))),

@@ -221,7 +221,11 @@ def _verdict(decision: DecisionRow) -> Verdict:
 
 
 def _need(item: AttentionRow) -> Need:
-    return Need(item.kind) if item.kind in Need else Need.INTERNAL  # of a later release
+    return _NEEDS.get(item.kind, Need.INTERNAL)
+
+
+_NEEDS = {need.value: need for need in Need}
+"""A later release may know others."""
 
 
 def _left(item: AttentionRow) -> Left:
@@ -302,7 +306,14 @@ def as_json(view: ReturnView) -> dict[str, Any]:
         "return": plain(view.row, leave_out=("content", "content_hash")),
         "why": why_as_json(view),
         "moments": [
-            {"moment": m.moment, "title": m.title, "at": m.at, "text": m.text} for m in view.moments
+            {
+                "moment": m.moment,
+                "title": m.moment.title,
+                "told": m.title,
+                "at": m.at,
+                "text": m.text,
+            }
+            for m in view.moments
         ],
         "lines": [plain(x) for x in view.lines],
         "rmas": [plain(x) for x in view.rmas],
