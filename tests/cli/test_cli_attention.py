@@ -93,7 +93,7 @@ def test_items_are_retried_each_for_itself(busy: Busy) -> None:
     busy.run("attention", "ignore", str(other), "--reason", "first")
     done = busy.run("attention", "retry", str(other), str(one), "--reason", "imported now")
     assert done.exit_code == 1
-    assert f"{other}: not possible: this item has been resolved already" in text(done)
+    assert f"{other}: not possible: it has been resolved already, by " in text(done)
     assert item(busy.ledger, one).resolution == "retry: imported now"
 
 

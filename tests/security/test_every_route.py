@@ -55,6 +55,10 @@ RULES: dict[tuple[str, str], Permission | str] = {
     ("GET", "/brands/{brand}/criteria/try"): P.VIEW,
     ("POST", "/brands/{brand}/criteria/try"): P.VIEW,
     ("GET", "/returns/{brand}/{return_id}"): P.VIEW,
+    ("GET", "/returns/{brand}/{return_id}/photos/{number}"): P.VIEW,
+    ("GET", "/returns/{brand}/{return_id}/files/{number}"): P.VIEW,
+    ("GET", "/returns/{brand}/{return_id}/correct"): P.ACT,
+    ("POST", "/returns/{brand}/{return_id}/correct"): P.ACT,
     # doing; `note` stands for the actions, each of which has its own right: see test_web_access
     ("GET", "/returns/{brand}/{return_id}/{action}"): P.NOTE,
     ("POST", "/returns/{brand}/{return_id}/{action}"): P.NOTE,

@@ -83,7 +83,8 @@ def test_attention_and_its_actions(full: Desk) -> None:
     }
     again = api.post(f"/api/v1/attention/{number}/retry", json={"why": "again"})
     assert again.status_code == 409
-    assert again.json()["detail"] == "this item has been resolved already"
+    assert "it has been resolved already, by token operator" in again.json()["detail"]
+    assert again.json()["detail"].endswith(": retry: again")
     number = rest["items"][0]["id"]
     assert api.post(f"/api/v1/attention/{number}/ignore", json={"why": "known"}).status_code == 200
     assert full.nudged == ["acme", "acme"]

@@ -104,7 +104,7 @@ def test_dates_are_local_days(desk: Desk) -> None:
 def test_return_page_shows_moments_units_decision_and_calls(full: Desk) -> None:
     text = full.signed_in().text("/returns/acme/107")
     for moment in Moment:
-        assert moment.title in text
+        assert ("Flagged in Loop" if moment is Moment.DECIDED else moment.title) in text
     assert "Order #ACME107" in text
     assert "Flag. one unit is damaged" in text
     assert "Warehouse found damage." in text
@@ -117,7 +117,7 @@ def test_expected_and_received_side_by_side(desk: Desk) -> None:
     add_return(desk.ledger, "acme", "2", Stage.RECEIVED, counted=1, damaged=1)
     add_return(desk.ledger, "acme", "3", Stage.ANNOUNCED)
     browser = desk.signed_in()
-    assert "acme-TEE-S acme shirt UPC 08500000 1 0 0 1 missing" in browser.text("/returns/acme/1")
+    assert "acme-TEE-S acme shirt UPC 08500000 ? 1 0 0 1 missing" in browser.text("/returns/acme/1")
     assert "1 1 1 1 damaged" in browser.text("/returns/acme/2")
     nothing = browser.text("/returns/acme/3")
     assert "1 – –" in nothing

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from web_support import NOW, Browser, Desk, add_return, row_of
 
 from bergen_loop.domain.lifecycle import Stage
 from bergen_loop.domain.words import Need
+from bergen_loop.ledger.codec import dump_receipt, load_receipt
 from bergen_loop.ledger.read.people import Role
 from bergen_loop.ledger.store import attention, effects, modes
 from bergen_loop.ledger.store.effects import EffectState
@@ -19,7 +21,9 @@ from bergen_loop.ledger.tables.core import (
     DecisionRow,
     EffectRow,
     JournalRow,
+    ReceiptRow,
     ReturnRow,
+    RmaRow,
 )
 from bergen_loop.ledger.transaction import Transaction
 from bergen_loop.people import actions
@@ -221,3 +225,85 @@ def test_what_may_move_money_is_retried_one_at_a_time_by_somebody_who_looks(
     assert "moves money" in answer.text
     page = browser.post("/attention/act", {"do": "retry", "item": items[:1], "why": "I looked"})
     assert "1 done" in page.text
+
+
+def an_unclear(desk: Desk, number: str = "1") -> None:
+    """A return of which the warehouse gave no readable count."""
+    pk = add_return(desk.ledger, "acme", number, Stage.RECEIVED, held="look", skus=("TEE-S",))
+    with desk.ledger.write() as session:
+        raw = session.scalars(
+            sa.select(ReceiptRow).join(RmaRow, RmaRow.id == ReceiptRow.rma_pk)
+            .where(RmaRow.return_pk == pk)
+        ).one()  # fmt: skip
+        read = load_receipt(raw.content)
+        told = "ActualQuantity is 'one', not a whole number"
+        line = replace(read.lines[0], actual=None, problems=(told,), comments="box was wet")
+        raw.content = dump_receipt(replace(read, lines=(line,)))
+        raw.content_hash = f"unclear-{number}"
+
+
+def the_form(page: str, **typed: str) -> dict[str, str]:
+    product = page.partition('name="product-0"')[2].partition('value="0" selected')
+    assert product[1], "the product is known by its code"
+    fields = {n: hidden(page, n) for n in ("seen", "receipt")}
+    return {**fields, "product-0": "0", "counted-0": "1", "damaged-0": "0",
+            "evidence": "I opened the box", **typed}  # fmt: skip
+
+
+def test_an_unclear_receipt_is_understood_and_corrected(desk: Desk) -> None:
+    an_unclear(desk)
+    browser = desk.signed_in(name="mara")
+    text = browser.text("/returns/acme/1")
+    assert "Held since" in text
+    assert "acme shirt UPC 08500000 89.00 USD" not in text, "the unit's own price is not known"
+    assert "UPC 08500000 ? 1 ? 0 not clear Warehouse: “box was wet”" in text
+    assert text.count("ActualQuantity is") == 1
+    page = browser.get("/returns/acme/1/correct").text
+    for typed, told in (
+        ({"counted-0": "two"}, "a whole number from 0 to 10000 is needed"),
+        ({"evidence": " "}, "say from what you know it"),
+        ({"product-0": "7"}, "say which product it is"),
+    ):
+        answer = browser.post("/returns/acme/1/correct", the_form(page, **typed))
+        assert (answer.status_code, told in answer.text) == (422, True), typed
+        assert row_of(desk.ledger, "acme", "1").held
+    kept = browser.post("/returns/acme/1/correct", the_form(page, **{"counted-0": "two"})).text
+    assert 'value="two"' in kept
+    assert "I opened the box" in kept
+    for name, body, told in (
+        ("x.html", b"<script>", "a photo"),
+        ("x.png", b"\x89PNG\r\n\x1a\n" * 700_000, "larger"),
+    ):
+        files = {"file": (name, body)}
+        answer = browser.post("/returns/acme/1/correct", the_form(page), files=files)
+        assert answer.status_code in (413, 422) and (
+            told in answer.text or answer.status_code == 413
+        )
+    files = {"file": ("box.png", b"\x89PNG\r\n\x1a\nbox")}
+    answer = browser.post("/returns/acme/1/correct", the_form(page), files=files)
+    assert answer.headers["location"] == "/returns/acme/1?done=correct"
+    row = row_of(desk.ledger, "acme", "1")
+    assert (row.stage, row.held, desk.nudged) == (Stage.RECEIVED, False, ["acme"])
+    text = browser.text("/returns/acme/1")
+    assert "Corrected by mara" in text
+    assert "1 1 0 as expected" in text
+    page = browser.get("/returns/acme/1").text
+    where = page.partition('href="/returns/acme/1/files/')[2].partition('"')[0]
+    shown = browser.get(f"/returns/acme/1/files/{where}")
+    assert (shown.content, shown.headers["content-type"]) == (b"\x89PNG\r\n\x1a\nbox", "image/png")
+    assert "sandbox" in shown.headers["content-security-policy"]
+    add_return(desk.ledger, "acme", "2", Stage.RECEIVED)
+    assert browser.get(f"/returns/acme/2/files/{where}").status_code == 404
+
+
+def test_the_second_to_correct_is_told_who_was_first(desk: Desk) -> None:
+    an_unclear(desk)
+    mara, jo = desk.signed_in(name="mara"), desk.signed_in(name="jo")
+    form = the_form(jo.get("/returns/acme/1/correct").text)
+    assert mara.post("/returns/acme/1/correct", form | {"csrf": mara.csrf}).status_code == 303
+    answer = jo.post("/returns/acme/1/correct", form)
+    assert answer.status_code == 409
+    assert "mara" in answer.text
+    assert "count corrected by hand" in answer.text
+    refused = desk.signed_in(Role.BRAND_SUPPORT).post("/returns/acme/1/correct", form)
+    assert refused.status_code == 403

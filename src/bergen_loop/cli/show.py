@@ -16,6 +16,7 @@ from bergen_loop.cli.setup import (
 )
 from bergen_loop.ledger.read import views
 from bergen_loop.ledger.read.views import ReturnView
+from bergen_loop.people.looking import view_of
 
 
 def show(
@@ -27,12 +28,13 @@ def show(
     as_json: JsonOption = False,
 ) -> None:
     """Show a return: its seven moments, what was decided and why, every call."""
-    ledger = open_ledger(settings_of(config))
+    settings = settings_of(config)
+    ledger = open_ledger(settings)
     with ledger.read() as session:
         rows = views.find_return(session, what, brand)
         if not rows:
             fail(f"no return is known by {what!r}; try `bergen-loop status`")
-        found = [views.return_view(session, row) for row in rows]
+        found = [view_of(session, settings, row) for row in rows]
         if as_json:
             print_json([views.as_json(view) for view in found])
             return
@@ -49,17 +51,18 @@ def print_return(view: ReturnView) -> None:
         f" of {row.brand}, order {row.order_name}, {row.total or '?'} {row.currency or ''}: ",
         (row.stage.replace("_", " "), "bold"),
     )
+    say((view.why().sentence(), "bold yellow" if view.attention else "bold"))
     console.print(
         table(
             "",
             ["", "moment", "at (UTC)", ""],
             [
-                ("●" if m.at else "○", f"{m.moment}. {m.moment.title}", when(m.at), m.text)
+                ("●" if m.at else "○", f"{m.moment}. {m.title}", when(m.at), m.text)
                 for m in view.moments
             ],
         )
     )
-    for item in view.attention:
+    for item in view.attention[1:]:
         say(("needs attention", "bold yellow"), f" ({item.kind}): {item.reason}")
     if view.decision:
         d = view.decision

@@ -21,7 +21,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import FormData
 
 from bergen_loop.console.guard import source_of
-from bergen_loop.console.limits import most
+from bergen_loop.console.limits import most, takes_file
 from bergen_loop.console.state import Console, console_of
 from bergen_loop.ledger.read import figures, people
 from bergen_loop.ledger.read.people import SEEN_EVERY, Role
@@ -126,7 +126,9 @@ async def signed_in(request: Request) -> Person:
     journal.acting(person.actor)
     if request.method not in ("GET", "HEAD"):
         request.state.form = await request.form(
-            max_files=0, max_fields=MAX_FIELDS, max_part_size=most(request.url.path)
+            max_files=1 if takes_file(request.url.path) else 0,
+            max_fields=MAX_FIELDS,
+            max_part_size=most(request.url.path),
         )
         check_csrf(request, request.state.form, person.csrf)
     if person.first and request.url.path not in OWN:

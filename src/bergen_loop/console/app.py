@@ -25,6 +25,7 @@ from bergen_loop.console import (
     brand,
     brand_settings,
     connecting,
+    correcting,
     errors,
     events,
     floor,
@@ -138,7 +139,7 @@ def _routes(app: FastAPI) -> None:
         app.include_router(router, include_in_schema=False)
     pages = (
         connecting, brand_settings, overview, incidents, lists, attention, audit, brand, mode,
-        shadow, trying, accounts, events, returns, acting,
+        shadow, trying, accounts, events, returns, correcting, acting,
     )  # fmt: skip
     for module in pages:
         app.include_router(module.router, include_in_schema=False, dependencies=[_VIEWER])

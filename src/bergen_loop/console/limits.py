@@ -17,6 +17,8 @@ MOST = 256 * 1024
 COUNTING = 12 * 1024 * 1024
 """Bytes of a counting from the floor, which may hold photos; who is not signed in is refused
 before they are read."""
+EVIDENCE = 5 * 1024 * 1024
+"""Bytes of a file that shows why a count is corrected."""
 BODY_WITHIN = 30.0
 """Seconds for a body to come in whole."""
 COUNTING_WITHIN = 180.0
@@ -25,7 +27,14 @@ COUNTING_WITHIN = 180.0
 
 def most(path: str) -> int:
     """How many bytes a request to `path` may have."""
-    return COUNTING if path == "/floor/api/count" else MOST
+    if path == "/floor/api/count":
+        return COUNTING
+    return MOST + EVIDENCE if takes_file(path) else MOST
+
+
+def takes_file(path: str) -> bool:
+    """Whether a form sent to `path` may hold a file."""
+    return path.startswith("/returns/") and path.endswith("/correct")
 
 
 class BodyLimit:
@@ -40,7 +49,7 @@ class BodyLimit:
             return
         path = scope["path"]
         limit = None if path.startswith("/webhooks/") else most(path)
-        within = COUNTING_WITHIN if limit == COUNTING else BODY_WITHIN
+        within = BODY_WITHIN if limit in (None, MOST) else COUNTING_WITHIN
         clock = asyncio.get_running_loop().time
         size, more, ends = 0, True, clock() + within
 

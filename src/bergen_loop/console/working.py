@@ -8,14 +8,16 @@ from dataclasses import dataclass
 from bergen_loop.console.access import Permission, Person
 from bergen_loop.domain.decision import NOTE_LIMIT, Outcome
 from bergen_loop.domain.lifecycle import BY_HAND, Stage
+from bergen_loop.domain.words import What
 from bergen_loop.ledger.codec import digest, storable
 from bergen_loop.ledger.database import Session
-from bergen_loop.ledger.store import modes, returns
+from bergen_loop.ledger.store import journal, modes, returns
 from bergen_loop.ledger.tables.core import ReturnRow
 from bergen_loop.ledger.transaction import Transaction
 from bergen_loop.people import actions
 from bergen_loop.people.actions import ByHand, NotPossible
 from bergen_loop.service.registry import Registry
+from bergen_loop.text import shortened
 
 TEXT_LIMIT = 500
 """Characters of a reason."""
@@ -136,6 +138,18 @@ def picture(session: Session, row: ReturnRow) -> str:
     return digest([row.stage, row.loop_state, row.content_hash, receipts])[:16]
 
 
+def changed_since(session: Session, row: ReturnRow) -> str:
+    """That a return is not any more what somebody has seen, and what happened to it last: who did
+    what."""
+    last = [e for e in journal.entries(session, row.id) if e.happened != What.RESOLVED][-1:]
+    told = "".join(
+        f" The last that happened: {e.who}, {e.at:%H:%M} UTC, {e.what}"
+        + (f" ({shortened(e.why, 200)})" if e.why else "")
+        for e in last
+    )
+    return f"the return has changed since you opened this page: look at it again.{told}"
+
+
 def warnings(session: Session, registry: Registry, work: Work, row: ReturnRow) -> list[str]:
     """What somebody should know before deciding by hand."""
     if not work.settles:
@@ -154,7 +168,7 @@ def carry_out(
 ) -> None:
     """Do it, if the return is still what the person has seen. Raises NotPossible."""
     if work.settles and asked.seen != picture(tx.session, row):
-        raise NotPossible("the return has changed since you opened this page: look at it again")
+        raise NotPossible(changed_since(tx.session, row))
     if work.settles and (mode := _mode(tx.session, registry, row.brand)) != modes.LIVE:
         raise NotPossible(_not_live(mode))
     if len(asked.why) > TEXT_LIMIT:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from bergen_loop.domain.codes import look_alike, normal_code, normal_upc, tell_apart
 from bergen_loop.domain.naming import KitPart, Kits, kit_parts
-from bergen_loop.domain.receipt import Receipt, ReceiptLine
+from bergen_loop.domain.receipt import COUNTED, DAMAGED, Receipt, ReceiptLine
 from bergen_loop.domain.returns import ReturnLine
 from bergen_loop.domain.rma import RmaItem
 
@@ -29,6 +29,10 @@ class SkuCount:
     line_item_ids: tuple[str, ...] = ()
     parts: tuple[str, ...] = ()
     """Of a kit that is not whole: what is out of order with its parts, in words."""
+    counted_known: bool = True
+    damaged_known: bool = True
+    """False: the warehouse gave no readable number, and what `counted` or `damaged` says is only
+    what is known of it."""
 
     @property
     def name(self) -> str:
@@ -78,6 +82,24 @@ class Comparison:
     @property
     def extra(self) -> int:
         return sum(s.extra for s in self.skus) + self.unexpected_units - self.wrong
+
+    @property
+    def in_words(self) -> str:
+        """`2 of 3 units counted, 1 damaged, 1 missing`. While a count is not known, it is `?`, and
+        nothing is said to be missing."""
+        products = (*self.skus, *self.unexpected)
+        known = all(s.counted_known for s in products)
+        told = str(self.counted) if known else f"{self.counted} + ?" if self.counted else "?"
+        words = [f"{told} of {self.expected} units counted"]
+        damage = all(s.damaged_known for s in products)
+        found = (
+            (self.damaged, "damaged"),
+            (self.short if known else 0, "missing"),
+            (self.extra, "more than expected"),
+            (self.wrong if known else 0, "wrong"),
+        )
+        words += [f"{number} {what}" for number, what in found if number]
+        return ", ".join(words if damage else [*words, "damage unknown"])
 
     @property
     def complete(self) -> bool:
@@ -165,6 +187,7 @@ class _Product:
         self.upcs: set[str] = set()
         self.words: set[_Words] = set()
         self.expected = self.counted = self.damaged = 0
+        self.counted_known = self.damaged_known = True
         self.seen: _Product | None = None
         """What receipts call it on lines of its own."""
         self.users: list[_Sold] = []
@@ -219,6 +242,8 @@ class _Product:
             damaged=self.damaged,
             short=0,
             extra=max(self.counted, self.damaged),
+            counted_known=self.counted_known,
+            damaged_known=self.damaged_known,
         )
 
 
@@ -281,7 +306,13 @@ class _Sold:
             extra=extra,
             line_item_ids=tuple(x.line_item_id for x in self.units),
             parts=tuple(_part_words(self.parts)) if short or damaged else (),
+            counted_known=all(p.counted_known for p in self._products()),
+            damaged_known=all(p.damaged_known for p in self._products()),
         )
+
+    def _products(self) -> Iterator[_Product]:
+        yield self.whole
+        yield from (part for part, _ in self.parts)
 
     def doubts(self) -> Iterator[str]:
         """What of a kit's parts cannot be told."""
@@ -352,10 +383,10 @@ class _Expected:
         """Count a receipt line for the product it is, or as one that was not expected."""
         where = f"ticket {ticket_id}, item {line.sku or line.upc or line.style or '?'}"
         self.unclear.extend(f"{where}: {p}" for p in line.problems)
-        if line.actual is None:
-            self.unclear.append(f"{where}: ActualQuantity is missing")
+        if line.actual is None and not line.told(COUNTED):
+            self.unclear.append(f"{where}: {COUNTED} is missing")
         if line.damaged is None and not line.problems:
-            self.unclear.append(f"{where}: DamagedQuantity is missing")
+            self.unclear.append(f"{where}: {DAMAGED} is missing")
         counted, damaged = line.actual or 0, line.damaged or 0
         if counted < 0 or damaged < 0:
             self.unclear.append(f"{where}: a quantity is negative")
@@ -374,6 +405,8 @@ class _Expected:
         product.seen.is_called(line)
         product.counted += max(0, counted)
         product.damaged += max(0, damaged)
+        product.counted_known &= line.actual is not None
+        product.damaged_known &= line.damaged is not None
 
     def _match(self, line: ReceiptLine, where: str) -> _Product | None:
         upc, sku = normal_upc(line.upc), normal_code(line.sku)

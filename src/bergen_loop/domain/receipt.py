@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
 from bergen_loop.domain.rma import TicketStatus
+
+COUNTED, DAMAGED = "ActualQuantity", "DamagedQuantity"
+"""How a ticket calls them; a problem with one begins with its name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +29,11 @@ class ReceiptLine:
     comments: str | None = None
     problems: tuple[str, ...] = ()
 
+    def told(self, quantity: str) -> str | None:
+        """What `problems` says of a quantity, by its name in the ticket: of an unknown one, what
+        stood there."""
+        return next((p for p in self.problems if p.startswith(quantity)), None)
+
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
@@ -43,3 +52,18 @@ class Receipt:
     added_to_inventory_at: datetime | None = None
     problems: tuple[str, ...] = ()
     """What of the ticket could not be understood (bad dates and the like)."""
+
+    @property
+    def counts(self) -> str:
+        """`2 counted, 1 damaged`; what is not known is `?`, never 0: `2 + ? counted, ? damaged`."""
+        counted = total(line.actual for line in self.lines)
+        return f"{counted} counted, {total(line.damaged for line in self.lines)} damaged"
+
+
+def total(quantities: Iterable[int | None]) -> str:
+    """A sum for people: `3`, `2 + ?` where some are not known, `?` where nothing is."""
+    found = list(quantities)
+    known = sum(q for q in found if q is not None)
+    if None not in found:
+        return str(known)
+    return f"{known} + ?" if known else "?"

@@ -51,9 +51,15 @@ class What(StrEnum):
     # people's attention; `data["kind"]` is the Need
     NEEDS_PERSON = "needs_person"
     RESOLVED = "resolved"
+    REOPENED = "reopened"
+    """A person put an item back on the list."""
+    ASSIGNED = "assigned"
+    SNOOZED = "snoozed"
     # what people did
     RESYNC = "resync"
     NOTE = "note"
+    COUNT_CORRECTED = "count_corrected"
+    """A person said what came, where a receipt is unclear; `data`: ticket, before, after."""
     EXPORTED = "exported"
     MODE_SET = "mode_set"
     MODE_LIVE = "mode_live"
@@ -123,6 +129,10 @@ _TITLES = {
     What.CALL_FAILED: "failed",
     What.NEEDS_PERSON: "needs attention",
     What.RESOLVED: "attention resolved",
+    What.REOPENED: "back on the attention list",
+    What.ASSIGNED: "attention assigned",
+    What.SNOOZED: "attention put off",
+    What.COUNT_CORRECTED: "count corrected by hand",
     What.RMA_CLOSED: "RMA closed",
     What.RECONCILED: "reconcile",
     What.REBUILT: "rebuild",

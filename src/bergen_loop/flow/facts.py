@@ -18,17 +18,3 @@ def comparison_of(ctx: BrandContext, session: Session, row: ReturnRow) -> Compar
     announced = [load_items(rma.items) for rma in rmas]
     lines = physical_lines(load_return(row.content), ctx.rules)
     return compare(lines, counted, announced, ctx.rules.kits)
-
-
-def in_words(comparison: Comparison) -> str:
-    """`2 of 3 units counted, 1 damaged, 1 missing`."""
-    words = [f"{comparison.counted} of {comparison.expected} units counted"]
-    for number, what in (
-        (comparison.damaged, "damaged"),
-        (comparison.short, "missing"),
-        (comparison.extra, "more than expected"),
-        (comparison.wrong, "wrong"),
-    ):
-        if number:
-            words.append(f"{number} {what}")
-    return ", ".join(words)

@@ -19,7 +19,7 @@ from bergen_loop.domain.rma import TicketChange, TicketStatus, normal_ticket_id
 from bergen_loop.domain.words import Need, What
 from bergen_loop.flow import adopt, pull
 from bergen_loop.flow.context import BrandContext
-from bergen_loop.flow.facts import comparison_of, in_words
+from bergen_loop.flow.facts import comparison_of
 from bergen_loop.flow.transitions import plan_note
 from bergen_loop.ledger.codec import digest, load_receipt
 from bergen_loop.ledger.store import cursors, effects, returns
@@ -327,9 +327,9 @@ def _counts(ctx: BrandContext, tx: Transaction, counted: Sequence[_Counted]) -> 
     new = [c for c in counted if not c.again]
     stored = returns.add_receipts(tx.session, [(c.rma, c.receipt, c.hash) for c in new], tx.now)
     for one, kept in zip(new, stored, strict=True):
-        units = sum(x.actual or 0 for x in one.receipt.lines)
-        damaged = sum(x.damaged or 0 for x in one.receipt.lines)
-        words = f"ticket {one.receipt.ticket_id}: {units} counted, {damaged} damaged"
+        words = f"ticket {one.receipt.ticket_id}: {one.receipt.counts}"
+        if one.before is not None and one.before.corrects is not None:
+            words += f"; the count that {one.before.by} gave does not hold any more"
         tx.journal(What.RECEIVED, words, one.row, {"receipt": kept.id})
     for one in counted:
         if not one.again:
@@ -360,7 +360,7 @@ def _arrived(
         tx.enter(row, Stage.RECEIVED)
     elif row.stage == Stage.FLAGGED:
         # A person decides in Loop: that is where the news has to go.
-        words = in_words(comparison_of(ctx, tx.session, row))
+        words = comparison_of(ctx, tx.session, row).in_words
         news = f"Warehouse update after the flag (ticket {receipt.ticket_id}): now {words}."
         plan_note(tx, row, adopt.digest_of(receipt)[:12], news)
         if before is not None:
@@ -383,12 +383,10 @@ def _corrected(
     before: ReceiptRow | None,
 ) -> None:
     """Counts that change, or come, after the return was settled: nothing is taken back by us."""
-    now = in_words(comparison_of(ctx, tx.session, row))
+    now = comparison_of(ctx, tx.session, row).in_words
     was = "nothing was known of this parcel"
     if before is not None:
-        old = load_receipt(before.content)
-        was = f"it was {sum(x.actual or 0 for x in old.lines)} counted, "
-        was += f"{sum(x.damaged or 0 for x in old.lines)} damaged"
+        was = f"it was {load_receipt(before.content).counts}"
     why = f"ticket {receipt.ticket_id} was counted after the return was settled: now {now}; {was}"
     tx.journal(What.RECEIPT_CORRECTED, why, row)
     if before is None and row.id not in effects.settlements_of(tx.session, [row.id]):

@@ -7,6 +7,7 @@ any machine.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 
 from bergen_loop.domain.decision import NOTE_LIMIT, Outcome
 from bergen_loop.domain.lifecycle import BY_HAND, Stage
@@ -14,6 +15,7 @@ from bergen_loop.domain.rma import TicketStatus
 from bergen_loop.domain.words import EffectKind, Need, Retry, What
 from bergen_loop.ledger.codec import digest, load_return
 from bergen_loop.ledger.store import attention, effects, modes, products, returns
+from bergen_loop.ledger.store.attention import Ended
 from bergen_loop.ledger.store.effects import EffectState, Intent
 from bergen_loop.ledger.tables.core import AttentionRow, DecisionRow, EffectRow, ReturnRow
 from bergen_loop.ledger.transaction import Transaction
@@ -34,17 +36,29 @@ def _hold_still(tx: Transaction, row: ReturnRow) -> None:
 
 
 def retry(tx: Transaction, item: AttentionRow, why: str) -> None:
-    """Let the flows look at, or try, again what led to this item. Raises NotPossible."""
-    if item.resolved_at:
-        raise NotPossible("this item has been resolved already")
+    """Let the flows look at, or try, again what led to this item: what it depends on is read
+    anew. Where it comes to the same, the item is back, as old as it is. Raises NotPossible."""
+    _check_open(item)
     row = tx.session.get(ReturnRow, item.return_pk) if item.return_pk else None
     if row is not None:
         _hold_still(tx, row)
         _prepare_retry(tx, item, row)
-    attention.resolve(tx.session, tx.now, item, who=tx.who, resolution=f"retry: {why}")
+    words = f"retry: {why}"
+    attention.resolve(tx.session, tx.now, item, who=tx.who, resolution=words, ended=Ended.RETRIED)
+    item.tried_again_at, item.tried_again_by = tx.now, tx.who
     if row is None:
         _again_for_all(tx, item)
     returns.brand_row(tx.session, tx.brand).nudged_at = tx.now
+
+
+def _check_open(item: AttentionRow) -> None:
+    """Raises NotPossible, saying who was faster."""
+    if item.resolved_at:
+        raise NotPossible(
+            f"it has been resolved already, by {item.resolved_by} at "
+            f"{item.resolved_at:%H:%M} UTC on {item.resolved_at:%b} {item.resolved_at.day}: "
+            f"{item.resolution}"
+        )
 
 
 def _prepare_retry(tx: Transaction, item: AttentionRow, row: ReturnRow) -> None:
@@ -65,7 +79,9 @@ def _prepare_retry(tx: Transaction, item: AttentionRow, row: ReturnRow) -> None:
     elif need.retry is Retry.READ:
         _read_tickets_again(tx, row)
     elif need.retry is Retry.JUDGE:
-        row.stage = Stage.RECEIVED
+        # Its tickets are read first: what waits is judged on nothing older.
+        _read_tickets_again(tx, row)
+        row.stage = Stage.WAITING
     elif need.retry is Retry.SEND:
         _send_again(tx, row)
 
@@ -183,7 +199,9 @@ def decide(tx: Transaction, row: ReturnRow, wanted: ByHand) -> None:
     tx.journal(What.DECIDED_BY_HAND, why, row, {"outcome": outcome.value})
     for item in attention.open_items(tx.session, return_pk=row.id):
         words = f"decided by hand: {outcome}"
-        attention.resolve(tx.session, tx.now, item, who=tx.who, resolution=words)
+        attention.resolve(
+            tx.session, tx.now, item, who=tx.who, resolution=words, ended=Ended.DECIDED
+        )
     row.stage, row.due_at, row.decided_at = Stage.SETTLING, tx.now, tx.now
 
 
@@ -206,12 +224,55 @@ def ignore(tx: Transaction, item: AttentionRow, why: str) -> None:
     up by itself until something new happens to it. Raises NotPossible."""
     if not why.strip():
         raise NotPossible("ignoring an item needs a reason")
-    if item.resolved_at:
-        raise NotPossible("this item has been resolved already")
+    _check_open(item)
     words = f"ignored: {why.strip()}"
-    attention.resolve(tx.session, tx.now, item, who=tx.who, resolution=words)
+    attention.resolve(tx.session, tx.now, item, who=tx.who, resolution=words, ended=Ended.IGNORED)
     if item.return_pk is not None:
         tx.session.get_one(ReturnRow, item.return_pk).due_at = None
+
+
+def undo(tx: Transaction, item: AttentionRow, why: str) -> None:
+    """Put an ignored item back on the list: it holds its return again, as old as it is. Raises
+    NotPossible."""
+    if item.resolved_at is None:
+        raise NotPossible("it is on the list")
+    if item.ended != Ended.IGNORED:
+        raise NotPossible("only what was ignored can be put back: the rest has been acted on")
+    row = tx.session.get(ReturnRow, item.return_pk) if item.return_pk else None
+    if row is not None:
+        _hold_still(tx, row)
+        if row.stage != item.ended_at_stage:
+            now = row.stage.replace("_", " ")
+            raise NotPossible(f"the return has moved on meanwhile: it is {now}")
+    if not attention.reopen(tx.session, item):
+        raise NotPossible("the same is on the list again already")
+    tx.journal(What.REOPENED, why.strip() or "taken back", row, {"item": item.id})
+
+
+def assign(tx: Transaction, item: AttentionRow, to: str | None) -> None:
+    """Say who has taken an item on; None: nobody. Raises NotPossible."""
+    _check_open(item)
+    item.assignee = to
+    _told(tx, item, What.ASSIGNED, f"to {to}" if to else "to nobody")
+
+
+LONGEST_SNOOZE = timedelta(days=31)
+
+
+def snooze(tx: Transaction, item: AttentionRow, until: datetime | None) -> None:
+    """Put an item off; None: no longer. It holds its return all the same, and is back as soon as
+    something else is said of it. Raises NotPossible."""
+    _check_open(item)
+    if until is not None and not tx.now < until <= tx.now + LONGEST_SNOOZE:
+        raise NotPossible(f"an item is put off for at most {LONGEST_SNOOZE.days} days")
+    item.snoozed_until = until
+    words = f"until {until:%Y-%m-%d %H:%M} UTC" if until else "no longer"
+    _told(tx, item, What.SNOOZED, words)
+
+
+def _told(tx: Transaction, item: AttentionRow, what: What, why: str) -> None:
+    row = tx.session.get(ReturnRow, item.return_pk) if item.return_pk else None
+    tx.journal(what, why, row, {"item": item.id, "kind": item.kind})
 
 
 def resync(tx: Transaction, row: ReturnRow) -> None:

@@ -92,11 +92,23 @@ class MomentReached(BaseModel):
     text: str
 
 
+class StandsAt(BaseModel):
+    """Why a return stands where it stands, and what comes next."""
+
+    sentence: str = Field(description="All of it; times are local to console.time_zone")
+    what: str
+    who: str = Field(description="Who acts next")
+    next: str
+    until: datetime | None
+    reply: str = Field(description="What support may write to the customer")
+
+
 class ReturnDetail(BaseModel):
     """Everything about a return."""
 
     brand: str
     summary: ReturnSummary
+    why: StandsAt
     moments: list[MomentReached]
     lines: list[dict[str, Any]]
     rmas: list[dict[str, Any]]

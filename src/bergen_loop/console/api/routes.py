@@ -25,6 +25,7 @@ from bergen_loop.console.api.models import (
     ReturnDetail,
     ReturnPage,
     ReturnSummary,
+    StandsAt,
     Why,
 )
 from bergen_loop.console.attention import DOING, do_one
@@ -41,6 +42,7 @@ from bergen_loop.ledger.scope import Scope
 from bergen_loop.ledger.tables.core import AttentionRow, ReturnRow
 from bergen_loop.ledger.transaction import transaction
 from bergen_loop.people.actions import NotPossible
+from bergen_loop.people.looking import view_of
 
 _PROBLEMS: dict[int | str, dict[str, Any]] = {
     400: {"model": Problem, "description": "The body cannot be read"},
@@ -179,7 +181,7 @@ def one_return(
     """Everything about one return."""
     with console_of(request).registry.ledger.read() as session:
         row = _row(session, person.scope, brand, return_id)
-        view = views.return_view(session, row)
+        view = view_of(session, console_of(request).registry.settings, row)
         plain = views.as_json(view)
         return ReturnDetail(
             summary=ReturnSummary.model_validate(row),
@@ -187,7 +189,8 @@ def one_return(
                 MomentReached(moment=m.moment.value, title=m.moment.title, at=m.at, text=m.text)
                 for m in view.moments
             ],
-            **{k: v for k, v in plain.items() if k not in ("return", "moments")},
+            why=StandsAt(**views.why_as_json(view, zone_of(request))),
+            **{k: v for k, v in plain.items() if k not in ("return", "moments", "why")},
         )
 
 

@@ -55,6 +55,13 @@ document.addEventListener("click", (event) => {
     event.preventDefault();
     dialog.close();
   }
+  const copy = event.target.closest("[data-copy]");
+  if (copy) {
+    const text = document.getElementById(copy.dataset.copy);
+    text.select();
+    navigator.clipboard?.writeText(text.value);
+    copy.textContent = "Copied";
+  }
   const all = event.target.closest("[data-choose-all]");
   if (all) for (const box of document.querySelectorAll("input[name=item]")) box.checked = all.checked;
 });

@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime, tzinfo
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
+from bergen_loop.domain.announce import AnnounceRules, physical_lines
+from bergen_loop.domain.comparison import Comparison, compare
+from bergen_loop.domain.decision import Outcome
 from bergen_loop.domain.lifecycle import STAGE_MOMENT, Moment, Stage
-from bergen_loop.ledger.codec import Document
+from bergen_loop.domain.receipt import Receipt
+from bergen_loop.domain.words import EffectKind, Need, What
+from bergen_loop.ledger.codec import Document, load_items, load_receipt, load_return
 from bergen_loop.ledger.read import search
+from bergen_loop.ledger.read import why as reasons
+from bergen_loop.ledger.read.why import Asked, Call, Facts, Left, Ticket, Verdict, Why
 from bergen_loop.ledger.scope import Scope
 from bergen_loop.ledger.store import attention, effects, journal, returns
+from bergen_loop.ledger.store.effects import EffectState
 from bergen_loop.ledger.tables.core import (
     AttentionRow,
     Base,
@@ -34,6 +42,18 @@ class MomentView:
     moment: Moment
     at: datetime | None
     text: str
+    title: str
+    """What it is called; of the fifth, which it was."""
+
+
+@dataclass(frozen=True, slots=True)
+class BrandFacts:
+    """What a view needs to know of the return's brand: how people call it, how it announces its
+    parcels, and its mode."""
+
+    name: str
+    rules: AnnounceRules | None = None
+    mode: str = "live"
 
 
 @dataclass(slots=True)
@@ -48,7 +68,26 @@ class ReturnView:
     effects: list[EffectRow]
     attention: list[AttentionRow]
     journal: list[JournalRow]
+    compared: Comparison
+    """What was expected against what came, reckoned as a decision reckons it."""
+    ignored: AttentionRow | None
+    """The item with which a person has left the return alone."""
+    brand: BrandFacts
     moments: list[MomentView] = field(default_factory=list[MomentView])
+
+    @property
+    def newest(self) -> list[ReceiptRow]:
+        """The newest receipt of each RMA."""
+        return list({r.rma_pk: r for r in self.receipts}.values())
+
+    @property
+    def facts(self) -> Facts:
+        """What its sentence is made of."""
+        return _facts(self)
+
+    def why(self, zone: tzinfo = UTC) -> Why:
+        """Why it stands where it stands, and what comes next."""
+        return reasons.why(self.facts, zone)
 
     @property
     def decision(self) -> DecisionRow | None:
@@ -75,8 +114,12 @@ def find_return(session: Session, text: str, brand: str | None = None) -> list[R
     return found.rows if found.exact else []
 
 
-def return_view(session: Session, row: ReturnRow) -> ReturnView:
-    """Everything about one return."""
+def return_view(
+    session: Session, row: ReturnRow, brand: BrandFacts | None = None
+) -> ReturnView:  # fmt: skip
+    """Everything about one return. Without its `brand`'s settings every unit counts as one that
+    comes, and kits are not known."""
+    brand = brand or BrandFacts(row.brand)
     rmas = returns.rmas_of(session, [row.id]).get(row.id, [])
     receipts = list(
         session.scalars(
@@ -104,9 +147,90 @@ def return_view(session: Session, row: ReturnRow) -> ReturnView:
         effects=effects.of_return(session, row.id),
         attention=attention.open_items(session, return_pk=row.id),
         journal=journal.entries(session, row.id),
+        compared=_compared(row, rmas, receipts, brand.rules),
+        ignored=attention.ignored(session, [row]).get(row.id),
+        brand=brand,
     )
     view.moments = _moments(view)
     return view
+
+
+def _compared(
+    row: ReturnRow, rmas: list[RmaRow], receipts: list[ReceiptRow], rules: AnnounceRules | None
+) -> Comparison:
+    return_ = load_return(row.content)
+    lines = physical_lines(return_, rules) if rules else return_.lines
+    newest = {r.rma_pk: r for r in receipts}
+    counted = [load_receipt(r.content) for r in newest.values()]
+    announced = [load_items(r.items) for r in rmas]
+    return compare(lines, counted, announced, rules.kits if rules else None)
+
+
+def _facts(view: ReturnView) -> Facts:
+    row, settlement = view.row, _settlement(view)
+    holds = [i for i in view.attention if i.blocking]
+    return Facts(
+        stage=Stage(row.stage),
+        brand=view.brand.name,
+        mode=view.brand.mode,
+        submitted_at=row.submitted_at,
+        announced_at=row.announced_at,
+        received_at=row.received_at,
+        settled_at=row.settled_at,
+        completed_at=row.completed_at,
+        due_at=row.due_at,
+        label_status=load_return(row.content).label.status,
+        tickets=tuple(
+            Ticket(r.ticket_id or r.customer_po, r.ticket_status, r.status_seen_at)
+            for r in view.rmas
+        ),
+        counted=view.compared.in_words if view.receipts else "",
+        verdict=_verdict(view.decision) if view.decision else None,
+        called=EffectKind(settlement.kind) if settlement else None,
+        call=_CALLS[EffectState(settlement.state)] if settlement else None,
+        try_at=settlement.try_at if settlement else None,
+        asked=tuple(Asked(_need(i), i.reason, i.opened_at, i.assignee) for i in holds),
+        left=_left(view.ignored) if view.ignored else None,
+        waits_for=next((e.why for e in reversed(view.journal) if e.happened == What.WAITS), ""),
+        order=row.order_name,
+        refund=row.outcome == "refund",
+    )
+
+
+_CALLS = {
+    EffectState.PLANNED: Call.TO_SEND,
+    EffectState.NOT_SENT: Call.TO_SEND,
+    EffectState.INTENDED: Call.LOST,
+    EffectState.DOUBT: Call.LOST,
+    EffectState.ACCEPTED: Call.TAKEN,
+    EffectState.DONE: Call.DONE,
+    EffectState.REFUSED: Call.FAILED,
+    EffectState.FAILED: Call.FAILED,
+}
+
+
+def _settlement(view: ReturnView) -> EffectRow | None:
+    key = effects.settling_key(view.row.return_id)
+    return next((e for e in view.effects if e.key == key), None)
+
+
+def _verdict(decision: DecisionRow) -> Verdict:
+    by = decision.by if decision.by != journal.SERVICE else None
+    outcome = Outcome(decision.outcome)
+    return Verdict(outcome, decision.rule, by, decision.shadow, decision.wait_until)
+
+
+def _need(item: AttentionRow) -> Need:
+    return _NEEDS.get(item.kind, Need.INTERNAL)
+
+
+_NEEDS = {need.value: need for need in Need}
+"""A later release may know others."""
+
+
+def _left(item: AttentionRow) -> Left:
+    why = (item.resolution or "").removeprefix("ignored: ")
+    return Left(item.resolved_by or "?", item.resolved_at or item.opened_at, why)
 
 
 def _moments(view: ReturnView) -> list[MomentView]:
@@ -120,12 +244,15 @@ def _moments(view: ReturnView) -> list[MomentView]:
         Moment.RECEIVED: (row.received_at, _receipts(view)),
         Moment.DECIDED: (
             row.decided_at or (row.settled_at if row.stage != Stage.COMPLETE or tickets else None),
-            decision.reason if decision else "",
+            decision.reason if decision and decision.outcome != Outcome.WAIT else "",
         ),
         Moment.RMA_CLOSED: (row.rma_closed_at, evidence or _closing(row)),
         Moment.COMPLETE: (row.completed_at, _standing(view)),
     }
-    return [MomentView(moment, *texts[moment]) for moment in Moment]
+    titles = {m: m.title for m in Moment}
+    if texts[Moment.DECIDED][0]:
+        titles[Moment.DECIDED] = reasons.settled(view.facts)
+    return [MomentView(moment, *texts[moment], titles[moment]) for moment in Moment]
 
 
 def _no_rma(row: ReturnRow) -> str:
@@ -140,18 +267,19 @@ def _closing(row: ReturnRow) -> str:
 
 
 def _receipts(view: ReturnView) -> str:
-    lines: list[Any] = [x for r in view.receipts[-1:] for x in r.content.get("lines", [])]
-    if not lines:
-        return ""
-    counted = sum(x.get("actual") or 0 for x in lines)
-    damaged = sum(x.get("damaged") or 0 for x in lines)
-    return f"{counted} counted, {damaged} damaged"
+    return "; ".join(_told(r, load_receipt(r.content)) for r in view.newest)
+
+
+def _told(row: ReceiptRow, receipt: Receipt) -> str:
+    return receipt.counts + (f" (corrected by {row.by})" if row.corrects else "")
 
 
 def _standing(view: ReturnView) -> str:
     row = view.row
     if view.attention:
         return f"needs attention: {view.attention[0].reason}"
+    if view.ignored:
+        return f"left to people by {view.ignored.resolved_by}"
     return "" if row.stage == Stage.COMPLETE else f"now: {row.stage.replace('_', ' ')}"
 
 
@@ -176,8 +304,15 @@ def as_json(view: ReturnView) -> dict[str, Any]:
     return {
         "brand": view.row.brand,
         "return": plain(view.row, leave_out=("content", "content_hash")),
+        "why": why_as_json(view),
         "moments": [
-            {"moment": m.moment, "title": m.moment.title, "at": m.at, "text": m.text}
+            {
+                "moment": m.moment,
+                "title": m.moment.title,
+                "told": m.title,
+                "at": m.at,
+                "text": m.text,
+            }
             for m in view.moments
         ],
         "lines": [plain(x) for x in view.lines],
@@ -187,6 +322,19 @@ def as_json(view: ReturnView) -> dict[str, Any]:
         "effects": [plain(x) for x in view.effects],
         "attention": [plain(x) for x in view.attention],
         "journal": [plain(x) for x in view.journal],
+    }
+
+
+def why_as_json(view: ReturnView, zone: tzinfo = UTC) -> dict[str, Any]:
+    """Why a return stands where it stands, as plain data."""
+    why = view.why(zone)
+    return {
+        "sentence": why.sentence(zone),
+        "what": why.what,
+        "who": why.who.value,
+        "next": why.next,
+        "until": why.until,
+        "reply": reasons.reply(view.facts, zone),
     }
 
 

@@ -3,16 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
+from enum import StrEnum
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
+from bergen_loop.domain.lifecycle import Stage
 from bergen_loop.domain.words import NEEDS, Need, What
 from bergen_loop.ledger.codec import sentence
 from bergen_loop.ledger.store import journal
 from bergen_loop.ledger.store.chunks import chunks
 from bergen_loop.ledger.tables.core import AttentionRow, ReturnRow
+
+SAME_AGAIN = timedelta(days=2)
+"""So long after a retry is an item that comes again taken for what the retry found."""
+
+
+class Ended(StrEnum):
+    """In which way an item was resolved."""
+
+    GONE = "gone"
+    """Its cause has gone, or what was asked was answered elsewhere."""
+    RETRIED = "retried"
+    DECIDED = "decided"
+    """A person decided about the return, or corrected its counts."""
+    IGNORED = "ignored"
 
 
 def raise_item(
@@ -26,7 +42,8 @@ def raise_item(
     row: ReturnRow | None = None,
     subject: str = "",
 ) -> AttentionRow:
-    """Open an item, or refresh the open one of the same kind and subject.
+    """Open an item, or refresh the open one of the same kind and subject. One that a person has
+    just retried is opened again: it is as old as it was.
 
     One of a kind that holds keeps every flow away from its return until a person resolves it.
     """
@@ -39,31 +56,79 @@ def raise_item(
     if row and blocking:
         row.held = True
     if existing:
+        if existing.reason != reason:
+            existing.snoozed_until = None  # what somebody put off was something else
         existing.reason, existing.tried = reason, tried
         return existing
-    item = AttentionRow(
-        brand=brand,
-        return_pk=row.id if row else None,
-        kind=kind,
-        subject=subject,
-        open_key=key,
-        reason=reason,
-        tried=tried,
-        blocking=blocking,
-        opened_at=now,
-    )
-    session.add(item)
+    item = again = _retried(session, now, brand, kind, subject)
+    if item is not None:
+        _open_again(item, key)
+        item.reason, item.tried = reason, tried
+    else:
+        item = AttentionRow(
+            brand=brand,
+            return_pk=row.id if row else None,
+            kind=kind,
+            subject=subject,
+            open_key=key,
+            reason=reason,
+            tried=tried,
+            blocking=blocking,
+            opened_at=now,
+        )
+        session.add(item)
     journal.record(
         session,
         now,
         What.NEEDS_PERSON,
-        reason,
+        reason if again is None else f"still: {reason}",
         brand=brand,
         return_pk=row.id if row else None,
         data={"kind": kind, "subject": subject, "tried": tried},
     )
     session.flush()
     return item
+
+
+def _retried(
+    session: Session, now: datetime, brand: str, kind: Need, subject: str
+) -> AttentionRow | None:
+    """The last item about this, if a person has just retried it."""
+    query = sa.select(AttentionRow).where(
+        AttentionRow.brand == brand, AttentionRow.kind == kind, AttentionRow.subject == subject
+    )
+    last = session.scalar(query.order_by(AttentionRow.id.desc()).limit(1))
+    if last is None or last.ended != Ended.RETRIED or last.resolved_at is None:
+        return None
+    return last if now - last.resolved_at <= SAME_AGAIN else None
+
+
+def _open_again(item: AttentionRow, key: str) -> None:
+    item.resolved_at = item.resolved_by = item.resolution = None
+    item.ended = item.ended_at_stage = item.snoozed_until = None
+    item.open_key = key
+
+
+def reopen(session: Session, item: AttentionRow) -> bool:
+    """Put an item back on the list; it holds its return again. False where the same has been
+    raised anew meanwhile."""
+    key = f"{item.kind}:{item.subject}"
+    query = sa.select(AttentionRow.id).where(
+        AttentionRow.brand == item.brand, AttentionRow.open_key == key
+    )
+    if session.scalar(query) is not None:
+        return False
+    _open_again(item, key)
+    if item.return_pk is not None and item.blocking:
+        session.get_one(ReturnRow, item.return_pk).held = True
+    session.flush()
+    return True
+
+
+def awake(now: datetime) -> sa.ColumnElement[bool]:
+    """The open items that nobody has put off: what waits for people, on every page."""
+    put_off = AttentionRow.snoozed_until
+    return sa.and_(AttentionRow.resolved_at.is_(None), sa.or_(put_off.is_(None), put_off <= now))
 
 
 def open_of_kind(session: Session, kind: Need) -> list[tuple[str, str]]:
@@ -75,13 +140,19 @@ def open_of_kind(session: Session, kind: Need) -> list[tuple[str, str]]:
 
 
 def resolve(
-    session: Session, now: datetime, item: AttentionRow, *, who: str, resolution: str
+    session: Session,
+    now: datetime,
+    item: AttentionRow,
+    *,
+    who: str,
+    resolution: str,
+    ended: Ended = Ended.GONE,
 ) -> None:
     """Close an item; its return is released when nothing else holds it."""
     if item.resolved_at:
         return
     item.resolved_at, item.resolved_by, item.resolution = now, who, resolution
-    item.open_key = None
+    item.open_key, item.ended = None, ended
     session.flush()
     journal.record(
         session,
@@ -103,6 +174,7 @@ def resolve(
         )
     )
     row = session.get_one(ReturnRow, item.return_pk)
+    item.ended_at_stage = row.stage
     row.held = still is not None
     row.due_at = now
 
@@ -152,6 +224,27 @@ def resolve_all(session: Session, now: datetime, row: ReturnRow, *, resolution: 
         if words is None or not words.outlives_return:
             resolve(session, now, item, who=journal.SERVICE, resolution=resolution)
     row.due_at = due_at
+
+
+def ignored(session: Session, rows: Iterable[ReturnRow]) -> dict[int, AttentionRow]:
+    """Of these returns, those that a person has left alone, with the item: until something new
+    happens to one, nothing acts by itself."""
+    still = {r.id: r for r in rows if not (r.held or r.due_at or Stage(r.stage).terminal)}
+    found: dict[int, AttentionRow] = {}
+    for chunk in chunks(sorted(still)):
+        query = sa.select(AttentionRow).where(
+            AttentionRow.return_pk.in_(chunk),
+            AttentionRow.resolved_at.is_not(None),
+            AttentionRow.blocking.is_(True),
+        )
+        for item in session.scalars(query.order_by(AttentionRow.resolved_at, AttentionRow.id)):
+            if item.return_pk is not None:
+                found[item.return_pk] = item
+    return {
+        pk: item
+        for pk, item in found.items()
+        if item.ended == Ended.IGNORED and item.ended_at_stage == still[pk].stage
+    }
 
 
 def open_items(

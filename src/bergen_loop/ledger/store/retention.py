@@ -27,6 +27,7 @@ from bergen_loop.ledger.tables.core import (
     ErasureRow,
     JournalRow,
     RawRow,
+    ReceiptFileRow,
     ReceiptRow,
     ReturnRow,
     RmaRow,
@@ -164,6 +165,9 @@ def _erase(session: Session, row: ReturnRow, result: Erased) -> None:
         rma.tracking_numbers = [ERASED for _ in rma.tracking_numbers]
         for receipt in session.scalars(sa.select(ReceiptRow).where(ReceiptRow.rma_pk == rma.id)):
             receipt.content = _masked(receipt.content, known)
+            receipt.evidence = _masked(receipt.evidence, known)
+            files = sa.delete(ReceiptFileRow).where(ReceiptFileRow.receipt_pk == receipt.id)
+            session.execute(files)
         _floor(session, rma, known)
     for table in _TEXTS:
         query = sa.select(table).where(table.return_pk == row.id)
@@ -193,12 +197,14 @@ _TEXTS: dict[Any, tuple[str, ...]] = {
     OutboxRow: ("body",),
 }
 """Where texts and data about a return may quote its customer."""
+_NAMING: dict[Any, tuple[str, ...]] = {**_TEXTS, ReceiptRow: ("evidence",)}
+"""And what may quote any customer."""
 
 
 def _mask_rows(
     session: Session, table: Any, query: sa.Select[Any], known: Sequence[str], result: Erased
 ) -> None:
-    columns, changed = _TEXTS[table], list[Any]()
+    columns, changed = _NAMING[table], list[Any]()
     query = query.order_by(table.id)
     if table is JournalRow:  # an entry must not be sealed meanwhile
         query = query.with_for_update().execution_options(populate_existing=True)
@@ -277,7 +283,7 @@ def _payloads_naming(session: Session, wanted: str, result: Erased) -> None:
 def _texts_naming(session: Session, wanted: str, result: Erased) -> None:
     """What quotes the customer without belonging to one of their returns. A return under way
     keeps nothing it needs in these texts."""
-    for table, columns in _TEXTS.items():
+    for table, columns in _NAMING.items():
         naming = [
             sa.func.lower(sa.cast(getattr(table, column), sa.Text)).contains(t, autoescape=True)
             for column in columns

@@ -243,6 +243,26 @@ class ReceiptRow(Base):
     read_at: Mapped[datetime]
     content: Mapped[DocumentOf]
     content_hash: Mapped[str]
+    """Of what was read; behind a `#`, which time it was read, or which correction of it this is."""
+    corrects: Mapped[int | None] = mapped_column(BigId)
+    """The receipt, as it was read, of which a person has corrected counts: it stays as it is."""
+    by: Mapped[str | None]
+    """Who corrected it; None: it is as the warehouse gave it."""
+    evidence: Mapped[str | None] = mapped_column(sa.Text)
+    """What they know it from."""
+
+
+class ReceiptFileRow(Base):
+    """A file that shows what a person corrected a receipt from."""
+
+    __tablename__ = "receipt_files"
+    __table_args__ = (sa.Index("ix_receipt_files_receipt", "receipt_pk"),)
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True, autoincrement=True)
+    receipt_pk: Mapped[int] = mapped_column(BigId, sa.ForeignKey("receipts.id", ondelete="CASCADE"))
+    name: Mapped[str]
+    content_type: Mapped[str]
+    body: Mapped[bytes] = mapped_column(sa.LargeBinary)
 
 
 class DecisionRow(Base):
@@ -419,6 +439,18 @@ class AttentionRow(Base):
     resolved_at: Mapped[datetime | None]
     resolved_by: Mapped[str | None]
     resolution: Mapped[str | None]
+    ended: Mapped[str | None]
+    """An `Ended`: in which way it was resolved."""
+    ended_at_stage: Mapped[str | None]
+    """Where its return stood then."""
+    tried_again_at: Mapped[datetime | None]
+    tried_again_by: Mapped[str | None]
+    """A person's last retry. Where it comes to the same, the item is opened again, as old as it
+    is."""
+    assignee: Mapped[str | None]
+    """Who has taken it on."""
+    snoozed_until: Mapped[datetime | None]
+    """Off the list until then; it holds its return all the same."""
 
 
 class WebhookRow(Base):
@@ -676,6 +708,10 @@ sa.Index(
 # The attention list, and what people did.
 sa.Index("ix_attention_list", AttentionRow.id, **_where(_OPEN_ITEM))
 sa.Index("ix_attention_list_brand", AttentionRow.brand, AttentionRow.id, **_where(_OPEN_ITEM))
+sa.Index("ix_attention_ended", AttentionRow.resolved_at, AttentionRow.id)
+sa.Index("ix_attention_about", AttentionRow.brand, AttentionRow.kind, AttentionRow.subject)
+_IGNORED = "ended = 'ignored'"
+sa.Index("ix_attention_ignored", AttentionRow.resolved_at, AttentionRow.id, **_where(_IGNORED))
 sa.Index("ix_journal_people", JournalRow.id, **_where(_BY_PEOPLE))
 sa.Index("ix_journal_people_brand", JournalRow.brand, JournalRow.id, **_where(_BY_PEOPLE))
 sa.Index("ix_journal_people_who", JournalRow.who, JournalRow.id, **_where(_BY_PEOPLE))
