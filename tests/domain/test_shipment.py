@@ -128,7 +128,9 @@ def test_who_carries_a_return_tells_whether_it_is_box_free_and_else_its_bag() ->
 
 
 def test_each_box_is_an_rma_or_the_shipment_is_and_what_is_too_large_is_divided() -> None:
-    units = [unit(n, PRODUCTS[n % 3], str(n // 4), f"b{n // 4}", box=f"B{n % 2}") for n in range(12)]
+    units = [
+        unit(n, PRODUCTS[n % 3], str(n // 4), f"b{n // 4}", box=f"B{n % 2}") for n in range(12)
+    ]
     boxes = consignments(units, RmaPer.BOX, 2, {})
     assert [(c.box, c.part, len({u.line.sku for u in c.units})) for c in boxes] == [
         ("B0", 1, 2),
@@ -256,7 +258,9 @@ class Truth:
             (good if fate == "here" else bad)[u.line.sku or ""] += 1
             bags[u.item.bags[0] if u.item.bags else "", u.line.sku or "", fate] += 1
         good.update(self.strangers)
-        counts = {s: (good[s], bad[s]) for s in {*good, *bad, *(u.line.sku or "" for u in self.units)}}
+        counts = {
+            s: (good[s], bad[s]) for s in {*good, *bad, *(u.line.sku or "" for u in self.units)}
+        }
         told = [
             BagCount(bag, sku, None, n if fate == "here" else 0, n if fate == "damaged" else 0)
             for (bag, sku, fate), n in bags.items()
@@ -323,7 +327,9 @@ def test_no_share_has_more_than_came_and_a_share_without_problems_is_the_truth(
     result = judged(list(truth.units), truth.receipt())
     for owner in {u.item.return_id for u in truth.units}:
         own = [
-            (u, f) for u, f in zip(truth.units, truth.fates, strict=True) if u.item.return_id == owner
+            (u, f)
+            for u, f in zip(truth.units, truth.fates, strict=True)
+            if u.item.return_id == owner
         ]
         got = share(result, owner or "", "T")
         assert sum((x.expected or 0) for x in got.lines) == len(own)

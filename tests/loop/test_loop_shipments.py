@@ -65,7 +65,9 @@ def test_a_shipment_and_its_items_are_read_page_by_page() -> None:
         head = client.shipment("hr-9")
         found = client.shipment_items(head.loop_id)
     assert (head.loop_id, head.line_item_count, head.return_count) == ("12", 3, 2)
-    assert head.created_at is not None and head.created_at.isoformat() == "2026-11-10T08:00:00+00:00"
+    assert (
+        head.created_at is not None and head.created_at.isoformat() == "2026-11-10T08:00:00+00:00"
+    )
     assert fake.paths == [
         "GET /happy-returns/shipments/hr-9",
         "GET /happy-returns/shipments/12/items?page=1",
@@ -114,8 +116,8 @@ def test_what_cannot_be_read_or_is_not_there_is_its_own_error() -> None:
 
 
 _JUNK = st.one_of(
-    st.none(), st.booleans(), st.integers(), st.text(max_size=5), st.lists(st.integers(), max_size=2),
-    st.dictionaries(st.text(max_size=3), st.integers(), max_size=2),
+    st.none(), st.booleans(), st.integers(), st.text(max_size=5),
+    st.lists(st.integers(), max_size=2), st.dictionaries(st.text(max_size=3), st.integers(), max_size=2),
 )  # fmt: skip
 
 

@@ -9,6 +9,7 @@ differences of bags and of the shipment together are always the total ones.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -16,12 +17,40 @@ from decimal import Decimal
 from enum import StrEnum
 from functools import cached_property
 
-from bergen_loop.domain.codes import normal_code, normal_word
+from bergen_loop.domain.codes import normal_code, normal_word, sent_code
 from bergen_loop.domain.comparison import Comparison, SkuCount, compare, units_by_product
 from bergen_loop.domain.naming import Kits, kit_parts
 from bergen_loop.domain.receipt import BagCount, Receipt, ReceiptLine
 from bergen_loop.domain.returns import LoopState, Return, ReturnLine
 from bergen_loop.domain.rma import RmaItem, TicketStatus
+
+
+class ShipmentStage(StrEnum):
+    """What has to happen next with a shipment."""
+
+    LEARNED = "learned"
+    """Its id is known; what it holds is to be read."""
+    READ = "read"
+    """What it holds is known; RMAs are to be made."""
+    AWAITED = "awaited"
+    """Its RMAs exist; not all of them are counted."""
+    COUNTED = "counted"
+    """All are; what is missing may still come."""
+    DONE = "done"
+    """Nothing is awaited any more: what is missing is claimed."""
+
+    @property
+    def words(self) -> str:
+        return _STAGES[self]
+
+
+_STAGES = {
+    ShipmentStage.LEARNED: "to be read",
+    ShipmentStage.READ: "RMAs to be made",
+    ShipmentStage.AWAITED: "on its way",
+    ShipmentStage.COUNTED: "counted, some missing",
+    ShipmentStage.DONE: "done",
+}
 
 
 class RmaPer(StrEnum):
@@ -101,8 +130,9 @@ def units_of(
             found.append(ShipmentUnit(item, shown))
             continue
         left[of].remove(line)
-        key = replace(line, line_item_id=f"{of}:{line.line_item_id}")
-        found.append(ShipmentUnit(item, key, line.line_item_id, returns[of].currency))
+        # The customer's own words are not needed here, and are not kept twice.
+        kept = replace(line, line_item_id=f"{of}:{line.line_item_id}", comment=None)
+        found.append(ShipmentUnit(item, kept, line.line_item_id, returns[of].currency))
     return tuple(found)
 
 
@@ -212,9 +242,7 @@ def consignments(
     )
 
 
-def _parts(
-    units: Sequence[ShipmentUnit], most: int, kits: Kits
-) -> list[tuple[ShipmentUnit, ...]]:
+def _parts(units: Sequence[ShipmentUnit], most: int, kits: Kits) -> list[tuple[ShipmentUnit, ...]]:
     by_key = {u.key: u for u in units}
     products = [sorted(x.line_item_id for x in of) for of in _products(units)]
     parts: list[list[ShipmentUnit]] = []
@@ -231,6 +259,20 @@ def _parts(
 
 def _products(units: Iterable[ShipmentUnit]) -> list[list[ReturnLine]]:
     return units_by_product(u.line for u in units)
+
+
+def customer_po(prefix: str, shipment: str, consignment: Consignment, limit: int) -> str:
+    """The PO of a consignment: always the same one, and no other's. Names that are too long are
+    given by a digest."""
+    names = [shipment, *([consignment.box] if consignment.box else [])]
+    part = f"/{consignment.part}" if consignment.part > 1 else ""
+    digest = hashlib.sha256("\n".join(names).encode("utf-8", "replace")).hexdigest()
+    for words in ("-".join(names), f"{shipment}-{digest[:12]}"):
+        text = sent_code(f"{prefix}{words}{part}") or ""
+        if len(text) <= limit:
+            return text
+    room = max(8, limit - len(prefix) - len(part))
+    return f"{prefix}{digest[:room]}{part}"
 
 
 def as_return(id_: str, units: Iterable[ShipmentUnit], at: datetime) -> Return:

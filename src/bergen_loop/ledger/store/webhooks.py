@@ -16,6 +16,7 @@ from bergen_loop.ledger.store.chunks import chunks
 from bergen_loop.ledger.tables.core import WebhookRow
 
 PROCESSING_FAILED = "return.processing.failed"
+SHIPMENT = "shipment.processed"
 
 
 @dataclass(frozen=True, slots=True)

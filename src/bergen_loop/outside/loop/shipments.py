@@ -79,8 +79,9 @@ def items_request(loop_id: str, page: int) -> LoopRequest:
 def read_head(answer: Answer, happy_id: str) -> ShipmentHead:
     """The shipment asked for; by Happy Returns' id, which the answer has to repeat."""
     fields = _data(json_object(answer, "a shipment"))
-    loop_id, own = as_text(fields.get("loop_shipment_id")), as_text(
-        fields.get("happy_returns_shipment_id")
+    loop_id, own = (
+        as_text(fields.get("loop_shipment_id")),
+        as_text(fields.get("happy_returns_shipment_id")),
     )
     if own is not None and own != happy_id:
         raise answer.error(Unreadable, f"the answer is about shipment {own}")
