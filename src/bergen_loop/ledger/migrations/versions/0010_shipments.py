@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import sqlalchemy as sa
 from alembic import op
 
@@ -18,22 +20,22 @@ def _text(name: str, *, null: bool = True) -> sa.Column[str]:
     return sa.Column(name, sa.String(), nullable=null)
 
 
-def _time(name: str, *, null: bool = True) -> sa.Column[sa.DateTime]:
-    return sa.Column(name, sa.DateTime(timezone=True), nullable=null)  # pyright: ignore[reportReturnType]
+def _time(name: str, *, null: bool = True) -> sa.Column[Any]:
+    return sa.Column(name, sa.DateTime(timezone=True), nullable=null)
 
 
 def _number(name: str) -> sa.Column[int]:
     return sa.Column(name, sa.Integer(), nullable=False)
 
 
-def _key(table: str) -> list[sa.SchemaItem]:
+def _key(table: str) -> list[Any]:
     return [
         sa.Column("id", _ID, autoincrement=True, nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f(f"pk_{table}")),
     ]
 
 
-def _of_shipment(table: str, *, null: bool = False) -> list[sa.SchemaItem]:
+def _of_shipment(table: str, *, null: bool = False) -> list[Any]:
     return [
         sa.Column("shipment_pk", _ID, nullable=null),
         sa.ForeignKeyConstraint(
