@@ -85,6 +85,8 @@ def _post(world: SandboxWorld, parts: list[str], values: Values) -> Answer:
             return _change_ticket(world, _ticket(world, ticket_id), action, values)
         case ["happy-returns"]:
             return _happy_shipment(world, values)
+        case ["happy-returns", happy_id, "arrive"]:
+            return _happy_arrival(world, happy_id, values)
         case ["parcels"]:
             return _parcel(world, values)
         case ["parcels", "auto"]:
@@ -222,17 +224,50 @@ def _change_ticket(world: SandboxWorld, ticket: Ticket, action: str, values: Val
 
 
 def _happy_shipment(world: SandboxWorld, values: Values) -> Answer:
-    """A consolidated shipment of these returns leaves Happy Returns' hub."""
-    _only(values, "brand", "returns")
+    """A consolidated shipment of these returns (all that wait) leaves Happy Returns' hub."""
+    _only(values, "brand", "returns", "boxes", "split", "webhook")
     brand, ids = world.brand(str(values.get("brand"))), values.get("returns")
+    boxes = _whole(values, "boxes", 1, 1, 20) or 1
+    how: Values = {"boxes": boxes, "split": _texts(values, "split")}
+    how["webhook"] = values.get("webhook", True) is not False
+    if ids is None:
+        left = loop_happy.ship_waiting(world, brand, **how)
+        if left is None:
+            raise Missing(f"no return of {brand.slug} waits at the hub")
+        return json_answer(asdict(left), 201)
     if not isinstance(ids, list) or not ids:
         raise ValueError("returns must be a list of return ids")
     chosen = [_return(world, str(x)) for x in cast("list[Any]", ids)]
     for r in chosen:
         if r.brand != brand.slug:
             raise ValueError(f"return {r.id} is of {r.brand}, not of {brand.slug}")
-    made = loop_happy.ship(world, brand, chosen)
+    made = loop_happy.ship(world, brand, chosen, **how)
     return json_answer(asdict(made), 201)
+
+
+def _texts(values: Values, name: str) -> tuple[str, ...]:
+    found: Any = values.get(name, [])
+    if not isinstance(found, list):
+        raise ValueError(f"{name} must be a list")
+    return tuple(str(x) for x in cast("list[Any]", found))
+
+
+def _happy_arrival(world: SandboxWorld, happy_id: str, values: Values) -> Answer:
+    """A consolidated shipment comes to the dock, as it really is."""
+    _only(values, "brand", "boxes", "missing", "late", "misplaced", "damaged")
+    brand = world.brand(str(values.get("brand")))
+    shipment = loop_happy.find(brand, happy_id)
+    if shipment is None:
+        raise Missing(f"no shipment {happy_id!r} of {brand.slug}")
+    loop_happy.spoil(
+        shipment,
+        missing=_texts(values, "missing"),
+        late=_texts(values, "late"),
+        misplaced=_texts(values, "misplaced"),
+        damaged=tuple(int(x) for x in _texts(values, "damaged")),
+    )
+    done = loop_happy.arrive(world, brand, shipment, _texts(values, "boxes"))
+    return json_answer({"tickets": [t.id for t in done]})
 
 
 def _settings(world: SandboxWorld, values: Values) -> Answer:

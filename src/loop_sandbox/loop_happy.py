@@ -1,32 +1,88 @@
-"""Happy Returns: box-free drop-offs that go to the warehouse in consolidated shipments."""
+"""Happy Returns: box-free drop-offs that go to the warehouse in consolidated shipments.
+
+Customers drop returns off at bars; a hub puts each into a bag (or two), bags into boxes, and ships
+twice a week. What arrives need not be what is listed: bags get lost, come with a later shipment,
+or lie in another box.
+"""
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from loop_sandbox import loop_errors, loop_events, loop_json
+from loop_sandbox import loop_errors, loop_events, loop_json, parcels
 from loop_sandbox.calls import Call
-from loop_sandbox.model import Brand, LoopReturn, Shipment
+from loop_sandbox.model import Brand, HappyUnit, LoopReturn, Shipment, Ticket
 from loop_sandbox.wire import Answer, WireRequest, json_answer
 
 if TYPE_CHECKING:
     from loop_sandbox.world import SandboxWorld
 
 PER_PAGE = 200
+TWICE_A_WEEK = 3.5 * 86400
 
 
-def ship(world: SandboxWorld, brand: Brand, returns: list[LoopReturn]) -> Shipment:
+def is_happy(r: LoopReturn) -> bool:
+    """Whether it was handed over at a return bar."""
+    method: Any = r.return_method
+    return isinstance(method, dict) and "happy_returns" in method.values()
+
+
+# -- bars and hubs ----------------------------------------------------------------------------
+
+
+def open_hub(world: SandboxWorld, brand: Brand, seconds: float = TWICE_A_WEEK) -> None:
+    """From now on all that was dropped off leaves the hub every so many seconds."""
+
+    def go() -> None:
+        ship_waiting(world, brand)
+        world.later(seconds, go)
+
+    world.later(seconds, go)
+
+
+def ship_waiting(world: SandboxWorld, brand: Brand, **how: Any) -> Shipment | None:
+    """All returns of the brand that wait at the hub leave it; None where none do."""
+    shipped = {i for s in brand.shipments for i in s.returns}
+    waiting = [
+        r
+        for r in brand.returns.values()
+        if is_happy(r) and r.id not in shipped and r.state != "cancelled"
+    ]
+    return ship(world, brand, waiting, **how) if waiting else None
+
+
+def ship(
+    world: SandboxWorld,
+    brand: Brand,
+    returns: list[LoopReturn],
+    *,
+    boxes: int = 1,
+    split: tuple[str, ...] = (),
+    webhook: bool = True,
+) -> Shipment:
     """A consolidated shipment leaves the hub: every return gets its bag's barcode (with a
-    return.updated), and shipment.processed is sent."""
+    return.updated), and shipment.processed is sent. `split`: returns in two bags; without
+    `webhook` Loop forgets to tell of it."""
     number = len(brand.shipments) + 1
+    stem = f"{brand.shop_id}{number:04d}"
+    names = [f"HRBOX{stem}" + (chr(65 + i) if i else "") for i in range(boxes)]
     shipment = Shipment(
         loop_id=brand.shop_id * 1000 + number,
-        happy_id=f"HRS{brand.shop_id}{number:04d}",
+        happy_id=f"HRS{stem}",
         returns=[r.id for r in returns],
-        box=f"HRBOX{brand.shop_id}{number:04d}",
+        box=names[0],
         tracking_number=f"1ZHR{brand.shop_id}{number:010d}",
         created_at=world.loop_now(),
+        boxes=names,
     )
+    for place, r in enumerate(returns):
+        bags = [f"HRBAG{r.id}", *([f"HRBAG{r.id}B"] if r.id in split else [])]
+        shipment.units += [
+            HappyUnit(r.id, line.id, line.product, bags, names[place % boxes]) for line in r.lines
+        ]
+    late = [u for s in brand.shipments for u in s.units if u.fate == "late"]
+    shipment.late = [u for u in late if not any(u in s.late for s in brand.shipments)]
     brand.shipments.append(shipment)
     for r in returns:
         r.package_reference = f"HRBAG{r.id}"
@@ -34,22 +90,115 @@ def ship(world: SandboxWorld, brand: Brand, returns: list[LoopReturn]) -> Shipme
         loop_events.emit(world, r, "return.updated")
     effect = f"shipment {shipment.happy_id} of {len(returns)} returns"
     world.log(Call("loop", "happy returns shipment", brand.slug, shipment.happy_id, effect=effect))
-    loop_events.emit_shipment(world, brand, shipment)
+    if webhook:
+        loop_events.emit_shipment(world, brand, shipment)
     return shipment
+
+
+# -- what arrives -----------------------------------------------------------------------------
+
+
+def find(brand: Brand, happy_id: str) -> Shipment | None:
+    """A shipment by Happy Returns' id."""
+    return next((x for x in brand.shipments if x.happy_id == happy_id), None)
+
+
+def of_ticket(brand: Brand, ticket: Ticket) -> Shipment | None:
+    """The shipment a ticket announces, by its PO."""
+    return next((x for x in brand.shipments if x.happy_id in ticket.po), None)
+
+
+def spoil(
+    shipment: Shipment,
+    *,
+    missing: tuple[str, ...] = (),
+    late: tuple[str, ...] = (),
+    misplaced: tuple[str, ...] = (),
+    damaged: tuple[int, ...] = (),
+) -> None:
+    """What becomes of bags on the way (missing, late, in another box), and of units (damaged, by
+    their place in the list)."""
+    for place, unit in enumerate(shipment.units):
+        named = set(unit.bags)
+        if named.intersection(missing):
+            unit.fate = "missing"
+        elif named.intersection(late):
+            unit.fate = "late"
+        elif place in damaged:
+            unit.fate = "damaged"
+        if named.intersection(misplaced) and len(shipment.boxes) > 1:
+            other = shipment.boxes.index(unit.box) + 1
+            unit.really_in = shipment.boxes[other % len(shipment.boxes)]
+
+
+def arrive(
+    world: SandboxWorld, brand: Brand, shipment: Shipment, boxes: tuple[str, ...] = ()
+) -> list[Ticket]:
+    """The shipment (or only some of its boxes) comes to the dock, and each of its tickets is
+    counted by what is really there. The tickets."""
+    tickets = [t for t in brand.tickets.values() if of_ticket(brand, t) is shipment]
+    done: list[Ticket] = []
+    for box in shipment.boxes:
+        mine = [t for t in tickets if _is_for(t, box, shipment) and t.status == "Draft"]
+        if not mine or (boxes and box not in boxes):
+            continue
+        whole = all(_is_for(mine[0], b, shipment) for b in shipment.boxes)
+        here = [
+            u
+            for u in shipment.units
+            if u.fate in ("here", "damaged") and (whole or (u.really_in or u.box) == box)
+        ]
+        if box == shipment.boxes[0]:
+            here += shipment.late
+        for ticket, lines in _counted(mine, here):
+            parcels.receive(world, ticket, "complete", {"lines": lines})
+            done.append(ticket)
+    shipment.arrived = shipment.arrived or bool(done)
+    return done
+
+
+def _is_for(ticket: Ticket, box: str, shipment: Shipment) -> bool:
+    if any(b in ticket.po for b in shipment.boxes):
+        name = ticket.po.removeprefix("HR-").partition("/")[0]
+        return name.endswith(f"-{box}")
+    return True
+
+
+def _counted(
+    tickets: list[Ticket], units: list[HappyUnit]
+) -> list[tuple[Ticket, list[dict[str, Any]]]]:
+    """The lines of each ticket: its own products as they were found; what none of them names
+    goes on the first."""
+    good = Counter(u.product.upc for u in units if u.fate != "damaged")
+    bad = Counter(u.product.upc for u in units if u.fate == "damaged")
+    result: list[tuple[Ticket, list[dict[str, Any]]]] = []
+    for ticket in tickets:
+        lines: list[dict[str, Any]] = []
+        for item in ticket.items:
+            upc = item.values.get("UPC", "")
+            lines.append({"upc": upc, "actual": good.pop(upc, 0), "damaged": bad.pop(upc, 0)})
+        result.append((ticket, lines))
+    result[0][1].extend(
+        {"upc": upc, "actual": good[upc], "damaged": bad[upc], "comments": "Not on ASN"}
+        for upc in dict.fromkeys([*good, *bad])
+    )
+    return result
+
+
+# -- Loop's answers ---------------------------------------------------------------------------
 
 
 def shipment(world: SandboxWorld, brand: Brand, happy_id: str) -> Answer:
     """One shipment by Happy Returns' id."""
-    found = next((x for x in brand.shipments if x.happy_id == happy_id), None)
+    found = find(brand, happy_id)
     if found is None:
         return loop_errors.not_found()
     at = loop_json.stamp(found.created_at)
-    lines = sum(len(brand.returns[i].lines) for i in found.returns)
     return json_answer(
         {
             "loop_shipment_id": found.loop_id,
             "happy_returns_shipment_id": found.happy_id,
-            "line_item_count": lines,
+            "line_item_count": len(found.units),
             "return_count": len(found.returns),
             "created_at": at,
             "updated_at": at,
@@ -64,7 +213,7 @@ def items(brand: Brand, request: WireRequest, loop_id: str) -> Answer:
         return loop_errors.not_found()
     text = request.query.get("page") or "1"
     page = int(text) if text.isdigit() and int(text) > 0 else 1
-    rows = [row for i in found.returns for row in _items(brand.returns[i], found)]
+    rows = [_item(brand.returns[u.return_id], u, found) for u in found.units]
     last = max(1, -(-len(rows) // PER_PAGE))
     here = f"{request.root}/loop{request.path}"
     return json_answer(
@@ -79,22 +228,20 @@ def items(brand: Brand, request: WireRequest, loop_id: str) -> Answer:
     )
 
 
-def _items(r: LoopReturn, shipment: Shipment) -> list[dict[str, Any]]:
-    return [
-        {
-            "carrier": "UPS",
-            "happy_returns_return_bag_barcodes": [r.package_reference],
-            "happy_returns_rma_id": f"HR{r.id}",
-            "happy_returns_shipment_id": shipment.happy_id,
-            "item_title": line.product.name,
-            "order_name": r.order_name,
-            "po_number": None,
-            "return_id": int(r.id),
-            "shipment_id": shipment.loop_id,
-            "shipping_box_barcode": shipment.box,
-            "sku": line.product.sku,
-            "tracking_number": shipment.tracking_number,
-            "variant_title": f"{line.product.size} / {line.product.color}",
-        }
-        for line in r.lines
-    ]
+def _item(r: LoopReturn, unit: HappyUnit, shipment: Shipment) -> dict[str, Any]:
+    product = unit.product
+    return {
+        "carrier": "UPS",
+        "happy_returns_return_bag_barcodes": unit.bags,
+        "happy_returns_rma_id": f"HR{r.id}",
+        "happy_returns_shipment_id": shipment.happy_id,
+        "item_title": product.name,
+        "order_name": r.order_name,
+        "po_number": None,
+        "return_id": int(r.id),
+        "shipment_id": shipment.loop_id,
+        "shipping_box_barcode": unit.box,
+        "sku": product.sku,
+        "tracking_number": shipment.tracking_number,
+        "variant_title": f"{product.size} / {product.color}",
+    }

@@ -49,7 +49,8 @@ _CONTROL = (
     ("POST", "tickets/ID/ACTION", "cancel; reopen, correct: kind, lines, seconds"),
     ("POST", "parcels", "ticket or return, kind, detail"),
     ("POST", "parcels/auto", "mix, brand, limit"),
-    ("POST", "happy-returns", "brand, returns: a consolidated shipment"),
+    ("POST", "happy-returns", "brand, returns, boxes, split, webhook: a shipment leaves"),
+    ("POST", "happy-returns/ID/arrive", "brand, boxes, missing, late, misplaced, damaged"),
 )
 
 

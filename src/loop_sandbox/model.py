@@ -216,6 +216,23 @@ class Webhook:
 
 
 @dataclass(slots=True)
+class HappyUnit:
+    """One unit of a consolidated shipment: what Happy Returns says of it, and what is true."""
+
+    return_id: str
+    line_id: int
+    product: Product
+    bags: list[str]
+    """As listed: of a split return, the unit is in one of them."""
+    box: str
+    """As listed."""
+    fate: str = "here"
+    """here, damaged, missing, or late: with a later shipment."""
+    really_in: str = ""
+    """The box it is really in, where that is another one."""
+
+
+@dataclass(slots=True)
 class Shipment:
     """A consolidated Happy Returns shipment on its way to the warehouse."""
 
@@ -225,6 +242,11 @@ class Shipment:
     box: str
     tracking_number: str
     created_at: int
+    boxes: list[str] = field(default_factory=list[str])
+    units: list[HappyUnit] = field(default_factory=list[HappyUnit])
+    late: list[HappyUnit] = field(default_factory=list[HappyUnit])
+    """Of earlier shipments, that travel with this one and are listed with theirs."""
+    arrived: bool = False
 
 
 @dataclass(slots=True)

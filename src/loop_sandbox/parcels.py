@@ -163,7 +163,8 @@ def auto(
         for ticket in list(home.tickets.values()):
             if limit is not None and len(done) >= limit:
                 return done
-            if ticket.status == "Draft" and ticket.parcel is None:
+            consolidated = any(s.happy_id in ticket.po for s in home.shipments)
+            if ticket.status == "Draft" and ticket.parcel is None and not consolidated:
                 done.append(receive(world, ticket, planned_kind(world, ticket, weights)))
     return done
 

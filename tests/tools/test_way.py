@@ -18,7 +18,7 @@ def test_every_moment_of_the_way_is_counted_and_the_whole_counts_nothing_twice()
     )
     rows = json.loads(done.stdout)
     whole = rows.pop("whole way")
-    assert list(rows) == [*tick.STEPS, "tick"]
+    assert list(rows) == [*(name for name in tick.STEPS if name != "shipments"), "tick"]
     for name, row in rows.items():
         assert 0 < row["files"] <= row["functions"] <= row["calls"], name
         assert 0 < row["depth"] <= whole["depth"], name

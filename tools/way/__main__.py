@@ -147,7 +147,7 @@ def walk() -> dict[str, Passage]:
         finally:
             tick.step = step
             ctx.ledger.close()
-    return {name: way.passages[name] for name in (*tick.STEPS, AROUND)}
+    return {name: way.passages[name] for name in (*tick.STEPS, AROUND) if name in way.passages}
 
 
 def main() -> None:

@@ -24,6 +24,7 @@ from bergen_loop.config.fields import Duration, HttpUrl, Model, Secret, Zone
 from bergen_loop.config.grading import GradingSettings
 from bergen_loop.config.kits import KitMap, KitsFileSetting, KitsInFile, domain_kits
 from bergen_loop.config.operations import AlertSettings, EventSettings, MetricsSettings
+from bergen_loop.config.shipments import ShipmentSettings
 from bergen_loop.domain.announce import AnnounceRules, AnnounceWhen, words
 from bergen_loop.domain.codes import CODE_LIMIT, normal_code
 from bergen_loop.domain.naming import source_fault
@@ -75,6 +76,9 @@ class LoopSettings(Model):
     """How far the very first pull reaches back."""
     date_format: str = "%Y-%m-%dT%H:%M:%SZ"
     """How `from` and `to` are written."""
+    happy_returns: bool = False
+    """Whether returns are dropped off box-free and come in consolidated shipments, see
+    `shipments`. The key then needs the scope Happy Returns Shipments (read)."""
 
 
 class CloseSettings(Model):
@@ -276,6 +280,7 @@ class BrandSettings(Model):
     settle: SettleSettings = SettleSettings()
     repeats: RepeatSettings = RepeatSettings()
     grading: GradingSettings = GradingSettings()
+    shipments: ShipmentSettings = ShipmentSettings()
     kits: KitsInFile = Field(default_factory=KitMap)
     """SKU of a kit -> its parts in the warehouse, each with its quantity."""
     kits_file: KitsFileSetting | None = None
@@ -354,6 +359,9 @@ class BrandSettings(Model):
             expected_days=a.expected_days,
             time_zone=self.rex11.time_zone,
             start=a.start,
+            box_free_methods=words(*self.shipments.methods)
+            if self.loop.happy_returns
+            else frozenset(),
             supplier=supplier,
         )
 

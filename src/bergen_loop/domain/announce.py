@@ -32,6 +32,7 @@ from bergen_loop.domain.naming import (
 )
 from bergen_loop.domain.returns import Label, LoopState, Return, ReturnLine
 from bergen_loop.domain.rma import Product, RmaItem, RmaRequest, Supplier
+from bergen_loop.domain.shipment import is_box_free
 
 NOTHING_KNOWN: Known = {}
 
@@ -85,6 +86,8 @@ class AnnounceRules:
     time_zone: str = "America/New_York"
     start: datetime | None = None
     """Returns created before are not this connection's."""
+    box_free_methods: frozenset[str] = frozenset()
+    """Who carries returns without a parcel of their own; empty: nobody (`domain.shipment`)."""
     supplier: Supplier | None = None
 
 
@@ -211,6 +214,8 @@ def _outcome(return_: Return, line: ReturnLine) -> str:
 
 
 def _method_without_parcel(return_: Return, rules: AnnounceRules) -> str | None:
+    if is_box_free(return_, rules.box_free_methods):
+        return None  # wherever it was handed over, it comes
     if normal_word(return_.return_method) in rules.no_parcel_methods:
         return return_.return_method
     if normal_word(return_.method_type) in rules.no_parcel_method_types:
@@ -231,6 +236,8 @@ def _why_no_parcel(return_: Return, rules: AnnounceRules) -> str:
 def ready_at(return_: Return, rules: AnnounceRules) -> datetime | None:
     """When the RMA may be made; None: not before Loop shows something new of the return."""
     if return_.state not in (LoopState.OPEN, LoopState.REVIEW):
+        return None
+    if is_box_free(return_, rules.box_free_methods):
         return None
     match rules.when:
         case AnnounceWhen.SUBMITTED:
@@ -256,6 +263,8 @@ def why_waiting(return_: Return, rules: AnnounceRules, now: datetime) -> str | N
         return None
     if return_.state not in (LoopState.OPEN, LoopState.REVIEW):
         return f"the return is {return_.state} in Loop"
+    if is_box_free(return_, rules.box_free_methods):
+        return "its consolidated shipment: it was handed over without a box"
     if rules.when is AnnounceWhen.LABEL:
         return f"its label, at most until {ready:%Y-%m-%d %H:%M} UTC"
     status = ", ".join(dict.fromkeys(x.status for x in _labels(return_) if x.status))

@@ -36,6 +36,18 @@ class ReceiptLine:
 
 
 @dataclass(frozen=True, slots=True)
+class BagCount:
+    """Units of one product that were counted in one bag of a consolidated shipment: a part of
+    what the ticket's lines have, not in addition to it."""
+
+    bag: str
+    sku: str | None
+    upc: str | None
+    counted: int
+    damaged: int
+
+
+@dataclass(frozen=True, slots=True)
 class Receipt:
     """A ticket read back. Times are UTC (REX11's warehouse-local ones converted)."""
 
@@ -52,6 +64,8 @@ class Receipt:
     added_to_inventory_at: datetime | None = None
     problems: tuple[str, ...] = ()
     """What of the ticket could not be understood (bad dates and the like)."""
+    bags: tuple[BagCount, ...] = ()
+    """Where the warehouse counted bag by bag."""
 
     @property
     def counts(self) -> str:

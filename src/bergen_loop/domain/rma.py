@@ -104,6 +104,8 @@ class RmaRequest:
     carrier: str | None = None
     tracking_numbers: tuple[str, ...] = ()
     supplier: Supplier | None = None
+    license_plate: str | None = None
+    """What is scanned on the box itself."""
 
 
 @dataclass(frozen=True, slots=True)

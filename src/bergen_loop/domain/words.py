@@ -39,6 +39,17 @@ class What(StrEnum):
     DECIDED_BY_HAND = "decided_by_hand"
     RMA_CLOSED = "rma_closed"
     COMPLETE = "complete"
+    # consolidated shipments; `data["shipment"]` is Happy Returns' id
+    SHIPMENT_LEARNED = "shipment_learned"
+    SHIPMENT_READ = "shipment_read"
+    SHIPMENT_ANNOUNCED = "shipment_announced"
+    SHIPMENT_RECEIVED = "shipment_received"
+    SHIPMENT_REOPENED = "shipment_reopened"
+    SHIPMENT_DONE = "shipment_done"
+    CLAIM_OPENED = "claim_opened"
+    CLAIM_CHANGED = "claim_changed"
+    CLAIM_WITHDRAWN = "claim_withdrawn"
+    CLAIM_CLOSED = "claim_closed"
     # calls that change something outside; `data["kind"]` is the EffectKind
     CALL_PLANNED = "call_planned"
     CALL_AGAIN = "call_again"
@@ -134,6 +145,8 @@ _TITLES = {
     What.SNOOZED: "attention put off",
     What.COUNT_CORRECTED: "count corrected by hand",
     What.RMA_CLOSED: "RMA closed",
+    What.SHIPMENT_ANNOUNCED: "shipment's RMA created",
+    What.SHIPMENT_RECEIVED: "shipment counted",
     What.RECONCILED: "reconcile",
     What.REBUILT: "rebuild",
     What.ERASED: "personal data erased",
@@ -190,6 +203,7 @@ class EffectKind(StrEnum):
     GRADE = "grade"
     ASSESS = "assess"
     PRODUCT = "product_add"
+    SHIPMENT_TICKET = "shipment_ticket_add"
 
     @property
     def words(self) -> str:
@@ -206,6 +220,7 @@ _CALLS = {
     EffectKind.GRADE: "the grades",
     EffectKind.ASSESS: "the dispositions",
     EffectKind.PRODUCT: "the product (StyleMasterProductAdd)",
+    EffectKind.SHIPMENT_TICKET: "a consolidated shipment's RMA (ReceivingTicketAdd)",
 }
 
 SETTLING = (EffectKind.PROCESS, EffectKind.FLAG, EffectKind.REMOVE_LINES)
@@ -235,6 +250,8 @@ class Need(StrEnum):
     ACCESS = "access"
     ALREADY_SETTLED = "already_settled"
     ANSWER_ELSEWHERE = "answer_elsewhere"
+    BAG_MISSING = "bag_missing"
+    BAG_UNKNOWN = "bag_unknown"
     CANNOT_SEE = "cannot_see"
     CLOSE_REFUSED = "close_refused"
     CODE_UNSENDABLE = "code_unsendable"
@@ -259,6 +276,9 @@ class Need(StrEnum):
     RECEIPT_UNREADABLE = "receipt_unreadable"
     RECONCILE = "reconcile"
     REFUSED = "refused"
+    SHIPMENT_COUNTS = "shipment_counts"
+    SHIPMENT_RMA = "shipment_rma"
+    SHIPMENT_UNREADABLE = "shipment_unreadable"
     STATUS_UNKNOWN = "status_unknown"
     STEP_FAILING = "step_failing"
     TICKET_CANCELLED = "ticket_cancelled"
@@ -302,6 +322,8 @@ NEEDS: dict[Need, NeedWords] = {
     Need.ACCESS: NeedWords("credentials refused", Retry.LOOK, True),
     Need.ALREADY_SETTLED: NeedWords("settled before", Retry.NONE),
     Need.ANSWER_ELSEWHERE: NeedWords("answer about something else", Retry.READ),
+    Need.BAG_MISSING: NeedWords("bag has not come", Retry.NONE, True, holds=False),
+    Need.BAG_UNKNOWN: NeedWords("bag of unknown shipment", Retry.NONE, True, holds=False),
     Need.CANNOT_SEE: NeedWords("outcome cannot be seen", Retry.LOOK),
     Need.CLOSE_REFUSED: NeedWords("RMA cannot be closed", Retry.SEND),
     Need.CODE_UNSENDABLE: NeedWords("code cannot be sent", Retry.READ),
@@ -325,6 +347,9 @@ NEEDS: dict[Need, NeedWords] = {
     Need.RECEIPT_UNREADABLE: NeedWords("receipt cannot be read", Retry.READ),
     Need.RECONCILE: NeedWords("found by reconcile", Retry.NONE),
     Need.REFUSED: NeedWords("refused by Loop", Retry.SEND),
+    Need.SHIPMENT_COUNTS: NeedWords("shipment's counts unclear", Retry.READ, True, holds=False),
+    Need.SHIPMENT_RMA: NeedWords("shipment's RMA not made", Retry.SEND, True, holds=False),
+    Need.SHIPMENT_UNREADABLE: NeedWords("shipment cannot be read", Retry.READ, True, holds=False),
     Need.STATUS_UNKNOWN: NeedWords("unknown ticket status", Retry.READ),
     Need.STEP_FAILING: NeedWords("a step keeps failing", Retry.NONE, True),
     Need.TICKET_CANCELLED: NeedWords("ticket cancelled", Retry.ANNOUNCE),

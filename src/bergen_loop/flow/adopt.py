@@ -158,7 +158,9 @@ def _follow(
 
 def digest_of(receipt: Receipt) -> str:
     """What tells one reading of a ticket from another."""
-    return digest(dump_receipt(receipt))
+    content = dump_receipt(receipt)
+    # Receipts of a warehouse that counts no bags are told apart as they were before it was asked.
+    return digest({k: v for k, v in content.items() if k != "bags" or v})
 
 
 def two_tickets(

@@ -17,6 +17,7 @@ import structlog
 from bergen_loop.config import BrandSettings
 from bergen_loop.domain.announce import AnnounceRules
 from bergen_loop.domain.criteria import Criteria
+from bergen_loop.domain.rma import TicketChange
 from bergen_loop.ledger import transaction
 from bergen_loop.ledger.codec import encode
 from bergen_loop.ledger.database import Ledger, record_at_fault
@@ -105,6 +106,9 @@ class Tick:
     """Loop's lists that were walked to their end since it began."""
     statuses_seen: bool = False
     """REX11's list of changed tickets was read since it began."""
+    changes: list[TicketChange] = field(default_factory=list[TicketChange])
+    """What that list said, of all that changed since `changes_since`."""
+    changes_since: datetime | None = None
     tickets_read: set[int] = field(default_factory=set[int])
     """RMAs (keys) whose ticket was read since it began."""
 

@@ -8,8 +8,10 @@ Grading never holds up a refund: what Loop refuses is shown to people, and the r
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from datetime import datetime
+from typing import TypeVar
 
 from bergen_loop.config.grading import ConditionSettings, GradingSettings
 from bergen_loop.domain.decision import Outcome
@@ -32,6 +34,8 @@ PER_CALL = 30
 PER_TICK = 400
 LOST = "its answer was lost; grades cannot be read back, so it is not repeated"
 
+I = TypeVar("I")  # noqa: E741
+
 Items = Sequence[GradeItem] | Sequence[AssessItem]
 """Of one return."""
 
@@ -49,7 +53,18 @@ def run(ctx: BrandContext) -> None:
         carry_out(ctx, Gradings(ctx, kind), rows)
 
 
-class Gradings(Undertaking[ReturnRow, Sequence[Items], None]):
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What the warehouse found of a return. `by` names the counts: each is told once."""
+
+    return_pk: int
+    return_id: str
+    by: str
+    units: tuple[GradedUnit, ...]
+    at: datetime
+
+
+class _Telling(Undertaking[I, Sequence[Items], None]):
     """Grades or dispositions, of several returns a call."""
 
     def __init__(self, ctx: BrandContext, kind: EffectKind) -> None:
@@ -57,20 +72,13 @@ class Gradings(Undertaking[ReturnRow, Sequence[Items], None]):
         self.kind = kind
         self.name = kind.value
 
-    def intend(
-        self, tx: FencedTransaction, items: Sequence[ReturnRow]
-    ) -> list[Call[Sequence[Items]]]:
+    def _calls(self, tx: FencedTransaction, found: Iterable[Found]) -> list[Call[Sequence[Items]]]:
         """Returns put together so that one call has as many units as Loop takes."""
-        rows = returns.by_pks(tx.session, [row.id for row in items], lock=True)
-        decisions = returns.latest_decisions(tx.session, list(rows))
         groups: list[list[tuple[Items, EffectRow]]] = []
         units = PER_CALL
-        for row in rows.values():
-            decision = decisions.get(row.id)
-            if row.stage != Stage.SETTLING or row.held or decision is None:
-                continue
-            wanted = self._items(tx, row, decision)
-            effect = self._intend(tx, row, decision) if wanted else None
+        for one in found:
+            wanted = self._items(one)
+            effect = self._intend(tx, one) if wanted else None
             if effect is None:
                 continue
             if units + len(wanted) > PER_CALL:
@@ -80,26 +88,18 @@ class Gradings(Undertaking[ReturnRow, Sequence[Items], None]):
             units += len(wanted)
         return [Call([i for i, _ in g], tuple(e for _, e in g)) for g in groups]
 
-    def _items(self, tx: Transaction, row: ReturnRow, decision: DecisionRow) -> Items:
-        if not decision.receipt_ids:
-            return []
-        settings, at = self.ctx.settings.grading, row.received_at or tx.now
-        units = graded_units(comparison_of(self.ctx, tx.session, row))
-        if decision.outcome == Outcome.REMOVE_LINES:
-            units = tuple(u for u in units if u.line_item_id not in decision.line_item_ids)
+    def _items(self, found: Found) -> Items:
+        settings = self.ctx.settings.grading
         if self.kind is EffectKind.GRADE:
-            return [g for u in units if (g := _grade(settings, u, at))]
-        return [a for u in units if (a := _assess(settings, u, at))]
+            return [g for u in found.units if (g := _grade(settings, u, found.at))]
+        return [a for u in found.units if (a := _assess(settings, u, found.at))]
 
-    def _intend(
-        self, tx: FencedTransaction, row: ReturnRow, decision: DecisionRow
-    ) -> EffectRow | None:
-        """The intent; None where this receipt has been told to Loop already."""
-        receipts = "-".join(str(i) for i in decision.receipt_ids)
-        payload = {"return_id": row.return_id, "receipts": decision.receipt_ids}
-        key = f"{self.kind}:{row.return_id}:{receipts}"
+    def _intend(self, tx: FencedTransaction, found: Found) -> EffectRow | None:
+        """The intent; None where these counts have been told to Loop already."""
+        payload = {"return_id": found.return_id, "counts": found.by}
+        key = f"{self.kind}:{found.return_id}:{found.by}"
         try:
-            return tx.intend(Intent(self.kind, key, row.id, payload))
+            return tx.intend(Intent(self.kind, key, found.return_pk, payload))
         except AlreadyIntended:
             return None
 
@@ -135,6 +135,43 @@ class Gradings(Undertaking[ReturnRow, Sequence[Items], None]):
         if len(call.effects) < 2:
             return []
         return [Call([i], (e,)) for i, e in zip(call.request, call.effects, strict=True)]
+
+
+class Gradings(_Telling[ReturnRow]):
+    """Of returns that are about to be settled."""
+
+    def intend(
+        self, tx: FencedTransaction, items: Sequence[ReturnRow]
+    ) -> list[Call[Sequence[Items]]]:
+        """For those that are still to be settled, on the receipts that were decided on."""
+        rows = returns.by_pks(tx.session, [row.id for row in items], lock=True)
+        decisions = returns.latest_decisions(tx.session, list(rows))
+        return self._calls(
+            tx,
+            [
+                self._found(tx, row, decision)
+                for row in rows.values()
+                if row.stage == Stage.SETTLING
+                and not row.held
+                and (decision := decisions.get(row.id))
+                and decision.receipt_ids
+            ],
+        )
+
+    def _found(self, tx: Transaction, row: ReturnRow, decision: DecisionRow) -> Found:
+        units = graded_units(comparison_of(self.ctx, tx.session, row))
+        if decision.outcome == Outcome.REMOVE_LINES:
+            units = tuple(u for u in units if u.line_item_id not in decision.line_item_ids)
+        receipts = "-".join(str(i) for i in decision.receipt_ids)
+        return Found(row.id, row.return_id, receipts, units, row.received_at or tx.now)
+
+
+class FoundGradings(_Telling[Found]):
+    """Of returns that Loop has settled before their goods came."""
+
+    def intend(self, tx: FencedTransaction, items: Sequence[Found]) -> list[Call[Sequence[Items]]]:
+        """What was found, as it is given."""
+        return self._calls(tx, items)
 
 
 def _wanted(settings: GradingSettings, unit: GradedUnit) -> ConditionSettings | None:

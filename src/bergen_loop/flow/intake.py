@@ -22,6 +22,7 @@ from bergen_loop.domain.criteria.guards import NOT_OPEN
 from bergen_loop.domain.lifecycle import TO_JUDGE, Stage
 from bergen_loop.domain.returns import PROCESSING_FAILED, LoopState, Return
 from bergen_loop.domain.words import Need, What
+from bergen_loop.flow import shipments
 from bergen_loop.flow.context import BrandContext
 from bergen_loop.flow.transitions import Known, follow, known_of, settlement_shown
 from bergen_loop.ledger.codec import Document, digest, dump_return, load_return
@@ -116,6 +117,7 @@ def _take_in(
         if _backwards(row, picture.return_) and row.return_id not in result.backwards:
             result.backwards.append(row.return_id)
         _update(ctx, tx, row, picture, known[row.id], newest=False)
+    shipments.note_bags(ctx, tx, [p.return_ for p in changed])
     clear = [(Need.UNREADABLE, p.return_.id) for p in changed if not p.return_.doubts]
     tx.resolve_each(clear, "Loop's answer can be read again")
 
@@ -224,6 +226,7 @@ def update(
     has gone back."""
     picture = _picture(answer, load_return(row.content))
     _update(ctx, tx, row, picture, known_of(tx.session, [row])[row.id], newest=newest)
+    shipments.note_bags(ctx, tx, [picture.return_])
     return picture.return_
 
 
@@ -371,7 +374,7 @@ def take_webhooks(ctx: BrandContext, limit: int = 1000) -> tuple[int, list[str]]
         todo = webhooks.untaken(session, ctx.brand, limit)
     if not todo:
         return 0, []
-    ctx.take_in(todo, lambda tx, some: _take_deliveries(tx, some), _drop_delivery)
+    ctx.take_in(todo, lambda tx, some: _take_deliveries(ctx, tx, some), _drop_delivery)
     with ctx.ledger.read() as session:
         named = [hook.return_id for hook in todo if hook.return_id]
         rows = returns.by_ids(session, ctx.brand, named)
@@ -389,11 +392,13 @@ def _wants_a_look(hook: WebhookRow, row: ReturnRow | None) -> bool:
     return waits_for_label and hook.trigger.startswith("label.")
 
 
-def _take_deliveries(tx: Transaction, todo: Sequence[WebhookRow]) -> None:
+def _take_deliveries(ctx: BrandContext, tx: Transaction, todo: Sequence[WebhookRow]) -> None:
     fresh = webhooks.by_pks(tx.session, [hook.id for hook in todo])
     for hook in fresh:
         if hook.trigger == PROCESSING_FAILED and hook.return_id:
             _processing_failed(tx, hook)
+        elif hook.trigger == webhooks.SHIPMENT and ctx.settings.loop.happy_returns:
+            shipments.take_webhook(tx, hook)
         # The body holds a customer's address and has done its duty.
         hook.handled_at, hook.body = tx.now, ""
 

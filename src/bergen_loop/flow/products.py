@@ -12,6 +12,7 @@ from datetime import timedelta
 from bergen_loop.domain import announce as rules
 from bergen_loop.domain.codes import CodeKind, normal_code, normal_upc, unsendable
 from bergen_loop.domain.naming import Known, by_upc
+from bergen_loop.domain.returns import Return
 from bergen_loop.domain.rma import Product, ProductImport
 from bergen_loop.domain.words import EffectKind, Need, What
 from bergen_loop.flow.calls import Call, Undertaking, carry_out, had_no_effect, ready
@@ -21,6 +22,7 @@ from bergen_loop.ledger.store import effects, journal, products, returns
 from bergen_loop.ledger.store.effects import AlreadyIntended, EffectState, Intent
 from bergen_loop.ledger.store.products import Found
 from bergen_loop.ledger.tables.core import EffectRow, ReturnRow, RmaRow
+from bergen_loop.ledger.tables.shipments import ShipmentRmaRow
 from bergen_loop.ledger.transaction import FencedTransaction, Transaction
 from bergen_loop.outside.errors import Effect, OutsideError
 
@@ -37,7 +39,7 @@ def known_to_the_warehouse(
     it calls these products."""
     if not ctx.settings.announce.check_products or not rows:
         return list(rows), {}
-    wanted = {row.id: _askable(ctx, row) for row in rows}
+    wanted = {row.id: _askable(ctx, load_return(row.content)) for row in rows}
     found = _check(ctx, {_normal(p): p for of in wanted.values() for p in of})
     missing = {
         row.id: [p for p in wanted[row.id] if found[_normal(p)].state is not ProductImport.KNOWN]
@@ -52,10 +54,30 @@ def known_to_the_warehouse(
     return [row for row in rows if not missing[row.id]], called
 
 
-def _askable(ctx: BrandContext, row: ReturnRow) -> list[Product]:
+def unknown_of(ctx: BrandContext, units: Sequence[Return]) -> tuple[dict[str, str], Known]:
+    """Of the products of several consignments: those that the warehouse does not know, by their
+    normal UPC and in words, and what it calls the others."""
+    if not ctx.settings.announce.check_products:
+        return {}, {}
+    wanted = {_normal(p): p for of in units for p in _askable(ctx, of)}
+    found = _check(ctx, wanted) if wanted else {}
+    unknown = {
+        upc: f"REX11 does not know {p.sku or '?'} (UPC {p.upc}: {found[upc].state})"
+        for upc, p in wanted.items()
+        if found[upc].state is not ProductImport.KNOWN
+    }
+    return unknown, by_upc({upc: f.called for upc, f in found.items() if f.called is not None})
+
+
+def upcs_of(ctx: BrandContext, return_: Return) -> set[str]:
+    """The products that can be asked for, by their normal UPC."""
+    return {_normal(p) for p in _askable(ctx, return_)}
+
+
+def _askable(ctx: BrandContext, return_: Return) -> list[Product]:
     """Products that can be asked for. A UPC that cannot be sent as it is is no question for the
     warehouse: it keeps the return from being announced."""
-    found = rules.products(load_return(row.content), ctx.rules)
+    found = rules.products(return_, ctx.rules)
     limit = ctx.rules.code_length
     return [p for p in found if not unsendable(p.upc, CodeKind.UPC, limit)]
 
@@ -251,7 +273,9 @@ def _key(upc: str) -> str:
     return f"product:{upc}"
 
 
-def refused(tx: Transaction, rma: RmaRow, places: Sequence[int], error: OutsideError) -> bool:
+def refused(
+    tx: Transaction, rma: RmaRow | ShipmentRmaRow, places: Sequence[int], error: OutsideError
+) -> bool:
     """REX11 refused a ticket for some of its items: told once per product, with its own words and
     what was sent; what we remember of the product is asked for again. Whether the places are
     items of the ticket."""

@@ -95,14 +95,15 @@ def _see_changes(ctx: BrandContext, result: Received) -> None:
     reach = cursor or started - ctx.settings.loop.backfill
     since = reach - ctx.settings.rex11.overlap
     changes = _one_each(ctx.warehouse.changed_tickets(since, started + AHEAD))
+    earliest = since - ROUNDED[ctx.settings.rex11.window_precision]
+    ctx.tick.changes, ctx.tick.changes_since = changes, earliest
     ctx.counts.add("rex11.statuses_by_date")
     with ctx.ledger.read() as session:
         known = returns.statuses_by_ticket(session, ctx.brand, [c.ticket_id for c in changes])
-    earliest = since - ROUNDED[ctx.settings.rex11.window_precision]
     news = [
         c
         for c in changes
-        if c.ticket_id in known and c.problem is None and _is_news(c, *known[c.ticket_id], earliest)
+        if c.ticket_id in known and c.problem is None and is_news(c, *known[c.ticket_id], earliest)
     ]
     if any(c.status is TicketStatus.CANCELLED for c in news):
         _look_aside(ctx)
@@ -134,7 +135,7 @@ def _one_each(changes: Sequence[TicketChange]) -> list[TicketChange]:
     return list(found.values())
 
 
-def _is_news(
+def is_news(
     change: TicketChange, status: str | None, seen_at: datetime | None, earliest: datetime
 ) -> bool:
     """Another status; or the same final one, but reached anew: a list of what changed since
@@ -164,12 +165,7 @@ def _changed(tx: Transaction, rma: RmaRow, row: ReturnRow, change: TicketChange)
     words = f"ticket {change.ticket_id} is {change.status_name} in REX11"
     tx.journal(What.TICKET, words, row)
     if change.status is None:
-        tx.needs_person(
-            Need.STATUS_UNKNOWN,
-            f"REX11 calls tickets {change.status_name!r}, which we do not know: nothing is decided "
-            f"on such tickets (the first one is {change.ticket_id}). Ask Bergen what it means",
-            change.status_name,
-        )
+        tell_unknown_status(tx, change.status_name, change.ticket_id)
     # Counts may still change before the goods are in the inventory: only then are they read.
     if change.status is TicketStatus.ADDED_TO_INVENTORY:
         if before == rma.ticket_status and rma.read_status is not None:
@@ -181,6 +177,16 @@ def _changed(tx: Transaction, rma: RmaRow, row: ReturnRow, change: TicketChange)
         _ticket_cancelled(tx, row, change)
     if row.stage == Stage.CLOSING and not row.held:
         row.due_at = tx.now
+
+
+def tell_unknown_status(tx: Transaction, name: str, ticket_id: str) -> None:
+    """Once for all tickets of a status we do not know."""
+    tx.needs_person(
+        Need.STATUS_UNKNOWN,
+        f"REX11 calls tickets {name!r}, which we do not know: nothing is decided on such tickets "
+        f"(the first one is {ticket_id}). Ask Bergen what it means",
+        name,
+    )
 
 
 def _unclear(tx: Transaction, changes: Sequence[TicketChange]) -> None:
@@ -241,8 +247,17 @@ def _set_aside_change(tx: Transaction, change: TicketChange, error: Exception) -
 def reread(ctx: BrandContext, rmas: Sequence[RmaRow]) -> Received:
     """Read tickets whatever is known of them: what the list of changes missed shows."""
     result = Received()
-    _read_and_take(ctx, rmas, result)
+    _read_and_take(ctx, [rma for rma in rmas if rma.shipment_pk is None], result)
     return result
+
+
+def take_share(
+    ctx: BrandContext, tx: Transaction, rma: RmaRow, row: ReturnRow, receipt: Receipt
+) -> None:
+    """What of a consolidated shipment's final counts is a return's own: as if its own parcel had
+    been counted."""
+    newest = returns.latest_receipts(tx.session, [rma.id])
+    _counts(ctx, tx, [_Counted.of(rma, row, receipt, newest.get(rma.id))])
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,17 @@ import structlog
 from structlog.contextvars import bound_contextvars as told_as
 
 from bergen_loop.domain.words import Need
-from bergen_loop.flow import announce, close, intake, look, pull, receive, settle
+from bergen_loop.flow import (
+    announce,
+    close,
+    intake,
+    look,
+    pull,
+    receive,
+    settle,
+    shipment_counts,
+    shipments,
+)
 from bergen_loop.flow.context import BrandContext, Tick
 from bergen_loop.ledger.absence import absence
 from bergen_loop.ledger.database import LedgerError, trouble
@@ -45,10 +55,29 @@ def _intake(ctx: BrandContext) -> dict[str, Any]:
     return asdict(pulled) | {"webhooks": webhooks}
 
 
+def _shipments(ctx: BrandContext) -> dict[str, Any]:
+    """Loop's part and REX11's part each for itself: one that fails does not keep the other."""
+    result, failures = shipments.Shipped(), list[OutsideError]()
+    for part in (
+        shipments.tell_loose,
+        shipments.read_due,
+        shipments.announce,
+        shipment_counts.run,
+    ):
+        try:
+            part(ctx, result)
+        except OutsideError as error:
+            failures.append(error)
+    if failures:
+        raise failures[0]
+    return asdict(result)
+
+
 STEPS: dict[str, Callable[[BrandContext], dict[str, Any]]] = {
     "intake": _intake,
     "announce": lambda ctx: asdict(announce.run(ctx)),
     "receive": lambda ctx: asdict(receive.run(ctx)),
+    "shipments": _shipments,
     "settle": lambda ctx: asdict(settle.run(ctx)),
     "close": lambda ctx: asdict(close.run(ctx)),
 }
@@ -76,7 +105,9 @@ def begin(ctx: BrandContext) -> None:
 
 def names(ctx: BrandContext) -> list[str]:
     """The steps of a tick that has begun: none for a paused brand."""
-    return [] if ctx.paused else list(STEPS)
+    if ctx.paused:
+        return []
+    return [name for name in STEPS if name != "shipments" or ctx.settings.loop.happy_returns]
 
 
 def step(ctx: BrandContext, name: str) -> dict[str, Any]:

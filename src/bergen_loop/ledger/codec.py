@@ -16,6 +16,7 @@ import msgspec
 from bergen_loop.domain.receipt import Receipt
 from bergen_loop.domain.returns import Return
 from bergen_loop.domain.rma import RmaItem
+from bergen_loop.domain.shipment import ShipmentUnit
 
 LONGEST_NAME = 600
 """Characters of a name, id, SKU or address: far more than any has, and few enough for an index."""
@@ -34,6 +35,7 @@ _encoder = msgspec.json.Encoder()
 _decoders: dict[type[Any], msgspec.json.Decoder[Any]] = {
     Return: msgspec.json.Decoder(Return),
     Receipt: msgspec.json.Decoder(Receipt),
+    ShipmentUnit: msgspec.json.Decoder(ShipmentUnit),
 }
 
 
@@ -119,6 +121,16 @@ def load_item(data: Mapping[str, Any]) -> RmaItem:
 def load_items(data: Sequence[Mapping[str, Any]]) -> tuple[RmaItem, ...]:
     """The items of an RMA, as its row has them."""
     return tuple(_convert(data, list[RmaItem]))
+
+
+def dump_unit(value: ShipmentUnit) -> Document:
+    """A unit of a consolidated shipment as a document."""
+    return _document(value)
+
+
+def load_unit(data: Mapping[str, Any]) -> ShipmentUnit:
+    """The inverse of `dump_unit`. ValueError for what is none."""
+    return _load(data, ShipmentUnit)
 
 
 def _load(data: Mapping[str, Any], kind: type[T]) -> T:

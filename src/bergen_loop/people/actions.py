@@ -14,7 +14,7 @@ from bergen_loop.domain.lifecycle import BY_HAND, Stage
 from bergen_loop.domain.rma import TicketStatus
 from bergen_loop.domain.words import EffectKind, Need, Retry, What
 from bergen_loop.ledger.codec import digest, load_return
-from bergen_loop.ledger.store import attention, effects, modes, products, returns
+from bergen_loop.ledger.store import attention, effects, modes, products, returns, shipments
 from bergen_loop.ledger.store.attention import Ended
 from bergen_loop.ledger.store.effects import EffectState, Intent
 from bergen_loop.ledger.tables.core import AttentionRow, DecisionRow, EffectRow, ReturnRow
@@ -88,6 +88,8 @@ def _prepare_retry(tx: Transaction, item: AttentionRow, row: ReturnRow) -> None:
 
 def _again_for_all(tx: Transaction, item: AttentionRow) -> None:
     """An item about a product or destination: what waits for it is looked at again."""
+    if item.kind in _OF_SHIPMENTS:
+        shipments.again(tx.session, tx.now, tx.brand, Need(item.kind), item.subject or "")
     if item.kind in (Need.UNKNOWN_PRODUCT, Need.PRODUCT_REFUSED, Need.PRODUCT_IMPORT):
         products.forget(tx.session, tx.brand, item.subject or "")
         effect = effects.find(tx.session, tx.brand, f"product:{item.subject}")
@@ -100,6 +102,9 @@ def _again_for_all(tx: Transaction, item: AttentionRow) -> None:
         Need.DESTINATION,
     ):
         returns.announce_now(tx.session, tx.brand, tx.now)
+
+
+_OF_SHIPMENTS = (Need.SHIPMENT_COUNTS, Need.SHIPMENT_RMA, Need.SHIPMENT_UNREADABLE)
 
 
 def _read_tickets_again(tx: Transaction, row: ReturnRow) -> None:

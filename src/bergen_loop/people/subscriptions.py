@@ -35,7 +35,12 @@ def webhook_url(public_url: str, brand: str) -> str:
 def ensure(ctx: BrandContext, public_url: str) -> Subscribed:
     """Have every topic we use delivered to this service. OutsideError where Loop refuses."""
     url = webhook_url(public_url, ctx.brand)
-    return _carry_out(ctx, url, plan_subscriptions(ctx.loop.webhooks(), url))
+    return _carry_out(ctx, url, _plan(ctx, url))
+
+
+def _plan(ctx: BrandContext, url: str) -> SubscriptionPlan:
+    shipments = ctx.settings.loop.happy_returns
+    return plan_subscriptions(ctx.loop.webhooks(), url, shipments=shipments)
 
 
 def due(session: Session, brand: str, now: datetime) -> bool:
@@ -50,7 +55,7 @@ def look(ctx: BrandContext, public_url: str) -> Subscribed:
     that they stayed active. OutsideError where Loop does not answer or refuses: it is looked
     again soon."""
     url = webhook_url(public_url, ctx.brand)
-    plan = plan_subscriptions(ctx.loop.webhooks(), url)
+    plan = _plan(ctx, url)
     given_up = sorted(wanted.trigger for old, wanted in plan.update if old.url == url)
     if given_up:
         _tell(ctx, url, given_up, "")

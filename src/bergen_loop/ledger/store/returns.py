@@ -86,8 +86,11 @@ def rmas_by_pk(session: Session, pks: Sequence[int]) -> dict[int, RmaRow]:
 
 
 def tickets_to_read(session: Session, brand: str, limit: int) -> list[RmaRow]:
-    """RMAs whose ticket is to be read, those that failed least recently first."""
-    query = sa.select(RmaRow).where(RmaRow.brand == brand, RmaRow.to_read.is_(True))
+    """RMAs whose ticket is to be read, those that failed least recently first. A share's tickets
+    are its shipment's (`store.shipments`)."""
+    query = sa.select(RmaRow).where(
+        RmaRow.brand == brand, RmaRow.to_read.is_(True), RmaRow.shipment_pk.is_(None)
+    )
     order = (RmaRow.unread_since.is_not(None), RmaRow.status_seen_at, RmaRow.id)
     return list(session.scalars(query.order_by(*order).limit(limit)))
 
@@ -95,7 +98,10 @@ def tickets_to_read(session: Session, brand: str, limit: int) -> list[RmaRow]:
 def any_to_read(session: Session, brand: str) -> bool:
     """Whether tickets of a brand wait to be read that did not fail just now."""
     query = sa.select(RmaRow.id).where(
-        RmaRow.brand == brand, RmaRow.to_read.is_(True), RmaRow.unread_since.is_(None)
+        RmaRow.brand == brand,
+        RmaRow.to_read.is_(True),
+        RmaRow.unread_since.is_(None),
+        RmaRow.shipment_pk.is_(None),
     )
     return session.scalar(query.limit(1)) is not None
 
@@ -200,7 +206,7 @@ def statuses_by_ticket(
 ) -> dict[str, tuple[str | None, datetime | None]]:
     """The status of known tickets, and when it was last seen, by id as `rmas_by_ticket` has it."""
     found: dict[str, tuple[str | None, datetime | None]] = {}
-    for chunk in chunks(_spellings(ticket_ids)):
+    for chunk in chunks(ticket_spellings(ticket_ids)):
         query = sa.select(RmaRow.ticket_id, RmaRow.ticket_status, RmaRow.status_seen_at).where(
             RmaRow.brand == brand, RmaRow.ticket_id.in_(chunk)
         )
@@ -208,7 +214,8 @@ def statuses_by_ticket(
     return {i: found[normal] for i in ticket_ids if (normal := normal_ticket_id(i)) in found}
 
 
-def _spellings(ticket_ids: Sequence[str]) -> set[str]:
+def ticket_spellings(ticket_ids: Sequence[str]) -> set[str]:
+    """How REX11 may spell ticket ids that the ledger keeps as they came."""
     return {f for i in map(str.strip, ticket_ids) if i for f in (i, i.upper(), i.lower())}
 
 
@@ -216,7 +223,7 @@ def rmas_by_ticket(session: Session, brand: str, ticket_ids: Sequence[str]) -> d
     """Known RMAs by ticket id, as it is spelled in `ticket_ids`: REX11 lower-cases ids at times,
     the ledger keeps them as they came with the RMA."""
     found: dict[str, RmaRow] = {}
-    for chunk in chunks(_spellings(ticket_ids)):
+    for chunk in chunks(ticket_spellings(ticket_ids)):
         rows = session.scalars(
             sa.select(RmaRow).where(RmaRow.brand == brand, RmaRow.ticket_id.in_(chunk))
         )

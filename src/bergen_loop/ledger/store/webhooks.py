@@ -16,6 +16,8 @@ from bergen_loop.ledger.store import effects, journal
 from bergen_loop.ledger.store.chunks import chunks
 from bergen_loop.ledger.tables.core import WebhookRow
 
+SHIPMENT = "shipment.processed"
+
 
 @dataclass(frozen=True, slots=True)
 class Delivery:

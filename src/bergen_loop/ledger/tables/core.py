@@ -230,6 +230,9 @@ class RmaRow(Base):
     confirmed_at: Mapped[datetime | None]
     closed_at: Mapped[datetime | None]
     close_evidence: Mapped[str | None]
+    shipment_pk: Mapped[int | None] = mapped_column(BigId)
+    """Of a share in a consolidated shipment (`tables.shipments`): its tickets are the shipment's,
+    and what of their counts is the return's is its receipt."""
 
 
 class ReceiptRow(Base):
@@ -684,6 +687,7 @@ find_index("ix_returns_find_customer", ReturnRow.customer_email, ReturnRow.id)
 find_index("ix_rmas_find_po", RmaRow.customer_po, RmaRow.return_pk)
 find_index("ix_rmas_find_ticket", RmaRow.ticket_id, RmaRow.return_pk)
 find_index("ix_return_lines_find_sku", LineRow.sku, LineRow.return_pk)
+sa.Index("ix_rmas_shares", RmaRow.shipment_pk, **_where("shipment_pk IS NOT NULL"))
 
 # Figures: how many returns of a brand reached a moment since a time, which, and how long after.
 sa.Index("ix_returns_at_seen", ReturnRow.brand, ReturnRow.seen_at, ReturnRow.id)

@@ -25,7 +25,7 @@ from bergen_loop.outside.http import (
     Transport,
 )
 from bergen_loop.outside.limiter import RateLimiter, limiter_for
-from bergen_loop.outside.loop import requests, responses
+from bergen_loop.outside.loop import requests, responses, shipments
 from bergen_loop.outside.loop.models import AsnRow, Note, ParsedReturn, Subscription
 from bergen_loop.outside.loop.requests import (
     MAX_PAGE_SIZE,
@@ -38,6 +38,7 @@ from bergen_loop.outside.loop.requests import (
     WebhookSettings,
     WebhookStatus,
 )
+from bergen_loop.outside.loop.shipments import ItemsPage, ShipmentHead, ShipmentItems
 from bergen_loop.outside.loop.windows import day_windows, time_windows
 
 T = TypeVar("T")
@@ -287,6 +288,24 @@ class LoopClient:
     def notes(self, return_id: str) -> list[Note]:
         request = self._valid("notes", return_id, lambda: requests.notes(return_id))
         return self._call(request, responses.read_notes)
+
+    def shipment(self, happy_id: str) -> ShipmentHead:
+        """A consolidated shipment by Happy Returns' id. NotFound if there is none; Unauthorized
+        where the key lacks the scope Happy Returns Shipments."""
+        request = self._valid("shipment", happy_id, lambda: shipments.head_request(happy_id))
+        return self._call(request, lambda answer: shipments.read_head(answer, happy_id))
+
+    def shipment_items(self, loop_id: str) -> ShipmentItems:
+        """What a shipment holds, by Loop's own id of it, page by page. An item that cannot be
+        understood is among the `bad`, and the rest is read."""
+
+        def page_of(number: int) -> ItemsPage:
+            request = self._valid(
+                "shipment_items", loop_id, lambda: shipments.items_request(loop_id, number)
+            )
+            return self._call(request, lambda answer: shipments.read_items(answer, number))
+
+        return shipments.walk(page_of)
 
     # Actions. None is repeated on its own, except after a 429.
 

@@ -64,7 +64,7 @@ def id_problem(value: str) -> str | None:
     return None
 
 
-def _segment(kind: str, value: str) -> str:
+def path_segment(kind: str, value: str) -> str:
     problem = id_problem(value)
     if problem:
         raise ValueError(f"the {kind} {brief(value)} {problem}; use the id exactly as Loop gave it")
@@ -113,7 +113,7 @@ def details(
     if len(query) != 1:
         raise ValueError("give exactly one of return_id, order_id and order_name")
     if return_id is not None:
-        _segment("return id", return_id)
+        path_segment("return id", return_id)
     elif not query[0][1].strip():
         raise ValueError(f"{query[0][0]} is empty")
     _check_encodable(query[0][0], query[0][1])
@@ -140,7 +140,7 @@ def _action(
     query: tuple[tuple[str, str], ...] = (),
     body: Mapping[str, Any] | None = None,
 ) -> LoopRequest:
-    path = f"/warehouse/return/{_segment('return id', return_id)}/{step or call}"
+    path = f"/warehouse/return/{path_segment('return id', return_id)}/{step or call}"
     return LoopRequest(call, method, path, query, body, return_id)
 
 
@@ -368,10 +368,10 @@ def create_webhook(settings: WebhookSettings) -> LoopRequest:
 
 def update_webhook(webhook_id: str, settings: WebhookSettings) -> LoopRequest:
     """All four fields are sent: whether a part would do is not documented."""
-    path = f"/webhooks/{_segment('webhook id', webhook_id)}"
+    path = f"/webhooks/{path_segment('webhook id', webhook_id)}"
     return LoopRequest("update_webhook", "PUT", path, body=settings.body())
 
 
 def delete_webhook(webhook_id: str) -> LoopRequest:
-    path = f"/webhooks/{_segment('webhook id', webhook_id)}"
+    path = f"/webhooks/{path_segment('webhook id', webhook_id)}"
     return LoopRequest("delete_webhook", "DELETE", path)

@@ -398,6 +398,15 @@ def _element(text: str) -> object:
         return f"(no JSON) {text}"
 
 
+def json_object(answer: Answer, wanted: str) -> dict[str, Any]:
+    """The body, which has to be an object and no error."""
+    body = _json(answer)
+    fields = as_object(body)
+    if fields is None or error_body(fields):
+        raise _no_data(answer, body, wanted)
+    return fields
+
+
 def _no_data(answer: Answer, body: object, wanted: str) -> OutsideError:
     error = error_body(body)
     if error:

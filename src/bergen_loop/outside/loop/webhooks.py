@@ -31,7 +31,12 @@ WANTED = (
 )
 """(topic, trigger) of the events that make the integration faster."""
 
-URGENT = frozenset({"return.created", "label.created", "label.updated", PROCESSING_FAILED})
+SHIPMENT = ("happy.returns.shipment", "shipment.processed")
+"""Of the event of brands with Happy Returns: no list shows a consolidated shipment."""
+
+URGENT = frozenset(
+    {"return.created", "label.created", "label.updated", PROCESSING_FAILED, SHIPMENT[1]}
+)
 """Triggers for which a brand is synced soon; what the others tell, the next poll shows in time."""
 
 _BY_ID = ("return", "label")
@@ -124,13 +129,13 @@ def _unreadable(brand: str, message: str, raw: str) -> Unreadable:
     return Unreadable(message, system="Loop", brand=brand, call="webhook", raw=raw)
 
 
-def desired_subscriptions(url: str) -> list[tuple[str, str]]:
-    """(topic, trigger) of each subscription wanted at `url`. ValueError if Loop could not
-    deliver there."""
+def desired_subscriptions(url: str, *, shipments: bool = False) -> list[tuple[str, str]]:
+    """(topic, trigger) of each subscription wanted at `url`; `shipments`: also of consolidated
+    ones. ValueError if Loop could not deliver there."""
     parts = urlsplit(url)
     if parts.scheme not in ("https", "http") or not parts.hostname or parts.fragment:
         raise ValueError("the webhook URL must be absolute, such as https://host/webhooks/loop/x")
-    return list(WANTED)
+    return [*WANTED, *([SHIPMENT] if shipments else [])]
 
 
 class SubscriptionPlan(NamedTuple):
@@ -143,7 +148,11 @@ class SubscriptionPlan(NamedTuple):
 
 
 def plan_subscriptions(
-    existing: Sequence[Subscription], desired_url: str, former_urls: Collection[str] = ()
+    existing: Sequence[Subscription],
+    desired_url: str,
+    former_urls: Collection[str] = (),
+    *,
+    shipments: bool = False,
 ) -> SubscriptionPlan:
     """Compare what is with what is wanted. Idempotent: once carried out, all is in `keep`.
 
@@ -151,7 +160,7 @@ def plan_subscriptions(
     belong to the brand's other integrations and are left alone.
     """
     plan = SubscriptionPlan([], [], [])
-    for topic, trigger in desired_subscriptions(desired_url):
+    for topic, trigger in desired_subscriptions(desired_url, shipments=shipments):
         wanted = WebhookSettings(topic, trigger, desired_url)
         same = [x for x in existing if (x.topic, x.trigger) == (topic, trigger)]
         here = [x for x in same if x.url == desired_url]

@@ -69,6 +69,7 @@ def receiving_ticket_add(token: str, rma: RmaRequest, shipment_type: str = "NA")
             ("Memo", rma.memo),
             ("AuthorizedNumber", rma.authorized_number),
             ("CustomerPO", _code(rma.customer_po)),
+            ("LicensePlate", _code(rma.license_plate)),
             *(("TrackingNumbers", _code(number)) for number in rma.tracking_numbers),
             ("ExpectedDate", local_date(rma.expected_on) if rma.expected_on else None),
         ],

@@ -1,0 +1,602 @@
+"""A consolidated shipment of box-free returns (Happy Returns): what it holds, what its RMAs say,
+and whose the differences are between what was to come and what was counted.
+
+Goods of many returns travel together, in bags within boxes. A warehouse counts products, not
+bags, unless it says in which bag it found them. So a difference is given to a bag and a return
+only where nothing else can explain it; else it is the shipment's. Nothing is lost in between: the
+differences of bags and of the shipment together are always the total ones.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from decimal import Decimal
+from enum import StrEnum
+from functools import cached_property
+
+from bergen_loop.domain.codes import normal_code, normal_word, sent_code
+from bergen_loop.domain.comparison import Comparison, SkuCount, compare, units_by_product
+from bergen_loop.domain.naming import Kits, kit_parts
+from bergen_loop.domain.receipt import BagCount, Receipt, ReceiptLine
+from bergen_loop.domain.returns import LoopState, Return, ReturnLine
+from bergen_loop.domain.rma import RmaItem, TicketStatus
+
+
+class ShipmentStage(StrEnum):
+    """What has to happen next with a shipment."""
+
+    LEARNED = "learned"
+    """Its id is known; what it holds is to be read."""
+    READ = "read"
+    """What it holds is known; RMAs are to be made."""
+    AWAITED = "awaited"
+    """Its RMAs exist; not all of them are counted."""
+    COUNTED = "counted"
+    """All are; what is missing may still come."""
+    DONE = "done"
+    """Nothing is awaited any more: what is missing is claimed."""
+
+    @property
+    def words(self) -> str:
+        return _STAGES[self]
+
+
+_STAGES = {
+    ShipmentStage.LEARNED: "to be read",
+    ShipmentStage.READ: "RMAs to be made",
+    ShipmentStage.AWAITED: "on its way",
+    ShipmentStage.COUNTED: "counted, some missing",
+    ShipmentStage.DONE: "done",
+}
+
+
+class RmaPer(StrEnum):
+    """What one RMA announces."""
+
+    BOX = "box"
+    SHIPMENT = "shipment"
+
+
+class Scannable(StrEnum):
+    """What can be sent as the TrackingNumbers of a consolidated RMA."""
+
+    TRACKING = "tracking"
+    BOX = "box"
+    BAGS = "bags"
+
+
+@dataclass(frozen=True, slots=True)
+class ShipmentItem:
+    """One unit of a shipment, as Happy Returns lists it."""
+
+    return_id: str | None = None
+    bags: tuple[str, ...] = ()
+    """Barcodes: of a return in several bags, the unit is in one of them."""
+    box: str | None = None
+    sku: str | None = None
+    title: str | None = None
+    variant_title: str | None = None
+    order_name: str | None = None
+    rma_id: str | None = None
+    """Happy Returns' own."""
+    carrier: str | None = None
+    tracking_number: str | None = None
+    po_number: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ShipmentUnit:
+    """A unit of a shipment with what the shop says of it. `line.line_item_id` is its key here:
+    unique in the shipment, and the same whenever it is read."""
+
+    item: ShipmentItem
+    line: ReturnLine
+    line_item_id: str | None = None
+    """Of its return; None: none of its lines fits."""
+    currency: str | None = None
+
+    @property
+    def key(self) -> str:
+        return self.line.line_item_id
+
+    @property
+    def value(self) -> Decimal | None:
+        """What the customer has got for it, as far as Loop says; else its price."""
+        return self.line.refund if self.line.refund else self.line.price
+
+
+def units_of(
+    items: Iterable[ShipmentItem], returns: Mapping[str, Return]
+) -> tuple[ShipmentUnit, ...]:
+    """Each item with the line of its return that it is: by SKU, else by title, and by variant
+    where several fit."""
+    left = {id_: list(r.lines) for id_, r in returns.items()}
+    others: dict[str, int] = {}
+    found: list[ShipmentUnit] = []
+    for item in items:
+        of = item.return_id or "?"
+        line = _line_of(item, left.get(of, []))
+        if line is None:
+            others[of] = others.get(of, 0) + 1
+            shown = ReturnLine(
+                f"{of}:?{others[of]}",
+                sku=item.sku,
+                title=item.title,
+                variant_title=item.variant_title,
+            )
+            found.append(ShipmentUnit(item, shown))
+            continue
+        left[of].remove(line)
+        # The customer's own words are not needed here, and are not kept twice.
+        kept = replace(line, line_item_id=f"{of}:{line.line_item_id}", comment=None)
+        found.append(ShipmentUnit(item, kept, line.line_item_id, returns[of].currency))
+    return tuple(found)
+
+
+def _line_of(item: ShipmentItem, lines: Sequence[ReturnLine]) -> ReturnLine | None:
+    sku = normal_code(item.sku)
+    fits = [x for x in lines if sku and normal_code(x.sku) == sku]
+    if not sku:
+        title = normal_code(item.title)
+        fits = [x for x in lines if title and normal_code(x.title) == title]
+    variant = normal_code(item.variant_title)
+    same = [x for x in fits if normal_code(x.variant_title) == variant]
+    return next(iter(same or fits), None)
+
+
+# -- bags -------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A bag with what is in it; or several, where a return was split and nobody can tell which
+    of its units is in which. Without bags: all of a return's units that no bag is told of."""
+
+    bags: tuple[str, ...]
+    return_ids: tuple[str, ...]
+
+    @property
+    def return_id(self) -> str | None:
+        """Whose it is, where it is one return's."""
+        return self.return_ids[0] if len(self.return_ids) == 1 else None
+
+    @property
+    def key(self) -> str:
+        return "+".join(normal_code(b) or "" for b in self.bags) or "of " + "+".join(
+            self.return_ids
+        )
+
+    @property
+    def words(self) -> str:
+        """For people: `bag HRB123 (return 77)`."""
+        bags = ", ".join(self.bags)
+        name = f"bag{'s' if len(self.bags) > 1 else ''} {bags}" if bags else "without a bag"
+        return f"{name} (return {', '.join(self.return_ids) or '?'})"
+
+
+def places_of(units: Sequence[ShipmentUnit]) -> dict[str, Place]:
+    """The place of each unit, by key: bags that one unit may be in are one place."""
+    home: dict[str, str] = {}
+
+    def root(code: str) -> str:
+        while home.setdefault(code, code) != code:
+            code = home[code]
+        return code
+
+    codes = {u.key: _bag_codes(u) for u in units}
+    for of in codes.values():
+        for other in of[1:]:
+            home[root(other)] = root(of[0])
+    together: dict[str, list[ShipmentUnit]] = {}
+    for unit in units:
+        together.setdefault(root(codes[unit.key][0]), []).append(unit)
+    return {
+        u.key: place
+        for of in together.values()
+        for place in [_place(of)]
+        for u in of
+    }  # fmt: skip
+
+
+def _bag_codes(unit: ShipmentUnit) -> list[str]:
+    codes = [c for b in unit.item.bags if (c := normal_code(b))]
+    return codes or [f"\0{unit.item.return_id}"]
+
+
+def _place(units: Sequence[ShipmentUnit]) -> Place:
+    bags: dict[str, str] = {}
+    for bag in (b for u in units for b in u.item.bags):
+        bags.setdefault(normal_code(bag) or "", bag)
+    ids = {u.item.return_id for u in units if u.item.return_id}
+    return Place(tuple(bags[code] for code in sorted(bags) if code), tuple(sorted(ids)))
+
+
+# -- RMAs -------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Consignment:
+    """What one RMA announces: a box (or a shipment), or a part of one that is too large."""
+
+    box: str | None
+    part: int
+    units: tuple[ShipmentUnit, ...]
+
+
+def consignments(
+    units: Sequence[ShipmentUnit], per: RmaPer, most_items: int, kits: Kits
+) -> tuple[Consignment, ...]:
+    """The RMAs of a shipment, in an order that depends on nothing but what is in it. A product is
+    never spread over two parts of a box."""
+    boxes: dict[str, list[ShipmentUnit]] = {}
+    for unit in units:
+        box = (unit.item.box or "").strip() if per is RmaPer.BOX else ""
+        boxes.setdefault(box, []).append(unit)
+    return tuple(
+        Consignment(box or None, number, part)
+        for box, of in sorted(boxes.items())
+        for number, part in enumerate(_parts(of, most_items, kits), start=1)
+    )
+
+
+def _parts(units: Sequence[ShipmentUnit], most: int, kits: Kits) -> list[tuple[ShipmentUnit, ...]]:
+    by_key = {u.key: u for u in units}
+    products = [sorted(x.line_item_id for x in of) for of in _products(units)]
+    parts: list[list[ShipmentUnit]] = []
+    size = most
+    for keys in sorted(products):
+        items = max(1, len(kit_parts(by_key[keys[0]].line, kits)))
+        if size + items > most:
+            parts.append([])
+            size = 0
+        parts[-1] += [by_key[k] for k in keys]
+        size += items
+    return [tuple(p) for p in parts]
+
+
+def _products(units: Iterable[ShipmentUnit]) -> list[list[ReturnLine]]:
+    return units_by_product(u.line for u in units)
+
+
+def customer_po(prefix: str, shipment: str, consignment: Consignment, limit: int) -> str:
+    """The PO of a consignment: always the same one, and no other's. Names that are too long are
+    given by a digest."""
+    names = [shipment, *([consignment.box] if consignment.box else [])]
+    part = f"/{consignment.part}" if consignment.part > 1 else ""
+    digest = hashlib.sha256("\n".join(names).encode("utf-8", "replace")).hexdigest()
+    for words in ("-".join(names), f"{shipment}-{digest[:12]}"):
+        text = sent_code(f"{prefix}{words}{part}") or ""
+        if len(text) <= limit:
+            return text
+    room = max(8, limit - len(prefix) - len(part))
+    return f"{prefix}{digest[:room]}{part}"
+
+
+def as_return(id_: str, units: Iterable[ShipmentUnit], at: datetime) -> Return:
+    """The units as if one return brought them: what makes an RMA of a return makes one of them.
+    Their outcomes do not count, for they have been handed over."""
+    lines = tuple(replace(u.line, outcome=None) for u in units)
+    return Return(id_, LoopState.OPEN, created_at=at, updated_at=at, lines=lines)
+
+
+def filled(template: str, words: Mapping[str, str], limit: int) -> str | None:
+    """A text field of an RMA: `{box}` and the like replaced, and not longer than it may be."""
+    text = template
+    for name, value in words.items():
+        text = text.replace("{" + name + "}", value)
+    text = " ".join(text.split())
+    return (text if len(text) <= limit else text[: limit - 3].rstrip() + "...") or None
+
+
+# -- differences ------------------------------------------------------------------------------
+
+
+class Differs(StrEnum):
+    """What is the matter with units."""
+
+    MISSING = "missing"
+    DAMAGED = "damaged"
+    EXTRA = "extra"
+    """More of a product than the shipment was to bring."""
+    WRONG = "wrong"
+    """A product that it was not to bring at all."""
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """So many units of one product that are out of order, and where, if that can be told."""
+
+    kind: Differs
+    sku: str | None
+    upc: str | None
+    title: str | None
+    units: int
+    place: Place | None = None
+    """None: it may be any of several bags; then it is the shipment's."""
+    unit_keys: tuple[str, ...] = ()
+    """Of units of this product that it is about; any of them where there are more than `units`."""
+    value: Decimal | None = None
+    """Of what is missing or damaged, as far as it is known; at least so much."""
+    currency: str | None = None
+
+    @property
+    def name(self) -> str:
+        return self.sku or self.upc or self.title or "?"
+
+    @property
+    def key(self) -> str:
+        """The same whenever the same difference is found."""
+        code = normal_code(self.sku) or normal_code(self.upc) or normal_code(self.title) or "?"
+        return f"{self.kind}:{code}:{self.place.key if self.place else ''}"
+
+    @property
+    def words(self) -> str:
+        """For people: `2 of JACKET-M missing`."""
+        return f"{self.units} of {self.name} {_WORDS[self.kind]}"
+
+
+_WORDS = {
+    Differs.MISSING: "missing",
+    Differs.DAMAGED: "damaged",
+    Differs.EXTRA: "more than expected",
+    Differs.WRONG: "not expected",
+}
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What came of a shipment's units, against what was to come."""
+
+    units: tuple[ShipmentUnit, ...]
+    comparison: Comparison
+    places: Mapping[str, Place]
+    differences: tuple[Difference, ...]
+    misplaced: tuple[str, ...] = ()
+    """In words: units that were found in another bag than told. They are there."""
+
+    @property
+    def doubts(self) -> tuple[str, ...]:
+        """What of the counts cannot be relied on, in words."""
+        return self.comparison.unclear
+
+    def total(self, kind: Differs) -> int:
+        return sum(d.units for d in self.differences if d.kind is kind)
+
+    @cached_property
+    def missing_places(self) -> tuple[Place, ...]:
+        """The bags of which nothing has come."""
+        expected, missing = dict[Place, int](), dict[Place, int]()
+        for place in self.places.values():
+            expected[place] = expected.get(place, 0) + 1
+        for d in self.differences:
+            if d.kind is Differs.MISSING and d.place:
+                missing[d.place] = missing.get(d.place, 0) + d.units
+        return tuple(p for p, n in expected.items() if missing.get(p) == n)
+
+    def of_return(self, return_id: str) -> tuple[ShipmentUnit, ...]:
+        return tuple(u for u in self.units if u.item.return_id == return_id)
+
+
+def judge(
+    units: Sequence[ShipmentUnit],
+    receipts: Sequence[Receipt],
+    announced: Sequence[Sequence[RmaItem]],
+    kits: Kits,
+) -> Judgement:
+    """Compare a shipment's receipts, all together, with its units, and find out whose the
+    differences are."""
+    lines = [u.line for u in units]
+    comparison = compare(lines, receipts, announced, kits)
+    places = places_of(units)
+    bags = _bagged(receipts)
+    seen = {code: compare(lines, [r], announced, kits) for code, r in bags.items()}
+    by_key = {u.key: u for u in units}
+    found: list[Difference] = []
+    misplaced: list[str] = []
+    for number, product in enumerate(comparison.skus):
+        mine = [by_key[k] for k in product.line_item_ids]
+        here = _Product(product, mine, places, {c: s.skus[number] for c, s in seen.items()})
+        found += [*here.missing(), *here.damaged(), *here.extra()]
+        misplaced += here.misplaced()
+    for product in comparison.unexpected:
+        found += _unexpected(product, places, seen)
+    return Judgement(tuple(units), comparison, places, tuple(found), tuple(misplaced))
+
+
+def _bagged(receipts: Iterable[Receipt]) -> dict[str, Receipt]:
+    """What was counted bag by bag, by the bag's code, as a receipt of its own."""
+    counts: dict[str, list[BagCount]] = {}
+    for receipt in receipts:
+        for count in receipt.bags:
+            counts.setdefault(normal_code(count.bag) or "?", []).append(count)
+    return {
+        code: Receipt(
+            code,
+            TicketStatus.ADDED_TO_INVENTORY,
+            "",
+            tuple(
+                ReceiptLine(sku=c.sku, upc=c.upc, actual=c.counted, damaged=c.damaged) for c in of
+            ),
+        )
+        for code, of in counts.items()
+    }
+
+
+class _Product:
+    """One product of the shipment: its units by place, and what was counted where."""
+
+    def __init__(
+        self,
+        total: SkuCount,
+        units: Sequence[ShipmentUnit],
+        places: Mapping[str, Place],
+        seen: Mapping[str, SkuCount],
+    ) -> None:
+        self.total = total
+        self.units: dict[Place, list[ShipmentUnit]] = {}
+        for unit in units:
+            self.units.setdefault(places[unit.key], []).append(unit)
+        codes = {normal_code(b): p for p in dict.fromkeys(places.values()) for b in p.bags}
+        self.seen: dict[Place | None, int] = {}
+        self.hurt: dict[Place | None, int] = {}
+        for code, count in seen.items():
+            place = codes.get(code)
+            self.seen[place] = self.seen.get(place, 0) + count.counted + count.damaged
+            self.hurt[place] = self.hurt.get(place, 0) + count.damaged
+
+    def missing(self) -> list[Difference]:
+        """To each bag what it is short of, where nothing that was counted can be its own; to the
+        only bag that is short of any; else to the shipment."""
+        lacks = {p: len(of) - min(self.seen.get(p, 0), len(of)) for p, of in self.units.items()}
+        lacking = {p: n for p, n in lacks.items() if n}
+        if sum(lacking.values()) != self.total.short:
+            if len(lacking) != 1 or self.total.short > next(iter(lacking.values())):
+                return self._of(Differs.MISSING, {}, self.total.short)
+            lacking = dict.fromkeys(lacking, self.total.short)
+        return self._of(Differs.MISSING, lacking, 0)
+
+    def damaged(self) -> list[Difference]:
+        number = self.total.damaged
+        told = {p: n for p, n in self.hurt.items() if p is not None and p in self.units and n}
+        if sum(told.values()) == number:
+            return self._of(Differs.DAMAGED, told, 0)
+        all_of_them = sum(len(of) for of in self.units.values())
+        if number >= all_of_them:
+            every = {p: len(of) for p, of in self.units.items()}
+            return self._of(Differs.DAMAGED, every, number - all_of_them)
+        if len(self.units) == 1:
+            return self._of(Differs.DAMAGED, dict.fromkeys(self.units, number), 0)
+        return self._of(Differs.DAMAGED, {}, number)
+
+    def extra(self) -> list[Difference]:
+        number = self.total.extra
+        over = {
+            p: n
+            for p, counted in self.seen.items()
+            if p is not None and (n := counted - len(self.units.get(p, []))) > 0
+        }
+        if sum(over.values()) == number and not self.seen.get(None):
+            return self._of(Differs.EXTRA, over, 0)
+        return self._of(Differs.EXTRA, {}, number)
+
+    def misplaced(self) -> list[str]:
+        """Units in another bag than told, where all are there."""
+        if self.total.extra:
+            return []
+        return [
+            f"{n} of {self.total.name} more than told in {place.words if place else 'no known bag'}"
+            for place, counted in self.seen.items()
+            if (n := counted - len(self.units.get(place, []) if place else [])) > 0
+        ]
+
+    def _of(self, kind: Differs, by_place: Mapping[Place, int], rest: int) -> list[Difference]:
+        every = [u for of in self.units.values() for u in of]
+        found = [self._one(kind, n, p, self.units.get(p, [])) for p, n in by_place.items() if n]
+        return [*found, *([self._one(kind, rest, None, every)] if rest else [])]
+
+    def _one(
+        self, kind: Differs, number: int, place: Place | None, units: Sequence[ShipmentUnit]
+    ) -> Difference:
+        p = self.total
+        if kind is Differs.EXTRA:
+            return Difference(kind, p.sku, p.upc, p.title, number, place)
+        values = sorted(u.value for u in units if u.value is not None)[:number]
+        return Difference(
+            kind,
+            p.sku,
+            p.upc,
+            p.title,
+            number,
+            place,
+            tuple(sorted(u.key for u in units)),
+            sum(values, Decimal(0)) if values else None,
+            next((u.currency for u in units if u.currency), None),
+        )
+
+
+def _unexpected(
+    product: SkuCount, places: Mapping[str, Place], seen: Mapping[str, Comparison]
+) -> list[Difference]:
+    """To the bags it was counted in, where all of it was counted in known ones."""
+    codes = {normal_code(b): p for p in dict.fromkeys(places.values()) for b in p.bags}
+    where: dict[Place, int] = {}
+    for code, comparison in seen.items():
+        for other in comparison.unexpected:
+            if _code(other) == _code(product) and (place := codes.get(code)):
+                where[place] = where.get(place, 0) + other.extra
+    if sum(where.values()) != product.extra:
+        where = {}
+    rest = product.extra - sum(where.values())
+    parts = [*where.items(), *([(None, rest)] if rest else [])]
+    return [
+        Difference(Differs.WRONG, product.sku, product.upc, product.title, n, place)
+        for place, n in parts
+    ]
+
+
+def _code(product: SkuCount) -> tuple[str | None, ...]:
+    return normal_code(product.sku), normal_code(product.upc), normal_code(product.title)
+
+
+# -- what of it is one return's ---------------------------------------------------------------
+
+
+def share(judgement: Judgement, return_id: str, ticket_id: str) -> Receipt:
+    """What of a shipment's counts is one return's, as a receipt of its own. What cannot be told
+    stands among its problems: on such a receipt nothing is processed."""
+    units = judgement.of_return(return_id)
+    problems = list(judgement.doubts)
+    lines: list[ReceiptLine] = []
+    for of in _products(units):
+        keys = {x.line_item_id for x in of}
+        missing, damaged = 0, 0
+        for d in judgement.differences:
+            if d.kind not in (Differs.MISSING, Differs.DAMAGED) or not keys.intersection(
+                d.unit_keys
+            ):
+                continue
+            if d.place is None or d.place.return_id != return_id:
+                problems.append(f"it cannot be told whether it is this return's: {d.words}")
+            elif d.kind is Differs.MISSING:
+                missing += d.units
+            else:
+                damaged += d.units
+        problems += [
+            f"in its bag: {d.words}"
+            for d in judgement.differences
+            if d.kind is Differs.WRONG and d.place and return_id in d.place.return_ids
+        ]
+        first = of[0]
+        lines.append(
+            ReceiptLine(
+                sku=first.sku,
+                upc=next((x.barcode for x in of if x.barcode), None),
+                expected=len(of),
+                actual=max(0, len(of) - missing - damaged),
+                damaged=min(damaged, len(of)),
+                description=first.title,
+            )
+        )
+    status = TicketStatus.ADDED_TO_INVENTORY
+    return Receipt(
+        ticket_id,
+        status,
+        status.value,
+        tuple(lines),
+        problems=tuple(dict.fromkeys(problems)),
+    )
+
+
+# -- which returns ----------------------------------------------------------------------------
+
+
+def is_box_free(return_: Return, methods: frozenset[str]) -> bool:
+    """Whether it was handed over at a return bar: its goods come in a consolidated shipment.
+    `methods`: normal words for who carries such returns. A bag's barcode tells it too, where
+    nothing is said of the method."""
+    if return_.return_method:
+        return normal_word(return_.return_method) in methods
+    return bool(methods and return_.package_reference)

@@ -1,0 +1,641 @@
+"""What was counted of consolidated shipments: read, judged against the whole shipment, claimed.
+
+The money of most of these returns has moved already, so what differs becomes a claim for people, a
+note and an event: a closed return is never processed or flagged. A return that is still open gets
+its share of the counts as a receipt of its own, and is settled by the criteria as any other; where
+the counts do not tell what is its own, the share is a doubt, which goes to a person (I5).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+from bergen_loop.domain import shipment as shipping
+from bergen_loop.domain.codes import normal_code
+from bergen_loop.domain.comparison import compare
+from bergen_loop.domain.grading import GradedUnit, graded_units
+from bergen_loop.domain.lifecycle import OFF, TO_JUDGE, Stage
+from bergen_loop.domain.receipt import Receipt
+from bergen_loop.domain.returns import LoopState
+from bergen_loop.domain.rma import TicketChange, TicketStatus
+from bergen_loop.domain.shipment import Difference, Differs, Judgement, ShipmentStage, ShipmentUnit
+from bergen_loop.domain.words import Need, What
+from bergen_loop.flow import adopt, grading, receive
+from bergen_loop.flow.calls import carry_out
+from bergen_loop.flow.context import BrandContext
+from bergen_loop.flow.shipments import Shipped
+from bergen_loop.flow.transitions import plan_note
+from bergen_loop.ledger.codec import digest, load_items
+from bergen_loop.ledger.store import returns
+from bergen_loop.ledger.store import shipments as store
+from bergen_loop.ledger.tables.core import ReturnRow, RmaRow
+from bergen_loop.ledger.tables.shipments import ClaimRow, ShipmentRmaRow, ShipmentRow
+from bergen_loop.ledger.transaction import Transaction
+from bergen_loop.outside.errors import Effect, OutsideError, Scope
+
+PER_TICK = 100
+TELL_AFTER = timedelta(hours=1)
+"""How long a ticket may fail to be read before a person is told."""
+LATE = timedelta(days=60)
+"""How long ago another shipment's difference may be that explains one."""
+
+
+def run(ctx: BrandContext, result: Shipped) -> None:
+    """See which tickets changed, read them, and judge their shipments."""
+    _see(ctx)
+    _look_once_more(ctx)
+    read, changed = _read(ctx, result)
+    for pk in sorted(changed):
+        with ctx.write() as tx:
+            _judge(ctx, tx, store.by_pks(tx.session, [pk])[pk], read, result)
+        ctx.boundary("shipment judged")
+    if ctx.live:
+        _grade(ctx)
+
+
+# -- which tickets changed --------------------------------------------------------------------
+
+
+def _see(ctx: BrandContext) -> None:
+    """What REX11's list of changed tickets, read in this tick, says of shipments."""
+    changes = [c for c in ctx.tick.changes if c.ticket_id]
+    with ctx.ledger.read() as session:
+        known = store.rmas_by_ticket(session, ctx.brand, [c.ticket_id for c in changes])
+    news = [
+        c
+        for c in changes
+        if c.ticket_id in known and (c.problem or _is_news(ctx, known[c.ticket_id], c))
+    ]
+    if not news:
+        return
+    with ctx.write() as tx:
+        fresh = store.rmas_by_ticket(tx.session, ctx.brand, [c.ticket_id for c in news])
+        for change in news:
+            rma = fresh[change.ticket_id]
+            if not change.problem:
+                _changed(tx, rma, change)
+            elif not rma.status_seen_at or tx.now - rma.status_seen_at >= receive.UNCLEAR_AGAIN:
+                rma.to_read = True  # the ticket itself tells how it stands
+
+
+def _is_news(ctx: BrandContext, rma: ShipmentRmaRow, change: TicketChange) -> bool:
+    earliest = ctx.tick.changes_since or ctx.now()
+    return receive.is_news(change, rma.ticket_status, rma.status_seen_at, earliest)
+
+
+def _changed(tx: Transaction, rma: ShipmentRmaRow, change: TicketChange | Receipt) -> None:
+    before, rma.ticket_status = rma.ticket_status, receive.status_of(change)
+    rma.status_seen_at = tx.now
+    row = store.by_pks(tx.session, [rma.shipment_pk])[rma.shipment_pk]
+    tx.journal(
+        What.TICKET,
+        f"ticket {change.ticket_id} of shipment {row.happy_id} is {change.status_name} in REX11",
+        None,
+        {"shipment": row.happy_id, "ticket": rma.ticket_id},
+    )
+    if change.status is None:
+        receive.tell_unknown_status(tx, change.status_name, change.ticket_id)
+    elif change.status is TicketStatus.ADDED_TO_INVENTORY:
+        if before == rma.ticket_status and rma.read_status is not None:
+            # Counted anew in between: its receipt, and every share of it, counts no more.
+            rma.read_status = None
+            for share in store.shares(tx.session, [row.id]):
+                share.read_status = None
+        rma.to_read = rma.to_read or rma.read_status is None
+    elif before == TicketStatus.ADDED_TO_INVENTORY:
+        _reopened(tx, row, rma)
+    if change.status is TicketStatus.CANCELLED:
+        tx.needs_person(
+            Need.SHIPMENT_RMA,
+            f"the warehouse cancelled ticket {rma.ticket_id} of consolidated shipment "
+            f"{row.happy_id}: what it announced counts as not received",
+            f"cancelled {rma.customer_po}",
+        )
+
+
+def _reopened(tx: Transaction, row: ShipmentRow, rma: ShipmentRmaRow) -> None:
+    """Its counts, and every share of them, do not count until it is final again."""
+    rma.read_status, rma.to_read = None, False
+    row.counted_at = None
+    if row.stage in (ShipmentStage.COUNTED, ShipmentStage.DONE):
+        row.stage = ShipmentStage.AWAITED
+    words = f"ticket {rma.ticket_id} was finished and is {rma.ticket_status} again"
+    tx.journal(
+        What.SHIPMENT_REOPENED, f"{words}: nothing is decided on it until it is finished again",
+        None, {"shipment": row.happy_id},
+    )  # fmt: skip
+    for share in store.shares(tx.session, [row.id]):
+        share.read_status, share.ticket_status = None, rma.ticket_status
+        owner = returns.by_pks(tx.session, [share.return_pk])[share.return_pk]
+        tx.journal(What.RECEIPT_REOPENED, words, owner)
+        if owner.stage in TO_JUDGE:
+            owner.stage, owner.due_at = Stage.RECEIVED, tx.now
+
+
+def _look_once_more(ctx: BrandContext) -> None:
+    """Before something is acted on that was counted long ago, its tickets are read again: shares
+    whose wait is over, and shipments whose missing units are about to be claimed."""
+    stages = [ShipmentStage.AWAITED, ShipmentStage.COUNTED]
+    with ctx.ledger.read() as session:
+        asked = {s.shipment_pk for s in store.shares_to_read(session, ctx.brand)}
+        over = {r.id for r in store.due(session, ctx.brand, stages, ctx.now(), PER_TICK)}
+    pks = {pk for pk in asked if pk} | over
+    if not pks:
+        return
+    with ctx.write() as tx:
+        for rma in store.rmas_of(tx.session, pks):
+            rma.to_read = rma.to_read or rma.read_status is not None
+
+
+# -- what was counted -------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    rma_pk: int
+    receipt: Receipt | None = None
+    error: OutsideError | None = None
+
+
+def _read(ctx: BrandContext, result: Shipped) -> tuple[set[int], set[int]]:
+    """Read the tickets that are due. The RMAs (keys) that could be, and the shipments (keys) to
+    be judged: those of which something was read, and those whose time has come."""
+    stages = [ShipmentStage.AWAITED, ShipmentStage.COUNTED]
+    with ctx.ledger.read() as session:
+        todo = store.to_read(session, ctx.brand, PER_TICK)
+        judged = {r.id for r in store.due(session, ctx.brand, stages, ctx.now(), PER_TICK)}
+    read: set[int] = set()
+    for batch in ctx.batches(todo):
+        answers = ctx.in_parallel(lambda rma: _receipt(ctx, rma), batch)
+        with ctx.write() as tx:
+            fresh = store.rmas_by_pks(tx.session, [rma.id for rma in batch])
+            for answer in answers:
+                rma = fresh[answer.rma_pk]
+                if answer.receipt is not None:
+                    _take(tx, rma, answer.receipt)
+                    read.add(rma.id)
+                    result.receipts += 1
+                    judged.add(rma.shipment_pk)
+                elif answer.error is not None:
+                    _unread(tx, rma, answer.error)
+        ctx.boundary("shipment receipt recorded")
+    return read, judged
+
+
+def _receipt(ctx: BrandContext, rma: ShipmentRmaRow) -> _Answer:
+    ctx.counts.add("rex11.ticket_read")
+    try:
+        return _Answer(rma.id, ctx.warehouse.receipt(rma.ticket_id or "", rma.customer_po))
+    except OutsideError as error:
+        if error.scope is Scope.ACCESS:
+            raise
+        return _Answer(rma.id, error=error)
+
+
+def _take(tx: Transaction, rma: ShipmentRmaRow, receipt: Receipt) -> None:
+    if rma.ticket_status != receive.status_of(receipt):
+        _changed(tx, rma, receipt)
+    rma.to_read, rma.unread_since, rma.status_seen_at = False, None, tx.now
+    final = adopt.final(receipt)
+    rma.read_status = receive.status_of(receipt) if final else None
+    row = store.by_pks(tx.session, [rma.shipment_pk])[rma.shipment_pk]
+    tx.resolve(Need.SHIPMENT_COUNTS, rma.customer_po, "the ticket can be read again")
+    hash_ = adopt.digest_of(receipt)
+    if not final or not store.add_receipt(tx.session, tx.now, rma, receipt, hash_):
+        return
+    row.arrived_at = row.arrived_at or tx.now
+    units = sum(x.actual or 0 for x in receipt.lines)
+    damaged = sum(x.damaged or 0 for x in receipt.lines)
+    tx.journal(
+        What.SHIPMENT_RECEIVED,
+        f"ticket {receipt.ticket_id} of shipment {row.happy_id}: {units} counted, "
+        f"{damaged} damaged",
+        None,
+        {"shipment": row.happy_id, "ticket": receipt.ticket_id},
+    )
+
+
+def _unread(tx: Transaction, rma: ShipmentRmaRow, error: OutsideError) -> None:
+    """A passing trouble is tried again at the next tick; else a person is told."""
+    if error.effect is Effect.NOT_SENT:
+        since = rma.unread_since = rma.unread_since or tx.now
+        if error.raw is None or tx.now - since < TELL_AFTER:
+            return
+    rma.to_read, rma.unread_since = False, None
+    if error.raw:
+        tx.keep_raw("rex11.ticket", error.raw, error.message)
+    tx.needs_person(
+        Need.SHIPMENT_COUNTS,
+        f"ticket {rma.ticket_id} of a consolidated shipment cannot be read: {error.message}",
+        rma.customer_po,
+        "read the ticket; the answer is kept as it came",
+    )
+
+
+# -- judged -----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Standing:
+    """How far a shipment has come."""
+
+    rmas: Sequence[ShipmentRmaRow]
+    receipts: Mapping[int, Receipt]
+    """Of those that are final, by RMA."""
+    whole: bool
+    """Nothing of it is awaited any more."""
+    over: bool
+    """What is missing is not waited for any more."""
+
+    @property
+    def final(self) -> list[ShipmentRmaRow]:
+        return [rma for rma in self.rmas if rma.id in self.receipts]
+
+    @property
+    def judged(self) -> list[ShipmentRmaRow]:
+        """Those whose units are here or missing; none that the warehouse is counting now."""
+        if not (self.whole or self.over):
+            return self.final
+        return [rma for rma in self.rmas if rma.id in self.receipts or not _in_hand(rma)]
+
+
+def _in_hand(rma: ShipmentRmaRow) -> bool:
+    """Whether it has arrived and is not counted to the end."""
+    return rma.ticket_status not in (None, TicketStatus.DRAFT, TicketStatus.CANCELLED)
+
+
+def judgement_of(
+    ctx: BrandContext, units: Sequence[ShipmentUnit], standing: _Standing
+) -> Judgement:
+    """What has come: of a whole shipment, or of the RMAs of it that are counted."""
+    counted = standing.judged
+    keys = {key for rma in counted for key in rma.unit_keys}
+    return shipping.judge(
+        [u for u in units if u.key in keys],
+        list(standing.receipts.values()),
+        [load_items(rma.items) for rma in counted],
+        ctx.rules.kits,
+    )
+
+
+def _standing(ctx: BrandContext, tx: Transaction, row: ShipmentRow) -> _Standing:
+    rmas = store.rmas_of(tx.session, [row.id])
+    receipts = store.final_receipts(tx.session, rmas)
+    over = (row.shipped_at or row.learned_at) + ctx.settings.shipments.missing_wait
+    awaited = [
+        r for r in rmas if r.id not in receipts and r.ticket_status != TicketStatus.CANCELLED
+    ]
+    return _Standing(rmas, receipts, not awaited, tx.now >= over)
+
+
+def _judge(
+    ctx: BrandContext, tx: Transaction, row: ShipmentRow, read: set[int], result: Shipped
+) -> None:
+    standing = _standing(ctx, tx, row)
+    units = store.units_of(tx.session, row.id)
+    judgement = judgement_of(ctx, units, standing)
+    counts = judgement.comparison
+    row.judged_at, row.counted, row.damaged = tx.now, counts.counted, counts.damaged
+    row.missing = judgement.total(Differs.MISSING)
+    row.surplus = judgement.total(Differs.EXTRA) + judgement.total(Differs.WRONG)
+    doubts = judgement.doubts if standing.receipts else ()
+    row.remarks = [*doubts, *judgement.misplaced]
+    _mind_doubts(tx, row, doubts)
+    _move(ctx, tx, row, standing)
+    _share(ctx, tx, row, standing, judgement, read)
+    if standing.whole or standing.over:
+        result.claims += _claim(ctx, tx, row, standing, judgement)
+        _mind_missing(tx, row, standing, judgement)
+
+
+def _mind_doubts(tx: Transaction, row: ShipmentRow, doubts: Sequence[str]) -> None:
+    if doubts:
+        tx.needs_person(
+            Need.SHIPMENT_COUNTS,
+            f"what was counted of consolidated shipment {row.happy_id} is in doubt: "
+            f"{'; '.join(doubts[:10])}. Its claims may be wrong until that is cleared up",
+            row.happy_id,
+        )
+    else:
+        tx.resolve(Need.SHIPMENT_COUNTS, row.happy_id, "its counts are clear")
+
+
+def _move(ctx: BrandContext, tx: Transaction, row: ShipmentRow, standing: _Standing) -> None:
+    until = (row.shipped_at or row.learned_at) + ctx.settings.shipments.missing_wait
+    row.due_at = None if standing.over else until
+    if not standing.whole:
+        return
+    row.counted_at = row.counted_at or tx.now
+    done = not row.missing or standing.over
+    stage = ShipmentStage.DONE if done else ShipmentStage.COUNTED
+    if done and row.stage != stage:
+        tx.journal(
+            What.SHIPMENT_DONE,
+            f"shipment {row.happy_id}: {row.counted} of {row.expected} units counted, "
+            f"{row.missing} missing, {row.damaged} damaged, {row.surplus} not expected",
+            None,
+            {"shipment": row.happy_id},
+        )
+        row.due_at = tx.now  # for what follows from it
+    elif done:
+        row.due_at = None
+    row.stage = stage
+
+
+def _mind_missing(
+    tx: Transaction, row: ShipmentRow, standing: _Standing, judgement: Judgement
+) -> None:
+    """Bags of which nothing came, and boxes that never arrived, are told once the wait is over."""
+    gone = judgement.missing_places if standing.over else ()
+    codes = {normal_code(b) for p in gone for b in p.bags}
+    for bag in store.bags_of(tx.session, row.id):
+        if bag.code not in codes:
+            bag.missing_since = None
+        elif bag.missing_since is None:
+            bag.missing_since = tx.now
+    if not gone:
+        tx.resolve(Need.BAG_MISSING, row.happy_id, "its bags have come")
+        return
+    absent = [
+        r.box or r.customer_po
+        for r in standing.rmas
+        if r.id not in standing.receipts and r.ticket_status != TicketStatus.CANCELLED
+    ]
+    boxes = f" Not received at all: {', '.join(absent)}." if absent else ""
+    tx.needs_person(
+        Need.BAG_MISSING,
+        f"nothing has come of {len(gone)} bags of consolidated shipment {row.happy_id}: "
+        f"{'; '.join(p.words for p in gone[:20])}.{boxes} Their claims are on the list",
+        row.happy_id,
+    )
+
+
+# -- returns that are still open --------------------------------------------------------------
+
+
+def _share(
+    ctx: BrandContext,
+    tx: Transaction,
+    row: ShipmentRow,
+    standing: _Standing,
+    judgement: Judgement,
+    read: set[int],
+) -> None:
+    """Give each open return what is its own of the counts, once that is known or will not be
+    known better."""
+    if not standing.receipts:
+        return
+    had = {s.return_pk: s for s in store.shares(tx.session, [row.id])}
+    ids = sorted({u.item.return_id for u in judgement.units if u.item.return_id})
+    rows = returns.by_ids(tx.session, tx.brand, ids)
+    fresh = all(r.id in read for r in standing.final)
+    for owner in rows.values():
+        share = had.get(owner.id)
+        if share is None and not _takes_part(owner):
+            continue
+        mine = judgement.of_return(owner.return_id)
+        ticket = _ticket_of(standing, mine)
+        if ticket is None:
+            continue
+        receipt = shipping.share(
+            judgement, owner.return_id, f"{ticket.ticket_id}/{owner.return_id}"
+        )
+        if not _can_be_told(standing, mine, receipt):
+            continue
+        if share is None:
+            share = _new_share(ctx, tx, row, owner, ticket)
+        share.ticket_status = share.read_status = TicketStatus.ADDED_TO_INVENTORY
+        share.to_read, share.status_seen_at = False, tx.now
+        receive.take_share(ctx, tx, share, owner, receipt)
+        if fresh:
+            ctx.tick.tickets_read.add(share.id)
+
+
+def _takes_part(owner: ReturnRow) -> bool:
+    """Open, and not announced on its own: what the criteria are to settle. One that is off is
+    told of, as any whose parcel comes all the same."""
+    open_ = owner.loop_state in (LoopState.OPEN, LoopState.REVIEW)
+    return (open_ and not Stage(owner.stage).terminal) or owner.stage in OFF
+
+
+def _can_be_told(standing: _Standing, mine: Sequence[ShipmentUnit], receipt: Receipt) -> bool:
+    """Whether what is a return's own of the counts is known, or will not be known better."""
+    keys = {u.key for u in mine}
+    own = [r for r in standing.rmas if keys.intersection(r.unit_keys)]
+    if any(r.id not in standing.receipts and _in_hand(r) for r in own):
+        return False
+    if standing.over:
+        return True
+    lacks = receipt.problems or any(
+        (x.actual or 0) + (x.damaged or 0) < (x.expected or 0) for x in receipt.lines
+    )
+    clean = not lacks and not any(x.damaged for x in receipt.lines)
+    here = all(r.id in standing.receipts for r in own)
+    return (clean and here) or (standing.whole and not lacks)
+
+
+def _ticket_of(standing: _Standing, units: Sequence[ShipmentUnit]) -> ShipmentRmaRow | None:
+    keys = {u.key for u in units}
+    of = [r for r in standing.final if keys.intersection(r.unit_keys)]
+    return next(iter(of), None)
+
+
+def _new_share(
+    ctx: BrandContext, tx: Transaction, row: ShipmentRow, owner: ReturnRow, ticket: ShipmentRmaRow
+) -> RmaRow:
+    before = returns.rmas_of(tx.session, [owner.id]).get(owner.id, [])
+    share = RmaRow(
+        brand=tx.brand,
+        return_pk=owner.id,
+        parcel=len(before) + 1,
+        customer_po=f"{ticket.customer_po}/{owner.return_id}",
+        ticket_id=f"{ticket.ticket_id}/{owner.return_id}",
+        warehouse=ctx.rules.warehouse,
+        items=[],
+        tracking_numbers=list(ticket.tracking_numbers),
+        created_at=ticket.created_at,
+        confirmed_at=ticket.confirmed_at,
+        closed_at=tx.now,
+        close_evidence=f"a share of ticket {ticket.ticket_id}, which the warehouse has finished",
+        shipment_pk=row.id,
+    )
+    tx.session.add(share)
+    tx.session.flush()
+    owner.announced_at = owner.announced_at or ticket.confirmed_at
+    return share
+
+
+# -- claims -----------------------------------------------------------------------------------
+
+
+def _claim(
+    ctx: BrandContext,
+    tx: Transaction,
+    row: ShipmentRow,
+    standing: _Standing,
+    judgement: Judgement,
+) -> int:
+    """Open, change and withdraw claims so that they are what the counts say. Those that people
+    have closed stay as they are. How many were opened."""
+    wanted = {
+        d.key: d for d in judgement.differences if standing.over or d.kind is not Differs.MISSING
+    }
+    had = store.claims_of(tx.session, row.id)
+    names = {u.item.return_id: u.item.order_name for u in judgement.units}
+    changed: list[ClaimRow] = []
+    opened = 0
+    for key, difference in wanted.items():
+        claim = had.get(key)
+        if claim is None:
+            claim = ClaimRow(brand=tx.brand, shipment_pk=row.id, key=key, opened_at=tx.now,
+                             state=store.OPEN, kind=difference.kind, bags=[], units=0)  # fmt: skip
+            tx.session.add(claim)
+        elif claim.state == store.CLOSED or (
+            claim.state == store.OPEN and claim.units == difference.units
+        ):
+            continue
+        what = What.CLAIM_CHANGED if claim.units and claim.state == store.OPEN else (
+            What.CLAIM_OPENED
+        )  # fmt: skip
+        opened += what is What.CLAIM_OPENED
+        _fill(claim, difference, names)
+        claim.state, claim.closed_at, claim.closed_by, claim.why = store.OPEN, None, None, None
+        _explain(tx, row, claim)
+        _journal(tx, row, claim, what)
+        changed.append(claim)
+    for key, claim in had.items():
+        if key not in wanted and claim.state == store.OPEN:
+            claim.state, claim.closed_at, claim.why = store.WITHDRAWN, tx.now, "counted since"
+            _journal(tx, row, claim, What.CLAIM_WITHDRAWN)
+            changed.append(claim)
+    _note(ctx, tx, row, changed)
+    return opened
+
+
+def _fill(claim: ClaimRow, d: Difference, names: Mapping[str | None, str | None]) -> None:
+    claim.bags = list(d.place.bags) if d.place else []
+    claim.return_id = d.place.return_id if d.place else None
+    claim.order_name = names.get(claim.return_id) if claim.return_id else None
+    claim.sku, claim.upc, claim.title = d.sku, d.upc, d.title
+    claim.units, claim.currency = d.units, d.currency
+    claim.value = str(d.value) if d.value is not None else None
+
+
+_OPPOSITE = {
+    Differs.MISSING: (Differs.EXTRA, Differs.WRONG),
+    Differs.EXTRA: (Differs.MISSING,),
+    Differs.WRONG: (Differs.MISSING,),
+}
+
+
+def _explain(tx: Transaction, row: ShipmentRow, claim: ClaimRow) -> None:
+    """What is missing here may have come with another shipment, and the other way round: a hint
+    for people, and no proof."""
+    kinds = _OPPOSITE.get(Differs(claim.kind), ())
+    code = normal_code(claim.sku) or normal_code(claim.upc)
+    since = tx.now - LATE
+    for other, happy_id in store.other_claims(tx.session, tx.brand, row.id, kinds, since):
+        if code and code in (normal_code(other.sku), normal_code(other.upc)):
+            claim.hint = f"see shipment {happy_id}: {_words(other)}"
+            other.hint = f"see shipment {row.happy_id}: {_words(claim)}"
+            return
+
+
+def _words(claim: ClaimRow) -> str:
+    return Difference(
+        Differs(claim.kind), claim.sku, claim.upc, claim.title, claim.units
+    ).words  # fmt: skip
+
+
+def _journal(tx: Transaction, row: ShipmentRow, claim: ClaimRow, what: What) -> None:
+    owner = returns.by_id(tx.session, tx.brand, claim.return_id) if claim.return_id else None
+    where = f" in bag {', '.join(claim.bags)}" if claim.bags else ""
+    worth = f", worth at least {claim.value} {claim.currency or ''}".rstrip() if claim.value else ""
+    tx.journal(
+        what,
+        f"{_words(claim)}{where} of consolidated shipment {row.happy_id}{worth}",
+        owner,
+        {
+            "shipment": row.happy_id,
+            "claim": {
+                "kind": str(claim.kind),
+                "units": claim.units,
+                "sku": claim.sku,
+                "upc": claim.upc,
+                "bags": list(claim.bags),
+                "return_id": claim.return_id,
+                "value": claim.value,
+                "currency": claim.currency,
+            },
+        },
+    )
+
+
+def _note(
+    ctx: BrandContext, tx: Transaction, row: ShipmentRow, changed: Sequence[ClaimRow]
+) -> None:
+    """One note on each return that these claims are about. Not in shadow."""
+    if not (ctx.live and ctx.settings.shipments.notes):
+        return
+    owned: dict[str, list[ClaimRow]] = {}
+    for claim in changed:
+        if claim.return_id:
+            owned.setdefault(claim.return_id, []).append(claim)
+    rows = returns.by_ids(tx.session, tx.brand, owned)
+    for return_id, claims in owned.items():
+        if return_id not in rows:
+            continue
+        words = "; ".join(
+            _words(c) if c.state == store.OPEN else f"{_words(c)}: counted since" for c in claims
+        )
+        text = f"Warehouse count of Happy Returns shipment {row.happy_id}: {words}."
+        name = digest([[c.key, c.state, c.units, str(c.opened_at)] for c in claims])[:12]
+        plan_note(tx, rows[return_id], f"shipment-{row.id}-{name}", text[:254])
+
+
+# -- grades -----------------------------------------------------------------------------------
+
+
+def _grade(ctx: BrandContext) -> None:
+    """Grades and dispositions of what the closed returns of shipments that are done have sent
+    back, where the brand has them on; open ones get them when they are settled."""
+    with ctx.ledger.read() as session:
+        done = store.due(session, ctx.brand, [ShipmentStage.DONE], ctx.now(), PER_TICK)
+    for shipment in done:
+        found: list[grading.Found] = []
+        with ctx.write() as tx:
+            row = store.by_pks(tx.session, [shipment.id])[shipment.id]
+            if ctx.settings.grading.enabled:
+                found = _found(ctx, tx, row)
+        for kind in grading.KINDS if found else ():
+            carry_out(ctx, grading.FoundGradings(ctx, kind), found)
+        with ctx.write() as tx:
+            store.by_pks(tx.session, [shipment.id])[shipment.id].due_at = None
+
+
+def _found(ctx: BrandContext, tx: Transaction, row: ShipmentRow) -> list[grading.Found]:
+    standing = _standing(ctx, tx, row)
+    judgement = judgement_of(ctx, store.units_of(tx.session, row.id), standing)
+    had = {s.return_pk for s in store.shares(tx.session, [row.id])}
+    ids = sorted({u.item.return_id for u in judgement.units if u.item.return_id})
+    found: list[grading.Found] = []
+    for owner in returns.by_ids(tx.session, tx.brand, ids).values():
+        if owner.id in had or owner.loop_state != LoopState.CLOSED:
+            continue
+        units = judgement.of_return(owner.return_id)
+        receipt = shipping.share(judgement, owner.return_id, row.happy_id)
+        if receipt.problems:
+            continue  # it cannot be told what its own are like
+        named = {u.key: u.line_item_id for u in units}
+        compared = compare([u.line for u in units], [receipt], (), ctx.rules.kits)
+        graded = tuple(
+            GradedUnit(line_item_id, g.condition, g.description)
+            for g in graded_units(compared)
+            if (line_item_id := named.get(g.line_item_id))
+        )
+        if graded:
+            at = row.arrived_at or tx.now
+            found.append(grading.Found(owner.id, owner.return_id, f"shipment{row.id}", graded, at))
+    return found

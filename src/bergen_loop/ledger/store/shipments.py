@@ -1,0 +1,352 @@
+"""Consolidated shipments: learned, read, announced, counted, and what is claimed of them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+from datetime import datetime
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from bergen_loop.domain.codes import normal_code
+from bergen_loop.domain.receipt import Receipt
+from bergen_loop.domain.rma import TicketStatus, normal_ticket_id
+from bergen_loop.domain.shipment import ShipmentStage, ShipmentUnit
+from bergen_loop.domain.words import Need
+from bergen_loop.ledger.codec import dump_receipt, dump_unit, load_receipt, load_unit, storable
+from bergen_loop.ledger.store import effects
+from bergen_loop.ledger.store.chunks import chunks
+from bergen_loop.ledger.store.returns import ticket_spellings
+from bergen_loop.ledger.tables.core import RmaRow
+from bergen_loop.ledger.tables.shipments import (
+    BagRow,
+    ClaimRow,
+    ShipmentReceiptRow,
+    ShipmentRmaRow,
+    ShipmentRow,
+    ShipmentUnitRow,
+)
+
+# -- shipments --------------------------------------------------------------------------------
+
+
+def learn(
+    session: Session, now: datetime, brand: str, happy_id: str, loop_id: str | None, who: str
+) -> ShipmentRow | None:
+    """A shipment of this id, to be read at once; None where it is known already."""
+    if by_happy_id(session, brand, happy_id) is not None:
+        return None
+    row = ShipmentRow(
+        brand=brand,
+        happy_id=happy_id,
+        loop_id=loop_id,
+        stage=ShipmentStage.LEARNED,
+        due_at=now,
+        learned_at=now,
+        learned_from=who,
+    )
+    session.add(row)
+    session.flush()
+    return row
+
+
+def by_happy_id(session: Session, brand: str, happy_id: str) -> ShipmentRow | None:
+    """One shipment by Happy Returns' id."""
+    return session.scalar(
+        sa.select(ShipmentRow).where(ShipmentRow.brand == brand, ShipmentRow.happy_id == happy_id)
+    )
+
+
+def by_pks(session: Session, pks: Collection[int]) -> dict[int, ShipmentRow]:
+    """Shipments by key."""
+    found: dict[int, ShipmentRow] = {}
+    for chunk in chunks(sorted(set(pks))):
+        rows = session.scalars(sa.select(ShipmentRow).where(ShipmentRow.id.in_(chunk)))
+        found.update((row.id, row) for row in rows)
+    return found
+
+
+def due(
+    session: Session, brand: str, stages: Sequence[ShipmentStage], now: datetime, limit: int
+) -> list[ShipmentRow]:
+    """Shipments in these stages whose time has come."""
+    query = sa.select(ShipmentRow).where(
+        ShipmentRow.brand == brand, ShipmentRow.stage.in_(stages), ShipmentRow.due_at <= now
+    )
+    return list(session.scalars(query.order_by(ShipmentRow.due_at, ShipmentRow.id).limit(limit)))
+
+
+def again(session: Session, now: datetime, brand: str, need: Need, subject: str) -> None:
+    """A person wants tried again what an item of the attention list is about."""
+    if need is Need.SHIPMENT_RMA:
+        rma = rma_of_po(session, brand, subject)
+        effect = effects.find(session, brand, effects.ticket_key(subject))
+        if effect is not None and effect.state in effects.SENDABLE:
+            effect.attempts, effect.try_at = 0, None
+        if rma is not None and rma.ticket_id is None:
+            rma.due_at = now
+        return
+    row = by_happy_id(session, brand, subject)
+    if row is None:
+        return
+    if need is Need.SHIPMENT_UNREADABLE and row.stage == ShipmentStage.LEARNED:
+        row.due_at, row.problem = now, None
+    elif need is Need.SHIPMENT_COUNTS:
+        for rma in rmas_of(session, [row.id]):
+            rma.to_read = rma.ticket_id is not None
+
+
+# -- what a shipment holds --------------------------------------------------------------------
+
+
+def set_units(
+    session: Session, now: datetime, row: ShipmentRow, units: Sequence[ShipmentUnit]
+) -> None:
+    """Store what it holds, and its bags."""
+    session.add_all(
+        ShipmentUnitRow(
+            shipment_pk=row.id,
+            key=storable(unit.key),
+            place=place,
+            return_id=storable(unit.item.return_id),
+            box=storable(unit.item.box),
+            content=dump_unit(unit),
+        )
+        for place, unit in enumerate(units)
+    )
+    named = {
+        (code, unit.item.return_id or ""): bag
+        for unit in units
+        for bag in unit.item.bags
+        if (code := normal_code(bag))
+    }
+    known = _bags(session, row.brand, {code for code, _ in named})
+    for bag in known:
+        if bag.shipment_pk is None or (bag.code, bag.return_id) in named:
+            bag.shipment_pk, bag.missing_since = row.id, None
+    there = {(bag.code, bag.return_id) for bag in known}
+    session.add_all(
+        BagRow(
+            brand=row.brand,
+            code=storable(code),
+            barcode=storable(barcode),
+            return_id=return_id,
+            shipment_pk=row.id,
+            seen_at=now,
+        )
+        for (code, return_id), barcode in named.items()
+        if (code, return_id) not in there
+    )
+    session.flush()
+
+
+def units_of(session: Session, shipment_pk: int) -> tuple[ShipmentUnit, ...]:
+    """What a shipment holds."""
+    query = sa.select(ShipmentUnitRow.content).where(ShipmentUnitRow.shipment_pk == shipment_pk)
+    rows = session.scalars(query.order_by(ShipmentUnitRow.place))
+    return tuple(load_unit(content) for content in rows)
+
+
+# -- bags -------------------------------------------------------------------------------------
+
+
+def _bags(session: Session, brand: str, codes: Collection[str]) -> list[BagRow]:
+    found: list[BagRow] = []
+    for chunk in chunks(sorted(codes)):
+        query = sa.select(BagRow).where(BagRow.brand == brand, BagRow.code.in_(chunk))
+        found.extend(session.scalars(query))
+    return found
+
+
+def name_bags(
+    session: Session, now: datetime, brand: str, named: Iterable[tuple[str, str]]
+) -> None:
+    """Bags that returns name: (return id, barcode)."""
+    wanted = {
+        (code, return_id): barcode for return_id, barcode in named if (code := normal_code(barcode))
+    }
+    if not wanted:
+        return
+    known = {(bag.code, bag.return_id) for bag in _bags(session, brand, {c for c, _ in wanted})}
+    session.add_all(
+        BagRow(
+            brand=brand,
+            code=storable(code),
+            barcode=storable(barcode),
+            return_id=return_id,
+            seen_at=now,
+        )
+        for (code, return_id), barcode in wanted.items()
+        if (code, return_id) not in known
+    )
+    session.flush()
+
+
+def loose_bags(session: Session, brand: str, before: datetime) -> list[BagRow]:
+    """Bags that returns have named since before then, and no known shipment has."""
+    query = sa.select(BagRow).where(
+        BagRow.brand == brand, BagRow.shipment_pk.is_(None), BagRow.seen_at <= before
+    )
+    return list(session.scalars(query.order_by(BagRow.id)))
+
+
+def bags_of(session: Session, shipment_pk: int) -> list[BagRow]:
+    """The bags of a shipment."""
+    query = sa.select(BagRow).where(BagRow.shipment_pk == shipment_pk)
+    return list(session.scalars(query.order_by(BagRow.code, BagRow.id)))
+
+
+# -- RMAs and what was counted ----------------------------------------------------------------
+
+
+def rmas_of(session: Session, shipment_pks: Collection[int]) -> list[ShipmentRmaRow]:
+    """The RMAs of shipments, in the order they were made."""
+    found: list[ShipmentRmaRow] = []
+    for chunk in chunks(sorted(set(shipment_pks))):
+        query = sa.select(ShipmentRmaRow).where(ShipmentRmaRow.shipment_pk.in_(chunk))
+        found.extend(session.scalars(query.order_by(ShipmentRmaRow.id)))
+    return found
+
+
+def rmas_by_pks(session: Session, pks: Collection[int]) -> dict[int, ShipmentRmaRow]:
+    """RMAs by key."""
+    found: dict[int, ShipmentRmaRow] = {}
+    for chunk in chunks(sorted(set(pks))):
+        rows = session.scalars(sa.select(ShipmentRmaRow).where(ShipmentRmaRow.id.in_(chunk)))
+        found.update((row.id, row) for row in rows)
+    return found
+
+
+def rma_of_po(session: Session, brand: str, po: str) -> ShipmentRmaRow | None:
+    """The RMA with this PO."""
+    return session.scalar(
+        sa.select(ShipmentRmaRow).where(
+            ShipmentRmaRow.brand == brand, ShipmentRmaRow.customer_po == po
+        )
+    )
+
+
+def rmas_due(session: Session, brand: str, now: datetime, limit: int) -> list[ShipmentRmaRow]:
+    """RMAs that are to be announced by now."""
+    query = sa.select(ShipmentRmaRow).where(
+        ShipmentRmaRow.brand == brand,
+        ShipmentRmaRow.ticket_id.is_(None),
+        ShipmentRmaRow.due_at <= now,
+    )
+    return list(session.scalars(query.order_by(ShipmentRmaRow.id).limit(limit)))
+
+
+def rmas_by_ticket(
+    session: Session, brand: str, ticket_ids: Sequence[str]
+) -> dict[str, ShipmentRmaRow]:
+    """Known RMAs by ticket id, as it is spelled in `ticket_ids`."""
+    found: dict[str, ShipmentRmaRow] = {}
+    for chunk in chunks(ticket_spellings(ticket_ids)):
+        rows = session.scalars(
+            sa.select(ShipmentRmaRow).where(
+                ShipmentRmaRow.brand == brand, ShipmentRmaRow.ticket_id.in_(chunk)
+            )
+        )
+        found.update((normal_ticket_id(row.ticket_id), row) for row in rows if row.ticket_id)
+    return {i: found[normal] for i in ticket_ids if (normal := normal_ticket_id(i)) in found}
+
+
+def to_read(session: Session, brand: str, limit: int) -> list[ShipmentRmaRow]:
+    """RMAs whose ticket is to be read, those that failed least recently first."""
+    query = sa.select(ShipmentRmaRow).where(
+        ShipmentRmaRow.brand == brand, ShipmentRmaRow.to_read.is_(True)
+    )
+    order = (ShipmentRmaRow.unread_since.is_not(None), ShipmentRmaRow.id)
+    return list(session.scalars(query.order_by(*order).limit(limit)))
+
+
+def counts_final(rma: ShipmentRmaRow) -> bool:
+    """Whether what was last read of a ticket still is its last word."""
+    return rma.ticket_status == TicketStatus.ADDED_TO_INVENTORY == rma.read_status
+
+
+def latest_receipts(session: Session, rma_pks: Collection[int]) -> dict[int, ShipmentReceiptRow]:
+    """The newest receipt of each RMA that has one."""
+    found: dict[int, ShipmentReceiptRow] = {}
+    for chunk in chunks(sorted(set(rma_pks))):
+        query = sa.select(ShipmentReceiptRow).where(ShipmentReceiptRow.rma_pk.in_(chunk))
+        rows = session.scalars(query.order_by(ShipmentReceiptRow.id))
+        found.update((row.rma_pk, row) for row in rows)
+    return found
+
+
+def final_receipts(session: Session, rmas: Sequence[ShipmentRmaRow]) -> dict[int, Receipt]:
+    """The newest receipt of each of these RMAs whose ticket is final now."""
+    final = [rma.id for rma in rmas if counts_final(rma)]
+    rows = latest_receipts(session, final)
+    return {pk: load_receipt(row.content) for pk, row in rows.items()}
+
+
+def add_receipt(
+    session: Session, now: datetime, rma: ShipmentRmaRow, receipt: Receipt, content_hash: str
+) -> bool:
+    """Store what was read; False where it says what the newest one says."""
+    newest = latest_receipts(session, [rma.id]).get(rma.id)
+    if newest is not None and newest.content_hash == content_hash:
+        return False
+    session.add(
+        ShipmentReceiptRow(
+            rma_pk=rma.id,
+            read_at=now,
+            content=dump_receipt(receipt),
+            content_hash=content_hash,
+        )
+    )
+    session.flush()
+    return True
+
+
+# -- returns that are still open --------------------------------------------------------------
+
+
+def shares(session: Session, shipment_pks: Collection[int]) -> list[RmaRow]:
+    """The shares that open returns have in shipments."""
+    found: list[RmaRow] = []
+    for chunk in chunks(sorted(set(shipment_pks))):
+        query = sa.select(RmaRow).where(RmaRow.shipment_pk.in_(chunk))
+        found.extend(session.scalars(query.order_by(RmaRow.id)))
+    return found
+
+
+def shares_to_read(session: Session, brand: str) -> list[RmaRow]:
+    """The shares whose counts are to be looked at once more."""
+    query = sa.select(RmaRow).where(
+        RmaRow.brand == brand, RmaRow.to_read.is_(True), RmaRow.shipment_pk.is_not(None)
+    )
+    return list(session.scalars(query))
+
+
+# -- claims -----------------------------------------------------------------------------------
+
+
+def claims_of(session: Session, shipment_pk: int) -> dict[str, ClaimRow]:
+    """All claims of a shipment, by key."""
+    query = sa.select(ClaimRow).where(ClaimRow.shipment_pk == shipment_pk)
+    return {row.key: row for row in session.scalars(query.order_by(ClaimRow.id))}
+
+
+def other_claims(
+    session: Session, brand: str, besides: int, kinds: Sequence[str], since: datetime
+) -> list[tuple[ClaimRow, str]]:
+    """Open claims of these kinds in other shipments of a brand, each with its shipment's id."""
+    query = (
+        sa.select(ClaimRow, ShipmentRow.happy_id)
+        .join(ShipmentRow, ShipmentRow.id == ClaimRow.shipment_pk)
+        .where(
+            ClaimRow.brand == brand,
+            ClaimRow.shipment_pk != besides,
+            ClaimRow.state == OPEN,
+            ClaimRow.kind.in_(kinds),
+            ClaimRow.opened_at >= since,
+        )
+    )
+    return [(claim, happy_id) for claim, happy_id in session.execute(query.order_by(ClaimRow.id))]
+
+
+OPEN, WITHDRAWN, CLOSED = "open", "withdrawn", "closed"
+"""States of a claim."""
