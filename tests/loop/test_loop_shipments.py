@@ -61,9 +61,9 @@ def test_a_shipment_and_its_items_are_read_page_by_page() -> None:
         answer(page(1, 2, raw_item(1), raw_item(2), total=3)),
         answer(page(2, 2, raw_item(3, sku=None, shipping_box_barcode=""), total=3)),
     )
-    with fake.client() as client:
-        head = client.shipment("hr-9")
-        found = client.shipment_items(head.loop_id)
+    client = fake.client()
+    head = client.shipment("hr-9")
+    found = client.shipment_items(head.loop_id)
     assert (head.loop_id, head.line_item_count, head.return_count) == ("12", 3, 2)
     assert (
         head.created_at is not None and head.created_at.isoformat() == "2026-11-10T08:00:00+00:00"
