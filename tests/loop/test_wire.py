@@ -124,6 +124,16 @@ def test_a_connection_that_cannot_be_relied_on_is_not_used_again(first: bytes) -
     assert server.connections == 2
 
 
+@pytest.mark.parametrize(
+    "more", [b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nother", b"\r\n", b"x"]
+)
+def test_a_connection_on_which_more_came_than_the_answer_is_not_used_again(more: bytes) -> None:
+    with serving(OK + more, OK) as server:
+        network = Network()
+        assert [send(server, network).body for _ in range(2)] == [b"true"] * 2
+    assert server.connections == 2
+
+
 def test_an_idle_connection_is_not_kept_for_long() -> None:
     now = [0.0]
     with serving(OK, OK) as server:

@@ -126,12 +126,13 @@ class Network:
         connection = self._take(place) or _connected(place, timeouts)
         try:
             _send(connection, head + (request.content or b""), timeouts.write)
-            answer = _Reading(connection, timeouts, self._monotonic).answer(request.method)
+            reading = _Reading(connection, timeouts, self._monotonic)
+            answer = reading.answer(request.method)
         except BaseException:
             connection.close()
             raise
         headers = {name.lower(): value for name, value in answer.getheaders()}
-        return Incoming(answer.status, headers, self._pieces(place, connection, answer))
+        return Incoming(answer.status, headers, self._pieces(place, reading, answer))
 
     def close(self) -> None:
         """Close what is idle."""
@@ -178,7 +179,7 @@ class Network:
             connection.close()
 
     def _pieces(
-        self, place: Place, connection: socket.socket, answer: http.client.HTTPResponse
+        self, place: Place, reading: _Reading, answer: http.client.HTTPResponse
     ) -> Generator[bytes]:
         whole = False
         try:
@@ -190,7 +191,10 @@ class Network:
             whole = not answer.will_close
         finally:
             answer.close()
-            self._keep(place, connection) if whole else connection.close()
+            if whole and not reading.surplus:
+                self._keep(place, reading.connection)
+            else:
+                reading.connection.close()
 
     def _keep(self, place: Place, connection: socket.socket) -> None:
         now = self._monotonic()
@@ -273,7 +277,11 @@ class _Reading(io.RawIOBase):
     def __init__(
         self, connection: socket.socket, timeouts: Timeouts, monotonic: Callable[[], float]
     ) -> None:
-        self._connection = connection
+        self.connection = connection
+        self.over = False
+        """Nothing more is read: what is in the buffer stays."""
+        self.surplus = False
+        """More came than the answer: nobody knows what the next one would be about."""
         self._timeouts = timeouts
         self._monotonic = monotonic
         self._until = monotonic() + timeouts.answer
@@ -282,20 +290,22 @@ class _Reading(io.RawIOBase):
         return True
 
     def readinto(self, buffer: Any, /) -> int:
+        if self.over:
+            return 0
         limits, left = self._timeouts, self._until - self._monotonic()
         whole = f"the answer was not complete after {limits.answer:g} seconds"
         if left <= 0:
             raise Interrupted(whole)
-        self._connection.settimeout(min(limits.read, left))
+        self.connection.settimeout(min(limits.read, left))
         try:
-            return self._connection.recv_into(buffer)
+            return self.connection.recv_into(buffer)
         except TimeoutError:
             silent = f"nothing came for {limits.read:g} seconds"
             raise Interrupted(silent if limits.read < left else whole) from None
 
     def makefile(self, _mode: str) -> io.BufferedReader:
         """Where the standard library's answer reads from."""
-        return io.BufferedReader(self)
+        return _Buffer(self)
 
     def answer(self, method: str) -> http.client.HTTPResponse:
         """An answer whose head has been read. Raises Interrupted."""
@@ -305,6 +315,15 @@ class _Reading(io.RawIOBase):
         if answer.status < 200:
             raise Interrupted("what came is no answer")
         return answer
+
+
+class _Buffer(io.BufferedReader):
+    def close(self) -> None:
+        """Of the standard library's answer, at its end."""
+        if not self.closed and isinstance(self.raw, _Reading):
+            self.raw.over = True
+            self.raw.surplus = bool(self.peek())
+        super().close()
 
 
 @contextmanager
