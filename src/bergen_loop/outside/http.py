@@ -167,6 +167,32 @@ class Guard(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What an answer may take of time and room. `compressed`: whether it may come packed;
+    `max_bytes` then holds unpacked."""
+
+    max_bytes: int
+    compressed: bool = False
+    timeouts: Timeouts = field(default_factory=Timeouts)
+    retries: Retries = field(default_factory=Retries)
+
+
+@dataclass(frozen=True, slots=True)
+class Around:
+    """What stands around a connection: who gives turns to its calls, who holds them back and who
+    is told of every attempt (where that fails, it is logged and does not disturb the call); and
+    the network and the clocks, in whose place tests put their own."""
+
+    limiter: RateLimiter | None = None
+    guard: Guard | None = None
+    on_call: OnCall | None = None
+    transport: Transport | None = None
+    sleep: Callable[[float], None] = time.sleep
+    monotonic: Callable[[], float] = time.monotonic
+    now: Callable[[], datetime] = lambda: datetime.now(UTC)
+
+
 class Sender:
     """Sends single requests, bounded in time and size; thread-safe. Redirects are never followed:
     they would carry credentials elsewhere. Proxies are the environment's."""
@@ -216,41 +242,30 @@ class Connection:
     def __init__(
         self,
         system: str,
+        limits: Limits,
+        around: Around | None = None,
         *,
-        max_bytes: int,
-        compressed: bool = False,
         headers: Mapping[str, str] | None = None,
         secrets: Iterable[str] = (),
-        limiter: RateLimiter | None = None,
-        guard: Guard | None = None,
-        on_call: OnCall | None = None,
-        timeouts: Timeouts | None = None,
-        retries: Retries | None = None,
-        transport: Transport | None = None,
-        sleep: Callable[[float], None] = time.sleep,
-        monotonic: Callable[[], float] = time.monotonic,
-        now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
-        """`headers` go with every request. `on_call` is told of every attempt; an exception it
-        raises is logged and does not disturb the call."""
+        """`headers` go with every request."""
+        around = around or Around()
         self.system = system
         self._headers = dict(headers or {})
         self._secrets = tuple(secrets)
-        self._limiter = limiter
-        self._guard = guard
-        self._on_call = on_call
-        self._timeouts = timeouts or Timeouts()
-        self._retries = retries or Retries()
-        self._max_bytes = max_bytes
-        self._sleep = sleep
-        self._monotonic = monotonic
-        self._now = now
+        self._limits = limits
+        self._limiter = around.limiter
+        self._guard = around.guard
+        self._on_call = around.on_call
+        self._sleep = around.sleep
+        self._monotonic = around.monotonic
+        self._now = around.now
         self._sender = Sender(
-            self._timeouts,
-            max_bytes=max_bytes,
-            compressed=compressed,
-            transport=transport,
-            monotonic=monotonic,
+            limits.timeouts,
+            max_bytes=limits.max_bytes,
+            compressed=limits.compressed,
+            transport=around.transport,
+            monotonic=around.monotonic,
         )
 
     def __repr__(self) -> str:
@@ -280,14 +295,14 @@ class Connection:
         raise AssertionError("tenacity neither returned nor raised")
 
     def _enough(self, request: Request, state: tenacity.RetryCallState) -> bool:
-        settings = self._retries
+        settings = self._limits.retries
         most = min(settings.attempts, request.attempts or settings.attempts)
         return state.attempt_number >= (settings.rate_limited if _limited(state) else most)
 
     def _pause(self, state: tenacity.RetryCallState) -> float:
         """Seconds before the next attempt. After a 429 all who share the budget pause with us,
         also when this call gives up."""
-        settings, limited = self._retries, _limited(state)
+        settings, limited = self._limits.retries, _limited(state)
         error = state.outcome.exception() if state.outcome else None
         asked = error.retry_after if isinstance(error, OutsideError) else None
         if asked is not None:
@@ -312,7 +327,7 @@ class Connection:
             answer = self._exchange(request)
             if not answer.whole and 200 <= answer.status < 300:
                 raw = answer.body.decode("utf-8", "replace")
-                message = f"the answer is over {self._max_bytes} bytes and was not read on"
+                message = f"the answer is over {self._limits.max_bytes} bytes and was not read on"
                 where = self._where(request)
                 raise Unreadable(message, **where, status=answer.status, raw=raw)
             result = read(answer)
@@ -350,7 +365,7 @@ class Connection:
             return 0.0
         try:
             priority = 0 if request.changes else 1
-            waited = self._limiter.acquire(timeout=self._timeouts.turn, priority=priority)
+            waited = self._limiter.acquire(timeout=self._limits.timeouts.turn, priority=priority)
         except LimiterTimeout as why:
             self._untold(request)
             message = f"{why} under the limit of calls per minute; nothing was sent"

@@ -20,7 +20,7 @@ from bergen_loop.domain.rma import (
     WarehouseProduct,
 )
 from bergen_loop.outside.errors import Refused
-from bergen_loop.outside.http import Guard, OnCall, Transport
+from bergen_loop.outside.http import Around
 from bergen_loop.outside.warehouse.port import WarehousePort
 from bergen_loop.outside.warehouse.rex11.checks import upc_doubt
 from bergen_loop.outside.warehouse.rex11.client import Rex11Client
@@ -40,14 +40,12 @@ class Rex11Warehouse(WarehousePort):
         self,
         brand: str,
         config: Rex11Config,
+        around: Around | None = None,
         *,
         close_strategy: CloseStrategy | None = None,
-        guard: Guard | None = None,
-        on_call: OnCall | None = None,
-        transport: Transport | None = None,
     ) -> None:
         self.brand = brand
-        self.client = Rex11Client(brand, config, guard=guard, on_call=on_call, transport=transport)
+        self.client = Rex11Client(brand, config, around)
         self._batch = config.inventory_batch
         self._date_type = config.statuses_date_type
         self._strategy: CloseStrategy = close_strategy or ConfirmFinished()

@@ -9,7 +9,6 @@ documented nowhere, so a read that is refused is asked once more with a new one.
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import date, datetime
@@ -26,7 +25,7 @@ from bergen_loop.outside.errors import (
     Unavailable,
     Unreadable,
 )
-from bergen_loop.outside.http import Answer, Connection, Guard, OnCall, Request, Transport
+from bergen_loop.outside.http import Answer, Around, Connection, Limits, Request
 from bergen_loop.outside.warehouse.rex11 import requests, responses
 from bergen_loop.outside.warehouse.rex11.call import Call
 from bergen_loop.outside.warehouse.rex11.checks import (
@@ -70,35 +69,18 @@ class Token:
 
 
 class Rex11Client:
-    """One brand's account. Thread-safe.
+    """One brand's account. Thread-safe. Repeats and token fetches are attempts like others."""
 
-    `on_call` is told of every attempt, repeats and token fetches included.
-    """
-
-    def __init__(
-        self,
-        brand: str,
-        config: Rex11Config,
-        *,
-        guard: Guard | None = None,
-        on_call: OnCall | None = None,
-        transport: Transport | None = None,
-        sleep: Callable[[float], None] = time.sleep,
-    ) -> None:
+    def __init__(self, brand: str, config: Rex11Config, around: Around | None = None) -> None:
         self.brand = brand
         self.config = config
         self._zone = config.zone_info()
         self._connection = Connection(
             "REX11",
             # Uncompressed, so that the cap on size holds before anything is unpacked.
-            max_bytes=MAX_BYTES,
+            Limits(MAX_BYTES, False, config.timeouts, config.retries),
+            around,
             secrets=(config.password,),
-            guard=guard,
-            on_call=on_call,
-            timeouts=config.timeouts,
-            retries=config.retries,
-            transport=transport,
-            sleep=sleep,
         )
         self._token = Token(self.authentication_token_get)
 
