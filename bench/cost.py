@@ -37,8 +37,9 @@ from bergen_loop.flow.context import BrandContext
 from bergen_loop.ledger import codec
 from bergen_loop.ledger.database import Ledger
 from bergen_loop.ledger.tables.core import ReturnRow
+from bergen_loop.outside.http import Around
 from bergen_loop.outside.limiter import SlidingWindowLimiter
-from bergen_loop.outside.loop.client import LoopClient
+from bergen_loop.outside.loop.client import LoopClient, LoopConfig
 from bergen_loop.outside.warehouse.rex11 import Rex11Config, Rex11Warehouse
 from bergen_loop.outside.wire import Incoming, Outgoing, Timeouts
 from loop_sandbox import ManualClock, SandboxWorld, Settings
@@ -235,9 +236,8 @@ def _connect(run: Run) -> BrandContext:
     loop = LoopClient(
         brand=BRAND,
         api_key=known.loop_key,
-        base_url=settings.loop.base_url,
-        limiter=SlidingWindowLimiter(NO_LIMIT),
-        transport=wire,
+        config=LoopConfig(base_url=settings.loop.base_url),
+        around=Around(limiter=SlidingWindowLimiter(NO_LIMIT), transport=wire),
     )
     rex11 = Rex11Config(
         endpoint=settings.rex11.endpoint,
@@ -250,7 +250,7 @@ def _connect(run: Run) -> BrandContext:
         settings=settings,
         ledger=run.ledger,
         loop=loop,
-        warehouse=Rex11Warehouse(BRAND, rex11, transport=wire),
+        warehouse=Rex11Warehouse(BRAND, rex11, around=Around(transport=wire)),
         criteria=preset("standard"),
         now=run.clock.now,
     )

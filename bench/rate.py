@@ -33,6 +33,7 @@ from bergen_loop.flow.context import BrandContext
 from bergen_loop.ledger.database import Ledger
 from bergen_loop.ledger.store import returns
 from bergen_loop.ledger.tables.core import ReturnRow, RmaRow
+from bergen_loop.outside.http import Around
 from bergen_loop.outside.wire import NETWORK, Incoming, Outgoing, Timeouts
 from bergen_loop.service import wiring as brands
 
@@ -336,9 +337,13 @@ def _sandbox_alone(number: int) -> dict[str, float]:
     with rig(0) as r:
         _receive(r, number)
         (first, *others), recorder = _waiting(r), _Recorder()
-        brands.rex11_warehouse(BRAND, r.ctx.settings, transport=recorder).receipt(first[1])
+        brands.rex11_warehouse(BRAND, r.ctx.settings, around=Around(transport=recorder)).receipt(
+            first[1]
+        )
         reads = _resent(recorder.last, first[1], [ticket for _, ticket in others])
-        brands.loop_client(BRAND, r.ctx.settings, transport=recorder).process(first[0])
+        brands.loop_client(BRAND, r.ctx.settings, around=Around(transport=recorder)).process(
+            first[0]
+        )
         return {
             READS: reads,
             PROCESSES: _resent(recorder.last, first[0], [return_id for return_id, _ in others]),

@@ -25,8 +25,9 @@ from bergen_loop.flow import tick
 from bergen_loop.flow.context import BrandContext
 from bergen_loop.ledger.database import Ledger
 from bergen_loop.ledger.tables.core import ReturnRow
+from bergen_loop.outside.http import Around
 from bergen_loop.outside.limiter import RateLimiter, SlidingWindowLimiter
-from bergen_loop.outside.loop.client import LoopClient
+from bergen_loop.outside.loop.client import LoopClient, LoopConfig
 from bergen_loop.outside.warehouse.rex11 import Rex11Config, Rex11Warehouse
 
 BRAND = "northpine"
@@ -167,8 +168,8 @@ def connect(
     loop = LoopClient(
         brand=BRAND,
         api_key=settings.loop.api_key.get_secret_value(),
-        base_url=settings.loop.base_url,
-        limiter=limiter,
+        config=LoopConfig(base_url=settings.loop.base_url),
+        around=Around(limiter=limiter),
     )
     rex11 = Rex11Config(
         endpoint=settings.rex11.endpoint,

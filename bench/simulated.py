@@ -21,8 +21,9 @@ from bergen_loop.flow import tick
 from bergen_loop.flow.context import BrandContext
 from bergen_loop.ledger.database import Ledger
 from bergen_loop.ledger.store import returns
+from bergen_loop.outside.http import Around
 from bergen_loop.outside.limiter import SlidingWindowLimiter
-from bergen_loop.outside.loop.client import LoopClient
+from bergen_loop.outside.loop.client import LoopClient, LoopConfig
 from loop_sandbox.settings import Settings
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
@@ -114,11 +115,13 @@ def simulation(*, webhooks: bool = False, **settings: Any) -> Generator[Simulati
         ctx.loop = LoopClient(
             brand=BRAND,
             api_key=ctx.settings.loop.api_key.get_secret_value(),
-            base_url=ctx.settings.loop.base_url,
-            limiter=SlidingWindowLimiter(
-                clock=lambda: world.now().timestamp(), sleep=world.clock.advance
+            config=LoopConfig(base_url=ctx.settings.loop.base_url),
+            around=Around(
+                limiter=SlidingWindowLimiter(
+                    clock=lambda: world.now().timestamp(), sleep=world.clock.advance
+                ),
+                now=world.now,
             ),
-            now=world.now,
         )
         yield Simulation(world, ctx, webhooks)
         ledger.close()

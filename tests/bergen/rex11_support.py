@@ -11,6 +11,7 @@ import httpx2
 from lxml import etree
 
 from bergen_loop.domain.rma import Product, RmaItem, RmaRequest, Supplier
+from bergen_loop.outside.http import Around
 from bergen_loop.outside.warehouse.rex11 import CallRecord, Retries, Rex11Client, Rex11Config
 from bergen_loop.outside.warehouse.rex11.call import Call
 from support.wires import answering
@@ -169,9 +170,11 @@ class Rex11:
         return Rex11Client(
             "acme",
             config(**changes),
-            transport=answering(self),
-            on_call=on_call,
-            sleep=(waits if waits is not None else []).append,
+            around=Around(
+                transport=answering(self),
+                on_call=on_call,
+                sleep=(waits if waits is not None else []).append,
+            ),
         )
 
 

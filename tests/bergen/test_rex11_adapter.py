@@ -20,6 +20,7 @@ from bergen_loop.domain.rma import (
     WarehouseProduct,
 )
 from bergen_loop.outside.errors import NotFound, OutcomeUnknown, OutsideError, Refused, Unavailable
+from bergen_loop.outside.http import Around
 from bergen_loop.outside.warehouse.port import WarehousePort
 from bergen_loop.outside.warehouse.rex11 import ConfirmFinished, FileDrop, HttpCall, Rex11Warehouse
 from support.wires import answering
@@ -29,7 +30,7 @@ NOW = datetime(2026, 6, 2, 9, 30, tzinfo=UTC)
 
 
 def warehouse(rex: Rex11, **changes: object) -> Rex11Warehouse:
-    return Rex11Warehouse("acme", config(**changes), transport=answering(rex))
+    return Rex11Warehouse("acme", config(**changes), around=Around(transport=answering(rex)))
 
 
 INVENTORY, IMPORT = "GetInventoryByUPCs", "GetStyleMasterProductAddStatus"
@@ -247,8 +248,7 @@ def http_call(reply: Callable[[httpx2.Request], httpx2.Response], method: str = 
         "https://close.test/{brand}/rma/{ticket}/close?by={brand}",
         method,
         {"Authorization": "Bearer KEY-12345"},
-        transport=answering(reply),
-        clock=lambda: NOW,
+        around=Around(transport=answering(reply), now=lambda: NOW),
     )
 
 

@@ -13,7 +13,6 @@ from rex11_support import ITEMS_NS, RMA, TICKET_NS, c14n
 
 from bergen_loop.domain.rma import Product, RmaItem, RmaRequest, TicketStatus
 from bergen_loop.outside.warehouse.rex11 import requests
-from bergen_loop.outside.warehouse.rex11.namespaces import soap_action
 from bergen_loop.outside.warehouse.rex11.soap import clean
 
 
@@ -22,10 +21,6 @@ def whole(method: str) -> str:
         '<soap:Envelope xmlns:soap="http://schemas.xmlsoap.org/soap/envelope/">'
         f"<soap:Body>{method}</soap:Body></soap:Envelope>"
     )
-
-
-def test_soap_action_is_quoted() -> None:
-    assert soap_action("ReceivingTicketAdd") == '"http://rex11.com/webmethods/ReceivingTicketAdd"'
 
 
 SIMPLE = {

@@ -42,9 +42,8 @@ from bergen_loop.outside.errors import (
 )
 from bergen_loop.outside.warehouse.rex11 import responses
 from bergen_loop.outside.warehouse.rex11.call import Call
-from bergen_loop.outside.warehouse.rex11.responses import InventoryItem
+from bergen_loop.outside.warehouse.rex11.responses import Asked, InventoryItem
 from bergen_loop.outside.warehouse.rex11.soap import MAX_BYTES
-from bergen_loop.outside.warehouse.rex11.ticket import Asked
 
 NY = ZoneInfo("America/New_York")
 READ_TICKET = "GetReceivingTicketObjectByTicketNo"

@@ -11,7 +11,9 @@ from typing import Any
 
 import httpx2
 
+from bergen_loop.outside.http import Around
 from bergen_loop.outside.loop import CallRecord, LoopClient, SlidingWindowLimiter
+from bergen_loop.outside.loop.client import LoopConfig
 from support.wires import answering
 
 KEY = "key-3f9c-secret"
@@ -90,9 +92,8 @@ class FakeLoop:
         return step(request)
 
     def client(self, **options: Any) -> LoopClient:
-        given: dict[str, Any] = {
-            "brand": "acme",
-            "api_key": KEY,
+        """`options`: of the account, or of what is around its connection."""
+        around: dict[str, Any] = {
             "limiter": SlidingWindowLimiter(clock=self.clock, sleep=self.clock.sleep),
             "transport": answering(self.handle),
             "on_call": self.records.append,
@@ -100,7 +101,9 @@ class FakeLoop:
             "monotonic": self.clock,
             "now": self.clock.now,
         }
-        return LoopClient(**given | options)
+        around |= {name: options.pop(name) for name in around if name in options}
+        key = options.pop("api_key", KEY)
+        return LoopClient("acme", key, LoopConfig(**options), Around(**around))
 
     @property
     def paths(self) -> list[str]:

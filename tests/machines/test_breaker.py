@@ -19,7 +19,7 @@ from bergen_loop.ledger.transaction import transaction
 from bergen_loop.outside import breaker as breakers
 from bergen_loop.outside.breaker import FIRST, FIRST_REFUSED, LONGEST, THRESHOLD, Guard
 from bergen_loop.outside.errors import RateLimited, Refused, Unauthorized, Unavailable
-from bergen_loop.outside.http import Held
+from bergen_loop.outside.http import Around, Held
 from bergen_loop.service import wiring as connecting
 from support import worlds
 from support.wires import over
@@ -302,7 +302,7 @@ class Gate(httpx2.BaseTransport):
 def gate(ctx: BrandContext) -> Gate:
     gate = Gate()
     ctx.loop = connecting.loop_client(
-        ctx.brand, ctx.settings, guard=ctx.breakers.loop, transport=over(gate)
+        ctx.brand, ctx.settings, around=Around(guard=ctx.breakers.loop, transport=over(gate))
     )
     return gate
 

@@ -23,8 +23,9 @@ from bergen_loop.domain.criteria import load_criteria
 from bergen_loop.flow import tick
 from bergen_loop.flow.context import BrandContext
 from bergen_loop.ledger.database import Ledger
+from bergen_loop.outside.http import Around
 from bergen_loop.outside.limiter import SlidingWindowLimiter
-from bergen_loop.outside.loop.client import LoopClient
+from bergen_loop.outside.loop.client import LoopClient, LoopConfig
 from bergen_loop.outside.warehouse.rex11 import Rex11Config, Rex11Warehouse
 from bergen_loop.outside.warehouse.rex11.config import Retries as Rex11Retries
 from loop_sandbox import ManualClock, SandboxWorld, Settings
@@ -147,7 +148,7 @@ class Stage:
                 password=self.brand.password,
                 retries=Rex11Retries(attempts=3, first_wait=0.0, longest_wait=0.0, jitter=0.0),
             ),
-            transport=transport,
+            around=Around(transport=transport),
         )
         return BrandContext(
             brand=BRAND,
@@ -156,12 +157,14 @@ class Stage:
             loop=LoopClient(
                 brand=BRAND,
                 api_key=self.brand.loop_key,
-                base_url=self.settings.loop.base_url,
-                limiter=SlidingWindowLimiter(300, clock=seconds, sleep=clock.advance),
-                transport=transport,
-                sleep=clock.advance,
-                monotonic=seconds,
-                now=self.now,
+                config=LoopConfig(base_url=self.settings.loop.base_url),
+                around=Around(
+                    limiter=SlidingWindowLimiter(300, clock=seconds, sleep=clock.advance),
+                    transport=transport,
+                    sleep=clock.advance,
+                    monotonic=seconds,
+                    now=self.now,
+                ),
             ),
             warehouse=warehouse,
             criteria=load_criteria(CRITERIA, source="reliability.yaml"),

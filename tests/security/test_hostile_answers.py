@@ -13,10 +13,10 @@ import httpx2
 import pytest
 
 from bergen_loop.outside.errors import InvalidRequest, OutsideError, Unavailable, Unreadable
-from bergen_loop.outside.http import Retries
+from bergen_loop.outside.http import Around, Retries
 from bergen_loop.outside.limiter import SlidingWindowLimiter
 from bergen_loop.outside.loop import requests
-from bergen_loop.outside.loop.client import MAX_BODY, LoopClient
+from bergen_loop.outside.loop.client import MAX_BODY, LoopClient, LoopConfig
 from bergen_loop.outside.warehouse.rex11 import Rex11Config, Rex11Warehouse, soap
 from support.wires import answering
 
@@ -37,18 +37,19 @@ def warehouse(handler: Handler) -> Rex11Warehouse:
         password="pw-secret",
         retries=Retries(attempts=1),
     )
-    return Rex11Warehouse("northpine", config, transport=answering(handler))
+    return Rex11Warehouse("northpine", config, around=Around(transport=answering(handler)))
 
 
 def loop(handler: Handler) -> LoopClient:
     return LoopClient(
         brand="northpine",
         api_key="key-secret",
-        base_url="https://loop.example.com/api",
-        limiter=SlidingWindowLimiter(10**6),
-        retries=Retries(attempts=1, rate_limited=1),
-        transport=answering(handler),
-        now=lambda: NOW,
+        config=LoopConfig(
+            base_url="https://loop.example.com/api", retries=Retries(attempts=1, rate_limited=1)
+        ),
+        around=Around(
+            limiter=SlidingWindowLimiter(10**6), transport=answering(handler), now=lambda: NOW
+        ),
     )
 
 
@@ -218,7 +219,9 @@ def test_an_id_cannot_leave_its_place_in_the_url(return_id: str) -> None:
 @pytest.mark.parametrize("key", ["key\r\nX-Evil: 1", "key\n", "kéy", ""])
 def test_a_key_cannot_add_headers(key: str) -> None:
     with pytest.raises(ValueError, match="API key") as refused:
-        LoopClient(brand="b", api_key=key, base_url="https://loop.example.com/api")
+        LoopClient(
+            brand="b", api_key=key, config=LoopConfig(base_url="https://loop.example.com/api")
+        )
     assert not key or key not in str(refused.value)
 
 

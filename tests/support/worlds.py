@@ -18,9 +18,9 @@ from bergen_loop.domain.criteria import load_criteria, preset_text
 from bergen_loop.flow import tick
 from bergen_loop.flow.context import BrandContext
 from bergen_loop.ledger.database import Ledger
-from bergen_loop.outside.http import Retries, Timeouts
+from bergen_loop.outside.http import Around, Retries, Timeouts
 from bergen_loop.outside.limiter import SlidingWindowLimiter
-from bergen_loop.outside.loop.client import LoopClient
+from bergen_loop.outside.loop.client import LoopClient, LoopConfig
 from bergen_loop.service import wiring as connecting
 from bergen_loop.tell.calls import observer
 from loop_sandbox import (
@@ -208,21 +208,22 @@ def context(
     ctx.loop = LoopClient(
         brand=brand,
         api_key=ctx.settings.loop.api_key.get_secret_value(),
-        base_url=ctx.settings.loop.base_url,
-        limiter=SlidingWindowLimiter(limit=10**9),
-        guard=ctx.breakers.loop,
-        on_call=observer(ctx.counts.add),
-        retries=QUICK,
-        timeouts=Timeouts(read=1.0),
-        now=world.now,
+        config=LoopConfig(
+            base_url=ctx.settings.loop.base_url, retries=QUICK, timeouts=Timeouts(read=1.0)
+        ),
+        around=Around(
+            limiter=SlidingWindowLimiter(limit=10**9),
+            guard=ctx.breakers.loop,
+            on_call=observer(ctx.counts.add),
+            now=world.now,
+        ),
     )
     if ctx.settings.warehouse == "rex11":
         ctx.warehouse = connecting.rex11_warehouse(
             brand,
             ctx.settings,
             QUICK,
-            guard=ctx.breakers.rex11,
-            on_call=observer(ctx.counts.add),
+            around=Around(guard=ctx.breakers.rex11, on_call=observer(ctx.counts.add)),
         )
     ctx.now = world.now
     text = preset_text(criteria).replace("wait: 7d", f"wait: {wait}")

@@ -8,6 +8,7 @@ from bergen_loop.flow.context import BrandContext
 from bergen_loop.flow.intake import take_webhooks
 from bergen_loop.ledger.store import attention
 from bergen_loop.ledger.transaction import Transaction
+from bergen_loop.outside.http import Around
 from bergen_loop.people import actions
 from bergen_loop.service import wiring as connecting
 from support import worlds
@@ -266,7 +267,9 @@ def test_a_flag_and_a_note_that_never_arrived_are_sent_again(
 def test_a_dead_key_is_told_in_plain_words_and_resolves_itself(
     world: World, ctx: BrandContext
 ) -> None:
-    ctx.loop = connecting.loop_client(ctx.brand, ctx.settings, guard=ctx.breakers.loop)
+    ctx.loop = connecting.loop_client(
+        ctx.brand, ctx.settings, around=Around(guard=ctx.breakers.loop)
+    )
     worlds.run(world, ctx)
     real, world.sandbox.brand("northpine").loop_key = (
         world.sandbox.brand("northpine").loop_key,

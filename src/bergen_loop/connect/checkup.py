@@ -14,7 +14,7 @@ from bergen_loop.connect.check import Check, Status, skipped
 from bergen_loop.connect.loop_checks import Recent
 from bergen_loop.domain.criteria import warnings
 from bergen_loop.ledger.database import Ledger
-from bergen_loop.outside.http import Retries, Sender, Timeouts
+from bergen_loop.outside.http import Around, Retries, Sender, Timeouts
 from bergen_loop.outside.limiter import SlidingWindowLimiter
 from bergen_loop.outside.loop.client import LoopClient
 from bergen_loop.outside.loop.models import Subscription
@@ -160,7 +160,9 @@ class Checkup:
         try:
             # Of its own: what is tried may have another limit than what runs in this process.
             limiter = SlidingWindowLimiter(self.settings.loop.calls_per_minute)
-            return brands.loop_client(self.brand, self.settings, _RETRIES, limiter=limiter)
+            return brands.loop_client(
+                self.brand, self.settings, _RETRIES, around=Around(limiter=limiter)
+            )
         except ValueError as error:
             ask = "Copy the key again, whole and without blanks, or ask the brand's Loop admin"
             return Check(SETTINGS, Status.FAILED, str(error), ask)

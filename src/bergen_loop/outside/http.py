@@ -167,6 +167,32 @@ class Guard(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What an answer may take of time and room. `compressed`: whether it may come packed;
+    `max_bytes` then holds unpacked."""
+
+    max_bytes: int
+    compressed: bool = False
+    timeouts: Timeouts = field(default_factory=Timeouts)
+    retries: Retries = field(default_factory=Retries)
+
+
+@dataclass(frozen=True, slots=True)
+class Around:
+    """What stands around a connection: who gives turns to its calls, who holds them back and who
+    is told of every attempt (where that fails, it is logged and does not disturb the call); and
+    the network and the clocks, in whose place tests put their own."""
+
+    limiter: RateLimiter | None = None
+    guard: Guard | None = None
+    on_call: OnCall | None = None
+    transport: Transport | None = None
+    sleep: Callable[[float], None] = time.sleep
+    monotonic: Callable[[], float] = time.monotonic
+    now: Callable[[], datetime] = lambda: datetime.now(UTC)
+
+
 class Sender:
     """Sends single requests, bounded in time and size; thread-safe. Redirects are never followed:
     they would carry credentials elsewhere. Proxies are the environment's."""
@@ -216,41 +242,30 @@ class Connection:
     def __init__(
         self,
         system: str,
+        limits: Limits,
+        around: Around | None = None,
         *,
-        max_bytes: int,
-        compressed: bool = False,
         headers: Mapping[str, str] | None = None,
         secrets: Iterable[str] = (),
-        limiter: RateLimiter | None = None,
-        guard: Guard | None = None,
-        on_call: OnCall | None = None,
-        timeouts: Timeouts | None = None,
-        retries: Retries | None = None,
-        transport: Transport | None = None,
-        sleep: Callable[[float], None] = time.sleep,
-        monotonic: Callable[[], float] = time.monotonic,
-        now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
-        """`headers` go with every request. `on_call` is told of every attempt; an exception it
-        raises is logged and does not disturb the call."""
+        """`headers` go with every request."""
+        around = around or Around()
         self.system = system
         self._headers = dict(headers or {})
         self._secrets = tuple(secrets)
-        self._limiter = limiter
-        self._guard = guard
-        self._on_call = on_call
-        self._timeouts = timeouts or Timeouts()
-        self._retries = retries or Retries()
-        self._max_bytes = max_bytes
-        self._sleep = sleep
-        self._monotonic = monotonic
-        self._now = now
+        self._limits = limits
+        self._limiter = around.limiter
+        self._guard = around.guard
+        self._on_call = around.on_call
+        self._sleep = around.sleep
+        self._monotonic = around.monotonic
+        self._now = around.now
         self._sender = Sender(
-            self._timeouts,
-            max_bytes=max_bytes,
-            compressed=compressed,
-            transport=transport,
-            monotonic=monotonic,
+            limits.timeouts,
+            max_bytes=limits.max_bytes,
+            compressed=limits.compressed,
+            transport=around.transport,
+            monotonic=around.monotonic,
         )
 
     def __repr__(self) -> str:
@@ -280,14 +295,14 @@ class Connection:
         raise AssertionError("tenacity neither returned nor raised")
 
     def _enough(self, request: Request, state: tenacity.RetryCallState) -> bool:
-        settings = self._retries
+        settings = self._limits.retries
         most = min(settings.attempts, request.attempts or settings.attempts)
         return state.attempt_number >= (settings.rate_limited if _limited(state) else most)
 
     def _pause(self, state: tenacity.RetryCallState) -> float:
         """Seconds before the next attempt. After a 429 all who share the budget pause with us,
         also when this call gives up."""
-        settings, limited = self._retries, _limited(state)
+        settings, limited = self._limits.retries, _limited(state)
         error = state.outcome.exception() if state.outcome else None
         asked = error.retry_after if isinstance(error, OutsideError) else None
         if asked is not None:
@@ -306,37 +321,42 @@ class Connection:
         waited = self._admission(request)
         started_at, start = self._now(), self._monotonic()
         error: OutsideError | None = None
-        outcome, status = "crashed", None
+        answer: Answer | None = None
+        outcome = "crashed"
         try:
             answer = self._exchange(request)
-            status = answer.status
-            result = self._result(request, answer, read)
+            if not answer.whole and 200 <= answer.status < 300:
+                raw = answer.body.decode("utf-8", "replace")
+                message = f"the answer is over {self._limits.max_bytes} bytes and was not read on"
+                where = self._where(request)
+                raise Unreadable(message, **where, status=answer.status, raw=raw)
+            result = read(answer)
             outcome = "ok"
             return result
         except OutsideError as failure:
-            error = self._redacted(request, failure)
-            outcome = type(error).__name__
-            status = error.status or status
+            error, outcome = failure, type(failure).__name__
+            if answer is not None and error.retry_after is None:
+                error.retry_after = retry_after(answer.headers.get("retry-after"), self._now())
+            error.message = self._clean(request, error.message)
+            error.args = (error.message,)
+            error.raw = self._clean(request, error.raw) if error.raw is not None else None
             raise
         finally:
-            seconds = self._monotonic() - start
-            self._judge(request, outcome, error, seconds)
-            self._tell(
-                CallRecord(
-                    system=self.system,
-                    brand=request.brand,
-                    call=request.call,
-                    subject=request.subject,
-                    started_at=started_at,
-                    seconds=seconds,
-                    outcome=outcome,
-                    effect=error.effect if error else None,
-                    scope=error.scope if error else None,
-                    status=status,
-                    attempt=number,
-                    waited=waited,
-                )
+            record = CallRecord(
+                system=self.system,
+                brand=request.brand,
+                call=request.call,
+                subject=request.subject,
+                started_at=started_at,
+                seconds=self._monotonic() - start,
+                outcome=outcome,
+                effect=error.effect if error else None,
+                scope=error.scope if error else None,
+                status=(error.status if error else None) or (answer.status if answer else None),
+                attempt=number,
+                waited=waited,
             )
+            self._tell(request, record, error)
 
     def _admission(self, request: Request) -> float:
         """Seconds waited for the turn. Actions go before reads: a customer waits for them."""
@@ -345,7 +365,7 @@ class Connection:
             return 0.0
         try:
             priority = 0 if request.changes else 1
-            waited = self._limiter.acquire(timeout=self._timeouts.turn, priority=priority)
+            waited = self._limiter.acquire(timeout=self._limits.timeouts.turn, priority=priority)
         except LimiterTimeout as why:
             self._untold(request)
             message = f"{why} under the limit of calls per minute; nothing was sent"
@@ -367,6 +387,7 @@ class Connection:
         raise _NotTried(kind(self._clean(request, message), **self._where(request))) from None
 
     def _exchange(self, request: Request) -> Answer:
+        """The answer, without secrets that no ordinary text holds by chance."""
         codes: tuple[str, ...] = ()
         try:
             headers = {**request.headers, **self._headers}
@@ -381,21 +402,12 @@ class Connection:
             message = f"no answer ({reason}); {_consequence(request)}"
             codes = (NO_ANSWER,)
         else:
-            return self._clean_answer(request, answer)
+            secrets = (x for x in (*self._secrets, *request.secrets) if len(x) >= _UNMISTAKABLE)
+            for form in _forms(tuple(secrets)):
+                if (found := form.encode("utf-8", "surrogatepass")) in answer.body:
+                    answer = replace(answer, body=answer.body.replace(found, HIDDEN.encode()))
+            return answer
         raise kind(self._clean(request, message), **self._where(request), codes=codes)
-
-    def _result(self, request: Request, answer: Answer, read: Callable[[Answer], T]) -> T:
-        try:
-            if not answer.whole and 200 <= answer.status < 300:
-                raw = answer.body.decode("utf-8", "replace")
-                message = f"the answer is over {self._max_bytes} bytes and was not read on"
-                where = self._where(request)
-                raise Unreadable(message, **where, status=answer.status, raw=raw)
-            return read(answer)
-        except OutsideError as error:
-            if error.retry_after is None:
-                error.retry_after = retry_after(answer.headers.get("retry-after"), self._now())
-            raise
 
     def _where(self, request: Request) -> dict[str, Any]:
         return {
@@ -405,51 +417,28 @@ class Connection:
             "subject": request.subject,
         }
 
-    def _judge(
-        self, request: Request, outcome: str, error: OutsideError | None, seconds: float
-    ) -> None:
-        if self._guard is None:
-            return
-        unproven = error is not None and error.scope is Scope.ACCESS and not request.final
-        if unproven or outcome == "crashed":
-            self._guard.untold(request.call)
-        else:
-            self._guard.attempted(request.call, error, seconds)
-
     def _untold(self, request: Request) -> None:
         if self._guard is not None:
             self._guard.untold(request.call)
 
-    def _tell(self, record: CallRecord) -> None:
-        """A journal that fails must not lose what a call has brought."""
-        if self._on_call is None:
-            return
+    def _tell(self, request: Request, record: CallRecord, error: OutsideError | None) -> None:
+        """The guard, and whoever keeps records: one that fails must not lose what a call has
+        brought."""
+        unproven = error is not None and error.scope is Scope.ACCESS and not request.final
+        if unproven or record.outcome == "crashed":
+            self._untold(request)
+        elif self._guard is not None:
+            self._guard.attempted(request.call, error, record.seconds)
         try:
-            self._on_call(record)
+            if self._on_call is not None:
+                self._on_call(record)
         except Exception:
             _log.exception(
                 "on_call_failed", system=record.system, brand=record.brand, call=record.call
             )
 
-    # Redaction
-
     def _clean(self, request: Request, text: str) -> str:
         return redact(text, (*self._secrets, *request.secrets))
-
-    def _clean_answer(self, request: Request, answer: Answer) -> Answer:
-        secrets = (x for x in (*self._secrets, *request.secrets) if len(x) >= _UNMISTAKABLE)
-        body = answer.body
-        for form in _forms(tuple(secrets)):
-            if (found := form.encode("utf-8", "surrogatepass")) in body:
-                body = body.replace(found, HIDDEN.encode())
-        return answer if body is answer.body else replace(answer, body=body)
-
-    def _redacted(self, request: Request, error: OutsideError) -> OutsideError:
-        error.message = self._clean(request, error.message)
-        error.args = (error.message,)
-        if error.raw is not None:
-            error.raw = self._clean(request, error.raw)
-        return error
 
 
 class _NotTried(Exception):

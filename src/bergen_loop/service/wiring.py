@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
@@ -13,9 +14,9 @@ from bergen_loop.ledger.database import Ledger
 from bergen_loop.ledger.tables.core import BrandRow
 from bergen_loop.outside.breaker import Breakers, Guard
 from bergen_loop.outside.budget import shared_limiter
-from bergen_loop.outside.http import OnCall, Retries, Timeouts, Transport
-from bergen_loop.outside.limiter import RateLimiter, limiter_for
-from bergen_loop.outside.loop.client import LoopClient
+from bergen_loop.outside.http import Around, Retries, Timeouts
+from bergen_loop.outside.limiter import limiter_for
+from bergen_loop.outside.loop.client import LoopClient, LoopConfig
 from bergen_loop.outside.warehouse.floor.warehouse import EmbeddedWarehouse
 from bergen_loop.outside.warehouse.port import WarehousePort
 from bergen_loop.outside.warehouse.rex11 import AuthSigns, Rex11Config, Rex11Warehouse
@@ -57,8 +58,7 @@ def _guarded_loop(
 ) -> LoopClient:
     key = settings.loop.api_key.get_secret_value()
     limiter = shared_limiter(ledger, key, settings.loop.calls_per_minute)
-    on_call = observer(counts.add)
-    return loop_client(brand, settings, limiter=limiter, guard=guard, on_call=on_call)
+    return loop_client(brand, settings, around=Around(limiter, guard, observer(counts.add)))
 
 
 def _warehouse(
@@ -66,46 +66,37 @@ def _warehouse(
 ) -> WarehousePort:
     if settings.warehouse == "embedded":
         return EmbeddedWarehouse(brand, ledger)
-    on_call = observer(counts.add)
-    return rex11_warehouse(brand, settings, guard=guard, on_call=on_call)
+    around = Around(guard=guard, on_call=observer(counts.add))
+    return rex11_warehouse(brand, settings, around=around)
 
 
 def loop_client(
     brand: str,
     settings: BrandSettings,
     retries: Retries | None = None,
-    *,
-    limiter: RateLimiter | None = None,
-    guard: Guard | None = None,
-    on_call: OnCall | None = None,
-    transport: Transport | None = None,
+    around: Around | None = None,
 ) -> LoopClient:
     """The brand's Loop client; by default it shares the limiter of everything in this process
     that uses its key. ValueError, without the key, for one that cannot be a key."""
-    key = settings.loop.api_key.get_secret_value()
-    return LoopClient(
-        brand=brand,
-        api_key=key,
-        base_url=settings.loop.base_url,
-        version=settings.loop.version,
-        limiter=limiter or limiter_for(key, settings.loop.calls_per_minute),
-        guard=guard,
-        on_call=on_call,
-        timeouts=Timeouts(read=settings.loop.timeout.total_seconds()),
-        retries=retries,
-        transport=transport,
-        time_format=settings.loop.date_format,
+    loop, around = settings.loop, around or Around()
+    key = loop.api_key.get_secret_value()
+    config = LoopConfig(
+        base_url=loop.base_url,
+        version=loop.version,
+        timeouts=Timeouts(read=loop.timeout.total_seconds()),
+        time_format=loop.date_format,
     )
+    if retries is not None:
+        config = replace(config, retries=retries)
+    limiter = around.limiter or limiter_for(key, loop.calls_per_minute)
+    return LoopClient(brand, key, config, replace(around, limiter=limiter))
 
 
 def rex11_warehouse(
     brand: str,
     settings: BrandSettings,
     retries: Retries | None = None,
-    *,
-    guard: Guard | None = None,
-    on_call: OnCall | None = None,
-    transport: Transport | None = None,
+    around: Around | None = None,
 ) -> Rex11Warehouse:
     """The brand's REX11 account. ValueError for one that cannot be right."""
     rex11 = settings.rex11
@@ -125,23 +116,17 @@ def rex11_warehouse(
         confirm_no_ticket=rex11.confirm_no_ticket,
         inventory_batch=rex11.inventory_batch,
     )
-    return Rex11Warehouse(
-        brand,
-        config,
-        close_strategy=_close_strategy(settings, on_call),
-        guard=guard,
-        on_call=on_call,
-        transport=transport,
-    )
+    told = Around(on_call=around.on_call) if around else None
+    return Rex11Warehouse(brand, config, around, close_strategy=_close_strategy(settings, told))
 
 
-def _close_strategy(settings: BrandSettings, on_call: OnCall | None) -> CloseStrategy:
+def _close_strategy(settings: BrandSettings, around: Around | None) -> CloseStrategy:
     close = settings.rex11.close
     if close.strategy == "file" and close.folder:
         return FileDrop(close.folder)
     if close.strategy == "http" and close.url:
         headers = {name: value.get_secret_value() for name, value in close.headers.items()}
-        return HttpCall(close.url, close.method, headers, on_call=on_call)
+        return HttpCall(close.url, close.method, headers, around)
     return ConfirmFinished()
 
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 import json
 import re
 import threading
-import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from dataclasses import dataclass, field, replace
+from datetime import date, datetime
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
@@ -16,15 +15,14 @@ from bergen_loop.outside.errors import InvalidRequest, OutsideError
 from bergen_loop.outside.http import (
     NO_ANSWER,
     Answer,
+    Around,
     Connection,
-    Guard,
-    OnCall,
+    Limits,
     Request,
     Retries,
     Timeouts,
-    Transport,
 )
-from bergen_loop.outside.limiter import RateLimiter, limiter_for
+from bergen_loop.outside.limiter import limiter_for
 from bergen_loop.outside.loop import requests, responses, shipments
 from bergen_loop.outside.loop.models import AsnRow, Note, ParsedReturn, Subscription
 from bergen_loop.outside.loop.requests import (
@@ -104,9 +102,22 @@ class PageSize:
                     self._most, self._trust = None, _FIRST_TRUST
 
 
+@dataclass(frozen=True, slots=True)
+class LoopConfig:
+    """How an account is called."""
+
+    base_url: str = "https://api.loopreturns.com/api"
+    version: str = "2026-10"
+    time_format: str = TIME_FORMAT
+    """How the list's range is written: strftime, in UTC."""
+    max_pages: int = 2000
+    """Bounds one window's walk, in pages of the size asked for."""
+    timeouts: Timeouts = field(default_factory=Timeouts)
+    retries: Retries = field(default_factory=lambda: Retries(attempts=4))
+
+
 class LoopClient:
-    """A brand's Loop account. Safe to use from many threads; use it in a `with`, or `shutdown`
-    it (`close` closes a return).
+    """A brand's Loop account. Safe to use from many threads.
 
     Every method raises a OutsideError. Arguments that Loop would refuse are a InvalidRequest
     without a status, before anything is sent.
@@ -114,49 +125,26 @@ class LoopClient:
 
     def __init__(
         self,
-        *,
         brand: str,
         api_key: str,
-        base_url: str = "https://api.loopreturns.com/api",
-        version: str = "2026-10",
-        limiter: RateLimiter | None = None,
-        guard: Guard | None = None,
-        on_call: OnCall | None = None,
-        timeouts: Timeouts | None = None,
-        retries: Retries | None = None,
-        transport: Transport | None = None,
-        time_format: str = TIME_FORMAT,
-        max_pages: int = 2000,
-        sleep: Callable[[float], None] = time.sleep,
-        monotonic: Callable[[], float] = time.monotonic,
-        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        config: LoopConfig | None = None,
+        around: Around | None = None,
     ) -> None:
-        """`limiter`: by default the process's one for this key. `on_call` is told of every
-        attempt. `time_format` (strftime, in UTC) is how the list's range is written.
-        `max_pages` bounds one window's walk, in pages of the size asked for. ValueError for a bad
+        """`around`: its limiter is by default the process's one for this key. ValueError for a bad
         key, version or URL."""
+        config, around = config or LoopConfig(), around or Around()
         self.brand = brand
-        self.version = version
-        self._time_format = time_format
-        self._max_pages = max_pages
+        self.version = config.version
+        self._config = config
         self._pages = PageSize()
         _check_key(brand, api_key)
-        self._base = _base(brand, base_url, version)
+        self._base = _base(brand, config.base_url, config.version)
         self._connection = Connection(
             responses.SYSTEM,
-            max_bytes=MAX_BODY,
-            compressed=True,
+            Limits(MAX_BODY, True, config.timeouts, config.retries),
+            replace(around, limiter=around.limiter or limiter_for(api_key)),
             headers={"X-Authorization": api_key, "Accept": "application/json"},
             secrets=(api_key,),
-            limiter=limiter or limiter_for(api_key),
-            guard=guard,
-            on_call=on_call,
-            timeouts=timeouts,
-            retries=retries or Retries(attempts=4),
-            transport=transport,
-            sleep=sleep,
-            monotonic=monotonic,
-            now=now,
         )
 
     def __repr__(self) -> str:
@@ -184,7 +172,7 @@ class LoopClient:
                 state=state,
                 page_size=size,
                 cursor=cursor,
-                time_format=self._time_format,
+                time_format=self._config.time_format,
             )
 
         self._valid("list_returns", None, lambda: page_request(windows[0], None, page_size))
@@ -245,7 +233,7 @@ class LoopClient:
             ids = {x.return_id for x in page.returns}
             stale = stale + 1 if ids <= before else 0
             before = ids or before
-            if cursor is not None and walked >= self._max_pages:
+            if cursor is not None and walked >= self._config.max_pages:
                 cursor, incomplete = None, f"there are more than {number} pages"
             elif cursor is not None and stale >= _MOST_STALE:
                 cursor, incomplete = None, f"{stale} pages in a row bring nothing new"

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
+from decimal import Decimal, InvalidOperation
 
 import structlog
 
-from bergen_loop.domain.codes import normal_upc
+from bergen_loop.domain.codes import normal_code, normal_upc
 from bergen_loop.domain.receipt import Receipt
 from bergen_loop.domain.rma import (
     CloseEvidence,
@@ -19,33 +20,32 @@ from bergen_loop.domain.rma import (
     WarehouseProduct,
 )
 from bergen_loop.outside.errors import Refused
-from bergen_loop.outside.http import Guard, OnCall, Transport
+from bergen_loop.outside.http import Around
 from bergen_loop.outside.warehouse.port import WarehousePort
 from bergen_loop.outside.warehouse.rex11.checks import upc_doubt
 from bergen_loop.outside.warehouse.rex11.client import Rex11Client
 from bergen_loop.outside.warehouse.rex11.close import CloseStrategy, ConfirmFinished
 from bergen_loop.outside.warehouse.rex11.config import Rex11Config
-from bergen_loop.outside.warehouse.rex11.inventory import as_product, spellings
-from bergen_loop.outside.warehouse.rex11.responses import InventoryItem
+from bergen_loop.outside.warehouse.rex11.responses import InventoryItem, read_quantity
+
+_GTIN_SIZES = (8, 12, 13, 14)
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger("bergen_loop.rex11")
 
 
 class Rex11Warehouse(WarehousePort):
-    """`WarehousePort` for one brand's REX11 account. Thread-safe; `close` it when done."""
+    """`WarehousePort` for one brand's REX11 account. Thread-safe."""
 
     def __init__(
         self,
         brand: str,
         config: Rex11Config,
+        around: Around | None = None,
         *,
         close_strategy: CloseStrategy | None = None,
-        guard: Guard | None = None,
-        on_call: OnCall | None = None,
-        transport: Transport | None = None,
     ) -> None:
         self.brand = brand
-        self.client = Rex11Client(brand, config, guard=guard, on_call=on_call, transport=transport)
+        self.client = Rex11Client(brand, config, around)
         self._batch = config.inventory_batch
         self._date_type = config.statuses_date_type
         self._strategy: CloseStrategy = close_strategy or ConfirmFinished()
@@ -118,3 +118,54 @@ class Rex11Warehouse(WarehousePort):
             except Refused as error:
                 log.warning("rex11.inventory_refused", brand=self.brand, problem=str(error))
         return []
+
+
+def spellings(upc: str) -> list[str]:
+    """The UPC as it is, without leading zeros, and filled up to each length of a GTIN: shops and
+    warehouses differ in the zeros they keep. Codes too short or long for one have one spelling."""
+    given = upc.strip()
+    bare = given.lstrip("0")
+    if not (given.isascii() and given.isdigit() and 8 <= len(given) <= 14 and bare):
+        return [given]
+    filled = [bare.zfill(size) for size in _GTIN_SIZES if size >= len(bare)]
+    return list(dict.fromkeys([given, bare, *filled]))
+
+
+def as_product(upc: str, lines: Sequence[InventoryItem]) -> WarehouseProduct | None:
+    """What the lines of this UPC (one for each warehouse) say of it together; None if there are
+    none. Lines spelled exactly alike come before those that differ in leading zeros."""
+    exact = [x for x in lines if normal_code(x.upc) == normal_code(upc)]
+    mine = exact or [x for x in lines if x.upc and normal_upc(x.upc) == normal_upc(upc)]
+    if not mine:
+        return None
+    return WarehouseProduct(
+        upc=mine[0].upc or upc,
+        sku=_agreed(mine, lambda x: x.sku),
+        style=_agreed(mine, lambda x: x.style),
+        color=_agreed(mine, lambda x: x.color),
+        size=_agreed(mine, lambda x: x.size),
+        description=_agreed(mine, lambda x: x.description),
+        price=_price(_agreed(mine, lambda x: x.price)),
+        on_hand=_on_hand(mine),
+    )
+
+
+def _agreed(
+    lines: Sequence[InventoryItem], field: Callable[[InventoryItem], str | None]
+) -> str | None:
+    """The value of the lines that have one; None where they differ."""
+    values = [value for x in lines if (value := field(x))]
+    return values[0] if len({normal_code(value) for value in values}) == 1 else None
+
+
+def _price(text: str | None) -> Decimal | None:
+    try:
+        price = Decimal(text or "")
+    except InvalidOperation:
+        return None
+    return price if price.is_finite() and price >= 0 else None
+
+
+def _on_hand(lines: Sequence[InventoryItem]) -> int | None:
+    units = [read_quantity(x.actual_quantity, "ActualQuantity")[0] for x in lines]
+    return None if None in units else sum(u for u in units if u)

@@ -8,7 +8,7 @@ documented nowhere, so a read that is refused is asked once more with a new one.
 
 from __future__ import annotations
 
-import time
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import date, datetime
@@ -25,7 +25,7 @@ from bergen_loop.outside.errors import (
     Unavailable,
     Unreadable,
 )
-from bergen_loop.outside.http import Answer, Connection, Guard, OnCall, Request, Transport
+from bergen_loop.outside.http import Answer, Around, Connection, Limits, Request
 from bergen_loop.outside.warehouse.rex11 import requests, responses
 from bergen_loop.outside.warehouse.rex11.call import Call
 from bergen_loop.outside.warehouse.rex11.checks import (
@@ -35,12 +35,9 @@ from bergen_loop.outside.warehouse.rex11.checks import (
     check_upc,
 )
 from bergen_loop.outside.warehouse.rex11.config import AuthSigns, Rex11Config
-from bergen_loop.outside.warehouse.rex11.namespaces import soap_action
-from bergen_loop.outside.warehouse.rex11.responses import InventoryItem
-from bergen_loop.outside.warehouse.rex11.soap import MAX_BYTES
-from bergen_loop.outside.warehouse.rex11.ticket import Asked
+from bergen_loop.outside.warehouse.rex11.responses import Asked, InventoryItem
+from bergen_loop.outside.warehouse.rex11.soap import MAX_BYTES, METHODS
 from bergen_loop.outside.warehouse.rex11.times import query_window
-from bergen_loop.outside.warehouse.rex11.tokens import Token
 
 T = TypeVar("T")
 Build = Callable[[str], bytes]
@@ -52,36 +49,38 @@ HTTP_OK = 200
 log: structlog.stdlib.BoundLogger = structlog.get_logger("bergen_loop.rex11")
 
 
+class Token:
+    """Holds the token that `fetch` gets. Thread-safe: of several threads that find the same
+    token refused, one fetches a new one and the others take it."""
+
+    def __init__(self, fetch: Callable[[], str]) -> None:
+        self._fetch = fetch
+        self._lock = threading.Lock()
+        self._value: str | None = None
+
+    def get(self, refused: str | None = None) -> str:
+        """The token, fetched if there is none yet; another one than was refused, as far as the
+        service gives one."""
+        with self._lock:
+            if self._value in (None, refused):
+                self._value = None
+                self._value = self._fetch()
+            return self._value
+
+
 class Rex11Client:
-    """One brand's account. Thread-safe; `close` it when done.
+    """One brand's account. Thread-safe. Repeats and token fetches are attempts like others."""
 
-    `on_call` is told of every attempt, repeats and token fetches included.
-    """
-
-    def __init__(
-        self,
-        brand: str,
-        config: Rex11Config,
-        *,
-        guard: Guard | None = None,
-        on_call: OnCall | None = None,
-        transport: Transport | None = None,
-        sleep: Callable[[float], None] = time.sleep,
-    ) -> None:
+    def __init__(self, brand: str, config: Rex11Config, around: Around | None = None) -> None:
         self.brand = brand
         self.config = config
         self._zone = config.zone_info()
         self._connection = Connection(
             "REX11",
             # Uncompressed, so that the cap on size holds before anything is unpacked.
-            max_bytes=MAX_BYTES,
+            Limits(MAX_BYTES, False, config.timeouts, config.retries),
+            around,
             secrets=(config.password,),
-            guard=guard,
-            on_call=on_call,
-            timeouts=config.timeouts,
-            retries=config.retries,
-            transport=transport,
-            sleep=sleep,
         )
         self._token = Token(self.authentication_token_get)
 
@@ -92,7 +91,7 @@ class Rex11Client:
         envelope = requests.authentication_token_get(c.web_address, c.user_name, c.password)
         # Wrong credentials show as an empty token; a fault here says nothing about them.
         call = replace(self._call("AuthenticationTokenGet"), signs=AuthSigns(patterns=()))
-        return self._send(call, envelope, responses.authentication_token_get)
+        return self._send(call, "", lambda _: envelope, responses.authentication_token_get)
 
     def style_master_product_add(self, products: Sequence[Product]) -> None:
         """Ask for products to be imported, which happens later."""
@@ -146,14 +145,14 @@ class Rex11Client:
         found = self._perform(call, build, responses.get_receiving_tickets_by_po)
         if found or not self.config.confirm_no_ticket:
             return found
-        token = self._token.renewed(self._token.get())
-        return self._with_token(call, token, build, responses.get_receiving_tickets_by_po)
+        token = self._token.get(refused=self._token.get())
+        return self._send(call, token, build, responses.get_receiving_tickets_by_po)
 
     def get_receiving_statuses_by_date(
         self, since: datetime, until: datetime
     ) -> list[TicketChange]:
         """Statuses of the tickets in the window (aware times), which is rounded outwards."""
-        start, end = self._window(since, until)
+        start, end = query_window(since, until, self._zone, self.config.window_precision)
         return self._perform(
             self._call("GetReceivingStatusesByDate", f"{start} - {end}"),
             lambda token: requests.get_receiving_statuses_by_date(token, start, end),
@@ -164,7 +163,7 @@ class Rex11Client:
         self, since: datetime, until: datetime, date_type: int
     ) -> list[TicketChange]:
         """The same, by the date that `date_type` stands for (its meaning is undocumented)."""
-        start, end = self._window(since, until)
+        start, end = query_window(since, until, self._zone, self.config.window_precision)
         return self._perform(
             self._call("GetReceivingStatusesByDateConfigurable", f"{start} - {end}"),
             lambda token: requests.get_receiving_statuses_by_date_configurable(
@@ -237,15 +236,12 @@ class Rex11Client:
         check_code(name, code, call)
         return call
 
-    def _window(self, since: datetime, until: datetime) -> tuple[str, str]:
-        return query_window(since, until, self._zone, self.config.window_precision)
-
     def _perform(self, call: Call, build: Build, parse: Parse[T]) -> T:
         """The call with a token, and once more with a new one if that is refused, or if a read
         is refused for what may be the token."""
         token = self._token.get()
         try:
-            return self._with_token(call, token, build, parse, final=False)
+            return self._send(call, token, build, parse, final=False)
         except Unauthorized as error:
             if error.raw is None:  # no answer: it was not even sent
                 raise
@@ -259,31 +255,28 @@ class Rex11Client:
                 operation=call.operation,
                 problem=error.message,
             )
-        return self._with_token(call, self._token.renewed(token), build, parse)
+        return self._send(call, self._token.get(refused=token), build, parse)
 
-    def _with_token(
+    def _send(
         self, call: Call, token: str, build: Build, parse: Parse[T], *, final: bool = True
     ) -> T:
-        call = replace(call, secrets=(*call.secrets, token))
-        return self._send(call, build(token), parse, final=final)
+        call = replace(call, secrets=(*call.secrets, token)) if token else call
 
-    def _send(self, call: Call, envelope: bytes, parse: Parse[T], *, final: bool = True) -> T:
         def read(answer: Answer) -> T:
             responses.check_status(answer.status, answer.body, call)
             return parse(answer.body, call)
 
-        headers = {
-            "Content-Type": "text/xml; charset=utf-8",
-            "SOAPAction": soap_action(call.operation),
-        }
         request = Request(
             brand=call.brand,
             call=call.operation,
             subject=call.subject,
             method="POST",
             url=self.config.endpoint,
-            headers=headers,
-            content=envelope,
+            headers={
+                "Content-Type": "text/xml; charset=utf-8",
+                "SOAPAction": f'"{METHODS}{call.operation}"',
+            },
+            content=build(token),
             changes=call.changes,
             secrets=call.secrets,
             final=final,

@@ -20,11 +20,10 @@ from bergen_loop.domain.rma import CloseEvidence, TicketStatus
 from bergen_loop.outside.errors import NotFound, Refused, Unavailable
 from bergen_loop.outside.http import (
     Answer,
+    Around,
     Connection,
-    OnCall,
+    Limits,
     Request,
-    Timeouts,
-    Transport,
     secret_parts,
 )
 from bergen_loop.outside.warehouse.rex11.call import Call
@@ -144,12 +143,9 @@ class HttpCall:
         url: str,
         method: str = "POST",
         headers: Mapping[str, str] | None = None,
+        around: Around | None = None,
         *,
-        timeouts: Timeouts | None = None,
-        on_call: OnCall | None = None,
-        transport: Transport | None = None,
         allow_plain_http: bool = False,
-        clock: Clock = _utc_now,
     ) -> None:
         self._method = method.upper()
         if self._method not in ("POST", "PUT", "PATCH", "DELETE"):
@@ -162,15 +158,9 @@ class HttpCall:
         self._url = url
         self._secrets = secret_parts(headers or {})
         self._connection = Connection(
-            "REX11",
-            max_bytes=_MAX_BYTES,
-            headers=headers,
-            secrets=self._secrets,
-            on_call=on_call,
-            timeouts=timeouts,
-            transport=transport,
+            "REX11", Limits(_MAX_BYTES), around, headers=headers, secrets=self._secrets
         )
-        self._clock = clock
+        self._clock = (around or Around()).now
 
     def close(
         self,

@@ -14,44 +14,48 @@ from decimal import Decimal
 
 from bergen_loop.domain.rma import Product, RmaItem, RmaRequest, Supplier, TicketStatus
 from bergen_loop.outside.warehouse.rex11 import soap
-from bergen_loop.outside.warehouse.rex11.namespaces import ITEMS, METHODS, PRODUCT, SUPPLIER, TICKET
-from bergen_loop.outside.warehouse.rex11.soap import Element
+from bergen_loop.outside.warehouse.rex11.soap import (
+    ITEMS,
+    METHODS,
+    PRODUCT,
+    SUPPLIER,
+    TICKET,
+    Fields,
+)
 from bergen_loop.outside.warehouse.rex11.times import local_date
-
-Fields = Iterable[tuple[str, str | None]]
 
 
 def authentication_token_get(web_address: str, user_name: str, password: str) -> bytes:
     """AuthenticationTokenGet: the account's three credentials."""
     return _simple(
         "AuthenticationTokenGet",
-        [("WebAddress", web_address), ("UserName", user_name), ("Password", password)],
+        ("WebAddress", web_address),
+        ("UserName", user_name),
+        ("Password", password),
     )
 
 
 def style_master_product_add(token: str, products: Iterable[Product]) -> bytes:
     """StyleMasterProductAdd: products to import."""
-    root, method = _method("StyleMasterProductAdd", [("AuthenticationString", token)])
-    listed = soap.add(method, METHODS, "products")
+    call = soap.add(None, METHODS, "StyleMasterProductAdd", [("AuthenticationString", token)])
+    listed = soap.add(call, METHODS, "products")
     for product in products:
-        _fill(soap.add(listed, METHODS, "StyleMasterProduct"), PRODUCT, _product(product))
-    return soap.to_bytes(root)
+        soap.fill(soap.add(listed, METHODS, "StyleMasterProduct"), PRODUCT, _product(product))
+    return soap.envelope(call)
 
 
 def get_style_master_product_add_status(token: str, upc: str) -> bytes:
     """GetStyleMasterProductAddStatus: how far one product's import is."""
-    return _simple(
-        "GetStyleMasterProductAddStatus", [("AuthenticationString", token), ("UPC", upc)]
-    )
+    return _simple("GetStyleMasterProductAddStatus", ("AuthenticationString", token), ("UPC", upc))
 
 
 def receiving_ticket_add(token: str, rma: RmaRequest, shipment_type: str = "NA") -> bytes:
     """ReceivingTicketAdd: the RMA as a Draft ticket, in the order of the ticket schema."""
-    root, method = _method("ReceivingTicketAdd", [("AuthenticationString", token)])
-    ticket = soap.add(method, TICKET, "receivingTicket")
-    _fill(
-        ticket,
+    call = soap.add(None, METHODS, "ReceivingTicketAdd", [("AuthenticationString", token)])
+    ticket = soap.add(
+        call,
         TICKET,
+        "receivingTicket",
         [
             ("ReceivingStatus", TicketStatus.DRAFT.value),
             ("ReceivingStatusCode", "0"),
@@ -59,8 +63,9 @@ def receiving_ticket_add(token: str, rma: RmaRequest, shipment_type: str = "NA")
         ],
     )
     for item in rma.items:
-        _fill(soap.add(ticket, TICKET, "Shipmentitemslist"), ITEMS, _item(item, shipment_type))
-    _fill(
+        listed = soap.add(ticket, TICKET, "Shipmentitemslist")
+        soap.fill(listed, ITEMS, _item(item, shipment_type))
+    soap.fill(
         ticket,
         TICKET,
         [
@@ -75,23 +80,25 @@ def receiving_ticket_add(token: str, rma: RmaRequest, shipment_type: str = "NA")
         ],
     )
     if rma.supplier:
-        _fill(soap.add(ticket, TICKET, "SupplierDetails"), SUPPLIER, _supplier(rma.supplier))
-    _fill(ticket, TICKET, [("Carrier", rma.carrier)])
-    return soap.to_bytes(root)
+        details = soap.add(ticket, TICKET, "SupplierDetails")
+        soap.fill(details, SUPPLIER, _supplier(rma.supplier))
+    soap.fill(ticket, TICKET, [("Carrier", rma.carrier)])
+    return soap.envelope(call)
 
 
 def get_receiving_ticket_add_status(token: str, ticket_id: str) -> bytes:
     """GetReceivingTicketAddStatus: its parameters begin in lower case."""
     return _simple(
         "GetReceivingTicketAddStatus",
-        [("authenticationString", token), ("receivingTicketId", ticket_id)],
+        ("authenticationString", token),
+        ("receivingTicketId", ticket_id),
     )
 
 
 def get_receiving_tickets_by_po(token: str, customer_po: str) -> bytes:
     """GetReceivingTicketsByPO."""
     return _simple(
-        "GetReceivingTicketsByPO", [("AuthenticationString", token), ("customerPO", customer_po)]
+        "GetReceivingTicketsByPO", ("AuthenticationString", token), ("customerPO", customer_po)
     )
 
 
@@ -99,7 +106,9 @@ def get_receiving_statuses_by_date(token: str, start: str, end: str) -> bytes:
     """GetReceivingStatusesByDate; dates as from `times.query_window`."""
     return _simple(
         "GetReceivingStatusesByDate",
-        [("AuthenticationString", token), ("StartDate", start), ("EndDate", end)],
+        ("AuthenticationString", token),
+        ("StartDate", start),
+        ("EndDate", end),
     )
 
 
@@ -109,12 +118,10 @@ def get_receiving_statuses_by_date_configurable(
     """GetReceivingStatusesByDateConfigurable; the meaning of dateType is not documented."""
     return _simple(
         "GetReceivingStatusesByDateConfigurable",
-        [
-            ("AuthenticationString", token),
-            ("StartDate", start),
-            ("EndDate", end),
-            ("dateType", str(date_type)),
-        ],
+        ("AuthenticationString", token),
+        ("StartDate", start),
+        ("EndDate", end),
+        ("dateType", str(date_type)),
     )
 
 
@@ -124,12 +131,10 @@ def get_receiving_tickets_by_status_and_create_date(
     """GetReceivingTicketsByStatusAndCreateDate; the days are warehouse-local."""
     return _simple(
         "GetReceivingTicketsByStatusAndCreateDate",
-        [
-            ("AuthenticationString", token),
-            ("receivingTicketStatus", status.value),
-            ("startDate", local_date(start)),
-            ("endDate", local_date(end)),
-        ],
+        ("AuthenticationString", token),
+        ("receivingTicketStatus", status.value),
+        ("startDate", local_date(start)),
+        ("endDate", local_date(end)),
     )
 
 
@@ -137,32 +142,20 @@ def get_receiving_ticket_object_by_ticket_no(token: str, ticket_id: str) -> byte
     """GetReceivingTicketObjectByTicketNo."""
     return _simple(
         "GetReceivingTicketObjectByTicketNo",
-        [("AuthenticationString", token), ("AsnTicketNumber", ticket_id)],
+        ("AuthenticationString", token),
+        ("AsnTicketNumber", ticket_id),
     )
 
 
 def get_inventory_by_upcs(token: str, upcs: Iterable[str]) -> bytes:
     """GetInventoryByUPCs."""
-    root, method = _method("GetInventoryByUPCs", [("AuthenticationString", token)])
-    _fill(soap.add(method, METHODS, "UPCs"), METHODS, (("string", upc) for upc in upcs))
-    return soap.to_bytes(root)
+    call = soap.add(None, METHODS, "GetInventoryByUPCs", [("AuthenticationString", token)])
+    soap.add(call, METHODS, "UPCs", [("string", upc) for upc in upcs])
+    return soap.envelope(call)
 
 
-def _method(operation: str, parameters: Fields) -> tuple[Element, Element]:
-    root, body = soap.envelope()
-    method = soap.add(body, METHODS, operation)
-    _fill(method, METHODS, parameters)
-    return root, method
-
-
-def _simple(operation: str, parameters: Fields) -> bytes:
-    return soap.to_bytes(_method(operation, parameters)[0])
-
-
-def _fill(parent: Element, namespace: str, fields: Fields) -> None:
-    for name, value in fields:
-        if value is not None:
-            soap.add(parent, namespace, name, value)
+def _simple(operation: str, *parameters: tuple[str, str]) -> bytes:
+    return soap.envelope(soap.add(None, METHODS, operation, parameters))
 
 
 def _money(amount: Decimal) -> str:

@@ -5,15 +5,24 @@ Refused/NotFound for error notifications, Unauthorized for a refused token, Unre
 envelope that lacks what it must hold, InvalidRequest for a fault that blames the request; for
 another fault, and for what is no SOAP answer at all (HTML, a DOCTYPE, broken XML), Unavailable if
 the call only reads, else OutcomeUnknown.
+
+REX11 reports errors with HTTP 200, as Notifications, several per answer; an empty list means
+success. Errors about items name them in words, such as "COLOR[item 1] is not valid" or
+"ReceivingTicket/Shipmentitemslist/Size[item 1] is not valid". It is documented nowhere what it
+counts from; recorded answers begin with item 1, so 1 is taken for the first, unless the answer
+names an item 0.
 """
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from zoneinfo import ZoneInfo
 
-from bergen_loop.domain.receipt import Receipt
-from bergen_loop.domain.rma import ProductImport, TicketChange, normal_ticket_id
+from bergen_loop.domain.codes import normal_code
+from bergen_loop.domain.receipt import Receipt, ReceiptLine
+from bergen_loop.domain.rma import ProductImport, TicketChange, TicketStatus, normal_ticket_id
 from bergen_loop.outside.errors import (
     InvalidRequest,
     NotFound,
@@ -24,13 +33,8 @@ from bergen_loop.outside.errors import (
 )
 from bergen_loop.outside.warehouse.rex11 import soap
 from bergen_loop.outside.warehouse.rex11.call import Call
-from bergen_loop.outside.warehouse.rex11.notifications import (
-    Notification,
-    read_notifications,
-    refusal,
-)
 from bergen_loop.outside.warehouse.rex11.soap import Element
-from bergen_loop.outside.warehouse.rex11.ticket import Asked, another, read_receipt, read_status
+from bergen_loop.outside.warehouse.rex11.times import read_time
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +53,21 @@ class InventoryItem:
     actual_quantity: str | None = None
     pending_quantity: str | None = None
 
+
+_LONGEST_LINE = 500
+
+_NUMBERS = ("TicketNo", "TicketId", "ReceivingTicketId", "AsnTicketNumber")
+"""Where a ticket might name itself: the schema of 2017 has no such element, a later one may."""
+_JUDGED_OF_TICKET = ("ReceivingStatus", "CustomerPO")
+_JUDGED_OF_ITEM = (
+    *("Sku", "UPC", "Style", "Color", "Size"),
+    *("ExpectedQuantity", "ActualQuantity", "DamagedQuantity"),
+)
+"""What decisions hang on: damage to it is a doubt. Damage to memos and comments is not."""
+INVALID_ASN = 41
+_INTEGER = re.compile(r"-?[0-9]{1,9}")
+_ITEM = re.compile(r"\[item ([0-9]{1,6})\]", re.IGNORECASE)
+_WHOLE = re.compile(r"(-?[0-9]{1,9})(?:\.0*)?")
 
 PENDING_IMPORT = 87
 # From the surest knowledge of trouble to none: with several notifications the first counts.
@@ -82,8 +101,7 @@ def _status_error(status: int, body: bytes, call: Call) -> OutsideError:
 
 def authentication_token_get(body: bytes, call: Call) -> str:
     """The token. An empty result means wrong credentials: Unauthorized."""
-    content = _content(body, call)
-    token = soap.text(content, "AuthenticationTokenGetResult")
+    token = soap.text(_content(body, call), "AuthenticationTokenGetResult")
     if token is None:
         raise call.unauthorized("REX11 gave no token, which means wrong credentials")
     return token
@@ -96,7 +114,7 @@ def style_master_product_add(body: bytes, call: Call) -> None:
 
 def get_style_master_product_add_status(body: bytes, call: Call) -> ProductImport:
     """Success, PendingImport, Error or UpcCodeError; another Severity is Refused."""
-    notifications = read_notifications(_unchecked_result(body, call))
+    notifications = read_notifications(_result(body, call, checked=False))
     other = [n for n in notifications if _import(n) is None or call.signs.match(n.message, n.code)]
     if error := refusal(other, call, body):
         raise error
@@ -109,7 +127,7 @@ def get_style_master_product_add_status(body: bytes, call: Call) -> ProductImpor
 
 def receiving_ticket_add(body: bytes, call: Call) -> str:
     """The new ticket's id. No id and no error is Unreadable: look it up by its PO."""
-    result = _unchecked_result(body, call)
+    result = _result(body, call, checked=False)
     ticket_id = soap.text(result, "ReceivingTicketId")
     error = refusal(read_notifications(result), call, body, done=ticket_id is not None)
     if error:
@@ -144,7 +162,7 @@ def get_receiving_statuses_by_date(body: bytes, call: Call) -> list[TicketChange
     that cannot be read is told by its `problem`, and never hides the others."""
     return [
         change
-        for group in soap.children(_listing(body, call), "ReceivingTicketStatus")
+        for group in _lists(body, call, "ReceivingTicketStatus")
         for change in read_status(group, "ReceivingTicketShipmentStatus")
     ]
 
@@ -174,10 +192,10 @@ def get_receiving_ticket_object_by_ticket_no(
 def get_inventory_by_upcs(body: bytes, call: Call) -> list[InventoryItem]:
     """The inventory lines; a UPC can have one per warehouse, or none. Errors beside lines are
     about other UPCs, so the lines count."""
-    result = _unchecked_result(body, call)
+    result = _result(body, call, checked=False)
     lines = [item for x in soap.children(result, "Inventory") for item in soap.children(x, "item")]
     if not any(soap.text(line, "Upc") for line in lines):
-        _listing(body, call)
+        _lists(body, call, "Inventory")
     return [
         InventoryItem(
             upc=soap.text(item, "Upc"),
@@ -197,22 +215,6 @@ def get_inventory_by_upcs(body: bytes, call: Call) -> list[InventoryItem]:
     ]
 
 
-def _content(body: bytes, call: Call) -> Element:
-    """The operation's response element."""
-    try:
-        content = soap.open_body(body)
-    except soap.NotSoap as reason:
-        problem = str(reason)
-    else:
-        if error := _fault(content, call, body):
-            raise error
-        if soap.local_name(content) == f"{call.operation}Response":
-            return content
-        message = f"this answers another call: <{soap.local_name(content)[:60]}>"
-        raise call.error(Unreadable, message, body)
-    raise call.no_answer(problem, body, status=200)
-
-
 def _fault(content: Element, call: Call, body: bytes) -> OutsideError | None:
     words = soap.fault_text(content)
     if words is None:
@@ -229,35 +231,43 @@ def _fault(content: Element, call: Call, body: bytes) -> OutsideError | None:
     return call.no_answer(f"SOAP fault: {words[:500]}", body, scope=Scope.CALL)
 
 
-def _unchecked_result(body: bytes, call: Call) -> Element:
-    result = soap.child(_content(body, call), f"{call.operation}Result")
-    if result is None:
-        message = f"the answer holds no {call.operation}Result"
+def _content(body: bytes, call: Call) -> Element:
+    """The operation's response element."""
+    try:
+        content = soap.open_body(body)
+    except soap.NotSoap as reason:
+        raise call.no_answer(str(reason), body, status=200) from None
+    if error := _fault(content, call, body):
+        raise error
+    if soap.local_name(content) != f"{call.operation}Response":
+        message = f"this answers another call: <{soap.local_name(content)[:60]}>"
         raise call.error(Unreadable, message, body)
-    return result
+    return content
 
 
-def _result(body: bytes, call: Call) -> Element:
-    """The result, its notifications checked."""
-    result = _unchecked_result(body, call)
-    if error := refusal(read_notifications(result), call, body):
+def _result(body: bytes, call: Call, *, checked: bool = True) -> Element:
+    """The operation's result; `checked`: its notifications as well."""
+    name = f"{call.operation}Result"
+    result = next(soap.children(_content(body, call), name), None)
+    if result is None:
+        raise call.error(Unreadable, f"the answer holds no {name}", body)
+    if checked and (error := refusal(read_notifications(result), call, body)):
         raise error
     return result
 
 
-def _listing(body: bytes, call: Call) -> Element | None:
-    """The result of a list operation; None where a configured code says that there is none."""
+def _lists(body: bytes, call: Call, name: str) -> list[Element]:
+    """A list operation's result: its lists of that name, none where a configured code says so."""
     try:
-        return _result(body, call)
+        return list(soap.children(_result(body, call), name))
     except Refused as error:
         if error.codes and set(error.codes) <= call.nothing_found_codes:
-            return None
+            return []
         raise
 
 
 def _strings(body: bytes, call: Call, name: str) -> list[str]:
-    result = _listing(body, call)
-    groups = list(soap.children(result, name))
+    groups = _lists(body, call, name)
     if any(soap.mended(group, "string") for group in groups):
         raise call.error(Unreadable, "a ticket number of the answer was damaged", body)
     found: dict[str, str] = {}
@@ -273,3 +283,213 @@ def _import(notification: Notification) -> ProductImport | None:
         return ProductImport.PENDING
     state = _IMPORTS.get((notification.severity or "").casefold())
     return None if state is ProductImport.KNOWN and not notification.ok else state
+
+
+# -- notifications ----------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Notification:
+    """ErrorCode (None if missing or no number), Severity and Message of one."""
+
+    code: int | None
+    severity: str | None
+    message: str | None
+
+    @property
+    def ok(self) -> bool:
+        """ErrorCode 0 and Severity Success, as far as both are there (and one is)."""
+        fine = self.code in (None, 0) and (self.severity or "success").casefold() == "success"
+        return fine and not (self.code is None and self.severity is None)
+
+    def __str__(self) -> str:
+        code = "" if self.code is None else f"{self.code} "
+        return f"{code}{self.severity or 'error'}: {self.message or 'no message'}"
+
+
+def read_notifications(result: Element) -> list[Notification]:
+    """All notifications of a result that say anything."""
+    found: list[Notification] = []
+    for group in soap.children(result, "Notifications"):
+        for element in soap.children(group, "Notification"):
+            code, severity = soap.text(element, "ErrorCode"), soap.text(element, "Severity")
+            message = soap.text(element, "Message")
+            if code and (not _INTEGER.fullmatch(code) or soap.mended(element, "ErrorCode")):
+                # An unreadable code is an error in itself, so Severity must not excuse it.
+                severity = f"{severity or 'error'} (ErrorCode {code[:20]!r})"
+                code = None
+            if code or severity or message:
+                found.append(Notification(int(code) if code else None, severity, message))
+    return found
+
+
+def refusal(
+    notifications: Sequence[Notification], call: Call, raw: bytes, *, done: bool = False
+) -> OutsideError | None:
+    """The error these notifications stand for; None if there is none.
+
+    `done`: the answer also holds what a success would (a ticket id). Success and error in one
+    answer to a change are a contradiction, so a doubt (Unreadable), not a refusal.
+    """
+    errors = [n for n in notifications if not n.ok]
+    if not errors:
+        return None
+    message = "; ".join(str(n) for n in errors)
+    codes = tuple(n.code for n in errors if n.code is not None)
+    if call.changes and (done or len(errors) < len(notifications)):
+        return call.error(
+            Unreadable,
+            f"the answer reports both success and errors ({message}); look before repeating",
+            raw,
+        )
+    if any(call.signs.match(n.message, n.code) for n in errors):
+        return call.unauthorized(f"REX11 refused the token: {message}", raw)
+    gone = len(codes) == len(errors) and set(codes) == {INVALID_ASN}
+    kind = NotFound if gone else Refused
+    return call.error(kind, message, raw, codes=codes, items=_items(message, call.sent))
+
+
+def _items(message: str, sent: int) -> tuple[int, ...]:
+    """The places (from 0) of the items the words name, as far as the request has them."""
+    named = {int(number) for number in _ITEM.findall(message)}
+    first = 0 if 0 in named else 1
+    return tuple(sorted(n - first for n in named if n - first < sent))
+
+
+# -- tickets ----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """Which ticket is read, and the PO it must have, where that is known."""
+
+    ticket_id: str
+    customer_po: str | None = None
+
+
+def another(ticket: Element, asked: Asked) -> str | None:
+    """What this ticket is, if it is not the one that was asked for. A ticket that names neither
+    its number nor its PO is taken for it (real ones have come without)."""
+    for name in _NUMBERS:
+        number = soap.text(ticket, name)
+        if number and normal_ticket_id(number) != normal_ticket_id(asked.ticket_id):
+            return f"ticket {number}, not {asked.ticket_id}"
+    po = soap.text(ticket, "CustomerPO")
+    if po and asked.customer_po and normal_code(po) != normal_code(asked.customer_po):
+        return f"PO {po}, not {asked.customer_po}"
+    return None
+
+
+def read_status(parent: Element, name: str) -> list[TicketChange]:
+    """The status elements of that name, those that cannot be read included."""
+    return [_status(element) for element in soap.children(parent, name)]
+
+
+def _status(element: Element) -> TicketChange:
+    ticket_id, status_name = soap.text(element, "TicketId"), soap.text(element, "TicketStatus")
+    whole = soap.as_text(element)[:_LONGEST_LINE]
+    problem = None
+    if ticket_id is None:
+        problem = f"a line of the list names no ticket: {whole}"
+    elif soap.mended(element, "TicketId"):
+        # The id that is left may be another ticket's.
+        problem, ticket_id = f"the ticket number of a line was damaged: {whole}", None
+    elif status_name is None:
+        problem = f"a line of the list has no status: {whole}"
+    elif soap.mended(element, "TicketStatus"):
+        problem = f"the status of a line was damaged: {whole}"
+    return TicketChange(
+        ticket_id=ticket_id or "",
+        status=TicketStatus.read(status_name),
+        status_name=status_name or "",
+        status_code=soap.text(element, "StatusCode"),
+        description=soap.text(element, "StatusDescription"),
+        problem=problem,
+    )
+
+
+def read_receipt(ticket: Element, ticket_id: str, zone: ZoneInfo) -> Receipt:
+    """The ticket with its items. What cannot be understood is told in `problems`; a date that
+    cannot be is no date, which is no problem."""
+    problems = _damage(ticket, _JUDGED_OF_TICKET)
+    status_name = soap.text(ticket, "ReceivingStatus")
+    status = TicketStatus.read(status_name)
+    if status is None:
+        problems.append(f"ReceivingStatus is {status_name!r}, not a known status")
+    items = list(soap.children(ticket, "Shipmentitemslist"))
+    empty = sum(1 for item in items if not len(item))
+    if empty:
+        problems.append(f"{empty} of {len(items)} Shipmentitemslist elements are empty")
+    return Receipt(
+        ticket_id=ticket_id,
+        status=status,
+        status_name=status_name or "",
+        lines=tuple(_line(item) for item in items if len(item)),
+        customer_po=soap.text(ticket, "CustomerPO"),
+        warehouse=soap.text(ticket, "Warehouse"),
+        memo=soap.text(ticket, "Memo"),
+        tracking_numbers=tuple(
+            t for e in soap.children(ticket, "TrackingNumbers") if (t := soap.own_text(e))
+        ),
+        created_at=read_time(soap.text(ticket, "CreatedDate"), zone),
+        arrived_at=read_time(soap.text(ticket, "ArrivedDate"), zone),
+        added_to_inventory_at=read_time(soap.text(ticket, "AddedToInventoryDate"), zone),
+        problems=tuple(problems),
+    )
+
+
+def _line(item: Element) -> ReceiptLine:
+    expected, *doubts = read_quantity(soap.text(item, "ExpectedQuantity"), "ExpectedQuantity")
+    actual, actual_doubt = read_quantity(soap.text(item, "ActualQuantity"), "ActualQuantity")
+    damaged, damaged_doubt = read_quantity(soap.text(item, "DamagedQuantity"), "DamagedQuantity")
+    if damaged is None and damaged_doubt is None:
+        # Not the same as 0: nobody has said that the units are undamaged.
+        damaged_doubt = "DamagedQuantity is missing"
+    return ReceiptLine(
+        sku=soap.text(item, "Sku"),
+        upc=soap.text(item, "UPC"),
+        style=soap.text(item, "Style"),
+        color=soap.text(item, "Color"),
+        size=soap.text(item, "Size"),
+        expected=expected,
+        actual=actual,
+        damaged=damaged,
+        description=soap.text(item, "ProductDescription"),
+        comments=soap.text(item, "Comments"),
+        problems=(
+            *(d for d in (*doubts, actual_doubt, damaged_doubt) if d),
+            *_damage(item, _JUDGED_OF_ITEM),
+        ),
+    )
+
+
+def _damage(element: Element, names: Iterable[str]) -> list[str]:
+    found: list[str] = []
+    for name in names:
+        values = {soap.own_text(e) for e in soap.children(element, name)}
+        if soap.mended(element, name):
+            found.append(f"{name} came damaged; what is left of it is {_listed(values)}")
+        elif len(values) > 1:
+            found.append(f"{name} is there more than once: {_listed(values)}")
+        elif any(len(e) for e in soap.children(element, name)):
+            found.append(f"{name} is no plain text")
+    return found
+
+
+def _listed(values: Iterable[str | None]) -> str:
+    return ", ".join(sorted(repr((value or "")[:40]) for value in values))
+
+
+def read_quantity(text: str | None, name: str) -> tuple[int | None, str | None]:
+    """The units and, if there is doubt, what stood there instead.
+
+    `2`, `2.0` and `2.00` are 2; a missing value is None without a problem; a negative number is
+    given with a problem; anything else is None with one. Never raises.
+    """
+    if text is None or not text.strip():
+        return None, None
+    match = _WHOLE.fullmatch(text.strip())
+    if match is None:
+        return None, f"{name} is {text[:40]!r}, not a whole number"
+    units = int(match[1])
+    return units, f"{name} is negative: {units}" if units < 0 else None

@@ -8,16 +8,23 @@ does not allow: they are mended and parsed again, and what was mended is known b
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TypeAlias
 
 from lxml import etree
 
 from bergen_loop.outside.warehouse.rex11.mending import MENDED, mend
-from bergen_loop.outside.warehouse.rex11.namespaces import SOAP
 
+Fields: TypeAlias = Iterable[tuple[str, str | None]]
 # lxml gives the class of its elements no public name.
 Element: TypeAlias = etree._Element  # pyright: ignore[reportPrivateUsage]
+
+SOAP = "http://schemas.xmlsoap.org/soap/envelope/"
+METHODS = "http://rex11.com/webmethods/"
+TICKET = "http://rex11.com/swpublicapi/ReceivingTicket.xsd"
+ITEMS = "http://rex11.com/swpublicapi/ReceivingTicketItems.xsd"
+SUPPLIER = "http://rex11.com/swpublicapi/CustomerOrder.xsd"
+PRODUCT = "http://rex11.com/swpublicapi/StyleMasterProduct.xsd"
 
 MAX_BYTES = 20 * 1024 * 1024
 
@@ -124,26 +131,33 @@ def fault_blames_request(content: Element) -> bool:
     return code.rpartition(":")[2].partition(".")[0].casefold() in ("client", "sender")
 
 
-def envelope() -> tuple[Element, Element]:
-    """A new envelope and its body."""
+def envelope(content: Element) -> bytes:
+    """The whole document around this content: UTF-8, with its declaration."""
     root = etree.Element(f"{{{SOAP}}}Envelope", nsmap={"soap": SOAP})
-    body = etree.Element(f"{{{SOAP}}}Body", nsmap={"soap": SOAP})
-    root.append(body)
-    return root, body
+    etree.SubElement(root, f"{{{SOAP}}}Body").append(content)
+    return etree.tostring(root, xml_declaration=True, encoding="utf-8")
 
 
-def add(parent: Element, namespace: str, name: str, value: str | None = None) -> Element:
-    """Append an element that declares its namespace as the default one where it changes.
+def add(
+    parent: Element | None, namespace: str, name: str, fields: Fields | str | None = None
+) -> Element:
+    """A new element, appended to its parent, with a text or with fields of its own namespace: those
+    that have a value. It declares its namespace as the default one where that changes.
 
     REX11 has refused tickets whose namespaces were bound in other ways.
     """
     element = etree.Element(f"{{{namespace}}}{name}", nsmap={None: namespace})
-    if value is not None:
-        element.text = clean(value)
-    parent.append(element)
+    if isinstance(fields, str):
+        element.text = clean(fields)
+    else:
+        fill(element, namespace, fields or ())
+    if parent is not None:
+        parent.append(element)
     return element
 
 
-def to_bytes(root: Element) -> bytes:
-    """The whole document, UTF-8 with its declaration."""
-    return etree.tostring(root, xml_declaration=True, encoding="utf-8")
+def fill(parent: Element, namespace: str, fields: Fields) -> None:
+    """Append these fields, where they have a value."""
+    for name, value in fields:
+        if value is not None:
+            add(parent, namespace, name, value)
