@@ -394,6 +394,7 @@ def test_pasted_criteria_are_tried_with_their_warnings_and_differences(desk: Des
     assert "1 of 2 returns would have been decided in another way." in text
     assert "pays irregular Rule &#39;everything&#39; processes a return although" in text
     assert "flag process 1" in text
+    assert "Would be paid, and were not 1 : " in text
     assert "process 1 2" in text, "outcome, really, with these"
     assert "everything process 2" in text
     assert '<a class="nowrap" href="/returns/acme/2">2</a>' in page

@@ -141,8 +141,8 @@ def test_the_tools_of_a_brand(page: Page, served: tuple[Desk, str]) -> None:
     page.get_by_role("link", name="Shadow report").click()
     expect(page.get_by_text("We would have flagged it")).to_be_visible()
     accessible(page)
-    page.goto("/brands/acme/criteria/try?start=trusting")
-    text = page.get_by_label("Criteria file")
+    page.goto("/brands/acme/criteria?start=trusting")
+    text = page.get_by_label("Criteria, as YAML")
     text.fill(text.input_value().replace("receipt.damaged", "receipt.damagd"))
     page.get_by_role("button", name="Try them").click()
     expect(page.get_by_role("alert")).to_contain_text("column")
@@ -196,8 +196,8 @@ def test_every_page_is_accessible(page: Page) -> None:
         "/", "/?brand=acme", "/returns", "/returns?q=nothing", "/returns?reached=4&brand=acme",
         "/returns/acme/100", "/returns/acme/103", "/returns/acme/107", "/returns/acme/109",
         "/returns/acme/103/flag", "/attention", "/brands/acme", "/brands/acme/mode/shadow",
-        "/brands/acme/shadow?since=2020-01-01", "/brands/acme/criteria/try?start=standard",
-        "/audit", "/people", "/tokens", "/account",
+        "/brands/acme/shadow?since=2020-01-01", "/brands/acme/criteria?start=standard",
+        "/brands/acme/pace", "/audit", "/people", "/tokens", "/account",
     ):  # fmt: skip
         page.goto(path)
         accessible(page)

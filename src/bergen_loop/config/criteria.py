@@ -6,13 +6,31 @@ from pathlib import Path
 
 from bergen_loop.config.errors import ConfigError, Problem
 from bergen_loop.config.models import BrandSettings
-from bergen_loop.domain.criteria import PRESETS, Criteria, CriteriaError, load_criteria, preset
+from bergen_loop.domain.criteria import (
+    PRESETS,
+    Criteria,
+    CriteriaError,
+    load_criteria,
+    preset,
+    preset_text,
+)
 
 
 def file_of(settings: BrandSettings, folder: Path) -> Path | None:
     """The file the criteria stand in; None for a preset, and for a text in the settings."""
     named = settings.criteria
     return None if named in PRESETS or "\n" in named else folder / named
+
+
+def text_of(settings: BrandSettings, folder: Path) -> str:
+    """The criteria as a text for people; empty where their file cannot be read just now."""
+    if settings.criteria in PRESETS:
+        return preset_text(settings.criteria)
+    path = file_of(settings, folder)
+    try:
+        return path.read_text(encoding="utf-8") if path else settings.criteria
+    except (OSError, UnicodeDecodeError, ValueError):
+        return ""
 
 
 def criteria(brand: str, settings: BrandSettings, folder: Path) -> Criteria:

@@ -26,6 +26,7 @@ from bergen_loop.console import (
     brand_settings,
     connecting,
     correcting,
+    criteria,
     errors,
     events,
     floor,
@@ -139,7 +140,7 @@ def _routes(app: FastAPI) -> None:
         app.include_router(router, include_in_schema=False)
     pages = (
         connecting, brand_settings, overview, incidents, lists, attention, audit, brand, mode,
-        shadow, trying, accounts, events, returns, correcting, acting,
+        shadow, trying, criteria, accounts, events, returns, correcting, acting,
     )  # fmt: skip
     for module in pages:
         app.include_router(module.router, include_in_schema=False, dependencies=[_VIEWER])

@@ -23,7 +23,7 @@ from bergen_loop.connect.draft import draft as with_references
 from bergen_loop.console.access import NOT_FOUND, Form, Permission, Person, needs
 from bergen_loop.console.access import field as text_of
 from bergen_loop.console.brand import blocks
-from bergen_loop.console.connecting import brands_of, roster_of
+from bergen_loop.console.connecting import brands_of, roster_of, unread
 from bergen_loop.console.mode import brand_path
 from bergen_loop.console.state import Console, console_of
 from bergen_loop.console.templating import page
@@ -74,6 +74,8 @@ def change(request: Request, form: Form, brand: str, person: Person = May) -> Re
         block = _block(text)
         present = _newest(console, brand)
         refused.text = _masked(block, text, present)
+        if mistakes := unread(block):
+            raise ConfigError(mistakes)
         made = _changed(console, brand, block, typed, _act(console, person, refused.why), seen)
     except ConfigError as error:
         refused.problems = error.problems

@@ -187,6 +187,8 @@ def _connect(request: Request, made: Draft, step: Step, shown: Shown, person: Pe
     act = Act(person.name, f"connected in the console; {words}",
               attempts(registry.ledger, roster.folder), data={"checks": checks})  # fmt: skip
     try:
+        if mistakes := unread(made.content):
+            raise ConfigError(mistakes)
         brands_of(console).add(act, made.brand, made.content)
     except ConfigError as error:
         shown.problems, shown.status = error.problems, 422
@@ -289,6 +291,13 @@ def _of_step(problems: list[Problem], asked: list[Input], step: Step) -> list[Pr
         or any(n == p.field or n.startswith(f"{p.field}.") or p.field.startswith(f"{n}.")
                for n in names)
     ]  # fmt: skip
+
+
+def unread(block: Mapping[str, Any]) -> list[Problem]:
+    """What is wrong with criteria that stand as a text in settings, read in a process of its own
+    before this one looks at them."""
+    text = block.get("criteria")
+    return _pasted(text)[1] if isinstance(text, str) and "\n" in text else []
 
 
 def _pasted(text: str) -> tuple[list[Check], list[Problem]]:

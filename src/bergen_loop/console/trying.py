@@ -1,20 +1,27 @@
-"""Criteria tried on a brand's past, from its page: nothing is changed by it."""
+"""A brand's receipt criteria: what holds, and others tried on its past. Nothing is changed by
+trying; `console.criteria` publishes."""
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from dataclasses import field as dataclass_field
 from datetime import date, timedelta
+from functools import cache
+from pathlib import Path
 
 from fastapi import APIRouter, HTTPException, Request
 from fastapi.responses import HTMLResponse
+from starlette.datastructures import FormData
 
-from bergen_loop.console import trial
+from bergen_loop.config.criteria import text_of
+from bergen_loop.console import trial, words
 from bergen_loop.console.access import NOT_FOUND, Form, Permission, Viewer, field
 from bergen_loop.console.charts import COLOURS, outcome_chart
 from bergen_loop.console.forms import day_of
+from bergen_loop.console.mode import brand_path
 from bergen_loop.console.state import console_of
 from bergen_loop.console.templating import day_start, page, today, zone_of
 from bergen_loop.domain.criteria import (
@@ -27,9 +34,14 @@ from bergen_loop.domain.criteria import (
     preset_text,
 )
 from bergen_loop.domain.criteria.backtest import MAX_CHANGED
+from bergen_loop.domain.criteria.composing import Common, Irregular, Short
+from bergen_loop.domain.criteria.syntax import FUNCTIONS, METHODS
+from bergen_loop.domain.criteria.vocabulary import roots
 from bergen_loop.domain.decision import Outcome
 from bergen_loop.ledger.read import history
 from bergen_loop.ledger.read.history import PastCase
+from bergen_loop.ledger.store import brands as kept
+from bergen_loop.ledger.store.brands import Version
 from bergen_loop.service.registry import Registry
 
 DAYS = 30
@@ -88,40 +100,64 @@ class Refused(Exception):
         self.status, self.problem, self.mistakes = status, problem, mistakes
 
 
+@router.get("/brands/{brand}/criteria", response_class=HTMLResponse)
 @router.get("/brands/{brand}/criteria/try", response_class=HTMLResponse)
 def form_page(
     request: Request, person: Viewer, brand: str, start: str | None = None
 ) -> HTMLResponse:
-    """The form. `start` puts a preset's text into it, to be edited."""
-    text = preset_text(start) if start in PRESETS and person.can(PASTING) else ""
-    since = today(zone_of(request)) - timedelta(days=DAYS)
-    wanted = Wanted(PASTED if text else NOW, text, since.isoformat())
-    return _page(request, brand, wanted)
+    """What holds, and the form. `start` puts a preset's text into it, to be edited."""
+    registry = _registry(request, brand)
+    since = (today(zone_of(request)) - timedelta(days=DAYS)).isoformat()
+    if not person.can(PASTING):
+        return criteria_page(request, brand, Wanted(NOW, "", since))
+    text = preset_text(start) if start in PRESETS else holding(registry, brand)
+    return criteria_page(request, brand, Wanted(PASTED, text, since))
 
 
 @router.post("/brands/{brand}/criteria/try", response_class=HTMLResponse)
 def try_page(request: Request, person: Viewer, form: Form, brand: str) -> HTMLResponse:
     """Try them, and show what came of it below the form."""
-    registry = _registry(request, brand)
-    if field(form, "which") == PASTED and not person.can(PASTING):
+    registry, wanted = _registry(request, brand), wanted_of(form)
+    if wanted.which == PASTED and not person.can(PASTING):
         raise HTTPException(403, "your role allows to try presets and this brand's own criteria")
-    pasted = form.get("text")
-    # Not stripped: the lines of a mistake are counted from the first one.
-    text = pasted.replace("\r\n", "\n") if isinstance(pasted, str) else ""
-    wanted = Wanted(field(form, "which"), text, field(form, "since"))
     if not _one_at_a_time.acquire(blocking=False):
         problem = "criteria are being tried by somebody else right now; try again in some seconds"
-        return _page(request, brand, wanted, refused=Refused(503, problem))
+        return criteria_page(request, brand, wanted, refused=Refused(503, problem))
     try:
         day = day_of(wanted.since)
         if day is None:
             raise Refused(422, "choose the day from which on returns are tried")
         tried = _try(request, registry, brand, wanted, day)
     except Refused as refused:
-        return _page(request, brand, wanted, refused=refused)
+        return criteria_page(request, brand, wanted, refused=refused)
     finally:
         _one_at_a_time.release()
-    return _page(request, brand, wanted, tried=tried)
+    return criteria_page(request, brand, wanted, tried=tried)
+
+
+def wanted_of(form: FormData) -> Wanted:
+    """What a form asks for."""
+    pasted = form.get("text")
+    # Not stripped: the lines of a mistake are counted from the first one.
+    text = pasted.replace("\r\n", "\n") if isinstance(pasted, str) else ""
+    return Wanted(field(form, "which"), text, field(form, "since"))
+
+
+def holding(registry: Registry, brand: str) -> str:
+    """The text of the criteria that hold."""
+    folder = registry.roster.folder if registry.roster else Path()
+    return text_of(registry.brand(brand), folder)
+
+
+def mistakes_of(text: str) -> Refused | None:
+    """Read a text in a child: what is wrong with it; None where it can be used."""
+    try:
+        trial.apart(text, (), WARNING_SECONDS)
+    except CriteriaError as error:
+        return Refused(422, mistakes=error.problems)
+    except trial.TrialFailed as failed:
+        return Refused(422, f"{failed}; write fewer rules")
+    return None
 
 
 def _registry(request: Request, brand: str) -> Registry:
@@ -170,23 +206,58 @@ def _found(
         raise Refused(422, f"{failed}; write fewer rules, or try a shorter time") from None
 
 
-def _page(
+@dataclass(frozen=True, slots=True)
+class Publishing:
+    """The part of the page that publishes, and the form of common rules."""
+
+    why: str = ""
+    seen: str = ""
+    problem: str = ""
+    """At the reason."""
+    common: Common = dataclass_field(default_factory=Common)
+    unfit: Mapping[str, str] = dataclass_field(default_factory=dict[str, str])
+    """Of the common rules, by field."""
+    note: str = ""
+
+
+def criteria_page(
     request: Request,
     brand: str,
     wanted: Wanted,
     *,
     tried: Tried | None = None,
     refused: Refused | None = None,
+    publishing: Publishing | None = None,
 ) -> HTMLResponse:
+    """The page, with what was typed and what came of it."""
     registry = _registry(request, brand)
     lines = wanted.text.split("\n")
+    made = publishing or Publishing()
+    version = registry.version(brand)
+    status = refused.status if refused else 422 if made.problem or made.unfit else 200
+    if "hx-request" in request.headers and status in (422, 503):
+        status = 200  # tried while typing: what is wrong is the answer
+    criteria = registry.context(brand).criteria
     return page(
         request,
-        "trying.html",
-        refused.status if refused else 200,
+        "criteria.html",
+        status,
         brand=brand,
+        back=brand_path(brand),
         name=registry.brand(brand).name,
-        now_version=registry.context(brand).criteria.version,
+        criteria=criteria,
+        rules=words.rules(criteria),
+        now_version=criteria.version,
+        named=registry.brand(brand).criteria,
+        holding=holding(registry, brand),
+        filed=version is None,
+        file=registry.roster.file.name if registry.roster else "the configuration file",
+        versions=_versions(registry, brand) if version else [],
+        seen=made.seen or (version.version if version else 0),
+        made=made,
+        words=vocabulary(),
+        Irregular=IRREGULAR,
+        Short=SHORT,
         presets=PRESETS,
         pasting=PASTING,
         wanted=wanted,
@@ -204,3 +275,43 @@ def _page(
         listed=MAX_CHANGED,
         chart=outcome_chart("days", tried.report.days) if tried else "",
     )
+
+
+def _versions(registry: Registry, brand: str) -> list[Version]:
+    """The versions of the settings that brought other criteria, the newest first."""
+    with registry.ledger.read() as session:
+        found = kept.history(session, brand)
+    return [
+        one
+        for one, before in zip(found, [*found[1:], None], strict=False)
+        if before is None or one.content.get("criteria") != before.content.get("criteria")
+    ]
+
+
+IRREGULAR = (
+    (Irregular.FLAG, "flag the return in Loop"),
+    (Irregular.ASK, "leave it to a person, on the attention list"),
+    (Irregular.PAY, "pay all the same"),
+)
+SHORT = (
+    (Short.WAIT_FLAG, "wait for a second parcel, then flag"),
+    (Short.WAIT_REMOVE, "wait for a second parcel, then take them off and pay the rest"),
+    (Short.FLAG, "flag at once"),
+)
+
+
+@cache
+def vocabulary() -> list[tuple[str, str]]:
+    """What a condition may name, and of what kind it is: for completion."""
+    found: list[tuple[str, str]] = []
+    for name, kind in roots({}).items():
+        inner = kind.entry.fields if kind.entry else kind.fields
+        prefix = "l" if kind.entry else name
+        if kind.entry:
+            found.append((f"{name}.exists(l, )", "at least one unit"))
+        found += [(f"{prefix}.{fact}", of.name) for fact, of in inner.items()]
+    found += [(f"{name}()", "a function") for name in FUNCTIONS]
+    found += [(f".{name}()", "of a text") for name in METHODS]
+    for outcome in Outcome:
+        found.append((outcome.value, "an outcome"))
+    return found

@@ -89,3 +89,121 @@ document.addEventListener("change", (event) => {
   const form = event.target.closest("form[data-auto]");
   if (form && event.target.matches("select, input[type=checkbox], input[type=date]")) form.requestSubmit();
 });
+
+// An editor that completes what can be written; the words are those of a datalist.
+(() => {
+  const HIGHEST = 12;
+
+  function wordBefore(area) {
+    const before = area.value.slice(0, area.selectionStart);
+    return before.match(/[A-Za-z_][\w.]*$/)?.[0] ?? "";
+  }
+
+  function listOf(area) {
+    const id = `${area.id}-completions`;
+    let list = document.getElementById(id);
+    if (!list) {
+      list = document.createElement("ul");
+      list.id = id;
+      list.className = "completions";
+      list.setAttribute("role", "listbox");
+      list.setAttribute("aria-label", "What can be written");
+      list.hidden = true;
+      area.after(list);
+      area.setAttribute("aria-controls", id);
+      list.addEventListener("mousedown", (event) => {
+        const item = event.target.closest("li");
+        event.preventDefault();
+        if (item) take(area, list, item);
+      });
+    }
+    return list;
+  }
+
+  function show(area, all) {
+    const list = listOf(area);
+    const typed = wordBefore(area).toLowerCase();
+    const words = [...document.getElementById(area.dataset.complete).options];
+    const fit = words.filter((o) => (typed ? o.value.toLowerCase().startsWith(typed) : all));
+    const only = fit.length === 1 && fit[0].value.toLowerCase() === typed;
+    list.replaceChildren(
+      ...(only ? [] : fit.slice(0, all ? 200 : HIGHEST)).map((option, n) => {
+        const item = document.createElement("li");
+        item.setAttribute("role", "option");
+        item.id = `${list.id}-${n}`;
+        item.dataset.word = option.value;
+        const kind = document.createElement("span");
+        kind.textContent = option.textContent;
+        item.append(option.value, " ", kind);
+        return item;
+      }),
+    );
+    list.hidden = !list.children.length || (!all && typed.length < 2);
+    if (!list.hidden) choose(area, list, list.firstElementChild);
+    else area.removeAttribute("aria-activedescendant");
+  }
+
+  function choose(area, list, item) {
+    for (const one of list.children) one.setAttribute("aria-selected", one === item);
+    area.setAttribute("aria-activedescendant", item.id);
+    item.scrollIntoView({ block: "nearest" });
+  }
+
+  function take(area, list, item) {
+    const at = area.selectionStart;
+    const word = item.dataset.word;
+    area.setRangeText(word, at - wordBefore(area).length, at, "end");
+    if (word.endsWith(")")) area.selectionStart = area.selectionEnd = area.selectionEnd - 1;
+    list.hidden = true;
+    area.dispatchEvent(new Event("input", { bubbles: true }));
+    list.hidden = true;
+  }
+
+  document.addEventListener("input", (event) => {
+    if (!event.target.matches?.("[data-complete]")) return;
+    show(event.target, false);
+    // What is pasted or typed is what is tried.
+    const which = event.target.form.elements.which;
+    if (which) which.value = "pasted";
+  });
+
+  document.addEventListener("keydown", (event) => {
+    const area = event.target;
+    if (!area.matches?.("[data-complete]")) return;
+    const list = listOf(area);
+    if (event.ctrlKey && event.code === "Space") {
+      event.preventDefault();
+      show(area, true);
+      return;
+    }
+    if (list.hidden) return;
+    const chosen = list.querySelector("[aria-selected=true]");
+    const step = { ArrowDown: chosen?.nextElementSibling, ArrowUp: chosen?.previousElementSibling };
+    if (event.key in step) {
+      event.preventDefault();
+      if (step[event.key]) choose(area, list, step[event.key]);
+    } else if (event.key === "Enter" && chosen) {
+      event.preventDefault();
+      take(area, list, chosen);
+    } else if (event.key === "Escape") {
+      event.preventDefault();
+      list.hidden = true;
+    }
+  });
+
+  document.addEventListener("focusout", (event) => {
+    if (event.target.matches?.("[data-complete]")) listOf(event.target).hidden = true;
+  });
+
+  // A mistake leads to its line.
+  document.addEventListener("click", (event) => {
+    const line = event.target.closest("[data-line]")?.dataset.line;
+    const area = line && document.querySelector("[data-complete]");
+    if (!area) return;
+    const lines = area.value.split("\n");
+    const start = lines.slice(0, line - 1).reduce((sum, text) => sum + text.length + 1, 0);
+    area.focus();
+    area.setSelectionRange(start, start + (lines[line - 1] ?? "").length);
+    area.scrollTop = (line - 3) * parseFloat(getComputedStyle(area).lineHeight);
+  });
+})();

@@ -6,11 +6,13 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, date
+from decimal import Decimal
 
 from bergen_loop.domain.criteria.deciding import decide
 from bergen_loop.domain.criteria.model import Criteria
 from bergen_loop.domain.decision import Case, Decision, Outcome
 
+PAYS = (Outcome.PROCESS.value, Outcome.REMOVE_LINES.value)
 MAX_CHANGED = 200
 """Changed returns that a report lists; it counts all of them."""
 
@@ -23,6 +25,26 @@ class ChangedReturn:
     before: str
     after: Outcome
     sentence: str
+
+
+@dataclass(slots=True)
+class Moved:
+    """Returns that would be decided in another way, and what they are worth."""
+
+    returns: int = 0
+    worth: dict[str, Decimal] = field(default_factory=dict[str, Decimal])
+    """By currency."""
+    unknown: int = 0
+    """Of so many Loop does not say what they are worth."""
+
+    def add(self, case: Case) -> None:
+        total = case.return_.totals.total
+        self.returns += 1
+        if total is None:
+            self.unknown += 1
+        else:
+            currency = case.return_.currency or "?"
+            self.worth[currency] = self.worth.get(currency, Decimal(0)) + total
 
 
 @dataclass(slots=True)
@@ -52,6 +74,10 @@ class BacktestReport:
     """The first `MAX_CHANGED` of them."""
     days: tuple[Day, ...]
     """In the order of time; days without a receipt are left out."""
+    paid_now: Moved = field(default_factory=Moved)
+    """Would be paid, and were not."""
+    paid_before: Moved = field(default_factory=Moved)
+    """Were paid, and would not be."""
 
     @property
     def before(self) -> dict[str, int]:
@@ -69,6 +95,8 @@ class _Tally:
     matrix: dict[str, Counter[str]] = field(default_factory=dict[str, Counter[str]])
     changed: list[ChangedReturn] = field(default_factory=list[ChangedReturn])
     days: dict[date, Day] = field(default_factory=dict[date, Day])
+    paid_now: Moved = field(default_factory=Moved)
+    paid_before: Moved = field(default_factory=Moved)
 
 
 def replay(criteria: Criteria, cases: Iterable[tuple[str, Case, str | None]]) -> BacktestReport:
@@ -90,6 +118,8 @@ def replay(criteria: Criteria, cases: Iterable[tuple[str, Case, str | None]]) ->
         changed_total=tally.changed_total,
         changed=tuple(tally.changed),
         days=tuple(tally.days[d] for d in sorted(tally.days)),
+        paid_now=tally.paid_now,
+        paid_before=tally.paid_before,
     )
 
 
@@ -108,6 +138,8 @@ def _add(tally: _Tally, return_id: str, case: Case, really: str | None, now: Dec
     if really != after:
         day.changed += 1
         tally.changed_total += 1
+        if (after in PAYS) is not (really in PAYS):
+            (tally.paid_now if after in PAYS else tally.paid_before).add(case)
         if len(tally.changed) < MAX_CHANGED:
             sentence = f"It was {_WAS.get(really, really)}. Now: {now.reason}"
             tally.changed.append(ChangedReturn(return_id, really, now.outcome, sentence))
