@@ -76,11 +76,14 @@ def open_stages(session: Session, brands: Sequence[str]) -> dict[str, dict[Stage
     return counts
 
 
-def attention_by_brand(session: Session, brands: Sequence[str], now: datetime) -> dict[str, int]:
-    """How many items wait for people, by brand."""
+def attention_by_brand(
+    session: Session, brands: Sequence[str], now: datetime | None = None
+) -> dict[str, int]:
+    """How many items are open, by brand; with `now` without those that somebody has put off."""
+    still = awake(now) if now is not None else AttentionRow.resolved_at.is_(None)
     query = (
         sa.select(AttentionRow.brand, sa.func.count())
-        .where(awake(now), AttentionRow.brand.in_(brands))
+        .where(still, AttentionRow.brand.in_(brands))
         .group_by(AttentionRow.brand)
     )
     return dict(session.execute(query).all())
