@@ -185,7 +185,7 @@ def test_confirm_finished(status: TicketStatus) -> None:
     rex = Rex11()
     evidence = warehouse(rex).close_rma("WHRTN1", status, SEEN)
     finished = status in (TicketStatus.ADDED_TO_INVENTORY, TicketStatus.CANCELLED)
-    sentence = f"REX11 showed ticket WHRTN1 as {status.value} at 2026-06-01T14:00:00+00:00"
+    sentence = f"REX11 showed ticket WHRTN1 as {status.value} at 2026-06-01 14:00:00 UTC"
     rest = "" if finished else ": the warehouse has not finished it"
     assert evidence == CloseEvidence(finished, sentence + rest, SEEN)
     assert not rex.requests

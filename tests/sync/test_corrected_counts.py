@@ -174,7 +174,7 @@ def test_retry_reads_the_ticket_again_and_says_what_it_found(
     assert item.tried_again_by == "mara"
     assert look.row(return_id).held
     last = [j for j in look.journal(return_id) if j.startswith("needs attention")][-1]
-    assert last.startswith("needs attention: still: Needs attention: the receipt is not clear")
+    assert last.startswith("needs attention: still: the receipt is not clear")
     world.rewrites.clear()
     do(ctx, actions.retry, "Bergen has put it right")
     worlds.run(world, ctx, ticks=4)

@@ -54,7 +54,10 @@ FOUND_BY = [
     ("40", []),
     ("%", []),
     ("acme_", []),
-    ("tee-red", []),
+    ("tee-red", ["4003", "4002", "4001"]),
+    ("cme4001", ["4001"]),
+    ("1Z ACME 4001", ["4001"]),
+    ("# acme4001", ["4001"]),
     ("", []),
     ("\x00", []),
     ("x" * 10_000, []),
@@ -176,8 +179,12 @@ def questions() -> dict[str, Question]:
             asked[f"attention {who} {kind}"] = lambda s, a=(scope, kind): listing.attention(
                 s, a[0], kind=a[1], after=5
             )
-        asked[f"attention count {who}"] = lambda s, a=scope: listing.attention_count(s, a)
-        asked[f"attention kinds {who}"] = lambda s, a=scope: listing.attention_kinds(s, a)
+        asked[f"attention count {who}"] = lambda s, a=scope: listing.attention_count(s, a, NOW)
+        asked[f"attention kinds {who}"] = lambda s, a=scope: listing.attention_kinds(s, a, NOW)
+        for ignored in (True, False):
+            asked[f"attention {who} ended {ignored}"] = lambda s, a=(scope, ignored): (
+                listing.attention_ended(s, a[0], ignored=a[1], after=(NOW, 5))
+            )
         asked[f"items {who}"] = lambda s, a=scope: listing.attention_items(s, a, [1, 2])
         for somebody in (None, "mara"):
             asked[f"audit {who} {somebody}"] = lambda s, a=(scope, somebody): listing.audit(
@@ -195,7 +202,7 @@ def questions() -> dict[str, Question]:
     brands = ["acme", "zebra"]
     asked["today"] = lambda s: figures.reached_since(s, brands, NOW)
     asked["stages"] = lambda s: figures.open_stages(s, brands)
-    asked["attention by brand"] = lambda s: figures.attention_by_brand(s, brands)
+    asked["attention by brand"] = lambda s: figures.attention_by_brand(s, brands, NOW)
     asked["daily"] = lambda s: figures.daily(s, "acme", NOW, ZoneInfo("UTC"))
     asked["newest"] = figures.last_entry
     asked["names"] = lambda s: listing.return_names(s, [1, 2])
@@ -267,7 +274,11 @@ def plan_problem(ledger: Ledger, plan: str, label: str) -> str:
 
 def found_rows(plan: str) -> bool:
     """The plan of fetching the rows of what was found, by their primary key."""
-    return plan == "SEARCH returns USING INTEGER PRIMARY KEY (rowid=?)"
+    return plan == "SEARCH returns USING INTEGER PRIMARY KEY (rowid=?)" or bool(NEWEST.search(plan))
+
+
+NEWEST = re.compile(r"SEARCH \w+ USING .*(rowid>\?|return_pk>\?)|SEARCH returns$")
+"""Looking within the numbers of the newest returns: a range of their keys."""
 
 
 def walk(node: dict[str, Any]) -> Any:

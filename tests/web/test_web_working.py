@@ -179,19 +179,73 @@ def test_bulk_actions_need_a_reason_and_a_choice(full: Desk) -> None:
     )
 
 
-def test_attention_list_pages_and_filters(desk: Desk) -> None:
+def test_the_inbox_is_by_cause_pages_and_keeps_its_filters(desk: Desk) -> None:
     for n in range(60):
         add_return(desk.ledger, "acme", f"{n:02}", Stage.RECEIVED, held=f"reason {n:02}")
     browser = desk.signed_in()
-    page = browser.get("/attention").text
+    page = browser.get("/attention?whose=nobody").text
     assert "reason 00" in page
     assert "reason 50" not in page
     more = page.partition('rel="next" href="')[2].split('"')[0].replace("&amp;", "&")
+    assert more == "/attention?whose=nobody&page=2"
     second = browser.text(more)
     assert "reason 50" in second
-    assert "reason 49" not in second
+    assert "reason 39" not in second
     assert "Nothing here" in browser.text("/attention?kind=access")
     assert "Nothing here" in browser.text("/attention?brand=zebra")
+    assert "Nothing here" in browser.text("/attention?whose=me")
+
+
+def the_badge(text: str) -> int:
+    return int(text.partition("Returns Attention ")[2].split()[0])
+
+
+def test_what_one_deed_would_mend_is_one_cause_with_its_worth(desk: Desk) -> None:
+    for n in range(3):
+        said = f"the receipt of ticket WHRTNacme{n} cannot be read"
+        add_return(desk.ledger, "acme", str(n), Stage.RECEIVED, held=said)
+    add_return(desk.ledger, "acme", "9", Stage.RECEIVED, held="something else")
+    browser = desk.signed_in(name="mara")
+    text = browser.text("/attention")
+    assert "Decide by hand acme: the receipt of ticket … cannot be read 3 items 3 returns" in text
+    assert "267.00 USD" in text
+    assert text.index("cannot be read") < text.index("something else"), "the most money first"
+    assert the_badge(text) == the_badge(browser.text("/")) == the_badge(browser.text("/audit")) == 4
+    cause = browser.get("/attention").text.partition("do=retry&amp;cause=")[2][:12]
+    preview = browser.text(f"/attention/confirm?do=ignore&cause={cause}")
+    assert "3 of 3 items , returns worth 267.00 USD" in preview
+    items = [str(i.id) for i in open_items(desk)]
+    done = browser.post("/attention/act", {"do": "snooze", "item": items[0], "hours": "72",
+                                           "whose": "nobody"})  # fmt: skip
+    assert 'href="/attention?whose=nobody"' in done.text
+    assert "1 done" in done.text
+    browser.post("/attention/act", {"do": "assign", "item": items[1], "to": "me"})
+    text = browser.text("/attention?whose=me")
+    assert "#ACME1" in text
+    assert "#ACME2" not in text
+    assert the_badge(text) == the_badge(browser.text("/")) == 3
+    assert "#ACME0" in browser.text("/attention?tab=snoozed")
+    browser.post("/attention/act", {"do": "wake", "item": items[0]})
+    assert the_badge(browser.text("/")) == 4
+
+
+def test_what_is_ignored_says_so_wherever_it_shows_and_can_be_put_back(desk: Desk) -> None:
+    add_return(desk.ledger, "acme", "1", Stage.RECEIVED, held="look")
+    number = str(open_items(desk)[0].id)
+    browser = desk.signed_in(name="mara")
+    browser.post("/attention/act", {"do": "ignore", "item": number, "why": "the shop knows"})
+    assert "mara left it to people" in browser.text("/returns/acme/1")
+    assert "left to people" in browser.text("/returns")
+    assert "mara : ignored: the shop knows" in browser.text("/attention?tab=ignored")
+    assert "Nothing here" in browser.text("/attention?tab=resolved")
+    assert "1 done" in browser.post("/attention/act", {"do": "undo", "item": number}).text
+    assert [str(i.id) for i in open_items(desk)] == [number]
+    assert row_of(desk.ledger, "acme", "1").held
+    assert "left to people" not in browser.text("/returns")
+    jo = desk.signed_in(name="jo")
+    jo.post("/attention/act", {"do": "retry", "item": number, "why": "now"})
+    late = browser.post("/attention/act", {"do": "ignore", "item": number, "why": "x"}).text
+    assert "already, by jo at" in late
 
 
 def test_a_nudge_that_fails_loses_nothing(desk: Desk) -> None:

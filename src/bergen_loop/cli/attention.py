@@ -182,7 +182,7 @@ def _print(cause: Cause, now: datetime) -> None:
     """A cause: what it is worth, why, who waits, and what may be done."""
     about = f": {cause.subject}" if cause.subject else ""
     age = short(now - cause.since)
-    facts = [*([_count(cause.returns)] if cause.returns is not None else []), money(cause.worth)]
+    facts = [*([_count(cause.returns)] if cause.returns is not None else []), cause.worth.words]
     facts += [f"since {age}", named(cause.brands)]
     console.print(Text(f"{words.kind(cause.kind)}{about}", style="bold yellow"))
     lines = [Text(" · ".join(fact for fact in facts if fact), style="bold")]
@@ -206,15 +206,10 @@ def _count(returns: Sequence[Waiting]) -> str:
     return "1 return" if len(returns) == 1 else f"{len(returns):,} returns"
 
 
-def money(worth: Sum) -> str:
-    """`1,240.00 USD, 20.00 EUR, 2 of unknown value`."""
-    return worth.words
-
-
 def _money_of(one: Waiting) -> str:
     worth = Sum()
     worth.add(one.total, one.currency)
-    return money(worth)
+    return worth.words
 
 
 def _numbers(items: Sequence[AttentionRow]) -> str:

@@ -2,39 +2,52 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 
 from fastapi import APIRouter, Depends, HTTPException, Request
 from fastapi.responses import HTMLResponse, StreamingResponse
+from starlette.datastructures import FormData
 
 from bergen_loop.console.access import Form, Permission, Person, Viewer, field, needs
 from bergen_loop.console.export import AT_A_TIME, download
-from bergen_loop.console.forms import whole
+from bergen_loop.console.forms import read_cursor, whole, write_cursor
 from bergen_loop.console.state import Console, console_of
 from bergen_loop.console.templating import page
 from bergen_loop.console.words import kind
 from bergen_loop.console.working import TEXT_LIMIT
-from bergen_loop.domain.words import What
+from bergen_loop.domain.words import Need, What
 from bergen_loop.ledger.codec import storable
 from bergen_loop.ledger.database import Ledger
-from bergen_loop.ledger.read import listing
+from bergen_loop.ledger.read import listing, why
+from bergen_loop.ledger.read.causes import Sum, Wanted, causes, waiting
 from bergen_loop.ledger.read.listing import Page
 from bergen_loop.ledger.scope import Scope
 from bergen_loop.ledger.store import journal
 from bergen_loop.ledger.tables.core import AttentionRow
 from bergen_loop.ledger.transaction import Transaction
 from bergen_loop.people import actions
-from bergen_loop.people.actions import NotPossible
+from bergen_loop.people.actions import SETTLES, NotPossible
 from bergen_loop.text import shortened
 
 PAGE = 50
 MOST_CHOSEN = 200
+MOST_CAUSES = 40
+"""Causes on a page: the most money first, then the oldest."""
+FEW = 8
+"""Items of a cause shown beside others; by itself it shows `MOST_CHOSEN`."""
+SNOOZES = {"4": "four hours", "24": "a day", "72": "three days", "168": "a week"}
+"""For how many hours an item may be put off."""
+TABS = {"open": "To do", "snoozed": "Put off", "resolved": "Resolved", "ignored": "Ignored"}
 
 router = APIRouter()
 
 May = Depends(needs(Permission.ACT))
+
+
+Act = Callable[[Transaction, AttentionRow, str], None]
+"""With an item, for a reason."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +58,27 @@ class Doing:
     button: str
     heading: str
     does: str
-    run: Callable[[Transaction, AttentionRow, str], None]
+    run: Act
+    needs_why: bool = True
+
+
+def _to_me(tx: Transaction, item: AttentionRow, _why: str) -> None:
+    actions.assign(tx, item, tx.who)
+
+
+def _to_nobody(tx: Transaction, item: AttentionRow, _why: str) -> None:
+    actions.assign(tx, item, None)
+
+
+def _put_off(hours: int) -> Act:
+    def run(tx: Transaction, item: AttentionRow, _why: str) -> None:
+        actions.snooze(tx, item, tx.now + timedelta(hours=hours))
+
+    return run
+
+
+def _awake(tx: Transaction, item: AttentionRow, _why: str) -> None:
+    actions.snooze(tx, item, None)
 
 
 DOING: dict[str, Doing] = {
@@ -55,8 +88,9 @@ DOING: dict[str, Doing] = {
             "retry",
             "Retry",
             "Try again",
-            "What each item depends on is looked at again, and what certainly had no effect is "
-            "tried again. What Loop has taken is never sent a second time.",
+            "What each item depends on is read again, and what certainly had no effect is "
+            "tried again. What Loop has taken is never sent a second time. Where it comes to the "
+            "same, the item is back, as old as it is.",
             actions.retry,
         ),
         Doing(
@@ -64,11 +98,46 @@ DOING: dict[str, Doing] = {
             "Ignore",
             "Take off the list",
             "The items leave the list. Their returns are left to people: the service does "
-            "nothing about them until something new happens to them.",
+            "nothing about them until something new happens to them. It can be taken back.",
             actions.ignore,
+        ),
+        Doing(
+            "assign",
+            "Assign",
+            "Say who has it",
+            "Others see who works on it. It keeps nobody from it.",
+            _to_me,
+            needs_why=False,
+        ),
+        Doing(
+            "snooze",
+            "Put off",
+            "Put off",
+            "The items leave the list for a while; they hold their returns all the same, and are "
+            "back at once when something else is said of them.",
+            _put_off(24),
+            needs_why=False,
+        ),
+        Doing(
+            "wake",
+            "Back on the list",
+            "Back on the list",
+            "The items are not put off any more.",
+            _awake,
+            needs_why=False,
+        ),
+        Doing(
+            "undo",
+            "Put back",
+            "Put back on the list",
+            "What was ignored is on the list again and holds its return, as old as it is.",
+            actions.undo,
+            needs_why=False,
         ),
     )
 }
+ON_OPEN = ("retry", "assign", "snooze", "ignore")
+ON_TAB = {"open": ON_OPEN, "snoozed": ("wake", "retry"), "resolved": (), "ignored": ("undo",)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,56 +149,144 @@ class Result:
     """Empty where it was done."""
 
 
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """What the list is narrowed to, as the address says it."""
+
+    tab: str
+    brand: str | None
+    kind: str | None
+    whose: str
+    """`me`, `nobody` or empty."""
+    cause: str
+
+    @property
+    def given(self) -> dict[str, str]:
+        """For links to the same list."""
+        tab = self.tab if self.tab != "open" else ""
+        all_ = {"tab": tab, "brand": self.brand, "kind": self.kind, "whose": self.whose,
+                "cause": self.cause}  # fmt: skip
+        return {k: v for k, v in all_.items() if v}
+
+    def wanted(self, person: Person, now: datetime) -> Wanted:
+        """As the ledger is asked."""
+        whose = {"me": person.name, "nobody": ""}.get(self.whose)
+        return Wanted(now, self.kind, whose, self.tab == "snoozed")
+
+
+def _shown(query: Mapping[str, str]) -> Shown:
+    """Nonsense narrows to nothing, and breaks nothing."""
+    tab, whose = query.get("tab", ""), query.get("whose", "")
+    return Shown(
+        tab=tab if tab in TABS else "open",
+        brand=query.get("brand") or None,
+        kind=query.get("kind") or None,
+        whose=whose if whose in ("me", "nobody") else "",
+        cause=query.get("cause", "")[:12],
+    )
+
+
 @router.get("/attention", response_class=HTMLResponse)
-def attention_page(
-    request: Request, person: Viewer, brand: str | None = None, kind: str | None = None
-) -> HTMLResponse:
-    """A page of open items, the longest open first."""
-    scope = person.scope.narrowed(brand)
-    after = whole(request.query_params.get("after"))
+def attention_page(request: Request, person: Viewer) -> HTMLResponse:
+    """The inbox: what waits for people, by cause; or what is put off, resolved, or ignored."""
+    shown = _shown(request.query_params)
+    scope = person.scope.narrowed(shown.brand)
+    if shown.tab in ("resolved", "ignored"):
+        return _ended(request, scope, shown)
+    now = datetime.now(UTC)
     with console_of(request).registry.ledger.read() as session:
-        found = listing.attention(session, scope, kind=kind or None, after=after, limit=PAGE)
-        kinds = listing.attention_kinds(session, scope)
-        names = listing.return_names(session, [i.return_pk for i in found.rows if i.return_pk])
+        found = causes(session, scope, shown.wanted(person, now))
+        kinds = listing.attention_kinds(session, scope, now)
+    if shown.cause:
+        found = [c for c in found if c.key == shown.cause]
+    number = max(1, whole(request.query_params.get("page")) or 1)
+    end = number * MOST_CAUSES
     return page(
         request,
         "attention.html",
-        items=found.rows,
-        more=found.more,
-        names=names,
+        shown=shown,
+        tabs=TABS,
+        causes=found[end - MOST_CAUSES : end],
+        behind=number + 1 if len(found) > end else None,
+        first=number == 1,
+        number=sum(len(c.items) for c in found),
+        few=MOST_CHOSEN if shown.cause else FEW,
         kinds=dict(sorted(kinds.items(), key=lambda k: -k[1])),
-        given={k: v for k, v in (("brand", brand), ("kind", kind)) if v},
-        brand=brand,
-        kind=kind,
-        doing=DOING,
+        doing=[DOING[name] for name in ON_TAB[shown.tab]],
+        settles=SETTLES,
+        advice=_advice,
+    )
+
+
+def _advice(item: AttentionRow) -> str:
+    known = {need.value: need for need in Need}
+    return why.advice(known[item.kind]) if item.kind in known else ""
+
+
+def _ended(request: Request, scope: Scope, shown: Shown) -> HTMLResponse:
+    after = read_cursor(request.query_params.get("after"))
+    with console_of(request).registry.ledger.read() as session:
+        found = listing.attention_ended(
+            session, scope, ignored=shown.tab == "ignored", after=after, limit=PAGE
+        )
+        pks = [i.return_pk for i in found.rows if i.return_pk is not None]
+        rows = {row.id: row for row in listing.return_rows(session, pks)}
+    last = found.rows[-1] if found.more else None
+    return page(
+        request,
+        "attention_ended.html",
+        shown=shown,
+        tabs=TABS,
+        items=found.rows,
+        rows=rows,
         first=after is None,
+        behind=write_cursor((last.resolved_at, last.id)) if last and last.resolved_at else "",
     )
 
 
 @router.get("/attention/confirm", response_class=HTMLResponse)
 def confirm(request: Request, person: Person = May) -> HTMLResponse:
-    """What would be done with the chosen items, and the form that does it."""
-    doing = _doing(request.query_params.get("do", ""))
-    return _confirmation(request, person, doing, request.query_params.getlist("item"))
+    """What would be done with the chosen items, or all of a cause, and the form that does it."""
+    doing, shown = _doing(request.query_params.get("do", "")), _shown(request.query_params)
+    chosen = _numbers(request.query_params.getlist("item"))
+    if shown.cause and not chosen:
+        scope, now = person.scope.narrowed(shown.brand), datetime.now(UTC)
+        with console_of(request).registry.ledger.read() as session:
+            found = causes(session, scope, shown.wanted(person, now))
+        chosen = [i.id for c in found if c.key == shown.cause for i in c.items][:MOST_CHOSEN]
+    return _confirmation(request, person, doing, _Asked(chosen, shown))
 
 
 @router.post("/attention/act", response_class=HTMLResponse)
 def act(request: Request, form: Form, person: Person = May) -> HTMLResponse:
     """Do it, each item for itself: one that cannot be done keeps no other from it."""
-    doing, why = _doing(field(form, "do")), field(form, "why")
-    chosen = [str(v) for v in form.getlist("item")]
-    if not why or len(why) > TEXT_LIMIT:
+    doing, said = _doing(field(form, "do")), field(form, "why")
+    shown = _shown({k: v for k, v in form.multi_items() if isinstance(v, str)})
+    numbers = _numbers([str(v) for v in form.getlist("item")])
+    if (doing.needs_why and not said) or len(said) > TEXT_LIMIT:
         problem = f"write a reason of at most {TEXT_LIMIT} characters"
-        return _confirmation(request, person, doing, chosen, why, problem)
-    numbers = _numbers(chosen)
+        return _confirmation(request, person, doing, _Asked(numbers, shown, said, problem))
+    doing = _with(form, doing)
     console, alone = console_of(request), len(numbers) == 1
-    results = [do_one(console, person, doing, number, why, alone=alone) for number in numbers]
+    results = [do_one(console, person, doing, number, said, alone=alone) for number in numbers]
     done = [r for r in results if r]
     for brand in {r.item.brand for r in done if not r.problem}:
-        console_of(request).sync_soon(brand)
-    with console_of(request).registry.ledger.read() as session:
+        console.sync_soon(brand)
+    with console.registry.ledger.read() as session:
         names = listing.return_names(session, [r.item.return_pk for r in done if r.item.return_pk])
-    return page(request, "attention_done.html", doing=doing, results=done, names=names)
+    return page(
+        request, "attention_done.html", doing=doing, results=done, names=names, given=shown.given
+    )
+
+
+def _with(form: FormData, doing: Doing) -> Doing:
+    """With what its own fields say."""
+    to, hours = field(form, "to"), field(form, "hours")
+    if doing.name == "assign" and to == "nobody":
+        return replace(doing, run=_to_nobody)
+    if doing.name == "snooze" and hours in SNOOZES:
+        return replace(doing, run=_put_off(int(hours)))
+    return doing
 
 
 def do_one(
@@ -143,7 +300,7 @@ def do_one(
             item = listing.attention_item_to_change(session, person.scope, number)
             if item is None:
                 return None
-            if doing.name == "retry" and item.kind in actions.SETTLES and not alone:
+            if doing.name == "retry" and item.kind in SETTLES and not alone:
                 raise NotPossible(
                     "a retry of it may end in a call that moves money: look at the return, then "
                     "retry this item by itself, in the console"
@@ -159,7 +316,7 @@ def do_one(
 
 def _doing(name: str) -> Doing:
     if name not in DOING:
-        raise HTTPException(404, "choose what to do: retry or ignore")
+        raise HTTPException(404, f"choose what to do: {', '.join(DOING)}")
     return DOING[name]
 
 
@@ -168,27 +325,42 @@ def _numbers(chosen: list[str]) -> list[int]:
     return sorted(found)[:MOST_CHOSEN]
 
 
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """Which items, from which list; and what was wrong with the form."""
+
+    numbers: list[int]
+    shown: Shown
+    why: str = ""
+    problem: str = ""
+
+
 def _confirmation(
-    request: Request,
-    person: Person,
-    doing: Doing,
-    chosen: list[str],
-    why: str = "",
-    problem: str = "",
-) -> HTMLResponse:
+    request: Request, person: Person, doing: Doing, asked: _Asked
+) -> HTMLResponse:  # fmt: skip
     with console_of(request).registry.ledger.read() as session:
-        items = listing.attention_items(session, person.scope, _numbers(chosen))
-        names = listing.return_names(session, [i.return_pk for i in items if i.return_pk])
+        items = listing.attention_items(session, person.scope, asked.numbers)
+        returns = waiting(session, [i.return_pk for i in items if i.return_pk])
+    bulk = doing.name == "retry" and len(items) > 1
+    left_out = {i.id for i in items if bulk and i.kind in SETTLES}
+    worth = Sum()
+    for item in items:
+        one = returns.get(item.return_pk or 0)
+        if one is not None and item.id not in left_out:
+            worth.add(one.total, one.currency)
     return page(
         request,
         "attention_confirm.html",
-        409 if problem else 200,
+        409 if asked.problem else 200,
         doing=doing,
         items=items,
-        names=names,
-        why=why,
-        problem=problem,
-        most=MOST_CHOSEN,
+        returns=returns,
+        left_out=left_out,
+        worth=worth.words,
+        why=asked.why,
+        problem=asked.problem,
+        given=asked.shown.given,
+        snoozes=SNOOZES,
     )
 
 

@@ -56,7 +56,7 @@ def incidents_page(request: Request, person: Viewer) -> HTMLResponse:
             title=breaker.title,
             names={b: registry.brand(b).name for b in brands},
             waits=reading.waiting_returns(session, stopped, now),
-            attention=figures.attention_by_brand(session, list(stopped)),
+            attention=figures.attention_by_brand(session, list(stopped), datetime.now(UTC)),
             silent=standing.silent(session, registry.settings, brands, now),
             past=_past(alerts.latest(session, _KINDS, LOOKED_AT), person.scope),
             tried=whole(request.query_params.get("tried")),

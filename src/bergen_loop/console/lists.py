@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
-from fastapi import APIRouter, Request
-from fastapi.responses import HTMLResponse, StreamingResponse
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import HTMLResponse, RedirectResponse, StreamingResponse
 
 from bergen_loop.console.access import Viewer
+from bergen_loop.console.acting import return_path
 from bergen_loop.console.export import AT_A_TIME, download
 from bergen_loop.console.forms import ListQuery, list_query, whole, write_cursor
 from bergen_loop.console.state import console_of
@@ -20,7 +21,7 @@ from bergen_loop.ledger.database import Ledger
 from bergen_loop.ledger.read import listing, search, views
 from bergen_loop.ledger.read.listing import Page, ReturnFilter
 from bergen_loop.ledger.scope import Scope
-from bergen_loop.ledger.store import journal
+from bergen_loop.ledger.store import attention, journal
 from bergen_loop.ledger.tables.core import ReturnRow
 from bergen_loop.service.registry import Registry
 
@@ -30,17 +31,20 @@ router = APIRouter()
 
 
 @router.get("/returns", response_class=HTMLResponse)
-def returns_page(request: Request, person: Viewer) -> HTMLResponse:
-    """A page of returns: found by a text, or the newest that pass the filters."""
+def returns_page(request: Request, person: Viewer) -> Response:
+    """A page of returns: found by a text, or the newest that pass the filters. The only one that
+    is known by a text opens."""
     query = list_query(request)
     registry = console_of(request).registry
     scope = by_brand(person.scope.narrowed(query.brand), query.wanted, registry)
     before = whole(request.query_params.get("before"))
-    exact, behind = True, {}
+    exact, within, behind = True, False, {}
     with registry.ledger.read() as session:
         if query.text:
             found = search.find(session, scope, query.text, query.wanted, before=before, limit=PAGE)
-            rows, exact = found.rows, found.exact
+            rows, exact, within = found.rows, found.exact, found.within
+            if len(rows) == 1 and before is None and query.given.keys() == {"q"}:
+                return RedirectResponse(return_path(rows[0].brand, rows[0].return_id), 303)
             if found.more and exact:
                 behind = {"before": rows[-1].id}
             more = found.more
@@ -49,13 +53,17 @@ def returns_page(request: Request, person: Viewer) -> HTMLResponse:
             rows, more = listed.rows, listed.more
             if more:
                 behind = {"after": write_cursor(listing.key_of(rows[-1], query.wanted))}
+        left = attention.ignored(session, rows)
     return page(
         request,
         "returns.html",
+        left=left,
         query=query,
         rows=rows,
         more=more,
         exact=exact,
+        within=within,
+        newest_only=search.NEWEST,
         behind=behind,
         first=before is None and query.after is None,
         stands_at=listing.STANDS_AT,

@@ -62,7 +62,7 @@ def glances(
     """The brands' lines, those that need attention first."""
     reached = figures.reached_since(session, brands, since)
     stages = figures.open_stages(session, brands)
-    attention = figures.attention_by_brand(session, brands)
+    attention = figures.attention_by_brand(session, brands, datetime.now(UTC))
     rows = returns.brand_rows(session)
     pulls = backfill.under_way(session, brands, datetime.now(UTC))
     found = [
@@ -102,9 +102,9 @@ def overview(request: Request, person: Viewer, brand: str | None = None) -> HTML
     day = today(zone)
     with registry.ledger.read() as session:
         lines = glances(session, registry, brands, day_start(day, zone))
-        oldest = listing.attention(session, scope, limit=OLDEST)
+        oldest = listing.attention(session, scope, now=datetime.now(UTC), limit=OLDEST)
         names = listing.return_names(session, [i.return_pk for i in oldest.rows if i.return_pk])
-        kinds = listing.attention_kinds(session, scope)
+        kinds = listing.attention_kinds(session, scope, datetime.now(UTC))
         silent = standing.silent(session, registry.settings, brands, datetime.now(UTC))
     charts = len(brands) == 1
     days = {g.brand: console.trends.of(g.brand) for g in lines} if len(brands) <= FEW else {}

@@ -65,7 +65,7 @@ def return_page(request: Request, person: Viewer, brand: str, return_id: str) ->
         if row is None:
             raise HTTPException(404, NOT_FOUND)
         view = view_of(session, registry.settings, row)
-        compared = view.compared
+        compared, told = view.compared, view.why(zone)
         return page(
             request,
             "return.html",
@@ -73,11 +73,12 @@ def return_page(request: Request, person: Viewer, brand: str, return_id: str) ->
             row=row,
             content=load_return(row.content),
             brand_name=view.brand.name,
-            why=view.why(zone),
+            why=told,
             reply=why.reply(view.facts, zone),
             reached=views.moment_of(row),
             units=units(view),
-            unclear=(*compared.unclear, *compared.hints) if view.receipts else (),
+            # What the sentence says already is not said twice.
+            unclear=[u for u in _doubts(view) if u not in told.what],
             correctable=may_correct(row, compared),
             corrected=[r for r in view.newest if r.corrects is not None],
             files=counting.files(session, view.receipts),
@@ -116,6 +117,10 @@ def evidence_file(
     if found is None:
         raise HTTPException(404, NOT_FOUND)
     return Response(found.body, media_type=found.content_type, headers=FILE_HEADERS)
+
+
+def _doubts(view: ReturnView) -> tuple[str, ...]:
+    return (*view.compared.unclear, *view.compared.hints) if view.receipts else ()
 
 
 # -- units --------------------------------------------------------------------------------------

@@ -40,7 +40,9 @@ def page(
     settings = console.registry.settings
     if person is not None and person.can(Permission.VIEW):
         with console.registry.ledger.read() as session:
-            waiting = listing.attention_count(session, person.scope, MOST_ATTENTION)
+            waiting = listing.attention_count(
+                session, person.scope, datetime.now(UTC), MOST_ATTENTION
+            )
             incidents = standing.alarms(
                 session, settings, person.scope.among(settings.brands), datetime.now(UTC)
             )

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from bergen_loop.domain.announce import physical_lines
 from bergen_loop.domain.comparison import compare
 from bergen_loop.domain.criteria import decide
+from bergen_loop.domain.criteria.deciding import ASKS
 from bergen_loop.domain.decision import Case, Decision, Outcome
 from bergen_loop.domain.lifecycle import TO_JUDGE, Stage
 from bergen_loop.domain.pace import Turns, Worth
@@ -248,7 +249,7 @@ def _enter_decided(
         row.due_at = None  # people act in Loop; a new receipt or edit is judged again
     elif decision.outcome is Outcome.ATTENTION:
         row.due_at = None
-        tx.needs_person(Need.DECIDE_BY_HAND, decision.reason, row)
+        tx.needs_person(Need.DECIDE_BY_HAND, decision.reason.removeprefix(ASKS), row)
         result.attention += 1
     else:
         row.stage, row.due_at, row.decided_at = Stage.SETTLING, tx.now, tx.now

@@ -36,6 +36,11 @@ def begins(column: Any, text: str) -> sa.ColumnElement[Any]:
     return _between(folded(column), low, low.concat(_LAST))
 
 
+def holds(column: Any, text: str) -> sa.ColumnElement[bool]:
+    """The column has `text` somewhere, whatever the case. No index serves it: for few rows."""
+    return folded(column).contains(text.lower(), autoescape=True)
+
+
 class _between(FunctionElement[Any]):  # noqa: N801 - reads like the SQL it is
     """Of (value, low, high): low <= value < high, in the order of the bytes."""
 

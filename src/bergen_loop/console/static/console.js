@@ -50,8 +50,8 @@ document.addEventListener("htmx:after:swap", (event) => {
 
 document.addEventListener("click", (event) => {
   const close = event.target.closest("[data-close]");
-  const dialog = document.getElementById("dialog");
-  if (close && dialog?.open) {
+  const dialog = close?.closest("dialog[open]");
+  if (dialog) {
     event.preventDefault();
     dialog.close();
   }
@@ -206,4 +206,75 @@ document.addEventListener("change", (event) => {
     area.setSelectionRange(start, start + (lines[line - 1] ?? "").length);
     area.scrollTop = (line - 3) * parseFloat(getComputedStyle(area).lineHeight);
   });
+
+// Keys: for who works through a list. What they ask for is asked once more.
+document.addEventListener("keydown", (event) => {
+  if (event.ctrlKey || event.altKey || event.metaKey) return;
+  if (document.querySelector("dialog[open]")) return;
+  if (event.target.matches("input:not([type=checkbox]), select, textarea")) {
+    if (event.key === "Escape") event.target.blur();
+    return;
+  }
+  const act = KEYS[event.key];
+  if (act && act() !== false) event.preventDefault();
+});
+
+const KEYS = (() => {
+  const rows = () => [...document.querySelectorAll("[data-keys] li[tabindex], [data-keys] tbody tr")];
+  const here = () => document.activeElement?.closest("[data-keys] li[tabindex], [data-keys] tbody tr");
+
+  function step(by) {
+    const all = rows();
+    if (!all.length) return false;
+    const at = all.indexOf(here());
+    const next = all[at < 0 ? (by > 0 ? 0 : all.length - 1) : Math.min(Math.max(at + by, 0), all.length - 1)];
+    next.tabIndex = -1;
+    next.focus();
+    next.scrollIntoView({ block: "nearest" });
+  }
+
+  const doing = (name) => () => {
+    const form = document.getElementById("choice");
+    const button = form?.querySelector(`button[value=${name}]`);
+    if (!button) return false;
+    if (!form.querySelector("input[name=item]:checked")) {
+      const box = here()?.querySelector("input[name=item]");
+      if (!box) return false;
+      box.checked = true;
+    }
+    form.requestSubmit(button);
+  };
+
+  return {
+    "/": () => {
+      const find = document.querySelector(".find input");
+      if (!find) return false;
+      find.focus();
+      find.select();
+    },
+    "?": () => {
+      const keys = document.getElementById("keys");
+      if (!keys) return false;
+      keys.showModal();
+    },
+    j: () => step(1),
+    k: () => step(-1),
+    x: () => {
+      const box = here()?.querySelector("input[name=item]");
+      if (!box) return false;
+      box.checked = !box.checked;
+    },
+    Enter: () => {
+      // On a link, a button or a box the browser knows what to do.
+      const row = here();
+      if (!row || document.activeElement !== row) return false;
+      const link = row.querySelector("a[href]");
+      if (!link) return false;
+      link.click();
+    },
+    r: doing("retry"),
+    a: doing("assign"),
+    s: doing("snooze"),
+    i: doing("ignore"),
+  };
 })();

@@ -31,6 +31,9 @@ from bergen_loop.domain.decision import Case, Decision, Outcome
 NOT_FOLLOWED_NOTE = "Needs a person ({rule}): {problems}"
 """Note of a flag that replaces an outcome a guard did not let through."""
 
+ASKS = "Needs attention: "
+"""How the reason of a decision to ask a person begins."""
+
 
 def decide(criteria: Criteria, case: Case) -> Decision:
     """Judge a received return. Never raises for anything the case contains, as long
@@ -129,7 +132,7 @@ def _stopped(rule: Rule, stop: Obstacle, case: Case) -> Decision:
 
 
 def _attention(rule: str, text: str) -> Decision:
-    return Decision(Outcome.ATTENTION, rule, plain(f"Needs attention: {text}."))
+    return Decision(Outcome.ATTENTION, rule, plain(f"{ASKS}{text}."))
 
 
 def _units(number: int) -> str:

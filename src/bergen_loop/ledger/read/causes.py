@@ -3,6 +3,7 @@ for it."""
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -15,10 +16,12 @@ from sqlalchemy.orm import Session
 from bergen_loop.domain.codes import normal_upc
 from bergen_loop.domain.lifecycle import Stage
 from bergen_loop.domain.words import Need
+from bergen_loop.ledger.codec import digest
 from bergen_loop.ledger.read.listing import Page
 from bergen_loop.ledger.scope import Scope
+from bergen_loop.ledger.store.attention import awake
 from bergen_loop.ledger.store.chunks import chunks
-from bergen_loop.ledger.tables.core import AttentionRow, LineRow, ReturnRow
+from bergen_loop.ledger.tables.core import AttentionRow, LineRow, ReturnRow, RmaRow
 
 PRODUCT = (Need.UNKNOWN_PRODUCT, Need.PRODUCT_REFUSED, Need.PRODUCT_IMPORT)
 """Their subject is a UPC; the returns that wait for it are those with such a unit."""
@@ -68,6 +71,18 @@ class Sum:
         return sum(self.by_currency.values(), Decimal(0))
 
 
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which items people want to see."""
+
+    now: datetime
+    kind: str | None = None
+    assignee: str | None = None
+    """Whose; empty: nobody's."""
+    put_off: bool = False
+    """Those that are put off, instead of the others."""
+
+
 @dataclass(slots=True)
 class Cause:
     """Items with one cause, the oldest first."""
@@ -78,6 +93,12 @@ class Cause:
     items: list[AttentionRow]
     returns: list[Waiting] | None = None
     """Who waits for it; None where the ledger cannot tell."""
+    said: str = ""
+    """What is said of all of them: of returns without their own names."""
+    key: str = ""
+    """Tells it from others, for addresses."""
+    by_item: dict[int, Waiting] = field(default_factory=dict[int, Waiting])
+    """The return of each item that is about one."""
 
     @property
     def brands(self) -> list[str]:
@@ -95,19 +116,31 @@ class Cause:
         return found
 
 
-def causes(session: Session, scope: Scope) -> list[Cause]:
-    """Open items by cause: the most money first, then the oldest."""
+def causes(session: Session, scope: Scope, wanted: Wanted | None = None) -> list[Cause]:
+    """Open items by cause: the most money first, then the oldest. Without `wanted` all, those
+    that are put off too."""
     query = sa.select(AttentionRow).where(
         AttentionRow.resolved_at.is_(None), scope.allows(AttentionRow.brand)
     )
+    if wanted is not None:
+        query = _narrowed(query, wanted)
+    items = list(session.scalars(query.order_by(AttentionRow.opened_at, AttentionRow.id)))
+    pks = [i.return_pk for i in items if i.return_pk is not None]
+    rows, names = waiting(session, pks), _names(session, pks)
     groups: dict[tuple[str | None, ...], list[AttentionRow]] = defaultdict(list)
-    for item in session.scalars(query.order_by(AttentionRow.opened_at, AttentionRow.id)):
-        groups[_key(item)].append(item)
+    for item in items:
+        groups[_key(item, names)].append(item)
     found = [
-        Cause(of[0].kind, None if of[0].return_pk is not None else of[0].subject, of)
-        for of in groups.values()
+        Cause(
+            of[0].kind,
+            None if of[0].return_pk is not None else of[0].subject,
+            of,
+            said=_said(of[0], names) if len(of) > 1 else of[0].reason,
+            key=digest([str(part) for part in key])[:12],
+            by_item={i.id: rows[i.return_pk] for i in of if i.return_pk in rows},
+        )
+        for key, of in groups.items()
     ]
-    rows = waiting(session, [i.return_pk for i in _items(found) if i.return_pk is not None])
     products = _by_product(session, {i.brand for i in _items(found) if i.kind in PRODUCT})
     for cause in found:
         if cause.subject is None:
@@ -121,10 +154,47 @@ def _items(found: Iterable[Cause]) -> Iterable[AttentionRow]:
     return (item for cause in found for item in cause.items)
 
 
-def _key(item: AttentionRow) -> tuple[str | None, ...]:
+def _narrowed(query: sa.Select[AttentionRow], wanted: Wanted) -> sa.Select[AttentionRow]:
+    open_now = awake(wanted.now)
+    query = query.where(sa.not_(open_now) if wanted.put_off else open_now)
+    if wanted.kind:
+        query = query.where(AttentionRow.kind == wanted.kind)
+    if wanted.assignee is not None:
+        whose = AttentionRow.assignee
+        query = query.where(whose == wanted.assignee if wanted.assignee else whose.is_(None))
+    return query
+
+
+SHORTEST_NAME = 4
+"""Characters: a shorter name may stand in a sentence for something else."""
+
+
+def _names(session: Session, pks: Sequence[int]) -> dict[int, set[str]]:
+    """What a return is called in sentences about it: its id, order, POs, tickets."""
+    found: dict[int, set[str]] = defaultdict(set)
+    for chunk in chunks(sorted(set(pks))):
+        of_return = sa.select(ReturnRow.id, ReturnRow.return_id, ReturnRow.order_name)
+        of_rmas = sa.select(RmaRow.return_pk, RmaRow.customer_po, RmaRow.ticket_id)
+        for query, pk in ((of_return, ReturnRow.id), (of_rmas, RmaRow.return_pk)):
+            for key, *names in session.execute(query.where(pk.in_(chunk))):
+                found[key].update(n for n in names if n and len(n) >= SHORTEST_NAME)
+    return found
+
+
+def _said(item: AttentionRow, names: dict[int, set[str]]) -> str:
+    """What is said of an item, apart from what its return is called."""
+    own = names.get(item.return_pk or 0, set())
+    if not own:
+        return item.reason
+    longest_first = sorted(own, key=lambda n: (-len(n), n))
+    pattern = r"(?<!\w)(?:" + "|".join(map(re.escape, longest_first)) + r")(?!\w)"
+    return re.sub(pattern, "…", item.reason, flags=re.IGNORECASE)
+
+
+def _key(item: AttentionRow, names: dict[int, set[str]]) -> tuple[str | None, ...]:
     """Items about returns are of one cause when the same is said of them."""
     if item.return_pk is not None:
-        return (item.kind, item.reason)
+        return (item.kind, _said(item, names))
     if item.kind == Need.UNREACHABLE:
         return (item.kind, item.subject, None)  # one system, whatever the brand
     return (item.kind, item.subject, item.brand)

@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session
 from bergen_loop.domain.decision import SETTLING_OUTCOMES, Outcome
 from bergen_loop.domain.lifecycle import GOING_ON, Moment, Stage
 from bergen_loop.ledger.read.listing import MOMENT_TIME
+from bergen_loop.ledger.store.attention import awake
 from bergen_loop.ledger.tables.core import (
     AttentionRow,
     DecisionRow,
@@ -75,11 +76,14 @@ def open_stages(session: Session, brands: Sequence[str]) -> dict[str, dict[Stage
     return counts
 
 
-def attention_by_brand(session: Session, brands: Sequence[str]) -> dict[str, int]:
-    """How many items are open, by brand."""
+def attention_by_brand(
+    session: Session, brands: Sequence[str], now: datetime | None = None
+) -> dict[str, int]:
+    """How many items are open, by brand; with `now` without those that somebody has put off."""
+    still = awake(now) if now is not None else AttentionRow.resolved_at.is_(None)
     query = (
         sa.select(AttentionRow.brand, sa.func.count())
-        .where(AttentionRow.resolved_at.is_(None), AttentionRow.brand.in_(brands))
+        .where(still, AttentionRow.brand.in_(brands))
         .group_by(AttentionRow.brand)
     )
     return dict(session.execute(query).all())

@@ -18,6 +18,7 @@ from sqlalchemy.orm import Session, defer
 from bergen_loop.domain.lifecycle import GOING_ON, STAGE_MOMENT, Moment, Stage
 from bergen_loop.domain.words import What
 from bergen_loop.ledger.scope import Scope
+from bergen_loop.ledger.store.attention import Ended, awake
 from bergen_loop.ledger.store.chunks import chunks
 from bergen_loop.ledger.store.journal import SERVICE
 from bergen_loop.ledger.tables.core import (
@@ -194,10 +195,12 @@ def attention(
     scope: Scope,
     *,
     kind: str | None = None,
+    now: datetime | None = None,
     after: int | None = None,
     limit: int = 50,
 ) -> Page[AttentionRow]:
-    """Open items, the longest open first, those behind `after`."""
+    """Open items, the longest open first, those behind `after`; with `now` without those that
+    somebody has put off."""
 
     def stream(brand: str | None) -> list[AttentionRow]:
         query = sa.select(AttentionRow).where(AttentionRow.resolved_at.is_(None))
@@ -205,6 +208,8 @@ def attention(
             query = query.where(AttentionRow.brand == brand)
         if kind:
             query = query.where(AttentionRow.kind == kind)
+        if now is not None:
+            query = query.where(awake(now))
         if after is not None:
             query = query.where(AttentionRow.id > after)
         return list(session.scalars(query.order_by(AttentionRow.id).limit(limit + 1)))
@@ -235,25 +240,60 @@ def attention_item_to_change(session: Session, scope: Scope, number: int) -> Att
     return session.scalar(query.with_for_update())
 
 
-def attention_count(session: Session, scope: Scope, most: int = 1000) -> int:
-    """How many items are open; counted to `most` only."""
+def attention_count(session: Session, scope: Scope, now: datetime, most: int = 1000) -> int:
+    """How many items wait for people; counted to `most` only. The one number that every page
+    shows."""
     some = (
         sa.select(AttentionRow.id)
-        .where(AttentionRow.resolved_at.is_(None), scope.allows(AttentionRow.brand))
+        .where(awake(now), scope.allows(AttentionRow.brand))
         .limit(most)
         .subquery()
     )
     return session.scalar(sa.select(sa.func.count()).select_from(some)) or 0
 
 
-def attention_kinds(session: Session, scope: Scope) -> dict[str, int]:
-    """The kinds of the open items, with how many there are of each."""
+def attention_kinds(session: Session, scope: Scope, now: datetime) -> dict[str, int]:
+    """The kinds of the items that wait for people, with how many there are of each."""
     query = (
         sa.select(AttentionRow.kind, sa.func.count())
-        .where(AttentionRow.resolved_at.is_(None), scope.allows(AttentionRow.brand))
+        .where(awake(now), scope.allows(AttentionRow.brand))
         .group_by(AttentionRow.kind)
     )
     return dict(session.execute(query).all())
+
+
+def attention_ended(
+    session: Session,
+    scope: Scope,
+    *,
+    ignored: bool,
+    after: tuple[datetime, int] | None = None,
+    limit: int = 50,
+) -> Page[AttentionRow]:
+    """Resolved items, the last first, those behind `after`: the ignored ones, or all others."""
+    at, pk = AttentionRow.resolved_at, AttentionRow.id
+
+    def stream(brand: str | None) -> list[AttentionRow]:
+        query = sa.select(AttentionRow).where(at.is_not(None), _ignored() if ignored else _others())
+        if brand is not None:
+            query = query.where(AttentionRow.brand == brand)
+        if after is not None:
+            query = query.where(sa.tuple_(at, pk) < after)
+        return list(session.scalars(query.order_by(at.desc(), pk.desc()).limit(limit + 1)))
+
+    def last_first(row: AttentionRow) -> tuple[float, int]:
+        return (-row.resolved_at.timestamp() if row.resolved_at else 0.0, -row.id)
+
+    return _merged([stream(b) for b in scope.streams()], last_first, limit)
+
+
+def _ignored() -> sa.ColumnElement[bool]:
+    """Written out, not bound: only so does the partial index fit."""
+    return AttentionRow.ended == sa.literal_column(f"'{Ended.IGNORED}'")
+
+
+def _others() -> sa.ColumnElement[bool]:
+    return sa.or_(AttentionRow.ended.is_(None), AttentionRow.ended != Ended.IGNORED)
 
 
 # -- what people did ----------------------------------------------------------------------------

@@ -1,7 +1,8 @@
 """Finding a return by what people have in hand: an order, an RMA, a parcel, a customer.
 
-Exact first, whatever the case; if nothing is exactly so, what begins with it. Every field has an
-index for both, across all brands; which of them may be seen is checked on what is found.
+Exact first, whatever the case and the blanks in it; if nothing is exactly so, what begins with it.
+Every field has an index for both, across all brands; which of them may be seen is checked on what
+is found. If nothing begins so either, what has it somewhere, among the newest returns.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from bergen_loop.ledger.folding import begins, equals
+from bergen_loop.ledger.folding import begins, equals, holds
 from bergen_loop.ledger.read.listing import ReturnFilter, return_rows
 from bergen_loop.ledger.scope import Scope
 from bergen_loop.ledger.tables.core import LineRow, ReturnRow, RmaRow
@@ -22,6 +23,9 @@ SHORTEST_PREFIX = 3
 """Characters: fewer would begin half of everything."""
 PREFIX_LIMIT = 100
 """How many returns a prefix shows at most; who needs more writes more of it."""
+
+NEWEST = 20_000
+"""Among so many returns is it looked for within numbers."""
 
 _FIELDS: tuple[tuple[Any, Any], ...] = (
     (ReturnRow.return_id, ReturnRow.id),
@@ -44,6 +48,8 @@ class Found:
     more: bool
     """For an exact search: there are more behind the last one's id."""
     exact: bool
+    within: bool = False
+    """Not what begins with it, but what has it somewhere."""
 
 
 def find(
@@ -66,8 +72,11 @@ def find(
     if len(text) < SHORTEST_PREFIX:
         return Found([], more=False, exact=True)
     pks = _prefix(session, scope, text, wanted, PREFIX_LIMIT + 1)
-    more = len(pks) > PREFIX_LIMIT
-    return Found(return_rows(session, pks[:PREFIX_LIMIT]), more=more, exact=False)
+    within = not pks
+    if within:
+        pks = _within(session, scope, text, wanted, PREFIX_LIMIT + 1)
+    rows, more = return_rows(session, pks[:PREFIX_LIMIT]), len(pks) > PREFIX_LIMIT
+    return Found(rows, more=more, exact=False, within=within and bool(rows))
 
 
 def cleaned(text: str) -> str:
@@ -77,10 +86,12 @@ def cleaned(text: str) -> str:
 
 
 def _spellings(column: Any, text: str) -> list[str]:
-    """An order is `#1001` to the shop, and often 1001 to people."""
-    if column is not ReturnRow.order_name:
-        return [text]
-    return [text, text[1:] if text.startswith("#") else f"#{text}"]
+    """An order is `#1001` to the shop, and often 1001 to people; a tracking number is often copied
+    with blanks in it."""
+    spellings = [text]
+    if column is ReturnRow.order_name:
+        spellings.append(text[1:].strip() if text.startswith("#") else f"#{text}")
+    return list(dict.fromkeys(t for s in spellings for t in (s, "".join(s.split())) if t))
 
 
 def _exact(
@@ -110,6 +121,20 @@ def _prefix(
         for spelling in _spellings(column, text):
             query = sa.select(pk).where(begins(column, spelling))
             query = _narrowed(query, pk, scope, wanted)
+            found.update(session.scalars(query.limit(limit)))
+    return sorted(found, reverse=True)[:limit]
+
+
+def _within(
+    session: Session, scope: Scope, text: str, wanted: ReturnFilter, limit: int
+) -> list[int]:
+    """Of the newest returns, those that have it in one of their numbers."""
+    newest = session.scalar(sa.select(sa.func.max(ReturnRow.id))) or 0
+    found: set[int] = set()
+    for column, pk in _FIELDS:
+        for spelling in {text, "".join(text.split())}:
+            query = sa.select(pk).where(pk > newest - NEWEST, holds(column, spelling))
+            query = _narrowed(query, pk, scope, wanted).order_by(pk.desc()).distinct()
             found.update(session.scalars(query.limit(limit)))
     return sorted(found, reverse=True)[:limit]
 

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from bergen_loop.domain.announce import AnnounceRules, physical_lines
 from bergen_loop.domain.comparison import Comparison, compare
-from bergen_loop.domain.decision import Outcome
+from bergen_loop.domain.decision import SETTLING_OUTCOMES, Outcome
 from bergen_loop.domain.lifecycle import STAGE_MOMENT, Moment, Stage
 from bergen_loop.domain.receipt import Receipt
 from bergen_loop.domain.words import EffectKind, Need, What
@@ -244,7 +244,7 @@ def _moments(view: ReturnView) -> list[MomentView]:
         Moment.RECEIVED: (row.received_at, _receipts(view)),
         Moment.DECIDED: (
             row.decided_at or (row.settled_at if row.stage != Stage.COMPLETE or tickets else None),
-            decision.reason if decision and decision.outcome != Outcome.WAIT else "",
+            decision.reason if decision and decision.outcome in SETTLING_OUTCOMES else "",
         ),
         Moment.RMA_CLOSED: (row.rma_closed_at, evidence or _closing(row)),
         Moment.COMPLETE: (row.completed_at, _standing(view)),
@@ -277,7 +277,7 @@ def _told(row: ReceiptRow, receipt: Receipt) -> str:
 def _standing(view: ReturnView) -> str:
     row = view.row
     if view.attention:
-        return f"needs attention: {view.attention[0].reason}"
+        return "needs attention"
     if view.ignored:
         return f"left to people by {view.ignored.resolved_by}"
     return "" if row.stage == Stage.COMPLETE else f"now: {row.stage.replace('_', ' ')}"

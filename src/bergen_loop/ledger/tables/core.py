@@ -712,10 +712,13 @@ sa.Index(
 # The attention list, and what people did.
 sa.Index("ix_attention_list", AttentionRow.id, **_where(_OPEN_ITEM))
 sa.Index("ix_attention_list_brand", AttentionRow.brand, AttentionRow.id, **_where(_OPEN_ITEM))
-sa.Index("ix_attention_ended", AttentionRow.resolved_at, AttentionRow.id)
+_ENDED = (AttentionRow.resolved_at, AttentionRow.id)
+sa.Index("ix_attention_ended", *_ENDED)
+sa.Index("ix_attention_ended_brand", AttentionRow.brand, *_ENDED)
 sa.Index("ix_attention_about", AttentionRow.brand, AttentionRow.kind, AttentionRow.subject)
 _IGNORED = "ended = 'ignored'"
-sa.Index("ix_attention_ignored", AttentionRow.resolved_at, AttentionRow.id, **_where(_IGNORED))
+sa.Index("ix_attention_ignored", *_ENDED, **_where(_IGNORED))
+sa.Index("ix_attention_ignored_brand", AttentionRow.brand, *_ENDED, **_where(_IGNORED))
 sa.Index("ix_journal_people", JournalRow.id, **_where(_BY_PEOPLE))
 sa.Index("ix_journal_people_brand", JournalRow.brand, JournalRow.id, **_where(_BY_PEOPLE))
 sa.Index("ix_journal_people_who", JournalRow.who, JournalRow.id, **_where(_BY_PEOPLE))

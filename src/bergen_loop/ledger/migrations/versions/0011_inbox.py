@@ -19,15 +19,17 @@ def upgrade() -> None:
         op.add_column("attention", sa.Column(name, sa.String(), nullable=True))
     for name in ("tried_again_at", "snoozed_until"):
         op.add_column("attention", sa.Column(name, sa.DateTime(timezone=True), nullable=True))
-    op.create_index("ix_attention_ended", "attention", ["resolved_at", "id"])
     op.create_index("ix_attention_about", "attention", ["brand", "kind", "subject"])
-    op.create_index(
-        "ix_attention_ignored",
-        "attention",
-        ["resolved_at", "id"],
-        sqlite_where=_IGNORED,
-        postgresql_where=_IGNORED,
-    )
+    for name, columns in (("", []), ("_brand", ["brand"])):
+        columns = [*columns, "resolved_at", "id"]
+        op.create_index(f"ix_attention_ended{name}", "attention", columns)
+        op.create_index(
+            f"ix_attention_ignored{name}",
+            "attention",
+            columns,
+            sqlite_where=_IGNORED,
+            postgresql_where=_IGNORED,
+        )
     op.add_column("receipts", sa.Column("corrects", _ID, nullable=True))
     op.add_column("receipts", sa.Column("by", sa.String(), nullable=True))
     op.add_column("receipts", sa.Column("evidence", sa.Text(), nullable=True))

@@ -60,7 +60,11 @@ class ConfirmFinished:
         observed_at: datetime | None,
     ) -> CloseEvidence:
         """By the status last seen."""
-        when = f" at {observed_at.isoformat()}" if observed_at else " at an unrecorded time"
+        when = (
+            f" at {observed_at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
+            if observed_at
+            else " at an unrecorded time"
+        )
         if last_status is None:
             return CloseEvidence(False, f"No status of ticket {ticket_id} is known yet", None)
         seen = f"REX11 showed ticket {ticket_id} as {last_status.value}{when}"
