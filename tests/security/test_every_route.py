@@ -26,6 +26,7 @@ RULES: dict[tuple[str, str], Permission | str] = {
     ("GET", "/metrics"): OPEN,
     ("POST", "/webhooks/loop/{brand}"): OPEN,
     ("GET", "/api/v1/openapi.json"): OPEN,
+    ("GET", "/api/v1/reference"): OPEN,
     ("GET", "/login"): OPEN,
     ("POST", "/login"): OPEN,
     ("GET", "/login/code"): OPEN,

@@ -44,10 +44,11 @@ from bergen_loop.console import (
     webhooks,
 )
 from bergen_loop.console.access import Permission, holder_needs, needs
+from bergen_loop.console.api import reference
 from bergen_loop.console.api import routes as api
 from bergen_loop.console.limits import BodyLimit, Door
 from bergen_loop.console.live import Live
-from bergen_loop.console.security import LocalOnly, SecurityHeaders
+from bergen_loop.console.security import LocalOnly, Outermost
 from bergen_loop.console.state import Console, Nudge, registry_of
 from bergen_loop.console.trends import Trends
 from bergen_loop.ledger.database import LedgerError
@@ -94,6 +95,7 @@ def create_app(
     settings = signin.auth_of(console).oidc if signing_in else None
     app.state.oidc = oidc.client(settings) if settings else None
     _routes(app)
+    reference.describe(app)
     errors.install(app)
     _middleware(app, console, settings)
     if signing_in and first:
@@ -144,6 +146,7 @@ def _routes(app: FastAPI) -> None:
     for module in pages:
         app.include_router(module.router, include_in_schema=False, dependencies=[_VIEWER])
     app.include_router(floor.router, include_in_schema=False, dependencies=[_WORKER])
+    app.include_router(reference.router, include_in_schema=False)
     app.include_router(api.router, dependencies=[Depends(holder_needs(Permission.VIEW))])
     static = Path(__file__).parent / "static"
     app.mount("/static", StaticFiles(directory=static), name="static")
@@ -165,7 +168,7 @@ def _middleware(app: FastAPI, console: Console, settings: OidcSettings | None) -
     app.add_middleware(Door)
     if not console.signing_in:
         app.add_middleware(LocalOnly)
-    app.add_middleware(SecurityHeaders, https=console.secure)
+    app.add_middleware(Outermost, https=console.secure)
 
 
 def _first_account(console: Console, given: str) -> None:
