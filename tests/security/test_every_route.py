@@ -38,6 +38,7 @@ RULES: dict[tuple[str, str], Permission | str] = {
     # one's own
     ("GET", "/account"): SIGNED_IN,
     ("POST", "/account"): SIGNED_IN,
+    ("POST", "/account/sessions"): SIGNED_IN,
     ("POST", "/account/second-factor"): SIGNED_IN,
     ("POST", "/account/second-factor/remove"): SIGNED_IN,
     ("POST", "/logout"): SIGNED_IN,

@@ -184,4 +184,7 @@ def _access(request: Request, form: FormData) -> tuple[Role, Sequence[str] | Non
     if field(form, "all_brands") == "1":
         return role, None
     known = console_of(request).registry.settings.brands
-    return role, [b for b in known if b in {str(v) for v in form.getlist("brands")}]
+    wanted = {str(v) for v in form.getlist("brands")}
+    if not wanted <= set(known):
+        raise Mistake("one of these brands is not there any more; choose again")
+    return role, [b for b in known if b in wanted]

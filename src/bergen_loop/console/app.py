@@ -52,6 +52,8 @@ from bergen_loop.console.security import LocalOnly, Outermost
 from bergen_loop.console.state import Console, Nudge, registry_of
 from bergen_loop.console.trends import Trends
 from bergen_loop.ledger.database import LedgerError
+from bergen_loop.secrets.keys import KeySource
+from bergen_loop.secrets.seeds import Seeds
 from bergen_loop.service.registry import Registry
 
 log = structlog.get_logger()
@@ -112,6 +114,7 @@ def _console(
         nudge=nudge,
         live=Live(registry.ledger),
         trends=Trends(registry.ledger, ZoneInfo(service.console.time_zone)),
+        seeds=Seeds(KeySource(registry.folder / service.key_file if service.key_file else None)),
         signing_in=signing_in,
         secure=(service.public_url or "").startswith("https:"),
         address=service.public_url or address or f"http://{service.host}:{service.port}",

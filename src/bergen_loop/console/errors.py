@@ -21,6 +21,7 @@ from bergen_loop.ledger.absence import absence
 from bergen_loop.ledger.codec import storable
 from bergen_loop.ledger.database import LedgerError
 from bergen_loop.ledger.scope import OutOfScope
+from bergen_loop.secrets.errors import SecretError
 
 _TITLES = {
     400: "This cannot be read",
@@ -56,6 +57,7 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(HTTPException, _http)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(LedgerError, _away)
+    app.add_exception_handler(SecretError, _no_key)
 
 
 async def _sign_in(request: Request, _error: Exception) -> Response:
@@ -114,6 +116,12 @@ async def _away(request: Request, error: Exception) -> Response:
     request.state.person = None  # a page for somebody looks things up
     refused = HTTPException(503, AWAY, {"Retry-After": SOON_BACK})
     return await _http(request, refused)
+
+
+async def _no_key(request: Request, error: Exception) -> Response:
+    log.error("a secret cannot be kept or read", why=str(error))
+    why = "a secret cannot be kept or read at this moment; the reason is in the service's logs"
+    return await _http(request, HTTPException(503, why, {"Retry-After": SOON_BACK}))
 
 
 async def _http(request: Request, error: Exception) -> Response:

@@ -14,6 +14,7 @@ from fastapi import Request
 from bergen_loop.console.live import Live
 from bergen_loop.console.rates import Rates
 from bergen_loop.console.trends import Trends
+from bergen_loop.secrets.seeds import Seeds
 from bergen_loop.service.registry import Registry
 from bergen_loop.text import failure
 
@@ -30,6 +31,8 @@ class Console:
     nudge: Nudge
     live: Live
     trends: Trends
+    seeds: Seeds
+    """Seals and opens the seeds of second factors."""
     signing_in: bool = True
     """False: everyone who reaches the console is an engineer (only for a service that answers
     this machine alone)."""

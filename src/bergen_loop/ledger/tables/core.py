@@ -546,9 +546,9 @@ class UserRow(Base):
     issued_at: Mapped[datetime | None]
     """When somebody else gave it this password: the first thing to do is to change it."""
     totp_secret: Mapped[str | None]
-    """The second factor's, in base 32; None: there is none."""
+    """The second factor's, in base 32, sealed (`secrets.seeds`); None: there is none."""
     totp_new: Mapped[str | None]
-    """One that has been shown and not been proven yet."""
+    """One that has been shown and not been proven yet, sealed as well."""
     totp_step: Mapped[int | None] = mapped_column(BigId)
     """The time step of the last code that was taken: each is taken once."""
     recovery_codes: Mapped[list[Any] | None] = mapped_column(PlainJson)
@@ -580,6 +580,10 @@ class SessionRow(Base):
     csrf: Mapped[str]
     awaits_code: Mapped[bool | None]
     """The password was right, the second factor is still to come: it opens nothing yet."""
+    source: Mapped[str | None]
+    """The address from which it was begun."""
+    browser: Mapped[str | None]
+    """What the browser calls itself."""
     created_at: Mapped[datetime]
     seen_at: Mapped[datetime]
     expires_at: Mapped[datetime]

@@ -1,4 +1,4 @@
-"""Answers that programs may ask for again, and when a return or an item last changed"""
+"""Answers that programs may ask for again, what has changed when, and where sessions began"""
 
 from __future__ import annotations
 
@@ -29,6 +29,8 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("token_id", "key", name=op.f("pk_api_answers")),
     )
     op.create_index("ix_api_answers_ends_at", "api_answers", ["ends_at"])
+    for name in ("source", "browser"):
+        op.add_column("sessions", sa.Column(name, sa.String(), nullable=True))
     # What was there before changed at some time until now: a default that both databases keep
     # beside the table, so that no row is written.
     now = f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S.%f}"
