@@ -26,6 +26,7 @@ RULES: dict[tuple[str, str], Permission | str] = {
     ("GET", "/metrics"): OPEN,
     ("POST", "/webhooks/loop/{brand}"): OPEN,
     ("GET", "/api/v1/openapi.json"): OPEN,
+    ("GET", "/api/v1/reference"): OPEN,
     ("GET", "/login"): OPEN,
     ("POST", "/login"): OPEN,
     ("GET", "/login/code"): OPEN,
@@ -37,6 +38,7 @@ RULES: dict[tuple[str, str], Permission | str] = {
     # one's own
     ("GET", "/account"): SIGNED_IN,
     ("POST", "/account"): SIGNED_IN,
+    ("POST", "/account/sessions"): SIGNED_IN,
     ("POST", "/account/second-factor"): SIGNED_IN,
     ("POST", "/account/second-factor/remove"): SIGNED_IN,
     ("POST", "/logout"): SIGNED_IN,

@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
+import structlog
+from cryptography.fernet import Fernet
 from test_signing_in import PASSWORD, QUICK, add, refused, sign_in
 from web_support import Desk, make_desk
 
@@ -19,6 +21,8 @@ from bergen_loop.ledger.read import people
 from bergen_loop.ledger.read.people import Role
 from bergen_loop.ledger.tables.access import TriesRow
 from bergen_loop.ledger.tables.core import JournalRow, SessionRow, UserRow
+from bergen_loop.secrets.keys import ENVIRONMENT, KeySource
+from bergen_loop.secrets.vault import Vault
 
 
 @pytest.fixture(autouse=True)
@@ -237,6 +241,85 @@ def test_an_engineer_takes_a_lost_one_away_and_it_is_journaled(desk: Desk) -> No
     assert (entry.who, entry.why) == ("boss", "of mara")
     assert entry.account_id == user(desk, "boss").id
     assert entry.source == "testclient"
+
+
+# -- how the seed is kept -----------------------------------------------------------------------
+
+
+@pytest.fixture
+def key(monkeypatch: pytest.MonkeyPatch) -> str:
+    """There is a key for the ledger's secrets."""
+    made = Fernet.generate_key().decode()
+    monkeypatch.setenv(ENVIRONMENT, made)
+    return made
+
+
+def gets_in(desk: Desk, code: str, name: str = "mara") -> int:
+    client = desk.client()
+    sign_in(client, name)
+    return give(client, code).status_code
+
+
+def test_the_seed_is_encrypted_and_its_accounts_alone(desk: Desk, key: str) -> None:
+    _, secret, _ = enrolled(desk)
+    kept = user(desk).totp_secret
+    assert kept and secret not in kept and kept.startswith("2:")
+    assert gets_in(desk, code_of(secret)) == 303
+    other = add(desk, "otto")
+    with desk.ledger.write() as session:  # by whoever can write to the database
+        session.get_one(UserRow, other.id).totp_secret = kept
+    assert gets_in(desk, code_of(secret), "otto") == 503
+
+
+def test_one_that_waits_for_its_first_code_is_encrypted_too(desk: Desk, key: str) -> None:
+    add(desk)
+    client = desk.client()
+    sign_in(client)
+    form = {"csrf": csrf(client, "/account"), "old": PASSWORD}
+    page = client.post("/account/second-factor", data=form).text
+    secret = re.findall(r'class="secret">([A-Z2-7]+)<', page)[0]
+    assert secret not in str(user(desk).totp_new)
+
+
+def test_a_seed_from_before_is_read_and_encrypted_at_its_next_use(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with structlog.testing.capture_logs() as logs:
+        _, secret, _ = enrolled(desk)  # there is no key yet
+    assert user(desk).totp_secret == secret
+    assert "a second factor is kept unencrypted" in str(logs)
+    assert secret not in str(logs)
+    monkeypatch.setenv(ENVIRONMENT, Fernet.generate_key().decode())
+    assert gets_in(desk, "000000") == 403
+    assert user(desk).totp_secret == secret
+    assert gets_in(desk, code_of(secret)) == 303
+    kept = str(user(desk).totp_secret)
+    assert kept.startswith("2:")
+    assert gets_in(desk, code_of(secret, 1)) == 303
+    assert user(desk).totp_secret == kept
+
+
+def test_a_rotation_takes_the_seeds_along(
+    desk: Desk, key: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, secret, _ = enrolled(desk)
+    url = desk.ledger.url.render_as_string(hide_password=False)
+    new = Fernet.generate_key().decode()
+    monkeypatch.setenv(ENVIRONMENT, f"{new} {key}")
+    assert Vault(url, KeySource()).rotate(who="me") == 1
+    monkeypatch.setenv(ENVIRONMENT, new)
+    assert gets_in(desk, code_of(secret)) == 303
+
+
+def test_without_its_key_a_recovery_code_still_opens(
+    desk: Desk, key: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, secret, codes = enrolled(desk)
+    monkeypatch.setenv(ENVIRONMENT, Fernet.generate_key().decode())
+    with structlog.testing.capture_logs() as logs:
+        assert gets_in(desk, code_of(secret)) == 503
+    assert "bergen-loop accounts reset" in str(logs)
+    assert gets_in(desk, codes[0]) == 303
 
 
 def test_neither_secret_nor_codes_are_in_the_journal_or_shown_again(desk: Desk) -> None:

@@ -10,7 +10,8 @@ from bergen_loop.ledger.read.people import Role
 from bergen_loop.ledger.scope import OutOfScope, Scope
 
 PUBLIC = {"/health", "/ready", "/login", "/login/code", "/setup", "/login/oidc",
-          "/login/oidc/callback", "/api/v1/openapi.json", "/metrics"}  # fmt: skip
+          "/login/oidc/callback", "/api/v1/openapi.json", "/api/v1/reference",
+          "/metrics"}  # fmt: skip
 """What has nothing of a brand; who may reach what is in tests/security/test_every_route.py."""
 
 

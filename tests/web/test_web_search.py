@@ -16,7 +16,8 @@ from web_support import NOW, add_return, statements
 
 from bergen_loop.domain.lifecycle import Moment, Stage
 from bergen_loop.ledger.database import Ledger
-from bergen_loop.ledger.read import figures, listing, people, search, views
+from bergen_loop.ledger.read import changes, figures, listing, people, search, views
+from bergen_loop.ledger.read.changes import Since
 from bergen_loop.ledger.read.listing import ReturnFilter
 from bergen_loop.ledger.scope import Scope
 from bergen_loop.ledger.tables.core import Base
@@ -178,6 +179,14 @@ def questions() -> dict[str, Question]:
         for kind in (None, "access"):
             asked[f"attention {who} {kind}"] = lambda s, a=(scope, kind): listing.attention(
                 s, a[0], kind=a[1], after=5
+            )
+        for after in (None, key):
+            since = Since(NOW - timedelta(days=1), after)
+            asked[f"list changed {who} {after is None}"] = lambda s, a=(scope, since): (
+                changes.returns(s, a[0], ReturnFilter(held=True), a[1], 50)
+            )
+            asked[f"attention {who} changed {after is None}"] = lambda s, a=(scope, since): (
+                changes.attention(s, a[0], None, a[1], 50)
             )
         asked[f"attention count {who}"] = lambda s, a=scope: listing.attention_count(s, a, NOW)
         asked[f"attention kinds {who}"] = lambda s, a=scope: listing.attention_kinds(s, a, NOW)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import re
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -13,7 +14,7 @@ from fastapi.testclient import TestClient
 from web_support import NOW, Desk, make_desk
 
 from bergen_loop.console import passwords, signin
-from bergen_loop.console.access import COOKIE
+from bergen_loop.console.access import COOKIE, ROLES
 from bergen_loop.console.app import FIRST_ACCOUNT, BadFirstAccount
 from bergen_loop.domain.words import What
 from bergen_loop.ledger.read import people
@@ -290,8 +291,7 @@ def test_an_engineer_makes_changes_and_stops_accounts(desk: Desk) -> None:
     ("form", "why"),
     [
         ({"name": "jo", "role": "king", "all_brands": "1"}, "choose a role"),
-        ({"name": "jo", "role": "operator"}, "choose brands"),
-        ({"name": "jo", "role": "operator", "brands": "nowhere"}, "choose brands"),
+        ({"name": "jo", "role": "operator", "brands": "nowhere"}, "is not there any more"),
         ({"name": "boss", "role": "operator", "all_brands": "1"}, "is taken"),
         ({"name": "bergen-loop", "role": "operator", "all_brands": "1"}, "kept for the service"),
         ({"name": "", "role": "operator", "all_brands": "1"}, "2 to 80 characters"),
@@ -301,6 +301,19 @@ def test_accounts_that_cannot_be_made(desk: Desk, form: dict[str, str], why: str
     answer = desk.signed_in(Role.ENGINEER, name="boss").post("/people", form)
     assert answer.status_code == 409
     assert why in answer.text
+
+
+def test_accounts_and_tokens_begin_with_no_brand_and_roles_are_explained(desk: Desk) -> None:
+    boss = desk.signed_in(Role.ENGINEER, name="boss")
+    for path in ("/people", "/tokens"):
+        form = boss.get(path).text.split("<h2>New ")[1]
+        for words in ROLES.values():
+            assert words.split(";")[0].split(",")[0] in html.unescape(form)
+        assert re.findall(r'value="([^"]+)" checked', form) == ["read_only"]
+        boss.post(path, {"name": "jo", "role": "operator", "days": "1"})
+    assert user(desk, "jo").brands == []
+    with desk.ledger.read() as session:
+        assert session.scalars(sa.select(ApiTokenRow.brands)).all() == [[]]
 
 
 def test_nobody_changes_their_own_account(desk: Desk) -> None:
@@ -381,3 +394,24 @@ def test_passwords_are_argon2id_and_renewed_when_parameters_grow(desk: Desk) -> 
     assert sign_in(desk)[1].status_code == 303
     assert user(desk).password_hash != before
     assert not passwords.outdated(user(desk).password_hash or "")
+
+
+def test_ones_sessions_are_listed_and_the_others_are_ended(desk: Desk) -> None:
+    here, there = desk.signed_in(name="mara"), desk.signed_in(name="mara")
+    other = desk.signed_in(name="otto")
+    with desk.ledger.write() as session:
+        rows = session.scalars(sa.select(SessionRow).order_by(SessionRow.created_at)).all()
+        rows[1].browser, rows[1].source = "<b>Firefox</b> 150", "203.0.113.9"
+    page = here.get("/account").text
+    assert page.count("last used") == 2
+    assert page.count("<b>here</b>") == 1
+    assert "&lt;b&gt;Firefox&lt;/b&gt; 150" in page and "from 203.0.113.9" in page
+    assert here.post("/account/sessions").status_code == 303
+    page = here.get("/account").text
+    assert page.count("last used") == 1 and "Sign out the others" not in page
+    assert there.get("/").status_code == 303
+    assert other.get("/").status_code == 200
+    with desk.ledger.read() as session:
+        ended = sa.select(JournalRow).where(JournalRow.happened == What.SIGNED_OUT)
+        entry = session.scalars(ended).one()
+    assert (entry.who, entry.why) == ("mara", "1 other session(s)")

@@ -1,10 +1,11 @@
-"""How the console shows things."""
+"""How the console shows things, and what programs may ask of it."""
 
 from __future__ import annotations
 
+from typing import Annotated
 from urllib.parse import urlsplit
 
-from pydantic import field_validator
+from pydantic import Field, field_validator
 
 from bergen_loop.config.fields import Model, Zone
 
@@ -30,6 +31,13 @@ class ConsoleSettings(Model):
     @classmethod
     def _rex11(cls, value: str | None) -> str | None:
         return _template(value, "ticket_id", "customer_po", "brand")
+
+
+class ApiSettings(Model):
+    """The API for programs."""
+
+    calls_per_minute: Annotated[int, Field(ge=1, le=100_000)] = 600
+    """How often each token may call; each process of the service counts for itself."""
 
 
 def _template(value: str | None, *names: str) -> str | None:

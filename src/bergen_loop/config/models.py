@@ -19,7 +19,7 @@ from pydantic import (
 )
 
 from bergen_loop.config.auth import AuthSettings
-from bergen_loop.config.console import ConsoleSettings
+from bergen_loop.config.console import ApiSettings, ConsoleSettings
 from bergen_loop.config.fields import Duration, HttpUrl, Model, Secret, Zone
 from bergen_loop.config.grading import GradingSettings
 from bergen_loop.config.kits import KitMap, KitsFileSetting, KitsInFile, domain_kits
@@ -391,6 +391,7 @@ class ServiceSettings(Model):
     """Addresses or networks of proxies in front: of these alone X-Forwarded-For is believed."""
     auth: AuthSettings = AuthSettings()
     console: ConsoleSettings = ConsoleSettings()
+    api: ApiSettings = ApiSettings()
     alerts: AlertSettings = AlertSettings()
     metrics: MetricsSettings = MetricsSettings()
     workers: Annotated[int, Field(ge=1, le=500)] = 32

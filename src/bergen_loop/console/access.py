@@ -22,6 +22,7 @@ from starlette.datastructures import FormData
 
 from bergen_loop.console.guard import source_of
 from bergen_loop.console.limits import most, takes_file
+from bergen_loop.console.problems import Code, Refusal
 from bergen_loop.console.state import Console, console_of
 from bergen_loop.ledger.read import figures, people
 from bergen_loop.ledger.read.people import SEEN_EVERY, Role
@@ -72,6 +73,18 @@ _MAY: dict[Role, frozenset[Permission]] = {
 }  # fmt: skip
 
 
+ROLES: dict[Role, str] = {
+    Role.READ_ONLY: "Sees the returns of its brands and what is said of them; changes nothing.",
+    Role.BRAND_SUPPORT: "Sees, asks for a return to be looked at again, and adds notes in Loop.",
+    Role.OPERATOR: "Works the returns: also decides by hand, which moves money, retries and "
+    "ignores what needs a person, sets a brand's mode, counts parcels, and reads the audit.",
+    Role.ENGINEER: "Everything an operator may; and, given all brands, also accounts, tokens, "
+    "connecting brands and their settings.",
+    Role.FLOOR: "Counts parcels on the floor page, and sees nothing else.",
+}
+"""What each role may, for people: said where roles are given."""
+
+
 @dataclass(frozen=True, slots=True)
 class Person:
     """Who is asking."""
@@ -88,6 +101,8 @@ class Person:
     """The address they come from."""
     first: str = ""
     """What they have to do before anything else, in words."""
+    token: int | None = None
+    """The id of the token that a program shows."""
 
     @property
     def actor(self) -> Actor:
@@ -223,18 +238,35 @@ async def token_holder(
     request: Request,
     credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)],
 ) -> Person:
-    """The holder of the API token; 401 without a valid one."""
-    console = console_of(request)
-    row = await run_in_threadpool(_token, console, credentials.credentials) if credentials else None
+    """The holder of the API token; 401 without a valid one, 429 where it calls too often."""
+    console, source = console_of(request), source_of(request)
+    given = credentials.credentials if credentials else ""
+    row = await run_in_threadpool(_token, console, given) if given else None
+    _count(request, console, f"token {row.id}" if row else f"no token {source}")
     if row is None:
         why = "a valid API token is needed: Authorization: Bearer ..."
         raise HTTPException(401, why, {"WWW-Authenticate": "Bearer"})
-    person = Person(
-        f"token {row.name}", Role(row.role), people.scope_of(row),
-        account=row.account_id, source=source_of(request),
-    )  # fmt: skip
+    person = holder_of(row, source)
+    request.state.holder = person.name
     journal.acting(person.actor)
     return _admit(request, person)
+
+
+def holder_of(row: ApiTokenRow, source: str | None) -> Person:
+    """Who a program is by its token."""
+    return Person(
+        f"token {row.name}", Role(row.role), people.scope_of(row),
+        account=row.account_id, source=source, token=row.id,
+    )  # fmt: skip
+
+
+def _count(request: Request, console: Console, caller: str) -> None:
+    limit = console.registry.settings.service.api.calls_per_minute
+    taken = console.rates.take(caller, limit)
+    request.state.rate = taken.headers
+    if taken.over:
+        why = f"more than {limit} calls in this minute; the next begins in {taken.seconds} s"
+        raise Refusal(Code.TOO_MANY_CALLS, why)
 
 
 Holder = Annotated[Person, Depends(token_holder)]

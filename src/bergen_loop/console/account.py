@@ -5,15 +5,16 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from fastapi import APIRouter, HTTPException, Request
-from fastapi.responses import HTMLResponse, Response
+from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
 from bergen_loop.console import guard, passwords, totp
-from bergen_loop.console.access import Form, Person, Viewer, field
+from bergen_loop.console.access import COOKIE, Form, Person, Viewer, field
 from bergen_loop.console.signin import auth_of, begin, new_password_problem
 from bergen_loop.console.state import Console, console_of
 from bergen_loop.console.templating import page
 from bergen_loop.ledger.read import people
 from bergen_loop.ledger.tables.core import UserRow
+from bergen_loop.secrets.errors import SecretError
 
 _WRONG = "the present password is wrong"
 _WRONG_CODE = "the code is wrong, or it was used already: wait for the next one"
@@ -59,12 +60,15 @@ def set_up(request: Request, person: Viewer, form: Form) -> Response:
         if not guard.present_password(ledger, user, person.actor, old):
             return _page(request, person, _WRONG)
         present = field(form, "present_code")
-        if user.totp_secret and not guard.code(ledger, user, person.actor, present):
+        if user.totp_secret and not guard.code(console, user, person.actor, present):
             return _page(request, person, _WRONG_CODE)
         return _offered(request, person, user, totp.new_secret())
-    secret = user.totp_new
-    if secret is None:
+    if user.totp_new is None:
         return _page(request, person, "begin again: there is no secret that waits for its code")
+    try:
+        secret = console.seeds.opened(user.id, user.totp_new)
+    except SecretError:
+        return _page(request, person, "begin again: the key has changed meanwhile")
     step = totp.step_of(secret, code, now, None)
     if step is None:
         problem = "this is not the code that belongs to it: is the telephone's clock right?"
@@ -72,7 +76,8 @@ def set_up(request: Request, person: Viewer, form: Form) -> Response:
     codes = totp.recovery_codes()
     with console.registry.ledger.write() as session:
         fresh = session.get_one(UserRow, user.id)
-        people.set_second_factor(session, now, fresh, secret, codes)
+        kept = console.seeds.sealed(user.id, secret)
+        people.set_second_factor(session, now, fresh, kept, codes)
         fresh.totp_step = step
     response = begin(request, user, "after setting up a second factor", "/account")
     shown = page(request, "factor.html", codes=codes)
@@ -90,7 +95,7 @@ def remove(request: Request, person: Viewer, form: Form) -> Response:
         return _page(request, person, "a second factor is required here; set up another instead")
     if not guard.present_password(ledger, user, person.actor, str(form.get("old", ""))):
         return _page(request, person, _WRONG)
-    if not guard.code(ledger, user, person.actor, field(form, "code")):
+    if not guard.code(console, user, person.actor, field(form, "code")):
         return _page(request, person, _WRONG_CODE)
     with ledger.write() as session:
         fresh = session.get_one(UserRow, user.id)
@@ -98,11 +103,25 @@ def remove(request: Request, person: Viewer, form: Form) -> Response:
     return begin(request, user, "after removing the second factor", "/account")
 
 
+@router.post("/account/sessions", response_model=None)
+def sign_out_others(request: Request, person: Viewer, form: Form) -> Response:
+    """End all one's sessions but this one."""
+    del form  # its token has been checked
+    console = console_of(request)
+    token = request.cookies.get(console.cookie(COOKIE), "")
+    with console.registry.ledger.write() as session:
+        user = session.get(UserRow, person.account) if person.account else None
+        if user is not None:
+            people.end_other_sessions(session, datetime.now(UTC), user, token)
+    return RedirectResponse("/account", 303)
+
+
 def _offered(
     request: Request, person: Person, user: UserRow, secret: str, problem: str = ""
 ) -> HTMLResponse:
-    with console_of(request).registry.ledger.write() as session:
-        session.get_one(UserRow, user.id).totp_new = secret
+    console = console_of(request)
+    with console.registry.ledger.write() as session:
+        session.get_one(UserRow, user.id).totp_new = console.seeds.sealed(user.id, secret)
     picture = totp.picture(totp.address(secret, person.name))
     status = 409 if problem else 200
     return page(request, "factor.html", status, secret=secret, picture=picture, problem=problem)
@@ -110,11 +129,15 @@ def _offered(
 
 def _page(request: Request, person: Person, problem: str = "") -> HTMLResponse:
     console = console_of(request)
+    idle = auth_of(console).session_idle
     with console.registry.ledger.read() as session:
         user = session.get(UserRow, person.account) if person.account else None
+        now = datetime.now(UTC)
+        sessions = people.sessions_of(session, now, user.id, idle) if user else []
     return page(
         request, "account.html", 409 if problem else 200, user=user, problem=problem,
-        required=auth_of(console).second_factor == "required",
+        required=auth_of(console).second_factor == "required", sessions=sessions,
+        mine=people.hashed(request.cookies.get(console.cookie(COOKIE), "")),
     )  # fmt: skip
 
 

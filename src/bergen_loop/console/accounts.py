@@ -10,7 +10,7 @@ from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from starlette.datastructures import FormData
 
 from bergen_loop.console import passwords
-from bergen_loop.console.access import NOT_FOUND, Form, Permission, Person, field, needs
+from bergen_loop.console.access import NOT_FOUND, ROLES, Form, Permission, Person, field, needs
 from bergen_loop.console.forms import RowId, whole
 from bergen_loop.console.signin import name_problem
 from bergen_loop.console.state import console_of
@@ -106,7 +106,7 @@ def _people(
         "people.html",
         409 if problem else 200,
         users=users,
-        roles=list(Role),
+        roles=ROLES,
         problem=problem,
         shown=shown,
         given_name=field(form, "name") if form else "",
@@ -166,7 +166,7 @@ def _tokens(
         "tokens.html",
         409 if problem else 200,
         tokens=tokens,
-        roles=list(Role),
+        roles=ROLES,
         problem=problem,
         shown=shown,
         words=people.brands_in_words,
@@ -177,14 +177,14 @@ def _tokens(
 
 
 def _access(request: Request, form: FormData) -> tuple[Role, Sequence[str] | None]:
-    """Role and brands of a form. Raises Mistake."""
+    """Role and brands of a form: none, unless they are chosen. Raises Mistake."""
     role = next((r for r in Role if r == field(form, "role")), None)
     if role is None:
         raise Mistake("choose a role")
     if field(form, "all_brands") == "1":
         return role, None
     known = console_of(request).registry.settings.brands
-    brands = [b for b in known if b in {str(v) for v in form.getlist("brands")}]
-    if not brands:
-        raise Mistake("choose brands, or all of them")
-    return role, brands
+    wanted = {str(v) for v in form.getlist("brands")}
+    if not wanted <= set(known):
+        raise Mistake("one of these brands is not there any more; choose again")
+    return role, [b for b in known if b in wanted]

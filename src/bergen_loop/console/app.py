@@ -45,13 +45,16 @@ from bergen_loop.console import (
     webhooks,
 )
 from bergen_loop.console.access import Permission, holder_needs, needs
+from bergen_loop.console.api import reference
 from bergen_loop.console.api import routes as api
 from bergen_loop.console.limits import BodyLimit, Door
 from bergen_loop.console.live import Live
-from bergen_loop.console.security import LocalOnly, SecurityHeaders
+from bergen_loop.console.security import LocalOnly, Outermost
 from bergen_loop.console.state import Console, Nudge, registry_of
 from bergen_loop.console.trends import Trends
 from bergen_loop.ledger.database import LedgerError
+from bergen_loop.secrets.keys import KeySource
+from bergen_loop.secrets.seeds import Seeds
 from bergen_loop.service.registry import Registry
 
 log = structlog.get_logger()
@@ -95,6 +98,7 @@ def create_app(
     settings = signin.auth_of(console).oidc if signing_in else None
     app.state.oidc = oidc.client(settings) if settings else None
     _routes(app)
+    reference.describe(app)
     errors.install(app)
     _middleware(app, console, settings)
     if signing_in and first:
@@ -111,6 +115,7 @@ def _console(
         nudge=nudge,
         live=Live(registry.ledger),
         trends=Trends(registry.ledger, ZoneInfo(service.console.time_zone)),
+        seeds=Seeds(KeySource(registry.folder / service.key_file if service.key_file else None)),
         signing_in=signing_in,
         secure=(service.public_url or "").startswith("https:"),
         address=service.public_url or address or f"http://{service.host}:{service.port}",
@@ -145,6 +150,7 @@ def _routes(app: FastAPI) -> None:
     for module in pages:
         app.include_router(module.router, include_in_schema=False, dependencies=[_VIEWER])
     app.include_router(floor.router, include_in_schema=False, dependencies=[_WORKER])
+    app.include_router(reference.router, include_in_schema=False)
     app.include_router(api.router, dependencies=[Depends(holder_needs(Permission.VIEW))])
     static = Path(__file__).parent / "static"
     app.mount("/static", StaticFiles(directory=static), name="static")
@@ -166,7 +172,7 @@ def _middleware(app: FastAPI, console: Console, settings: OidcSettings | None) -
     app.add_middleware(Door)
     if not console.signing_in:
         app.add_middleware(LocalOnly)
-    app.add_middleware(SecurityHeaders, https=console.secure)
+    app.add_middleware(Outermost, https=console.secure)
 
 
 def _first_account(console: Console, given: str) -> None:

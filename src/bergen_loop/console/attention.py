@@ -19,7 +19,7 @@ from bergen_loop.console.words import kind
 from bergen_loop.console.working import TEXT_LIMIT
 from bergen_loop.domain.words import Need, What
 from bergen_loop.ledger.codec import storable
-from bergen_loop.ledger.database import Ledger
+from bergen_loop.ledger.database import Ledger, Session
 from bergen_loop.ledger.read import listing, why
 from bergen_loop.ledger.read.causes import Sum, Wanted, causes, waiting
 from bergen_loop.ledger.read.listing import Page
@@ -297,21 +297,30 @@ def do_one(
     ledger = console.registry.ledger
     try:
         with ledger.write() as session:
-            item = listing.attention_item_to_change(session, person.scope, number)
-            if item is None:
-                return None
-            if doing.name == "retry" and item.kind in SETTLES and not alone:
-                raise NotPossible(
-                    "a retry of it may end in a call that moves money: look at the return, then "
-                    "retry this item by itself, in the console"
-                )
-            tx = Transaction(session, item.brand, datetime.now(UTC), person.name)
-            doing.run(tx, item, storable(why))
-        return Result(item, "")
+            item = do_in(session, person, (doing, number, why), datetime.now(UTC), alone=alone)
+        return None if item is None else Result(item, "")
     except NotPossible as error:
         with ledger.read() as session:
             (item,) = listing.attention_items(session, person.scope, [number])
         return Result(item, str(error))
+
+
+def do_in(
+    session: Session, person: Person, what: tuple[Doing, int, str], now: datetime, *, alone: bool
+) -> AttentionRow | None:
+    """The same in a transaction that is open already: what to do, with which item, and why.
+    Raises NotPossible."""
+    doing, number, why = what
+    item = listing.attention_item_to_change(session, person.scope, number)
+    if item is None:
+        return None
+    if doing.name == "retry" and item.kind in SETTLES and not alone:
+        raise NotPossible(
+            "a retry of it may end in a call that moves money: look at the return, then retry this "
+            "item by itself, in the console"
+        )
+    doing.run(Transaction(session, item.brand, now, person.name), item, storable(why))
+    return item
 
 
 def _doing(name: str) -> Doing:

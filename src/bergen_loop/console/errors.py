@@ -4,18 +4,24 @@ from __future__ import annotations
 
 from urllib.parse import quote
 
+import structlog
 from fastapi import FastAPI, Request
 from fastapi.exception_handlers import http_exception_handler
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, RedirectResponse, Response
 from starlette.exceptions import HTTPException
 
+from bergen_loop.console import problems
 from bergen_loop.console.access import NOT_FOUND, Elsewhere, SignInNeeded
 from bergen_loop.console.guard import SOON, ComeBack
 from bergen_loop.console.passwords import CROWD, Busy
+from bergen_loop.console.problems import Code, Fault
 from bergen_loop.console.templating import page
+from bergen_loop.ledger.absence import absence
 from bergen_loop.ledger.codec import storable
+from bergen_loop.ledger.database import LedgerError
 from bergen_loop.ledger.scope import OutOfScope
+from bergen_loop.secrets.errors import SecretError
 
 _TITLES = {
     400: "This cannot be read",
@@ -28,9 +34,17 @@ _TITLES = {
     421: "Not here",
     422: "This cannot be read",
     429: "Too many tries",
-    503: "Busy at this moment",
+    503: "Not at this moment",
 }
-_MACHINES = ("/api/", "/webhooks/", "/health", "/ready", "/static/")
+_MACHINES = ("/webhooks/", "/health", "/ready", "/static/")
+AWAY = (
+    "the database of this service cannot be had at this moment; nothing is lost, and it goes on by "
+    "itself when the database is back: try again in a moment"
+)
+SOON_BACK = "10"
+"""Seconds."""
+
+log = structlog.get_logger()
 
 
 def install(app: FastAPI) -> None:
@@ -42,6 +56,8 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(OutOfScope, _out_of_scope)
     app.add_exception_handler(HTTPException, _http)
     app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(LedgerError, _away)
+    app.add_exception_handler(SecretError, _no_key)
 
 
 async def _sign_in(request: Request, _error: Exception) -> Response:
@@ -72,6 +88,8 @@ async def _out_of_scope(request: Request, _error: Exception) -> Response:
 
 async def _invalid(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
+    if problems.of_api(request.url.path):
+        return _faults(request, error)
     if not request.url.path.startswith(_MACHINES):
         return await _http(request, HTTPException(422, "the address is not understood"))
     # Without what was sent: it may be text that no answer can hold.
@@ -80,8 +98,36 @@ async def _invalid(request: Request, error: Exception) -> Response:
     return JSONResponse({"detail": storable(found)}, 422)
 
 
+def _faults(request: Request, error: RequestValidationError) -> Response:
+    faults = [
+        Fault(where=".".join(map(str, one["loc"])), code=one["type"], detail=one["msg"])
+        for one in error.errors()
+    ]
+    unreadable = [f for f in faults if f.code in ("json_invalid", "json_type")]
+    code = Code.BODY_UNREADABLE if unreadable else Code.INVALID
+    told = "; ".join(f"{f.where}: {f.detail}" for f in faults[:3])
+    return problems.answer(request.scope, code, told, errors=faults)
+
+
+async def _away(request: Request, error: Exception) -> Response:
+    """The database cannot be had: said to each that asks, and logged once."""
+    if not absence.gone(error):
+        raise error
+    request.state.person = None  # a page for somebody looks things up
+    refused = HTTPException(503, AWAY, {"Retry-After": SOON_BACK})
+    return await _http(request, refused)
+
+
+async def _no_key(request: Request, error: Exception) -> Response:
+    log.error("a secret cannot be kept or read", why=str(error))
+    why = "a secret cannot be kept or read at this moment; the reason is in the service's logs"
+    return await _http(request, HTTPException(503, why, {"Retry-After": SOON_BACK}))
+
+
 async def _http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
+    if problems.of_api(request.url.path):
+        return problems.of_http(request.scope, error)
     if request.url.path.startswith(_MACHINES):
         return await http_exception_handler(request, error)
     title = _TITLES.get(error.status_code, "Something went wrong")

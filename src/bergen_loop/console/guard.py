@@ -15,9 +15,11 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+import structlog
 from fastapi import Request
 
 from bergen_loop.console import passwords, totp
+from bergen_loop.console.state import Console
 from bergen_loop.domain.words import What
 from bergen_loop.ledger.database import Ledger, Session
 from bergen_loop.ledger.read import people
@@ -25,9 +27,16 @@ from bergen_loop.ledger.store import journal, tries
 from bergen_loop.ledger.store.journal import Actor
 from bergen_loop.ledger.store.tries import Limit
 from bergen_loop.ledger.tables.core import UserRow
+from bergen_loop.secrets.errors import SecretError
+
+log = structlog.get_logger()
 
 SOON = timedelta(seconds=2)
 """When to come back while too many passwords are being looked at."""
+UNREADABLE = (
+    "the second factor cannot be checked, for the key that reads it is not here; a recovery code "
+    "opens the account, and whoever runs the service finds the reason in its logs"
+)
 NOBODY = "unknown"
 """Whom the journal names where the name that was given is no account's: it may be a password in
 the wrong field."""
@@ -126,9 +135,10 @@ def present_password(ledger: Ledger, user: UserRow, actor: Actor, password: str)
     return _tried(ledger, [limit], actor, lambda: passwords.matches(password, user.password_hash))
 
 
-def code(ledger: Ledger, user: UserRow, actor: Actor, given: str) -> bool:
+def code(console: Console, user: UserRow, actor: Actor, given: str) -> bool:
     """Whether it is a code of the account's second factor, or a recovery code that is left; each
     is taken once. Only who knows the password gets here, so it counts by account. ComeBack."""
+    ledger, seeds = console.registry.ledger, console.seeds
 
     def taken() -> bool:
         now = datetime.now(UTC)
@@ -136,13 +146,18 @@ def code(ledger: Ledger, user: UserRow, actor: Actor, given: str) -> bool:
             fresh = session.get_one(UserRow, user.id, with_for_update=True)
             if paper := totp.recovery_code(given):
                 return people.take_recovery_code(session, now, fresh, paper)
-            secret = fresh.totp_secret
-            step = totp.step_of(secret, given, now, fresh.totp_step) if secret else None
+            if (kept := fresh.totp_secret) is None:
+                return False
+            step = totp.step_of(seeds.opened(fresh.id, kept), given, now, fresh.totp_step)
             if step is not None:
-                fresh.totp_step = step
+                fresh.totp_step, fresh.totp_secret = step, seeds.renewed(fresh.id, kept)
             return step is not None
 
-    return _tried(ledger, [Limit(f"code {user.id}", 10, _HOUR)], actor, taken)
+    try:
+        return _tried(ledger, [Limit(f"code {user.id}", 10, _HOUR)], actor, taken)
+    except SecretError as error:
+        log.error("a second factor cannot be read", account=user.id, why=str(error))
+        raise ComeBack(503, UNREADABLE, SOON) from None
 
 
 # -- each of them -------------------------------------------------------------------------------

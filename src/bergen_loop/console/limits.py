@@ -10,7 +10,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from bergen_loop.console import passwords
 from bergen_loop.console.passwords import CROWD
-from bergen_loop.console.security import plain
+from bergen_loop.console.problems import Code
+from bergen_loop.console.security import refusal
 
 MOST = 256 * 1024
 """Bytes of a form or of a call of the API; the webhook endpoint has a limit of its own."""
@@ -82,7 +83,8 @@ class Door:
             await self.app(scope, receive, send)
             return
         if self._inside >= passwords.AT_ONCE + passwords.WAITING:
-            await plain(send, 503, CROWD.encode(), {b"retry-after": b"2"})
+            full = refusal(scope, Code.UNAVAILABLE, CROWD, {"Retry-After": "2"})
+            await full(scope, receive, send)
             return
         self._inside += 1
         try:

@@ -1,13 +1,21 @@
-"""Headers that keep browsers from doing what these pages never need."""
+"""What every request gets: an id, and headers that keep browsers from doing what these pages never
+need."""
 
 from __future__ import annotations
 
+import secrets
+import time
 import traceback
 from collections.abc import Mapping
+from typing import Any
 
 import structlog
 from starlette.datastructures import MutableHeaders
+from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from bergen_loop.console import problems
+from bergen_loop.console.problems import Code
 
 CSP = "; ".join(
     (
@@ -37,8 +45,10 @@ log = structlog.get_logger()
 LOCAL_HOSTS = ("127.0.0.1", "localhost", "::1")
 
 
-class SecurityHeaders:
-    """Adds the headers to every answer; pages and data are not to be stored by anyone."""
+class Outermost:
+    """Gives each request an id, which is in its answer and in all that is logged meanwhile; adds
+    the headers to every answer; and answers what has failed. Pages and data are not to be stored
+    by anyone."""
 
     def __init__(self, app: ASGIApp, *, https: bool) -> None:
         self.app = app
@@ -48,20 +58,20 @@ class SecurityHeaders:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
+        # Never one that the request brings: by it things are found in the logs.
+        state: dict[str, Any] = scope.setdefault("state", {})
+        state["request_id"] = secrets.token_hex(8)
+        with structlog.contextvars.bound_contextvars(request_id=state["request_id"]):
+            await self._answered(scope, receive, send)
 
-        started = False
+    async def _answered(self, scope: Scope, receive: Receive, send: Send) -> None:
+        began, status = time.monotonic(), 0
 
         async def with_headers(message: Message) -> None:
-            nonlocal started
+            nonlocal status
             if message["type"] == "http.response.start":
-                started = True
-                headers = MutableHeaders(scope=message)
-                for name, value in _ALWAYS.items():
-                    headers.setdefault(name, value)
-                if not scope["path"].startswith("/static/"):
-                    headers.setdefault("cache-control", "no-store")
-                if self.https:
-                    headers.setdefault("strict-transport-security", "max-age=31536000")
+                status = message["status"]
+                self._add(scope, MutableHeaders(scope=message))
             await send(message)
 
         try:
@@ -71,18 +81,40 @@ class SecurityHeaders:
             frames = traceback.extract_tb(error.__traceback__)[-6:]
             where = " < ".join(f"{f.name}:{f.lineno}" for f in reversed(frames))
             log.error("a request failed", kind=type(error).__name__, where=where)
-            if started:
+            if status:
                 raise
-            await plain(with_headers, 500, b"something went wrong here; it has been logged")
+            words = "something went wrong here; it has been logged"
+            await refusal(scope, Code.INTERNAL, words)(scope, receive, with_headers)
+        if problems.of_api(scope["path"]):
+            _tell(scope, status, began)
+
+    def _add(self, scope: Scope, headers: MutableHeaders) -> None:
+        for name, value in _ALWAYS.items():
+            headers.setdefault(name, value)
+        if not scope["path"].startswith("/static/"):
+            headers.setdefault("cache-control", "no-store")
+        if self.https:
+            headers.setdefault("strict-transport-security", "max-age=31536000")
+        headers["x-request-id"] = problems.request_id(scope)
+        headers.update(scope["state"].get("rate", {}))
 
 
-async def plain(
-    send: Send, status: int, text: bytes, more: Mapping[bytes, bytes] | None = None
-) -> None:
-    """An answer that needs nothing of the application."""
-    headers = [(b"content-type", b"text/plain; charset=utf-8"), *(more or {}).items()]
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": text})
+def _tell(scope: Scope, status: int, began: float) -> None:
+    """A call of the API: what only read, and was answered, is no news."""
+    tell = log.info if scope["method"] not in ("GET", "HEAD") or status >= 400 else log.debug
+    tell(
+        "api call", who=scope["state"].get("holder", "?"), method=scope["method"],
+        path=scope["path"], status=status, ms=round(1000 * (time.monotonic() - began)),
+    )  # fmt: skip
+
+
+def refusal(
+    scope: Scope, code: Code, text: str, headers: Mapping[str, str] | None = None
+) -> Response:
+    """A refusal that needs nothing of the application."""
+    if problems.of_api(scope["path"]):
+        return problems.answer(scope, code, text, headers=headers)
+    return PlainTextResponse(text, code.status, dict(headers or {}))
 
 
 class LocalOnly:
@@ -94,7 +126,7 @@ class LocalOnly:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and _host(scope) not in LOCAL_HOSTS:
-            await plain(send, 421, b"only for this machine")
+            await refusal(scope, Code.MISDIRECTED, "only for this machine")(scope, receive, send)
             return
         await self.app(scope, receive, send)
 

@@ -20,6 +20,7 @@ from bergen_loop.console.guard import Claim
 from bergen_loop.console.state import Console, console_of
 from bergen_loop.console.templating import page
 from bergen_loop.domain import names
+from bergen_loop.ledger.codec import storable
 from bergen_loop.ledger.read import people
 from bergen_loop.ledger.read.people import Role
 from bergen_loop.ledger.store.journal import Actor
@@ -30,6 +31,8 @@ FORM_COOKIE = "bergen_loop_form"
 BROWSER_COOKIE = "bergen_loop_browser"
 """By it a browser is known again in which somebody has signed in: guesses made elsewhere do not
 keep them out here."""
+BROWSER_NAME = 200
+"""Characters that are kept of what a browser calls itself."""
 REFUSED = "the name or the password is wrong"
 
 router = APIRouter()
@@ -95,7 +98,7 @@ def second_factor(request: Request, form: OutsideForm) -> Response:
     if user is None:
         return RedirectResponse("/login", 303)
     actor = Actor(user.name, user.id, guard.source_of(request))
-    if not guard.code(console.registry.ledger, user, actor, field(form, "code")):
+    if not guard.code(console, user, actor, field(form, "code")):
         problem = "the code is wrong, or it was used already: wait for the next one"
         return outside_page(request, "code.html", 403, next=target, problem=problem)
     return begin(request, user, "by password and second factor", target)
@@ -120,6 +123,7 @@ def begin(request: Request, user: UserRow, how: str, target: str) -> RedirectRes
     from now on."""
     console, now = console_of(request), datetime.now(UTC)
     lasts = auth_of(console).session_max
+    browser = storable(request.headers.get("user-agent", "")[:BROWSER_NAME]) or None
     claim = _claim(request, console, user.name)
     if not claim.browser:
         claim = replace(claim, browser=secrets.token_urlsafe(24))
@@ -130,7 +134,7 @@ def begin(request: Request, user: UserRow, how: str, target: str) -> RedirectRes
             people.drop_session(session, before)
         people.get_known(session, now, fresh, claim.places)
         token = people.start_session(
-            session, now, fresh, lasts=lasts, how=how, source=claim.source
+            session, now, fresh, lasts=lasts, how=how, source=claim.source, browser=browser
         )  # fmt: skip
     response = RedirectResponse(inside(target), 303)
     _set_cookie(console, response, COOKIE, token, int(lasts.total_seconds()))

@@ -6,12 +6,15 @@ import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import cast
+from zoneinfo import ZoneInfo
 
 import structlog
 from fastapi import Request
 
 from bergen_loop.console.live import Live
+from bergen_loop.console.rates import Rates
 from bergen_loop.console.trends import Trends
+from bergen_loop.secrets.seeds import Seeds
 from bergen_loop.service.registry import Registry
 from bergen_loop.text import failure
 
@@ -28,6 +31,8 @@ class Console:
     nudge: Nudge
     live: Live
     trends: Trends
+    seeds: Seeds
+    """Seals and opens the seeds of second factors."""
     signing_in: bool = True
     """False: everyone who reaches the console is an engineer (only for a service that answers
     this machine alone)."""
@@ -35,10 +40,17 @@ class Console:
     """Whether cookies are for https only."""
     address: str = ""
     """Where browsers reach the console: never what a request claims."""
+    rates: Rates = field(default_factory=Rates)
+    """The calls of the API's tokens."""
     open_csrf: str = field(default_factory=lambda: secrets.token_urlsafe(24))
     """The token of every form while nobody signs in."""
     setup_code: str = field(default_factory=lambda: secrets.token_urlsafe(9))
     """Shown where the service was started; who knows it may make the first account."""
+
+    @property
+    def zone(self) -> ZoneInfo:
+        """The zone in which times are shown, and a day begins."""
+        return ZoneInfo(self.registry.settings.service.console.time_zone)
 
     def cookie(self, name: str) -> str:
         """How a cookie is called: over https so that no other host or plain page can set it."""

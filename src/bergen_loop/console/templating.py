@@ -77,7 +77,7 @@ def _nothing(_permission: Permission) -> bool:
 
 def zone_of(request: Request) -> ZoneInfo:
     """The zone in which times are shown."""
-    return ZoneInfo(console_of(request).registry.settings.service.console.time_zone)
+    return console_of(request).zone
 
 
 _FIRST, _LAST = date(1990, 1, 1), date(2200, 1, 1)

@@ -13,6 +13,7 @@ from bergen_loop.ledger.database import Ledger, LedgerError, exists
 from bergen_loop.ledger.store import journal, secrets
 from bergen_loop.secrets.errors import SecretError
 from bergen_loop.secrets.keys import KeySource, Undecipherable, bound
+from bergen_loop.secrets.seeds import under_first_key
 
 DATABASE_VARIABLE = "BERGEN_LOOP_DATABASE"
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,99}")
@@ -68,7 +69,8 @@ class Vault:
             return [(row.name, row.set_at, row.set_by) for row in secrets.rows(session)]
 
     def rotate(self, *, who: str) -> int:
-        """Encrypt every secret anew under the first key, all or none; their number.
+        """Encrypt every secret, and every second factor, anew under the first key, all or none;
+        their number.
         SecretError where one cannot be decrypted."""
         cipher, now = self.keys.cipher(), datetime.now(UTC)
         with self._opened() as ledger, ledger.write() as session:
@@ -84,10 +86,15 @@ class Vault:
                         "here, or for another name; nothing was changed",
                         "add the former key after the present one, or set that secret anew first",
                     ) from None
-            why = f"{len(rows)} secret(s) encrypted under the first key"
+            factors = secrets.second_factors(session)
+            for user in factors:
+                for name in ("totp_secret", "totp_new"):
+                    if kept := getattr(user, name):
+                        setattr(user, name, under_first_key(cipher, user.id, kept))
+            why = f"{len(rows)} secret(s), {len(factors)} second factor(s), under the first key"
             journal.record(session, now, What.SECRETS_ROTATED, why, brand=None, who=who)
         self._tokens = None
-        return len(rows)
+        return len(rows) + len(factors)
 
     def _all(self) -> dict[str, str]:
         if self._tokens is None:

@@ -47,7 +47,7 @@ class Registry:
         self.ledger = ledger
         self.roster = roster
         self.settings = settings
-        self._folder = folder
+        self.folder = folder
         self._lock = threading.RLock()
         self._contexts: dict[str, BrandContext] = {}
         self._versions: dict[str, Version] = {}
@@ -75,7 +75,7 @@ class Registry:
         with self._lock:
             if brand not in self._contexts:
                 settings = self.settings.brands[brand]
-                self._contexts[brand] = brands.connect(brand, settings, self.ledger, self._folder)
+                self._contexts[brand] = brands.connect(brand, settings, self.ledger, self.folder)
             return self._contexts[brand]
 
     def look(self, *, within: float = 0.0) -> None:
@@ -102,14 +102,14 @@ class Registry:
         attention list and returned; of these, those that worked before stay as they were."""
         with self._lock:
             usable, broken = dict(found.settings.brands), dict(found.broken)
-            before, seen = self.settings.brands, as_seen(usable, self._folder)
+            before, seen = self.settings.brands, as_seen(usable, self.folder)
             self._change_limits(usable.values())
             for brand in list(usable):
                 if seen[brand] == self._as_seen.get(brand) and brand in before:
                     usable[brand] = before[brand]
                     continue
                 try:
-                    made = brands.connect(brand, usable[brand], self.ledger, self._folder)
+                    made = brands.connect(brand, usable[brand], self.ledger, self.folder)
                 except ConfigError as error:
                     broken[brand] = error.problems
                     del usable[brand]

@@ -1,4 +1,4 @@
-"""What the API gives and takes."""
+"""What the API gives and takes. The examples stand in its description and its reference."""
 
 from __future__ import annotations
 
@@ -15,38 +15,35 @@ WHOLE = 2**63 - 1
 """The greatest row id there can be."""
 
 
-class Problem(BaseModel):
-    """Why a call was refused, in words."""
-
-    detail: str
-
-
 class History(BaseModel):
     """A long pull that is under way: the first one, or one after days of downtime."""
 
     since: datetime
     until: datetime
     reached: datetime = Field(description="Everything Loop changed before is taken in")
-    share: float = Field(ge=0, le=1, description="How much of it is done")
-    seconds_left: float | None = Field(description="null: not known yet")
+    share: float = Field(ge=0, le=1, description="How much of it is done", examples=[0.25])
+    seconds_left: float | None = Field(description="null: not known yet", examples=[90.5])
 
 
 class Brand(BaseModel):
     """A brand's status."""
 
-    brand: str
-    name: str
+    brand: str = Field(examples=["acme"])
+    name: str = Field(examples=["Acme Outdoor"])
     mode: Literal["live", "shadow", "paused"]
-    attention: int = Field(description="Open items of the attention list")
-    open_by_stage: dict[str, int] = Field(description="Returns that are not at their end")
+    attention: int = Field(description="Open items of the attention list", examples=[2])
+    open_by_stage: dict[str, int] = Field(
+        description="Returns that are not at their end", examples=[{"announced": 12, "flagged": 1}]
+    )
     reached_today: dict[str, int] = Field(
-        description="How many returns reached each of the seven moments today"
+        description="How many returns reached each of the seven moments today",
+        examples=[{"submitted": 4, "seen": 4, "announced": 4, "received": 7}],
     )
     last_sync_at: datetime | None
-    last_sync_ok: bool | None
-    last_sync_error: str | None
+    last_sync_ok: bool | None = Field(examples=[True])
+    last_sync_error: str | None = Field(examples=[None])
     history: History | None = Field(
-        description="While what Loop already has is being taken in; null: it is"
+        description="While what Loop already has is being taken in; null: it is", examples=[None]
     )
 
 
@@ -55,89 +52,125 @@ class ReturnSummary(BaseModel):
 
     model_config = ConfigDict(from_attributes=True)
 
-    brand: str
-    return_id: str
-    order_name: str | None
-    stage: Stage
-    held: bool = Field(description="An item of the attention list holds it")
-    loop_state: str
-    outcome: str | None
-    total: str | None
-    currency: str | None
-    customer_email: str | None
-    tracking_number: str | None
+    brand: str = Field(examples=["acme"])
+    return_id: str = Field(description="Loop's", examples=["8214407"])
+    order_name: str | None = Field(examples=["#1042"])
+    stage: Stage = Field(examples=["received"])
+    held: bool = Field(description="An item of the attention list holds it", examples=[False])
+    loop_state: str = Field(examples=["open"])
+    outcome: str | None = Field(examples=["refund"])
+    total: str | None = Field(examples=["89.00"])
+    currency: str | None = Field(examples=["USD"])
+    customer_email: str | None = Field(examples=["jo@customers.example"])
+    tracking_number: str | None = Field(examples=["1Z999AA10123456784"])
     submitted_at: datetime
     seen_at: datetime
     announced_at: datetime | None
     received_at: datetime | None
-    decided_at: datetime | None
-    settled_at: datetime | None
-    rma_closed_at: datetime | None
-    completed_at: datetime | None
+    decided_at: datetime | None = Field(examples=[None])
+    settled_at: datetime | None = Field(examples=[None])
+    rma_closed_at: datetime | None = Field(examples=[None])
+    completed_at: datetime | None = Field(examples=[None])
+    changed_at: datetime | None = Field(description="When any of this last changed")
+
+
+_NEXT = "Give it as `after` for the next page; null: no more"
+_WHOLE_UNTIL = (
+    "On the last page of a list by `changed_since`: every change before this time is in its pages. "
+    "Give it as the next `changed_since`"
+)
 
 
 class ReturnPage(BaseModel):
-    """Some returns, the newest first."""
+    """Some returns: the newest first, or, with `changed_since`, by when they changed."""
 
     returns: list[ReturnSummary]
-    next: str | None = Field(description="Give it as `after` for the next page; null: no more")
+    next: str | None = Field(description=_NEXT, examples=["1795608000000000-118"])
+    changed_until: datetime | None = Field(description=_WHOLE_UNTIL, examples=[None])
 
 
 class MomentReached(BaseModel):
     """One of the seven moments."""
 
-    moment: int
-    title: str
+    moment: int = Field(examples=[4])
+    title: str = Field(examples=["Received by the warehouse"])
     at: datetime | None
-    text: str
+    text: str = Field(examples=["ticket WHRTN1044588: 2 counted, 0 damaged"])
 
 
 class StandsAt(BaseModel):
     """Why a return stands where it stands, and what comes next."""
 
-    sentence: str = Field(description="All of it; times are local to console.time_zone")
-    what: str
-    who: str = Field(description="Who acts next")
-    next: str
+    sentence: str = Field(
+        description="All of it; times are local to console.time_zone",
+        examples=["2 of 2 units were counted on Nov 24; it is processed with the next sync."],
+    )
+    what: str = Field(examples=["2 of 2 units were counted on Nov 24"])
+    who: str = Field(description="Who acts next", examples=["bergen-loop"])
+    next: str = Field(examples=["it is processed with the next sync"])
     until: datetime | None
-    reply: str = Field(description="What support may write to the customer")
+    reply: str = Field(
+        description="What support may write to the customer",
+        examples=["Your return has arrived; the refund is on its way."],
+    )
 
 
 class ReturnDetail(BaseModel):
-    """Everything about a return."""
+    """Everything about a return. What is listed is as the service keeps it, the oldest first;
+    fields are added without notice."""
 
-    brand: str
+    brand: str = Field(examples=["acme"])
     summary: ReturnSummary
     why: StandsAt
     moments: list[MomentReached]
-    lines: list[dict[str, Any]]
-    rmas: list[dict[str, Any]]
-    receipts: list[dict[str, Any]]
-    decisions: list[dict[str, Any]]
-    effects: list[dict[str, Any]]
-    attention: list[dict[str, Any]]
-    journal: list[dict[str, Any]]
+    lines: list[dict[str, Any]] = Field(
+        description="Its units", examples=[[{"line_item_id": "51", "sku": "TEE-S"}]]
+    )
+    rmas: list[dict[str, Any]] = Field(examples=[[{"ticket_id": "WHRTN1044588"}]])
+    receipts: list[dict[str, Any]] = Field(
+        description="What the warehouse counted, each time that it was read",
+        examples=[[{"content": {"lines": [{"sku": "TEE-S", "actual": 1, "damaged": 0}]}}]],
+    )
+    decisions: list[dict[str, Any]] = Field(
+        examples=[[{"outcome": "process", "rule": "complete", "reason": "everything is there"}]]
+    )
+    effects: list[dict[str, Any]] = Field(
+        description="Calls that change something outside",
+        examples=[[{"kind": "process", "state": "done"}]],
+    )
+    attention: list[dict[str, Any]] = Field(description="Open items", examples=[[]])
+    journal: list[dict[str, Any]] = Field(
+        description="What happened, who did it, and why", examples=[[{"what": "received"}]]
+    )
 
 
 class Item(BaseModel):
     """An item of the attention list."""
 
-    id: int
-    brand: str
-    return_id: str | None
-    order_name: str | None
-    kind: str
-    reason: str
-    tried: str
-    blocking: bool
+    id: int = Field(examples=[71])
+    brand: str = Field(examples=["acme"])
+    return_id: str | None = Field(
+        description="null: it is about something else of the brand", examples=["8214407"]
+    )
+    order_name: str | None = Field(examples=["#1042"])
+    kind: str = Field(examples=["unknown_product"])
+    reason: str = Field(examples=["REX11 does not know SKU TEE-S"])
+    tried: str = Field(description="What the service has done about it", examples=[""])
+    blocking: bool = Field(description="It holds the return", examples=[True])
     opened_at: datetime
+    resolved_at: datetime | None = Field(description="null: it is open", examples=[None])
+    resolved_by: str | None = Field(examples=[None])
+    resolution: str | None = Field(examples=[None])
+    changed_at: datetime | None = Field(description="When any of this last changed")
 
 
 class ItemPage(BaseModel):
-    """Some items, the longest open first."""
+    """Some items: the longest open first, or, with `changed_since`, by when they changed, those
+    that were resolved among them."""
 
     items: list[Item]
-    next: int | None = Field(description="Give it as `after` for the next page; null: no more")
+    next: str | None = Field(description=_NEXT, examples=["1795608000000000-71"])
+    changed_until: datetime | None = Field(description=_WHOLE_UNTIL, examples=[None])
 
 
 class Why(BaseModel):
@@ -145,7 +178,9 @@ class Why(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    why: Annotated[str, StringConstraints(min_length=1, max_length=TEXT_LIMIT)]
+    why: Annotated[str, StringConstraints(min_length=1, max_length=TEXT_LIMIT)] = Field(
+        examples=["the product was added in REX11"]
+    )
 
 
 class NoteText(BaseModel):
@@ -153,10 +188,16 @@ class NoteText(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    text: Annotated[str, StringConstraints(min_length=1, max_length=NOTE_LIMIT)]
+    text: Annotated[str, StringConstraints(min_length=1, max_length=NOTE_LIMIT)] = Field(
+        examples=["Spoke to the customer: the second shirt follows"]
+    )
 
 
 class Done(BaseModel):
     """It was taken; the brand's next sync acts on it."""
 
     done: Literal[True] = True
+
+
+TIME_EXAMPLE = "2026-11-24T12:00:00Z"
+"""For every time in the examples."""

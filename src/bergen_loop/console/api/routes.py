@@ -1,18 +1,21 @@
-"""The calls of the API. Whose token it is decides what is seen: see `web.access`."""
+"""The calls of the API. Whose token it is decides what is seen: see `console.access`."""
 
 from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, HTTPException, Path, Query, Request
+from fastapi import APIRouter, Depends, Header, HTTPException, Path, Query, Request
 from fastapi.exceptions import RequestValidationError
-from pydantic import BeforeValidator
+from fastapi.responses import JSONResponse
+from pydantic import AfterValidator, AwareDatetime, BeforeValidator
 
 from bergen_loop.console.access import NOT_FOUND, Holder, Permission, Person, holder_needs
+from bergen_loop.console.api.acting import Wanted, on_item, on_return, respond
 from bergen_loop.console.api.models import (
     WHOLE,
     Brand,
@@ -21,57 +24,88 @@ from bergen_loop.console.api.models import (
     ItemPage,
     MomentReached,
     NoteText,
-    Problem,
     ReturnDetail,
     ReturnPage,
     ReturnSummary,
     StandsAt,
     Why,
 )
-from bergen_loop.console.attention import DOING, do_one
 from bergen_loop.console.forms import CURSOR, read_cursor, write_cursor
 from bergen_loop.console.overview import BrandGlance, glances
-from bergen_loop.console.state import console_of
+from bergen_loop.console.problems import MEDIA_TYPE, Code
+from bergen_loop.console.state import Console, console_of
 from bergen_loop.console.templating import day_end, day_start, today, zone_of
-from bergen_loop.console.working import WORK, Asked, carry_out
 from bergen_loop.domain.lifecycle import Moment, Stage
 from bergen_loop.ledger.database import Session
-from bergen_loop.ledger.read import listing, search, views
+from bergen_loop.ledger.read import changes, listing, search, views
+from bergen_loop.ledger.read.changes import Since
 from bergen_loop.ledger.read.listing import ReturnFilter
 from bergen_loop.ledger.scope import Scope
+from bergen_loop.ledger.store import returns
 from bergen_loop.ledger.tables.core import AttentionRow, ReturnRow
-from bergen_loop.ledger.transaction import transaction
-from bergen_loop.people.actions import NotPossible
 from bergen_loop.people.looking import view_of
 
-_PROBLEMS: dict[int | str, dict[str, Any]] = {
-    400: {"model": Problem, "description": "The body cannot be read"},
-    401: {"model": Problem, "description": "No valid token"},
-    404: {"model": Problem, "description": "Not there, or not for this token"},
-}
-_ACTING: dict[int | str, dict[str, Any]] = {
-    403: {"model": Problem, "description": "The token's role does not allow it"},
-    409: {"model": Problem, "description": "It does not fit where the return stands"},
-}
+
+def _refusals(*codes: Code) -> dict[int | str, dict[str, Any]]:
+    """For the description: which refusals a call may end in."""
+    statuses = sorted({code.status for code in codes})
+    return {
+        status: {
+            "description": " / ".join(c.words for c in codes if c.status == status),
+            "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
+        }
+        for status in statuses
+    }
 
 
-def _once(request: Request) -> None:
-    """No parameter takes several values: which of them was meant is not ours to guess."""
+_ANY = (Code.TOKEN_NEEDED, Code.ROLE_NOT_ALLOWED, Code.NOT_FOUND, Code.INVALID,
+        Code.TOO_MANY_CALLS, Code.INTERNAL, Code.UNAVAILABLE)  # fmt: skip
+_ACTING = _refusals(*_ANY, Code.BODY_UNREADABLE, Code.TOO_SLOW, Code.TOO_LARGE,
+                    Code.NOT_POSSIBLE, Code.SAME_CALL_RUNNING, Code.KEY_USED_OTHERWISE)  # fmt: skip
+
+
+def _as_described(request: Request) -> None:
+    """A parameter that is not known is refused: it may be a filter that is misspelled, and the
+    answer would be taken for what it is not. So is one given more than once: which of its values
+    was meant is not ours to guess."""
     given = Counter(name for name, _ in request.query_params.multi_items())
-    if twice := sorted(name for name, times in given.items() if times > 1):
+    known = set(_parameters(getattr(request.scope["route"], "dependant", None)))
+    wrong = [("unknown_parameter", n, "is not known here") for n in given if n not in known] + [
+        ("given_twice", n, "is given more than once")
+        for n, times in given.items()
+        if times > 1 and n in known
+    ]
+    if wrong:
         raise RequestValidationError(
-            [
-                {"type": "given_twice", "loc": ("query", name), "msg": "given more than once"}
-                for name in twice
-            ]
+            [{"type": kind, "loc": ("query", name), "msg": why} for kind, name, why in wrong]
         )
 
 
-router = APIRouter(prefix="/api/v1", responses=_PROBLEMS, dependencies=[Depends(_once)])
+def _parameters(dependant: Any) -> Iterator[str]:
+    if dependant is not None:
+        yield from (param.alias for param in dependant.query_params)
+        for inner in dependant.dependencies:
+            yield from _parameters(inner)
 
-Limit = Annotated[int, Query(ge=1, le=500)]
-BrandPath = Annotated[str, Path(max_length=100)]
-ReturnPath = Annotated[str, Path(max_length=200)]
+
+router = APIRouter(
+    prefix="/api/v1", responses=_refusals(*_ANY), dependencies=[Depends(_as_described)]
+)
+
+Limit = Annotated[int, Query(ge=1, le=500, description="How many a page has at most")]
+BrandPath = Annotated[str, Path(max_length=100, examples=["acme"])]
+ReturnPath = Annotated[str, Path(max_length=200, description="Loop's id", examples=["8214407"])]
+ItemPath = Annotated[int, Path(ge=1, le=WHOLE, examples=[71])]
+Key = Annotated[
+    str | None,
+    Header(
+        alias="Idempotency-Key",
+        pattern=r"^[!-~]{1,255}$",
+        description="Of your making, new for each thing that is to be done: who repeats the call "
+        "with it within 24 hours gets the first answer, and nothing is done twice",
+        examples=["5f0e6c1a-retry-71"],
+    ),
+]
 
 
 def _written_as_date(value: object) -> object:
@@ -81,8 +115,71 @@ def _written_as_date(value: object) -> object:
     return value
 
 
+def _written_as_time(value: object) -> object:
+    if isinstance(value, str) and not re.match(r"\d{4}-\d\d-\d\d[T ]", value, re.ASCII):
+        raise ValueError("write it like 2026-11-24T12:00:00Z")
+    return value
+
+
+_FIRST, _LAST = datetime(1990, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)
+
+
+def _reckonable(value: datetime) -> datetime:
+    """Times in which nothing changes are brought nearer: far ones cannot be reckoned with."""
+    naive = value.replace(tzinfo=UTC)
+    return min(max(naive, _FIRST), _LAST) if not 1990 < naive.year < 2200 else value.astimezone(UTC)
+
+
 Day = Annotated[date, BeforeValidator(_written_as_date)]
-BrandQuery = Annotated[str | None, Query(max_length=100, description="Only this brand")]
+Time = Annotated[AwareDatetime, BeforeValidator(_written_as_time), AfterValidator(_reckonable)]
+BrandQuery = Annotated[
+    str | None, Query(min_length=1, max_length=100, description="Only this brand")
+]
+ChangedSince = Annotated[
+    Time | None,
+    Query(
+        description="Those that changed at or after this time, by when they changed: for programs "
+        "that follow. The last page says from when to go on, as `changed_until`"
+    ),
+]
+After = Annotated[str | None, Query(pattern=CURSOR, description="`next` of the page before")]
+
+
+@dataclass(frozen=True, slots=True)
+class Paging:
+    """Which page of a list."""
+
+    since: Since | None
+    """Of what has changed; None: of what there is."""
+    after: tuple[datetime, int] | None
+    limit: int
+
+
+def _paging(
+    changed_since: ChangedSince = None, after: After = None, limit: Limit = 100
+) -> Paging:  # fmt: skip
+    key = read_cursor(after)
+    return Paging(Since(changed_since, key) if changed_since else None, key, limit)
+
+
+Which = Annotated[Paging, Depends(_paging)]
+
+
+def _narrowed(request: Request, person: Holder, brand: BrandQuery = None) -> Scope:
+    """What is asked about. A brand that there is not is refused as one that is not for them."""
+    if brand is not None and not _exists(console_of(request), brand):
+        raise HTTPException(404, NOT_FOUND)
+    return person.scope.narrowed(brand)
+
+
+def _exists(console: Console, brand: str) -> bool:
+    if brand in console.registry:
+        return True
+    with console.registry.ledger.read() as session:
+        return brand.isprintable() and returns.known_brand(session, brand) is not None
+
+
+Asked = Annotated[Scope, Depends(_narrowed)]
 
 
 # -- brands -------------------------------------------------------------------------------------
@@ -104,9 +201,14 @@ def brand_status(request: Request, person: Holder, brand: BrandPath) -> Brand:
 
 
 def _statuses(request: Request, names: Sequence[str]) -> list[Brand]:
-    registry, zone = console_of(request).registry, zone_of(request)
+    return brand_statuses(console_of(request), names, today(zone_of(request)))
+
+
+def brand_statuses(console: Console, names: Sequence[str], day: date) -> list[Brand]:
+    """Of brands that are configured; `day` is today in the console's zone."""
+    registry = console.registry
     with registry.ledger.read() as session:
-        found = glances(session, registry, names, day_start(today(zone), zone))
+        found = glances(session, registry, names, day_start(day, console.zone))
     return [_brand(g) for g in found]
 
 
@@ -131,47 +233,61 @@ def _brand(glance: BrandGlance) -> Brand:
 # -- returns ------------------------------------------------------------------------------------
 
 
-@router.get("/returns", tags=["returns"])
-def list_returns(
+def _filter(
     request: Request,
-    person: Holder,
-    brand: BrandQuery = None,
     stage: Stage | None = None,
     moment: Annotated[Moment | None, Query(description="Where they stand now, 1 to 7")] = None,
     held: Annotated[bool, Query(description="Only those that need attention")] = False,
     since: Annotated[Day | None, Query(description="Submitted on or after this day")] = None,
     until: Annotated[Day | None, Query(description="Submitted on or before this day")] = None,
-    after: Annotated[str | None, Query(pattern=CURSOR, description="`next` of a page")] = None,
-    limit: Limit = 100,
-) -> ReturnPage:
-    """Returns by when they were submitted, the newest first."""
+) -> ReturnFilter:
     zone = zone_of(request)
-    wanted = ReturnFilter(
+    return ReturnFilter(
         stage=stage,
         moment=moment,
         held=held,
         since=day_start(since, zone) if since else None,
         until=day_end(until, zone) if until else None,
     )
-    scope, key = person.scope.narrowed(brand), read_cursor(after)
+
+
+@router.get("/returns", tags=["returns"])
+def list_returns(
+    request: Request,
+    scope: Asked,
+    wanted: Annotated[ReturnFilter, Depends(_filter)],
+    page: Which,
+) -> ReturnPage:
+    """Returns by when they were submitted, the newest first; or what has changed."""
     with console_of(request).registry.ledger.read() as session:
-        found = listing.returns(session, scope, wanted, after=key, limit=limit)
-    end = write_cursor(listing.key_of(found.rows[-1], wanted)) if found.more else None
-    return ReturnPage(returns=_summaries(found.rows), next=end)
+        if page.since:
+            changed = changes.returns(session, scope, wanted, page.since, page.limit)
+            rows, more, until = changed.rows, changed.more, changed.until
+            end = changes.key_of(rows[-1]) if more else None
+        else:
+            found = listing.returns(
+                session, scope, wanted, after=page.after, limit=page.limit
+            )  # fmt: skip
+            rows, more, until = found.rows, found.more, None
+            end = listing.key_of(rows[-1], wanted) if more else None
+        return ReturnPage(
+            returns=summaries(rows),
+            next=write_cursor(end) if end else None,
+            changed_until=None if more else until,
+        )
 
 
 @router.get("/returns/search", tags=["returns"])
 def search_returns(
     request: Request,
-    person: Holder,
-    q: Annotated[str, Query(min_length=1, max_length=search.LONGEST)],
-    brand: BrandQuery = None,
+    scope: Asked,
+    q: Annotated[str, Query(min_length=1, max_length=search.LONGEST, examples=["#1042"])],
 ) -> ReturnPage:
     """Returns by Loop's id, order, RMA (PO), ticket, tracking number, SKU or e-mail: exactly so,
     else what begins with it. At most a hundred; `next` is always null."""
     with console_of(request).registry.ledger.read() as session:
-        found = search.find(session, person.scope.narrowed(brand), q, limit=search.PREFIX_LIMIT)
-    return ReturnPage(returns=_summaries(found.rows), next=None)
+        found = search.find(session, scope, q, limit=search.PREFIX_LIMIT)
+        return ReturnPage(returns=summaries(found.rows), next=None, changed_until=None)
 
 
 @router.get("/returns/{brand}/{return_id}", tags=["returns"])
@@ -179,68 +295,74 @@ def one_return(
     request: Request, person: Holder, brand: BrandPath, return_id: ReturnPath
 ) -> ReturnDetail:
     """Everything about one return."""
-    with console_of(request).registry.ledger.read() as session:
-        row = _row(session, person.scope, brand, return_id)
-        view = view_of(session, console_of(request).registry.settings, row)
-        plain = views.as_json(view)
-        return ReturnDetail(
-            summary=ReturnSummary.model_validate(row),
-            moments=[
-                MomentReached(moment=m.moment.value, title=m.moment.title, at=m.at, text=m.text)
-                for m in view.moments
-            ],
-            why=StandsAt(**views.why_as_json(view, zone_of(request))),
-            **{k: v for k, v in plain.items() if k not in ("return", "moments", "why")},
-        )
-
-
-@router.post("/returns/{brand}/{return_id}/resync", tags=["returns"], responses=_ACTING)
-def resync(
-    request: Request,
-    brand: BrandPath,
-    return_id: ReturnPath,
-    person: Annotated[Person, Depends(holder_needs(Permission.NOTE))],
-) -> Done:
-    """Have the return's tickets read again, and the return looked at."""
-    return _do(request, person, (brand, return_id), "resync", Asked())
-
-
-@router.post("/returns/{brand}/{return_id}/notes", tags=["returns"], responses=_ACTING)
-def add_note(
-    request: Request,
-    brand: BrandPath,
-    return_id: ReturnPath,
-    body: NoteText,
-    person: Annotated[Person, Depends(holder_needs(Permission.NOTE))],
-) -> Done:
-    """Have a note added to the return in Loop."""
-    return _do(request, person, (brand, return_id), "note", Asked(note=body.text))
-
-
-def _do(request: Request, person: Person, which: tuple[str, str], name: str, asked: Asked) -> Done:
-    """To which return (brand, id)."""
-    console, (brand, return_id), now = console_of(request), which, datetime.now(UTC)
-    try:
-        with transaction(console.registry.ledger, brand, now, person.name) as tx:
-            row = _row(tx.session, person.scope, brand, return_id, lock=True)
-            carry_out(tx, console.registry, WORK[name], row, asked)
-    except NotPossible as error:
-        raise HTTPException(409, str(error)) from None
-    console.sync_soon(brand)
-    return Done()
-
-
-def _row(
-    session: Session, scope: Scope, brand: str, return_id: str, *, lock: bool = False
-) -> ReturnRow:  # fmt: skip
-    row = listing.one_return(session, scope, brand, return_id, lock=lock)
-    if row is None:
+    console = console_of(request)
+    with console.registry.ledger.read() as session:
+        found = detail(session, console, person.scope, (brand, return_id))
+    if found is None:
         raise HTTPException(404, NOT_FOUND)
-    return row
+    return found
 
 
-def _summaries(rows: Sequence[ReturnRow]) -> list[ReturnSummary]:
+def detail(
+    session: Session, console: Console, scope: Scope, which: tuple[str, str]
+) -> ReturnDetail | None:
+    """Everything about one return (brand, id); None where it is not there, or not in scope."""
+    row = listing.one_return(session, scope, *which)
+    if row is None:
+        return None
+    view = view_of(session, console.registry.settings, row)
+    plain = views.as_json(view)
+    return ReturnDetail(
+        summary=ReturnSummary.model_validate(row),
+        moments=[
+            MomentReached(moment=m.moment.value, title=m.moment.title, at=m.at, text=m.text)
+            for m in view.moments
+        ],
+        why=StandsAt(**views.why_as_json(view, console.zone)),
+        **{k: v for k, v in plain.items() if k not in ("return", "moments", "why")},
+    )
+
+
+def summaries(rows: Sequence[ReturnRow]) -> list[ReturnSummary]:
+    """Returns as lists have them."""
     return [ReturnSummary.model_validate(row) for row in rows]
+
+
+def _which(brand: BrandPath, return_id: ReturnPath) -> tuple[str, str]:
+    return brand, return_id
+
+
+ReturnAsked = Annotated[tuple[str, str], Depends(_which)]
+Noting = Annotated[Person, Depends(holder_needs(Permission.NOTE))]
+Acting = Annotated[Person, Depends(holder_needs(Permission.ACT))]
+
+
+@router.post(
+    "/returns/{brand}/{return_id}/resync",
+    tags=["returns"],
+    responses=_ACTING,
+    response_model=Done,
+)
+def resync(request: Request, which: ReturnAsked, person: Noting, key: Key = None) -> JSONResponse:
+    """Have the return's tickets read again, and the return looked at."""
+    return _do(request, person, on_return("resync", *which), key)
+
+
+@router.post(
+    "/returns/{brand}/{return_id}/notes",
+    tags=["returns"],
+    responses=_ACTING,
+    response_model=Done,
+)
+def add_note(
+    request: Request, which: ReturnAsked, body: NoteText, person: Noting, key: Key = None
+) -> JSONResponse:
+    """Have a note added to the return in Loop."""
+    return _do(request, person, on_return("note", *which, body.text), key)
+
+
+def _do(request: Request, person: Person, wanted: Wanted, key: str | None) -> JSONResponse:
+    return respond(console_of(request), person, wanted.under(key))
 
 
 # -- attention ----------------------------------------------------------------------------------
@@ -249,55 +371,51 @@ def _summaries(rows: Sequence[ReturnRow]) -> list[ReturnSummary]:
 @router.get("/attention", tags=["attention"])
 def attention(
     request: Request,
-    person: Holder,
-    brand: BrandQuery = None,
+    scope: Asked,
+    page: Which,
     kind: Annotated[str | None, Query(pattern="^[a-z_]{1,40}$")] = None,
-    after: Annotated[int | None, Query(ge=0, le=WHOLE, description="`next` of a page")] = None,
-    limit: Limit = 100,
 ) -> ItemPage:
-    """Open items, the longest open first."""
-    scope = person.scope.narrowed(brand)
+    """Open items, the longest open first; or what has changed, resolved items among it."""
     with console_of(request).registry.ledger.read() as session:
-        found = listing.attention(session, scope, kind=kind, after=after, limit=limit)
-        names = listing.return_names(session, [i.return_pk for i in found.rows if i.return_pk])
-    items = [_item(row, names) for row in found.rows]
-    return ItemPage(items=items, next=items[-1].id if found.more else None)
+        if page.since:
+            changed = changes.attention(session, scope, kind, page.since, page.limit)
+            rows, more, until = changed.rows, changed.more, changed.until
+            end = changes.key_of(rows[-1]) if more else None
+        else:
+            last = page.after[1] if page.after else None
+            found = listing.attention(session, scope, kind=kind, after=last, limit=page.limit)
+            rows, more, until = found.rows, found.more, None
+            end = (rows[-1].opened_at, rows[-1].id) if more else None
+        names = listing.return_names(session, [i.return_pk for i in rows if i.return_pk])
+        return ItemPage(
+            items=[item_of(row, names) for row in rows],
+            next=write_cursor(end) if end else None,
+            changed_until=None if more else until,
+        )
 
 
-@router.post("/attention/{item_id}/retry", tags=["attention"], responses=_ACTING)
+@router.post(
+    "/attention/{item_id}/retry", tags=["attention"], responses=_ACTING, response_model=Done
+)
 def retry(
-    request: Request,
-    item_id: Annotated[int, Path(ge=1, le=WHOLE)],
-    body: Why,
-    person: Annotated[Person, Depends(holder_needs(Permission.ACT))],
-) -> Done:
+    request: Request, item_id: ItemPath, body: Why, person: Acting, key: Key = None
+) -> JSONResponse:
     """Have the service try again what led to the item."""
-    return _work(request, person, "retry", item_id, body.why)
+    return _do(request, person, on_item("retry", item_id, body.why), key)
 
 
-@router.post("/attention/{item_id}/ignore", tags=["attention"], responses=_ACTING)
+@router.post(
+    "/attention/{item_id}/ignore", tags=["attention"], responses=_ACTING, response_model=Done
+)
 def ignore(
-    request: Request,
-    item_id: Annotated[int, Path(ge=1, le=WHOLE)],
-    body: Why,
-    person: Annotated[Person, Depends(holder_needs(Permission.ACT))],
-) -> Done:
+    request: Request, item_id: ItemPath, body: Why, person: Acting, key: Key = None
+) -> JSONResponse:
     """Take the item off the list; its return is left to people."""
-    return _work(request, person, "ignore", item_id, body.why)
+    return _do(request, person, on_item("ignore", item_id, body.why), key)
 
 
-def _work(request: Request, person: Person, name: str, item_id: int, why: str) -> Done:
-    console = console_of(request)
-    result = do_one(console, person, DOING[name], item_id, why, alone=False)
-    if result is None:
-        raise HTTPException(404, NOT_FOUND)
-    if result.problem:
-        raise HTTPException(409, result.problem)
-    console.sync_soon(result.item.brand)
-    return Done()
-
-
-def _item(row: AttentionRow, names: dict[int, tuple[str, str | None]]) -> Item:
+def item_of(row: AttentionRow, names: dict[int, tuple[str, str | None]]) -> Item:
+    """An item as the API gives it; `names` of its return by the row's id."""
     return_id, order = names.get(row.return_pk or 0, (None, None))
     return Item(
         id=row.id,
@@ -309,4 +427,8 @@ def _item(row: AttentionRow, names: dict[int, tuple[str, str | None]]) -> Item:
         tried=row.tried,
         blocking=row.blocking,
         opened_at=row.opened_at,
+        resolved_at=row.resolved_at,
+        resolved_by=row.resolved_by,
+        resolution=row.resolution,
+        changed_at=row.changed_at,
     )

@@ -206,6 +206,7 @@ document.addEventListener("change", (event) => {
     area.setSelectionRange(start, start + (lines[line - 1] ?? "").length);
     area.scrollTop = (line - 3) * parseFloat(getComputedStyle(area).lineHeight);
   });
+})();
 
 // Keys: for who works through a list. What they ask for is asked once more.
 document.addEventListener("keydown", (event) => {

@@ -224,37 +224,35 @@ def get_known(session: Session, now: datetime, user: UserRow, places: Iterable[s
 
 def start_session(
     session: Session, now: datetime, user: UserRow, *, lasts: timedelta, how: str,
-    source: str | None = None,
+    source: str | None = None, browser: str | None = None,
 ) -> str:  # fmt: skip
     """Sign somebody in; the value for the cookie."""
     session.execute(sa.delete(SessionRow).where(SessionRow.expires_at <= now))
     user.signed_in_at = now
     actor = Actor(user.name, user.id, source)
     journal.record(session, now, What.SIGNED_IN, how, brand=None, who=actor)
-    return _new_session(session, now, user, lasts)
+    token, row = _new_session(session, now, user, lasts)
+    row.source, row.browser = source, browser
+    return token
 
 
 def await_code(session: Session, now: datetime, user: UserRow) -> str:
     """The password was right: what the second factor is shown with; the value for the cookie."""
-    return _new_session(session, now, user, CODE_WAIT, awaits_code=True)
+    token, row = _new_session(session, now, user, CODE_WAIT)
+    row.awaits_code = True
+    return token
 
 
 def _new_session(
-    session: Session, now: datetime, user: UserRow, lasts: timedelta, *, awaits_code: bool = False
-) -> str:
+    session: Session, now: datetime, user: UserRow, lasts: timedelta
+) -> tuple[str, SessionRow]:
     token = secrets.token_urlsafe(32)
-    session.add(
-        SessionRow(
-            token_hash=hashed(token),
-            user_id=user.id,
-            csrf=secrets.token_urlsafe(24),
-            awaits_code=awaits_code,
-            created_at=now,
-            seen_at=now,
-            expires_at=now + lasts,
-        )
-    )
-    return token
+    row = SessionRow(
+        token_hash=hashed(token), user_id=user.id, csrf=secrets.token_urlsafe(24),
+        awaits_code=False, created_at=now, seen_at=now, expires_at=now + lasts,
+    )  # fmt: skip
+    session.add(row)
+    return token, row
 
 
 def awaiting_code(session: Session, now: datetime, token: str) -> UserRow | None:
@@ -303,6 +301,26 @@ def end_session(session: Session, now: datetime, token: str, who: str) -> None:
 def drop_session(session: Session, token: str) -> None:
     """End a session that another takes the place of."""
     session.execute(sa.delete(SessionRow).where(SessionRow.token_hash == hashed(token)))
+
+
+def sessions_of(session: Session, now: datetime, account: int, idle: timedelta) -> list[SessionRow]:
+    """Where an account is signed in, the session in use last first."""
+    query = sa.select(SessionRow).where(
+        SessionRow.user_id == account,
+        SessionRow.expires_at > now,
+        SessionRow.seen_at > now - idle,
+        SessionRow.awaits_code.is_not(sa.true()),
+    )
+    return list(session.scalars(query.order_by(SessionRow.seen_at.desc(), SessionRow.token_hash)))
+
+
+def end_other_sessions(session: Session, now: datetime, user: UserRow, token: str) -> None:
+    """Sign an account out everywhere but in the browser of this cookie."""
+    others = (SessionRow.user_id == user.id) & (SessionRow.token_hash != hashed(token))
+    ended = len(session.scalars(sa.select(SessionRow.token_hash).where(others)).all())
+    session.execute(sa.delete(SessionRow).where(others))
+    why = f"{ended} other session(s)"
+    journal.record(session, now, What.SIGNED_OUT, why, brand=None, who=user.name)
 
 
 def end_sessions(session: Session, user: UserRow) -> None:

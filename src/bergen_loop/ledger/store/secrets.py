@@ -7,7 +7,7 @@ from datetime import datetime
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from bergen_loop.ledger.tables.core import SecretRow
+from bergen_loop.ledger.tables.core import SecretRow, UserRow
 
 
 def put(session: Session, now: datetime, name: str, token: str, who: str) -> bool:
@@ -21,6 +21,12 @@ def rows(session: Session, *, lock: bool = False) -> list[SecretRow]:
     """All of them, by name; `lock`: until the transaction ends."""
     query = sa.select(SecretRow).order_by(SecretRow.name)
     return list(session.scalars(query.with_for_update() if lock else query))
+
+
+def second_factors(session: Session) -> list[UserRow]:
+    """The accounts that have one, or are setting one up; locked until the transaction ends."""
+    there = sa.or_(UserRow.totp_secret.is_not(None), UserRow.totp_new.is_not(None))
+    return list(session.scalars(sa.select(UserRow).where(there).with_for_update()))
 
 
 def tokens(session: Session) -> dict[str, str]:

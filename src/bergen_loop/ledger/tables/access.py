@@ -1,13 +1,15 @@
-"""The tables of signing in: what has been tried, and where accounts are known."""
+"""The tables of access: what has been tried to sign in, where accounts are known, and what
+programs were answered."""
 
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Mapped, mapped_column
 
-from bergen_loop.ledger.tables.core import Base, BigId
+from bergen_loop.ledger.tables.core import Base, BigId, PlainJson
 
 
 class TriesRow(Base):
@@ -31,3 +33,18 @@ class PlaceRow(Base):
     )
     place: Mapped[str] = mapped_column(primary_key=True)
     seen_at: Mapped[datetime]
+
+
+class AnswerRow(Base):
+    """What a call under an Idempotency-Key was answered: who repeats it gets this again."""
+
+    __tablename__ = "api_answers"
+
+    token_id: Mapped[int] = mapped_column(BigId, primary_key=True, autoincrement=False)
+    key: Mapped[str] = mapped_column(primary_key=True)
+    asked: Mapped[str]
+    """A digest of what was asked for: the key stands for that alone."""
+    status: Mapped[int]
+    body: Mapped[Any] = mapped_column(PlainJson)
+    made_at: Mapped[datetime]
+    ends_at: Mapped[datetime] = mapped_column(index=True)

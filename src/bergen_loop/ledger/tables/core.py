@@ -7,7 +7,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.types import TypeDecorator
 
 from bergen_loop.domain.rma import TicketStatus
@@ -82,6 +84,28 @@ class DocumentJson(TypeDecorator[Mapping[str, Any]]):
         return Document(value if isinstance(value, str) else value.decode())
 
 
+class TimeOfChange(FunctionElement[datetime]):
+    """The time by the database's clock, as it passes: the clock that all machines share, so that
+    who follows changes by it misses none."""
+
+    type = UtcTime()
+    inherit_cache = True
+
+
+@compiles(TimeOfChange, "postgresql")
+def _on_postgresql(*_: Any, **__: Any) -> str:  # pyright: ignore[reportUnusedFunction]
+    return "clock_timestamp()"
+
+
+@compiles(TimeOfChange, "sqlite")
+def _on_sqlite(*_: Any, **__: Any) -> str:  # pyright: ignore[reportUnusedFunction]
+    return "strftime('%Y-%m-%d %H:%M:%f000', 'now')"
+
+
+def _changed_at() -> Mapped[datetime | None]:
+    return mapped_column(default=TimeOfChange(), onupdate=TimeOfChange())
+
+
 Json = dict[str, Any]
 DocumentOf = Mapping[str, Any]
 BigId = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
@@ -148,7 +172,10 @@ class ReturnRow(Base):
     __table_args__ = (
         sa.UniqueConstraint("brand", "return_id"),
         sa.Index("ix_returns_work", "brand", "stage", "held", "due_at"),
+        sa.Index("ix_returns_changed", "changed_at", "id"),
+        sa.Index("ix_returns_changed_brand", "brand", "changed_at", "id"),
     )
+    __mapper_args__ = {"eager_defaults": False}  # noqa: RUF012 - SQLAlchemy's own convention
 
     id: Mapped[int] = mapped_column(BigId, primary_key=True, autoincrement=True)
     brand: Mapped[str]
@@ -179,6 +206,8 @@ class ReturnRow(Base):
     """When Loop was seen to show it closed (or in review after our flag)."""
     rma_closed_at: Mapped[datetime | None]
     completed_at: Mapped[datetime | None]
+    changed_at: Mapped[datetime | None] = _changed_at()
+    """When this row was last written; of what an older release wrote, when it was upgraded."""
 
 
 class LineRow(Base):
@@ -423,7 +452,10 @@ class AttentionRow(Base):
     __table_args__ = (
         sa.UniqueConstraint("brand", "open_key"),
         sa.Index("ix_attention_return", "return_pk"),
+        sa.Index("ix_attention_changed", "changed_at", "id"),
+        sa.Index("ix_attention_changed_brand", "brand", "changed_at", "id"),
     )
+    __mapper_args__ = {"eager_defaults": False}  # noqa: RUF012 - SQLAlchemy's own convention
 
     id: Mapped[int] = mapped_column(BigId, primary_key=True, autoincrement=True)
     brand: Mapped[str]
@@ -454,6 +486,8 @@ class AttentionRow(Base):
     """Who has taken it on."""
     snoozed_until: Mapped[datetime | None]
     """Off the list until then; it holds its return all the same."""
+    changed_at: Mapped[datetime | None] = _changed_at()
+    """As of a return."""
 
 
 class WebhookRow(Base):
@@ -512,9 +546,9 @@ class UserRow(Base):
     issued_at: Mapped[datetime | None]
     """When somebody else gave it this password: the first thing to do is to change it."""
     totp_secret: Mapped[str | None]
-    """The second factor's, in base 32; None: there is none."""
+    """The second factor's, in base 32, sealed (`secrets.seeds`); None: there is none."""
     totp_new: Mapped[str | None]
-    """One that has been shown and not been proven yet."""
+    """One that has been shown and not been proven yet, sealed as well."""
     totp_step: Mapped[int | None] = mapped_column(BigId)
     """The time step of the last code that was taken: each is taken once."""
     recovery_codes: Mapped[list[Any] | None] = mapped_column(PlainJson)
@@ -546,6 +580,10 @@ class SessionRow(Base):
     csrf: Mapped[str]
     awaits_code: Mapped[bool | None]
     """The password was right, the second factor is still to come: it opens nothing yet."""
+    source: Mapped[str | None]
+    """The address from which it was begun."""
+    browser: Mapped[str | None]
+    """What the browser calls itself."""
     created_at: Mapped[datetime]
     seen_at: Mapped[datetime]
     expires_at: Mapped[datetime]
