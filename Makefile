@@ -7,7 +7,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 # What needs no browser, no PostgreSQL and no time to pass: pure functions, payloads, the ledger.
 QUICK := $(addprefix tests/,domain loop bergen config secrets ledger cli sandbox)
 
-.PHONY: demo test quick quick-tests check bench soak audit sbom images lock screenshots clean
+.PHONY: demo test quick quick-tests check bench soak audit sbom images lock lock-new screenshots clean
 
 demo: .venv/installed ## the whole flow, running: sandbox, service and console
 	@$(BIN)/python -m demo $(DEMO)
@@ -56,6 +56,10 @@ images: .venv/installed ## the image's and the unit's faults, as far as they sho
 
 COMPILE := uv pip compile pyproject.toml --universal --generate-hashes --no-header \
 	--no-emit-index-url --no-annotate
+
+lock-new: .venv/installed ## as `lock`, for what is new in pyproject.toml: the rest stays as it is
+	$(BIN)/$(COMPILE) --extra dev -o requirements-dev.lock
+	$(BIN)/$(COMPILE) -c requirements-dev.lock -o requirements.lock
 
 lock: .venv/installed ## pin what pyproject.toml asks for, with hashes; users' packages and ours
 	$(BIN)/$(COMPILE) --extra dev --upgrade -o requirements-dev.lock

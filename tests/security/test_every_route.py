@@ -116,6 +116,7 @@ RULES: dict[tuple[str, str], Permission | str] = {
     ("GET", "/api/v1/attention"): P.VIEW,
     ("POST", "/api/v1/returns/{brand}/{return_id}/resync"): P.NOTE,
     ("POST", "/api/v1/returns/{brand}/{return_id}/notes"): P.NOTE,
+    ("POST", "/api/v1/mcp"): P.VIEW,  # each tool has its own right: see test_web_assistants
     ("POST", "/api/v1/attention/{item_id}/retry"): P.ACT,
     ("POST", "/api/v1/attention/{item_id}/ignore"): P.ACT,
 }

@@ -162,6 +162,7 @@ NOT_RUN = {
     "secrets set": "takes a secret; shows no text from outside",
     "accounts reset": "gives a password; shows no text from outside",
     "brands edit": "opens an editor",
+    "mcp": "speaks a protocol, and to no terminal",
 }
 NASTY = "[red]x[/nothing] \x1b[2J \u202e <script>alert(1)</script>"
 ARGUMENTS: dict[str, list[list[str]]] = {

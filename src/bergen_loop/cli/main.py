@@ -51,6 +51,11 @@ COMMANDS = {
         "reconcile:replay_command",
         "Try payloads again that could not be understood when they came.",
     ),
+    "mcp": (
+        "assistant:mcp",
+        "Serve an assistant on standard input and output (Model Context Protocol), as the token "
+        "in BERGEN_LOOP_TOKEN may.",
+    ),
     "worker": (
         "ops:worker",
         "Run ticks, without console and webhooks: as many as you like on one PostgreSQL.",

@@ -45,7 +45,7 @@ from bergen_loop.console import (
     webhooks,
 )
 from bergen_loop.console.access import Permission, holder_needs, needs
-from bergen_loop.console.api import reference
+from bergen_loop.console.api import assistants, reference
 from bergen_loop.console.api import routes as api
 from bergen_loop.console.limits import BodyLimit, Door
 from bergen_loop.console.live import Live
@@ -83,7 +83,7 @@ def create_app(
     Without `signing_in` everyone who reaches it may do everything: only for a service that
     listens on this machine alone. Raises BadFirstAccount."""
     first = os.environ.pop(FIRST_ACCOUNT, "")  # used once, and not left for children to read
-    console = _console(registry, nudge, signing_in, address)
+    console = console_for(registry, nudge, signing_in, address)
     app = FastAPI(
         title="bergen-loop",
         version=__version__,
@@ -106,9 +106,10 @@ def create_app(
     return app
 
 
-def _console(
-    registry: Registry, nudge: Nudge, signing_in: bool, address: str | None
-) -> Console:  # fmt: skip
+def console_for(
+    registry: Registry, nudge: Nudge, signing_in: bool = True, address: str | None = None
+) -> Console:
+    """What pages, API and assistants share."""
     service = registry.settings.service
     return Console(
         registry=registry,
@@ -151,6 +152,11 @@ def _routes(app: FastAPI) -> None:
         app.include_router(module.router, include_in_schema=False, dependencies=[_VIEWER])
     app.include_router(floor.router, include_in_schema=False, dependencies=[_WORKER])
     app.include_router(reference.router, include_in_schema=False)
+    app.include_router(
+        assistants.router,
+        include_in_schema=False,
+        dependencies=[Depends(holder_needs(Permission.VIEW))],
+    )
     app.include_router(api.router, dependencies=[Depends(holder_needs(Permission.VIEW))])
     static = Path(__file__).parent / "static"
     app.mount("/static", StaticFiles(directory=static), name="static")

@@ -8,9 +8,10 @@ import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from dataclasses import field as dataclass_field
-from datetime import date, timedelta
+from datetime import datetime, timedelta
 from functools import cache
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 from fastapi import APIRouter, HTTPException, Request
 from fastapi.responses import HTMLResponse
@@ -120,19 +121,26 @@ def try_page(request: Request, person: Viewer, form: Form, brand: str) -> HTMLRe
     registry, wanted = _registry(request, brand), wanted_of(form)
     if wanted.which == PASTED and not person.can(PASTING):
         raise HTTPException(403, "your role allows to try presets and this brand's own criteria")
+    try:
+        tried = try_out(registry, brand, wanted, zone_of(request))
+    except Refused as refused:
+        return criteria_page(request, brand, wanted, refused=refused)
+    return criteria_page(request, brand, wanted, tried=tried)
+
+
+def try_out(registry: Registry, brand: str, wanted: Wanted, zone: ZoneInfo) -> Tried:
+    """Try criteria on a brand's past, one at a time in this process; a day begins in `zone`.
+    Raises Refused."""
     if not _one_at_a_time.acquire(blocking=False):
         problem = "criteria are being tried by somebody else right now; try again in some seconds"
-        return criteria_page(request, brand, wanted, refused=Refused(503, problem))
+        raise Refused(503, problem)
     try:
         day = day_of(wanted.since)
         if day is None:
             raise Refused(422, "choose the day from which on returns are tried")
-        tried = _try(request, registry, brand, wanted, day)
-    except Refused as refused:
-        return criteria_page(request, brand, wanted, refused=refused)
+        return _try(registry, brand, wanted, day_start(day, zone))
     finally:
         _one_at_a_time.release()
-    return criteria_page(request, brand, wanted, tried=tried)
 
 
 def wanted_of(form: FormData) -> Wanted:
@@ -167,10 +175,9 @@ def _registry(request: Request, brand: str) -> Registry:
     return registry
 
 
-def _try(request: Request, registry: Registry, brand: str, wanted: Wanted, day: date) -> Tried:
+def _try(registry: Registry, brand: str, wanted: Wanted, since: datetime) -> Tried:
     """Raises Refused with every mistake."""
-    rules, since = registry.brand(brand).announce_rules(), day_start(day, zone_of(request))
-    edited = 0
+    rules, edited = registry.brand(brand).announce_rules(), 0
 
     def in_time(cases: Iterable[PastCase]) -> Iterator[trial.PastCase]:
         """The cases, until the time is over; one at least."""

@@ -52,12 +52,12 @@ class Work:
     """It ends in a call that cannot be undone."""
 
 
-def _resync(tx: Transaction, row: ReturnRow, _: Asked) -> None:
-    actions.resync(tx, row)
+def _resync(tx: Transaction, row: ReturnRow, asked: Asked) -> None:
+    actions.resync(tx, row, asked.why)
 
 
 def _note(tx: Transaction, row: ReturnRow, asked: Asked) -> None:
-    actions.add_note(tx, row, asked.note)
+    actions.add_note(tx, row, asked.note, asked.why)
 
 
 def _process(tx: Transaction, row: ReturnRow, asked: Asked) -> None:

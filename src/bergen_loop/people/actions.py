@@ -280,23 +280,23 @@ def _told(tx: Transaction, item: AttentionRow, what: What, why: str) -> None:
     tx.journal(what, why, row, {"item": item.id, "kind": item.kind})
 
 
-def resync(tx: Transaction, row: ReturnRow) -> None:
+def resync(tx: Transaction, row: ReturnRow, why: str = "") -> None:
     """Have the tickets read again and the return looked at, at the next tick."""
     _hold_still(tx, row)
     _read_tickets_again(tx, row)
     if row.stage in (Stage.SEEN, Stage.RECEIVED, Stage.WAITING, Stage.CONFIRMING, Stage.CLOSING):
         row.due_at = tx.now
     returns.brand_row(tx.session, row.brand).nudged_at = tx.now
-    tx.journal(What.RESYNC, "asked for by hand", row)
+    tx.journal(What.RESYNC, why or "asked for by hand", row)
 
 
-def add_note(tx: Transaction, row: ReturnRow, text: str) -> None:
-    """Have a note added to the return in Loop. Raises NotPossible."""
+def add_note(tx: Transaction, row: ReturnRow, text: str, why: str = "") -> None:
+    """Have a note added to the return in Loop; `why` is kept beside it. Raises NotPossible."""
     text = text.strip()
     if not 0 < len(text) <= NOTE_LIMIT:
         raise NotPossible(f"a note has 1 to {NOTE_LIMIT} characters; this one {len(text)}")
     key = f"note:{row.return_id}:{digest([text, tx.now.isoformat()])[:12]}"
     payload = {"return_id": row.return_id, "content": text}
     tx.plan(Intent(EffectKind.NOTE, key, row.id, payload))
-    tx.journal(What.NOTE, text, row)
+    tx.journal(What.NOTE, text, row, {"why": why} if why else None)
     returns.brand_row(tx.session, row.brand).nudged_at = tx.now

@@ -51,18 +51,19 @@ class Wanted:
         return replace(self, key=key)
 
 
-def on_return(name: str, brand: str, return_id: str, note: str = "") -> Wanted:
-    """One of the works on a return: see `console.working`."""
+def on_return(name: str, which: tuple[str, str], note: str = "", why: str = "") -> Wanted:
+    """One of the works on a return (brand, id): see `console.working`."""
+    brand, return_id = which
 
     def act(session: Session, console: Console, person: Person, now: datetime) -> str | None:
         row = listing.one_return(session, person.scope, brand, return_id, lock=True)
         if row is None:
             return None
         tx = Transaction(session, brand, now, person.name)
-        carry_out(tx, console.registry, WORK[name], row, Asked(note=note))
+        carry_out(tx, console.registry, WORK[name], row, Asked(why, note))
         return brand
 
-    return Wanted([name, brand, return_id, note], act)
+    return Wanted([name, brand, return_id, note, why], act)
 
 
 def on_item(name: str, number: int, why: str) -> Wanted:

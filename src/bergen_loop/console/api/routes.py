@@ -40,7 +40,7 @@ from bergen_loop.ledger.database import Session
 from bergen_loop.ledger.read import changes, listing, search, views
 from bergen_loop.ledger.read.changes import Since
 from bergen_loop.ledger.read.listing import ReturnFilter
-from bergen_loop.ledger.scope import Scope
+from bergen_loop.ledger.scope import OutOfScope, Scope
 from bergen_loop.ledger.store import returns
 from bergen_loop.ledger.tables.core import AttentionRow, ReturnRow
 from bergen_loop.people.looking import view_of
@@ -166,9 +166,14 @@ Which = Annotated[Paging, Depends(_paging)]
 
 
 def _narrowed(request: Request, person: Holder, brand: BrandQuery = None) -> Scope:
-    """What is asked about. A brand that there is not is refused as one that is not for them."""
-    if brand is not None and not _exists(console_of(request), brand):
-        raise HTTPException(404, NOT_FOUND)
+    return narrowed(console_of(request), person, brand)
+
+
+def narrowed(console: Console, person: Person, brand: str | None) -> Scope:
+    """What is asked about. Raises OutOfScope for a brand that is not for them, as for one that
+    there is not."""
+    if brand is not None and not _exists(console, brand):
+        raise OutOfScope(brand)
     return person.scope.narrowed(brand)
 
 
@@ -345,7 +350,7 @@ Acting = Annotated[Person, Depends(holder_needs(Permission.ACT))]
 )
 def resync(request: Request, which: ReturnAsked, person: Noting, key: Key = None) -> JSONResponse:
     """Have the return's tickets read again, and the return looked at."""
-    return _do(request, person, on_return("resync", *which), key)
+    return _do(request, person, on_return("resync", which), key)
 
 
 @router.post(
@@ -358,7 +363,7 @@ def add_note(
     request: Request, which: ReturnAsked, body: NoteText, person: Noting, key: Key = None
 ) -> JSONResponse:
     """Have a note added to the return in Loop."""
-    return _do(request, person, on_return("note", *which, body.text), key)
+    return _do(request, person, on_return("note", which, body.text), key)
 
 
 def _do(request: Request, person: Person, wanted: Wanted, key: str | None) -> JSONResponse:
