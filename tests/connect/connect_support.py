@@ -22,6 +22,7 @@ from bergen_loop.ledger.database import Ledger
 from bergen_loop.ledger.tables.core import JournalRow
 from loop_sandbox import ManualClock, SandboxWorld, Settings, create_app
 from loop_sandbox.catalogue import unknown_to_rex11
+from support.brands import SUPPLIER
 
 
 class Place:
@@ -68,7 +69,7 @@ class Place:
                 "user_name": self.brand.user_name,
                 "password": self.brand.password,
             },
-            "announce": {"warehouse": "NJ"},
+            "announce": {"warehouse": "NJ", "supplier": SUPPLIER},
         }
         for name, value in changes.items():
             part = {**block.get(name, {}), **value} if isinstance(value, dict) else value

@@ -41,7 +41,12 @@ BRAND_SETTINGS = """
       web_address: {address}
       user_name: {user}
       password: "file:{folder}/{slug}-rex"
-    announce: {{label_wait: 1s, add_products: true, product_poll: 1s, lost_ticket_wait: 2s}}
+    announce:
+      label_wait: 1s
+      add_products: true
+      product_poll: 1s
+      lost_ticket_wait: 7s
+      supplier: {{company_name: "{name}", state: NJ, country: United States}}
     settle: {{lost_answer_wait: 6s, confirm_within: 20s}}
 """
 

@@ -40,7 +40,9 @@ brands:
       web_address: {self.brand.web_address}
       user_name: {self.brand.user_name}
       password: "file:{folder}/password"
-    announce: {{add_products: true}}
+    announce:
+      add_products: true
+      supplier: {{company_name: Northpine, state: NJ, country: United States}}
 """
         )
 
