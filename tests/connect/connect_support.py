@@ -45,7 +45,7 @@ class Place:
         return self.brand.loop_key, self.brand.webhook_secret, self.brand.password
 
     def new_return(self, *, known: bool = True, destination: int | None = None) -> str:
-        made = self.world.new_return("northpine", units=1, late_label=False)
+        made = self.world.new_return("northpine", units=1, late_label=False, held=False)
         unknown = unknown_to_rex11(self.brand.catalogue)
         sold = [p for p in self.brand.catalogue if p.shop_barcode and p not in unknown]
         made.lines[0].product = sold[0] if known else unknown[0]
