@@ -29,7 +29,7 @@ from pydantic import SecretStr
 from sqlalchemy import event
 
 from bench.report import Section, median, section
-from bench.rig import BRAND, NO_LIMIT, quiet
+from bench.rig import ANNOUNCE, BRAND, NO_LIMIT, quiet
 from bergen_loop.config import BrandSettings
 from bergen_loop.domain.criteria import preset
 from bergen_loop.flow import tick
@@ -228,7 +228,7 @@ def _connect(run: Run) -> BrandContext:
                 "user_name": known.user_name,
                 "password": SecretStr(known.password),
             },
-            "announce": {"label_wait": "0s", "add_products": True, "product_poll": "1s"},
+            "announce": ANNOUNCE,
             "settle": {"concurrency": 8},
         }
     )

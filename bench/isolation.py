@@ -15,7 +15,7 @@ from pathlib import Path
 
 from bench.fleet import CallFeed, Fleet, fleet, seconds_of
 from bench.report import Section, percentile, section
-from bench.rig import machine, quiet
+from bench.rig import ANNOUNCE, machine, quiet
 from bergen_loop.ledger.store import modes
 from bergen_loop.ledger.transaction import transaction
 
@@ -100,7 +100,7 @@ def running(folder: Path, database: str | None, brands: int) -> Generator[Bench]
         brand={
             "poll": f"{POLL}s",
             "poll_max": f"{POLL}s",
-            "announce": {"label_wait": "0s", "add_products": True, "product_poll": "1s"},
+            "announce": ANNOUNCE,
         },
         keys={"dead-key": "key-that-was-revoked"},
     ) as made:

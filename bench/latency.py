@@ -23,7 +23,7 @@ from dbos import DBOSClient
 
 from bench.fleet import CallFeed, Fleet, fleet, seconds_of
 from bench.report import Section, percentile, section
-from bench.rig import machine, quiet
+from bench.rig import SUPPLIER, machine, quiet
 from bergen_loop.config import BrandSettings
 from bergen_loop.config.models import ServiceSettings
 from bergen_loop.console.webhooks import PER_POLL
@@ -332,7 +332,7 @@ def run(folder: Path, plan: Plan) -> Run:
         names,
         database=plan.database,
         sandbox={"late_label_share": 0.0, "rate_limit_per_minute": LIMIT},
-        brand={"announce": {"label_wait": "0s"}},
+        brand={"announce": {"label_wait": "0s", "supplier": SUPPLIER}},
     ) as made:
         _known_for_long(made)
         made.start()

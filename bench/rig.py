@@ -31,6 +31,14 @@ from bergen_loop.outside.loop.client import LoopClient, LoopConfig
 from bergen_loop.outside.warehouse.rex11 import Rex11Config, Rex11Warehouse
 
 BRAND = "northpine"
+SUPPLIER = {"company_name": "Northpine Apparel", "state": "NJ", "country": "United States"}
+"""What REX11 asks of every ticket."""
+ANNOUNCE = {
+    "label_wait": "0s",
+    "add_products": True,
+    "product_poll": "1s",
+    "supplier": SUPPLIER,
+}
 NO_LIMIT = 10**9
 PROCESSED = "processed"
 """In the sandbox's log: not a call, but a processing that has come to its end."""
@@ -161,7 +169,7 @@ def connect(
                 "user_name": known["rex11_user_name"],
                 "password": SecretStr(known["rex11_password"]),
             },
-            "announce": {"label_wait": "0s", "add_products": True, "product_poll": "1s"},
+            "announce": ANNOUNCE,
             "settle": {"concurrency": concurrency},
         }
     )

@@ -27,6 +27,14 @@ from demo.processes import Process, free_port
 from demo.world import SandboxControl
 
 console = Console()
+HURRIED = (
+    "label_delay_seconds=3",
+    "import_seconds=2",
+    "review_held_seconds=5",
+    "reopen_after_seconds=6",
+    "reopen_seconds=3",
+)
+"""The sandbox's settings: seconds for what takes hours or days."""
 
 
 def main() -> int:
@@ -49,6 +57,9 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--kills", type=int, default=0, help="SIGKILL the service so many times")
     parser.add_argument("--minutes", type=float, default=3.0, help="give up after so long")
     parser.add_argument("--port", type=int, default=0, help="of the console; 0: any free one")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="NAME=VALUE", help="a setting of the sandbox"
+    )
     parser.add_argument("--json", type=Path, default=None, help="write the results to this file")
     return parser.parse_args()
 
@@ -69,8 +80,7 @@ class Demo:
                 *("--port", str(sandbox_port)),
                 *("--seed", str(options.seed)),
                 *("--returns", str(options.returns)),
-                *("--set", "label_delay_seconds=3"),
-                *("--set", "import_seconds=2"),
+                *(part for one in (*HURRIED, *options.set) for part in ("--set", one)),
             ],
             folder / "sandbox.log",
             {},

@@ -63,9 +63,9 @@ def collect(ledger: Ledger, sandbox: SandboxControl) -> Results:
     known = {row.return_id for row in rows}
     results.unaccounted = sorted(set(effects["returns"]) - known)
     results.violations = [str(v) for v in effects["violations"]] + [
-        f"return {i} has {sum(map(len, e['tickets'].values()))} tickets"
+        f"return {i} has RMAs {', '.join(e['tickets'])} for {e['labels']} labels"
         for i, e in effects["returns"].items()
-        if sum(map(len, e["tickets"].values())) > 1
+        if len(e["tickets"]) > max(1, e["labels"])
     ]
     results.kinds = Counter(
         kind for e in effects["returns"].values() for kind in e["parcels"].values() if kind

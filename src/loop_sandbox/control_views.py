@@ -195,6 +195,7 @@ def _effects(r: LoopReturn, tickets: list[Ticket]) -> dict[str, Any]:
         "accepted_after_flag": e.accepted_after_flag,
         "moved_after_flag": e.moved_after_flag,
         "notes": [n["content"] for n in r.notes],
+        "labels": len(r.labels()),
         "tickets": by_po,
         "parcels": {t.id: t.parcel for t in tickets},
     }

@@ -162,6 +162,17 @@ class TicketItem:
     damaged: str = "0"
 
 
+@dataclass(frozen=True, slots=True)
+class TicketState:
+    """What a ticket was from `at` (epoch seconds) on, until it was the next."""
+
+    at: float
+    status: str
+    units: tuple[tuple[str, str, int], ...]
+    """UPC, Sku and number counted of each item; what is not a number counts as none."""
+    damaged: int
+
+
 @dataclass(slots=True)
 class Ticket:
     """A receiving ticket."""
@@ -183,6 +194,8 @@ class Ticket:
     """Epoch seconds, for what depends on a ticket's age."""
     corrections: list[str] = field(default_factory=list[str])
     """What was corrected after it was finished, in words."""
+    states: list[TicketState] = field(default_factory=list[TicketState])
+    """What it was, oldest first."""
     return_id: str | None = None
     """The Loop return it is for, as far as its fields tell."""
     parcel: str | None = None
@@ -191,6 +204,19 @@ class Ticket:
     @property
     def po(self) -> str:
         return self.fields.get("CustomerPO", "")
+
+    def remember(self, at: float) -> None:
+        """Write down what it is now."""
+        units = tuple(
+            (x.values.get("UPC", ""), x.values.get("Sku", ""), _number(x.actual))
+            for x in self.items
+        )
+        damaged = sum(_number(x.damaged) for x in self.items)
+        self.states.append(TicketState(at, self.status, units, damaged))
+
+
+def _number(text: str) -> int:
+    return int(text) if text.isdigit() else 0
 
 
 @dataclass(slots=True)

@@ -128,6 +128,7 @@ def correct(
     for line in checked:
         _apply(world, ticket, line)
     ticket.corrections.append(kind if not checked else f"{kind}, {len(checked)} lines")
+    ticket.remember(world.now())
     return ticket
 
 

@@ -11,7 +11,7 @@ from typing import Any, TypeVar, cast
 
 from loop_sandbox.model import WAREHOUSES
 
-UNKIND_BY_DEFAULT = False
+UNKIND_BY_DEFAULT = True
 """Where the master switch stands unless it is set. True: as the real systems are."""
 
 LOOP, REX11, HOOKS, WORLD = "Loop", "REX11", "Loop's webhooks", "The sandbox itself"

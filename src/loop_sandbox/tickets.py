@@ -57,6 +57,7 @@ def set_status(world: SandboxWorld, ticket: Ticket, status: str) -> None:
         ticket.arrived = now
     elif status == "AddedToInventory":
         ticket.added = now
+    ticket.remember(world.now())
 
 
 def find_ticket(world: SandboxWorld, ticket_id: str) -> Ticket | None:

@@ -12,16 +12,13 @@ import sqlalchemy as sa
 from bergen_loop.domain.lifecycle import Stage
 from bergen_loop.flow import tick
 from bergen_loop.flow.context import BrandContext
-from bergen_loop.ledger.database import Ledger
 from bergen_loop.ledger.tables.core import RawRow
 from loop_sandbox import Settings
 from loop_sandbox.model import LoopReturn, Product
-from support import worlds
 from support.look import Look
 from support.worlds import World
 
 BRAND = "northpine"
-SUPPLIER = {"company_name": "Northpine Apparel", "state": "NJ", "country": "United States"}
 _BY_CHANCE = ("two_label_share", "silent_label_share", "review_held_share", "reopen_share")
 
 
@@ -30,12 +27,6 @@ def unkind() -> Settings:
     settings = Settings(unkind=True, rate_limit_per_minute=10**6, hang_seconds=1.5)
     settings.update(dict.fromkeys(_BY_CHANCE, 0.0))
     return settings
-
-
-def connected(world: World, ledger: Ledger, **how: Any) -> BrandContext:
-    """The brand with what REX11 asks of a supplier."""
-    announce = {"supplier": SUPPLIER, **how.pop("announce", {})}
-    return worlds.context(world, ledger, announce=announce, **how)
 
 
 class Story:

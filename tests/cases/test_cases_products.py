@@ -6,7 +6,7 @@ import unicodedata
 from pathlib import Path
 
 import pytest
-from cases_support import Story, all_of, connected, sub
+from cases_support import Story, all_of, sub
 
 from bergen_loop.domain.lifecycle import Stage
 from support import worlds
@@ -200,7 +200,7 @@ def test_a_date_that_cannot_be_is_no_date(story: Story, tmp_path: Path, date: st
                     f"<AddedToInventoryDate>{date}</AddedToInventoryDate>"),
     )  # fmt: skip
     other = empty_ledger(tmp_path / "other.db")
-    again = Story(story.world, connected(story.world, other))
+    again = Story(story.world, worlds.context(story.world, other))
     again.ticks(3)
     assert again.look.stage(return_id) is Stage.WAITING, again.told(return_id)
     assert again.flags(return_id) == 0

@@ -184,6 +184,27 @@ def test_a_ticket_listed_with_all_its_statuses_is_read_itself(
     assert story.calls(TICKET) <= 6
 
 
+def test_a_ticket_that_is_never_answered_is_told_alone_and_lifted_by_itself(story: Story) -> None:
+    bad, good = story.announced(), story.announced()
+    number = story.ticket(bad).id
+    story.world.fault("rex11", "reset_before", operation=TICKET, subject=number)
+    for return_id in (bad, good):
+        story.world.receive(return_id)
+    story.ticks(18, seconds=1200)
+    story.settled(good)
+    assert story.look.attention(bad) == [], "it may pass"
+    story.ticks(4, seconds=1200)
+    [(kind, why)] = story.look.attention(bad)
+    assert kind == "receipt_unreadable"
+    assert number in why and "though REX11 answers other calls" in why
+    before = story.calls(TICKET)
+    story.ticks(20)
+    assert story.calls(TICKET) - before <= 6, "not at every tick"
+    story.heal()
+    story.ticks(18)
+    story.settled(bad)
+
+
 # -- answers that are hard to read (4, 5) -----------------------------------------------------
 
 MENDED = {

@@ -12,7 +12,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from cases_support import Story, connected, unkind
+from cases_support import Story, unkind
 from hypothesis import HealthCheck, given, note, settings
 from hypothesis import strategies as st
 
@@ -174,7 +174,7 @@ def total(story: Story) -> int:
 def calls_unspoiled() -> int:
     with tempfile.TemporaryDirectory() as folder, worlds.serving(settings=unkind()) as world:
         ledger = empty_ledger(Path(folder) / "ledger.db")
-        story = Story(world, connected(world, ledger))
+        story = Story(world, worlds.context(world, ledger))
         victim, others = live(story, None)
         story.settled(victim, *others)
         ledger.close()
@@ -192,7 +192,7 @@ def test_one_spoiled_record_leaves_the_others_as_they_were(spoil: Spoil) -> None
     note(ascii(spoil))
     with tempfile.TemporaryDirectory() as folder, worlds.serving(settings=unkind()) as world:
         ledger = empty_ledger(Path(folder) / "ledger.db")
-        story = Story(world, connected(world, ledger))
+        story = Story(world, worlds.context(world, ledger))
         victim, others = live(story, spoil)
         assert not story.failed
         for other in others:

@@ -22,6 +22,7 @@ from bergen_loop.ledger.database import Ledger
 from bergen_loop.ledger.tables.core import JournalRow
 from loop_sandbox import ManualClock, SandboxWorld, Settings, create_app
 from loop_sandbox.catalogue import unknown_to_rex11
+from support.brands import SUPPLIER
 
 
 class Place:
@@ -44,7 +45,7 @@ class Place:
         return self.brand.loop_key, self.brand.webhook_secret, self.brand.password
 
     def new_return(self, *, known: bool = True, destination: int | None = None) -> str:
-        made = self.world.new_return("northpine", units=1, late_label=False)
+        made = self.world.new_return("northpine", units=1, late_label=False, held=False)
         unknown = unknown_to_rex11(self.brand.catalogue)
         sold = [p for p in self.brand.catalogue if p.shop_barcode and p not in unknown]
         made.lines[0].product = sold[0] if known else unknown[0]
@@ -68,7 +69,7 @@ class Place:
                 "user_name": self.brand.user_name,
                 "password": self.brand.password,
             },
-            "announce": {"warehouse": "NJ"},
+            "announce": {"warehouse": "NJ", "supplier": SUPPLIER},
         }
         for name, value in changes.items():
             part = {**block.get(name, {}), **value} if isinstance(value, dict) else value

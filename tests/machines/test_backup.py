@@ -174,12 +174,12 @@ def test_what_was_done_after_the_backup_is_not_done_again(
 ) -> None:
     """Known at the backup but without RMA; and submitted after it: both got an RMA, both were
     processed, then the ledger of before comes back."""
-    known = world.new_return("northpine", late_label=False)
+    known = world.new_return("northpine", late_label=False, held=False)
     ctx = connected(world, sqlite_ledger)
     tick.begin(ctx)
     tick.step(ctx, "intake")
     backup.backup(sqlite_ledger, tmp_path / "copy.db")
-    later = world.new_return("northpine", late_label=False)
+    later = world.new_return("northpine", late_label=False, held=False)
 
     def go_on(ctx: BrandContext, ticks: int) -> None:
         for _ in range(ticks):
@@ -219,6 +219,9 @@ def test_a_full_disk_stops_before_the_call_and_loses_no_intent(
 ) -> None:
     """Only a few pages may be added any more: in the middle of the work they are used up."""
     ctx = worlds.context(world, sqlite_ledger)
+    world.sandbox.settings.update({"two_label_share": 0.0, "review_held_share": 0.0})
+    catalogue = world.sandbox.brand("northpine").catalogue
+    catalogue[:] = [product for product in catalogue if product.shop_barcode]
     made = [world.new_return("northpine", late_label=False) for _ in range(150)]
     tick.begin(ctx)
     tick.step(ctx, "intake")

@@ -22,7 +22,7 @@ from bergen_loop.ledger.transaction import Transaction
 from bergen_loop.outside.errors import OutsideError
 from bergen_loop.people import actions, subscriptions
 from bergen_loop.repair import rebuild, reconcile
-from loop_sandbox.model import LoopReturn
+from loop_sandbox.model import LoopReturn, Ticket
 
 KINDS = ("complete", "short", "damaged", "extra", "wrong", "garbled", "never")
 TRANSPORT = ("timeout_before", "timeout_after", "reset_before", "reset_mid_body", "status_429",
@@ -41,6 +41,27 @@ QUIRKS = {
 }
 WIDER = 30_000
 """From this seed on, lives also hold reconciles, and at times a ledger that is lost and rebuilt."""
+UNKIND = 60_000
+"""From this seed on, tickets are opened again and corrected, records are spoiled, keys lose their
+rights for a while, webhooks are deactivated, and products are called otherwise."""
+RECORDS = {
+    "loop": ("lines_null", "lines_absent", "line_twice", "raw_control", "nan_price",
+             "record_patch", "page_timeout", "empty_last_page", "unauthorized_200", "status_401",
+             "status_403", "status_504", "html"),
+    "rex11": ("bad_char_ref", "html_entity", "bare_ampersand", "other_ticket", "blank_before_xml",
+              "utf16_declared", "status_403"),
+}  # fmt: skip
+PATCHES: tuple[dict[str, Any], ...] = (
+    {"line_items.0.sku": ""},
+    {"line_items.0.line_item_id": None},
+    {"tracking_number": "N/A", "carrier": "N/A", "label_status": "N/A"},
+    {"state": "Needs Review"},
+    {"updated_at": "0001-01-01"},
+    {"created_at": "$absent"},
+    {"line_items.0.barcode": "8.85E+11"},
+    {"line_items.0.price": "free"},
+    {"destination_id": {"id": 5}},
+)
 WEBHOOK = ("webhook_duplicated", "webhook_out_of_order", "webhook_lost", "webhook_forged")
 
 
@@ -93,6 +114,16 @@ class Driver:
         self.faulty = rng.choice((0.0, 0.5, 1.0))
         self.wider = seed >= WIDER
         self.loses = self.wider and rng.random() < 0.3
+        self.unkind = seed >= UNKIND
+        if self.unkind:
+            self.stage.world.settings.update({
+                "reopen_share": rng.choice((0.05, 0.3)),
+                "reopen_after_seconds": rng.choice((60.0, 300.0, 4000.0)),
+                "reopen_seconds": rng.choice((0.0, 60.0, 900.0)),
+                "two_label_share": rng.choice((0.1, 0.5)),
+                "carrier_seconds": rng.choice((0.0, 600.0)),
+                "po_lookup_delay_seconds": rng.choice((0.0, 5.0, 90.0)),
+            })  # fmt: skip
 
     def play(self) -> Run:
         stage = self.stage
@@ -127,6 +158,15 @@ class Driver:
         ]
         if self.wider:
             moves += [(0.6, self._reconcile), (0.25 * self.loses, self._lose)]
+        if self.unkind:
+            moves += [
+                (0.7, self._reopen_ticket),
+                (0.4, self._correct_ticket),
+                (1.2 * self.faulty, self._record),
+                (0.2, self._deactivate),
+                (0.3, self._subscriptions),
+                (0.2, self._rename),
+            ]
         move = self.rng.choices([m for _, m in moves], [w for w, _ in moves])[0]
         what = move()
         self.story.append(f"{self.stage.clock.now():%d %H:%M:%S} {move.__name__[1:]} {what or ''}")
@@ -165,6 +205,7 @@ class Driver:
             units=self.rng.choice((1, 1, 2, 3)),
             outcome=self.rng.choice((None, "refund")),
             no_parcel=self.rng.random() < 0.05,
+            method=self.rng.choice((*[None] * 8, "in_store", "mail")) if self.unkind else None,
         )
         return made.id
 
@@ -256,6 +297,65 @@ class Driver:
         items = [{"sku": r.lines[0].product.sku, "expected": 1}]
         self.stage.control("tickets", brand=BRAND, customer_po=po, items=items)
         return f"{po} {r.id}"
+
+    def _finished(self) -> Ticket | None:
+        found = [t for t in self.stage.tickets() if t.status == "AddedToInventory"]
+        return self.rng.choice(found) if found else None
+
+    def _reopen_ticket(self) -> str:
+        """The warehouse counts a finished ticket again."""
+        ticket = self._finished()
+        if ticket is None:
+            return "-"
+        kind = self.rng.choice(("found", "damaged", "none"))
+        seconds = self.rng.choice((0.0, 200.0, 4000.0))
+        self.stage.control(f"tickets/{ticket.id}/reopen", kind=kind, seconds=seconds)
+        return f"{ticket.id} {ticket.return_id} {kind} {seconds}"
+
+    def _correct_ticket(self) -> str:
+        """A count is changed without a word in any status."""
+        ticket = self._finished()
+        if ticket is None:
+            return "-"
+        kind = self.rng.choice(("found", "damaged"))
+        self.stage.control(f"tickets/{ticket.id}/correct", kind=kind)
+        return f"{ticket.id} {ticket.return_id} {kind}"
+
+    def _record(self) -> str:
+        """Some answers are spoiled in one record, or say that the key may not."""
+        rng, rule = self.rng, dict[str, Any]()
+        system = rng.choice(list(RECORDS))
+        kind = rng.choice(RECORDS[system])
+        about = self._any() if system == "loop" else None
+        tickets = [t.id for t in self.stage.tickets()] if system == "rex11" else []
+        if kind == "record_patch":
+            rule["patch"] = rng.choice(PATCHES)
+        if kind == "page_timeout":
+            rule["above"] = 1
+        elif about and rng.random() < 0.7:
+            rule["subject"] = about.id
+        elif tickets and rng.random() < 0.7:
+            rule["subject"] = rng.choice(tickets)
+        rule["count"] = rng.choice((1, 3, 12))
+        self.stage.fault(system, kind, **rule)
+        return f"{system} {kind} {rule}"
+
+    def _deactivate(self) -> str:
+        """Loop gives the webhooks up."""
+        for hook in self.stage.brand.hooks.values():
+            hook.status = "inactive"
+        return ""
+
+    def _subscriptions(self) -> str:
+        if not self.stage.brand.hooks:
+            return "-"
+        return self._work(lambda ctx: subscriptions.look(ctx, "http://127.0.0.1:2"), Fuse())
+
+    def _rename(self) -> str:
+        """REX11 calls a product's color otherwise from now on."""
+        product = self.rng.choice(list(self.stage.brand.rex_products.values()))
+        product.values["Color"] = f"{product.values.get('Color', '')} II".strip()
+        return product.values["Color"]
 
     def _skew(self) -> str:
         system = self.rng.choice(("loop", "rex11"))

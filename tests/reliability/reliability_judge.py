@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
+from itertools import product
 
 from reliability_stage import BRAND, Stage
 
@@ -10,10 +12,15 @@ from bergen_loop.domain.lifecycle import Stage as At
 from bergen_loop.ledger.store import attention, effects, returns
 from bergen_loop.ledger.tables.core import AttentionRow, ReturnRow
 from loop_sandbox import control_views
-from loop_sandbox.model import LoopReturn
+from loop_sandbox.model import LoopReturn, Ticket
 
 PASSING = ("access", "cannot_see", "list_incomplete")
 """Kinds whose cause is gone when everything works again."""
+FINISHED = "AddedToInventory"
+SAME_SYNC, BELIEVED = 60.0, 900.0
+"""Seconds."""
+Unit = tuple[str, str, int]
+"""UPC, Sku and number."""
 ENDED = (At.COMPLETE, At.CANCELLED, At.EXPIRED, At.IGNORED)
 
 
@@ -91,31 +98,62 @@ def _doubles(stage: Stage, verdict: Verdict) -> None:
             verdict.lost.append(f"return {return_id}: flagged without a note")
         ours = [t for t in stage.tickets(return_id) if t.po not in hand_made]
         alive = [t for t in ours if t.status != "Cancelled"]
-        if len(alive) > 1:
-            verdict.doubled.append(f"return {return_id}: {len(alive)} tickets")
+        if len(alive) > max(1, e["labels"]):
+            verdict.doubled.append(
+                f"return {return_id}: {len(alive)} tickets for {e['labels']} labels"
+            )
 
 
 def _founded(stage: Stage, verdict: Verdict) -> None:
-    """What was paid for was counted; what was flagged had come."""
+    """What was paid for was counted when it was paid; what was flagged had come."""
     with stage.ctx.ledger.read() as session:
         known = set(returns.rmas_by_ticket(session, BRAND, list(stage.brand.tickets)))
+    paid = {
+        c.subject: c.time.timestamp()
+        for c in stage.world.calls.find(brand=BRAND, effects_only=True, limit=10**6)
+        if "process accepted" in (c.effect or "") and c.time
+    }
     for r in stage.brand.returns.values():
         e, who = r.effects, f"return {r.id}"
         if r.id in stage.by_hand or not (e.flags or e.process_accepted):
             continue
-        shelved = [
-            t for t in stage.tickets(r.id) if t.status == "AddedToInventory" and t.id in known
-        ]
-        if not shelved:
+        tickets = [t for t in stage.tickets(r.id) if t.id in known]
+        if not any(s.status == FINISHED for t in tickets for s in t.states):
             verdict.unfounded.append(f"{who} was settled before anything was received")
         if e.process_accepted:
-            items = [x for t in shelved for x in t.items]
-            counted = sum(int(x.actual) for x in items if x.actual.isdigit())
-            damaged = sum(int(x.damaged) for x in items if x.damaged.isdigit())
-            if counted < len(r.lines) or damaged:
+            known_then = product(*(_known(t, paid[r.id]) for t in tickets))
+            if not any(_covers([u for s in states for u in s], r) for states in known_then):
                 verdict.unfounded.append(
-                    f"{who} was paid: {len(r.lines)} units, {counted} counted, {damaged} damaged"
+                    f"{who} was paid at {paid[r.id]:.0f}: {[x.product.upc for x in r.lines]} for "
+                    f"{[s for t in tickets for s in t.states]}"
                 )
+
+
+def _known(ticket: Ticket, at: float) -> list[tuple[Unit, ...]]:
+    """What a ticket had counted, none of it damaged, by what could be known of it at a time: what
+    happened to it within the same sync, or silently for as long as a count is believed, could
+    not."""
+    found: list[tuple[Unit, ...]] = []
+    for state, then in zip(ticket.states, [*ticket.states[1:], None], strict=True):
+        silent = then is not None and then.status == state.status == FINISHED
+        seen = then.at + (BELIEVED if silent else SAME_SYNC) if then else at
+        if state.at <= at <= seen and state.status == FINISHED and not state.damaged:
+            found.append(state.units)
+    return found or [()]
+
+
+def _covers(units: list[Unit], return_: LoopReturn) -> bool:
+    """Whether every unit of the return is among those counted, and nothing else is."""
+    left = Counter[tuple[str, str]]()
+    for upc, sku, number in units:
+        left[upc.lstrip("0"), sku.lower()] += number
+    for line in return_.lines:
+        codes = {line.product.upc.lstrip("0"), line.product.sku.lower()}
+        of = next((x for x, number in left.items() if number and codes & set(x)), None)
+        if of is None:
+            return False
+        left[of] -= 1
+    return not left.total()
 
 
 def _account(

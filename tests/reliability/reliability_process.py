@@ -26,6 +26,7 @@ BOUNDARIES = ("ticket intended", "ticket sent", "ticket recorded", "receipt reco
               "note sent", "note recorded", "closed in Bergen")  # fmt: skip
 RESTING = (At.COMPLETE, At.CANCELLED, At.EXPIRED, At.IGNORED, At.FLAGGED, At.NO_PARCEL, At.WAITING)
 MIX = {"complete": 70, "damaged": 15, "wrong": 10, "garbled": 5}
+PRODUCT = ("unknown_product", "product_refused", "product_import")
 BRAND_SETTINGS = """
   {slug}:
     name: {name}
@@ -41,7 +42,12 @@ BRAND_SETTINGS = """
       web_address: {address}
       user_name: {user}
       password: "file:{folder}/{slug}-rex"
-    announce: {{label_wait: 1s, add_products: true, product_poll: 1s, lost_ticket_wait: 2s}}
+    announce:
+      label_wait: 1s
+      add_products: true
+      product_poll: 1s
+      lost_ticket_wait: 7s
+      supplier: {{company_name: "{name}", state: NJ, country: United States}}
     settle: {{lost_answer_wait: 6s, confirm_within: 20s}}
 """
 
@@ -140,26 +146,28 @@ class Site:
         """Parcels come for all tickets that wait for one."""
         self.control("parcels/auto", {"brand": self.slug, "mix": MIX})
 
-    def rows(self) -> tuple[list[ReturnRow], set[int]]:
-        """The ledger's returns, and which of them are on the attention list."""
+    def rows(self) -> tuple[list[ReturnRow], set[int], bool]:
+        """The ledger's returns, which of them are on the attention list, and whether a product is:
+        what is wrong with it is told once for all its returns."""
         ledger = Ledger(f"sqlite:///{self.folder}/l.db")
         try:
             with ledger.read() as session:
                 rows = list(session.query(ReturnRow))
                 items = attention.open_items(session)
-                return rows, {i.return_pk for i in items if i.return_pk}
+                products = any(i.kind in PRODUCT for i in items)
+                return rows, {i.return_pk for i in items if i.return_pk}, products
         finally:
             ledger.close()
 
     def unsettled(self) -> list[str]:
         """Returns that have not come to rest, in words."""
-        rows, held = self.rows()
+        rows, held, products = self.rows()
         known = {r.return_id: r for r in rows}
         shown = self.http.get("/control/returns", params={"brand": self.slug}).json()["returns"]
         open_ = [f"{r['id']} is not known" for r in shown if r["id"] not in known]
         for r in shown:
             row = known.get(r["id"])
-            if row is None or row.id in held:
+            if row is None or row.id in held or (row.stage == At.SEEN and products):
                 continue
             if row.stage not in RESTING or row.loop_state != r["state"]:
                 open_.append(f"{r['id']} ({r['state']}) is {row.stage}, seen as {row.loop_state}")
@@ -182,7 +190,8 @@ class Site:
         for return_id, e in seen["returns"].items():
             if e["process_accepted"] - e["process_failed"] > 1 or e["accepted_after_flag"]:
                 found.append(f"{return_id}: processed {e['process_accepted']} times")
-            if e["flags"] > 1 or len(e["tickets"]) > 1 or len(set(e["notes"])) < len(e["notes"]):
+            more = len(e["tickets"]) > max(1, e["labels"])
+            if e["flags"] > 1 or more or len(set(e["notes"])) < len(e["notes"]):
                 found.append(f"{return_id}: {e}")
         return found
 

@@ -99,7 +99,7 @@ def test_a_ticket_that_the_warehouse_made_for_our_po(stages: Stages) -> None:
     stage = stages()
     [return_] = _announced(stage)
     stage.tick(after=3700.0)
-    waiting = stage.new_return(units=1)
+    waiting = stage.new_return(units=1, held=False)
     stage.unreachable.add("ReceivingTicketAdd")
     stage.tick()
     items = [{"sku": waiting.lines[0].product.sku, "expected": 1}]
@@ -109,6 +109,7 @@ def test_a_ticket_that_the_warehouse_made_for_our_po(stages: Stages) -> None:
     stage.control("tickets", brand=BRAND, customer_po=f"LR-{return_.id}", items=more)
     stage.control("tickets", brand=BRAND, customer_po="PURCHASE-7", items=more)
     stage.control("tickets", brand=BRAND, customer_po="", items=more)
+    stage.clock.advance(10)  # a new ticket is not found by its PO at once
     summary = reconcile.run(stage.ctx)
     assert ("orphan", Done.REPAIRED, waiting.id) in _found(summary)
     assert ("orphan", Done.ATTENTION, return_.id) in _found(summary)
@@ -199,12 +200,12 @@ def test_a_lost_ledger_is_rebuilt_without_a_second_effect(
     _unharmed(stage)
     after = _log(stage)
     for return_id, (accepted, flags, tickets) in before.items():
-        assert after[return_id][2] == max(tickets, 1)
+        assert after[return_id][2] >= max(tickets, 1)
         assert after[return_id][0] >= accepted
         assert after[return_id][1] >= flags
-    assert all(
-        accepted + flags <= 1 and tickets <= 1 for accepted, flags, tickets in after.values()
-    )
+    for return_id, (accepted, flags, tickets) in after.items():
+        assert accepted + flags <= 1
+        assert tickets <= max(1, len(stage.brand.returns[return_id].labels()))
     if by_command:
         assert len([s for s in _stages_of(stage).values() if s == At.COMPLETE]) >= 4
 

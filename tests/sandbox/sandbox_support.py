@@ -29,9 +29,13 @@ ENDPOINT = "/rex11/ws/v3prod/publicapiws.asmx"
 
 
 class Box:
-    """A world, its clock, the webhooks it sent, and an HTTP client for its app."""
+    """A world, its clock, the webhooks it sent, and an HTTP client for its app. Calm unless
+    `unkind`: each quirk is tried by itself."""
 
-    def __init__(self, returns: int = 20, seed: int = 7, **settings: Any) -> None:
+    def __init__(
+        self, returns: int = 20, seed: int = 7, *, unkind: bool = False, **settings: Any
+    ) -> None:
+        settings["unkind"] = unkind
         self.clock = ManualClock(START)
         self.sent: list[Delivery] = []
         self.world = SandboxWorld(

@@ -37,7 +37,7 @@ def test_process_is_queued_and_closes_later(box: Box) -> None:
         "brand": "northpine", "state": "closed", "money_moved": 1, "process_accepted": 1,
         "process_failed": 0, "refused": 0, "flags": 0, "closes": 0, "cancels": 0,
         "removed_lines": 0, "accepted_after_flag": False, "moved_after_flag": False,
-        "notes": [], "tickets": {}, "parcels": {},
+        "notes": [], "labels": 1, "tickets": {}, "parcels": {},
     }  # fmt: skip
 
 

@@ -9,6 +9,8 @@ from pydantic import SecretStr
 from bergen_loop.config import BrandSettings, Settings
 from bergen_loop.flow.context import BrandContext
 
+SUPPLIER = {"company_name": "Northpine Apparel", "state": "NJ", "country": "United States"}
+"""What REX11 asks of every ticket."""
 NOWHERE = "http://127.0.0.1:9"
 """Nothing answers there."""
 
@@ -46,7 +48,7 @@ def of_sandbox(known: Any, url: str, **changes: Any) -> BrandSettings:
     blocks: dict[str, Any] = {
         "loop": loop,
         "rex11": rex11,
-        "announce": {"label_wait": "0s", "add_products": True},
+        "announce": {"label_wait": "0s", "add_products": True, "supplier": SUPPLIER},
     }
     return brand(known.name, **_merged(blocks, changes))
 

@@ -20,7 +20,7 @@ def grading(ctx: BrandContext) -> BrandContext:
 
 
 def arrive(world: World, ctx: BrandContext, kind: str, units: int = 2) -> str:
-    return_id = world.new_return("northpine", units=units, late_label=False)
+    return_id = world.new_return("northpine", units=units, late_label=False, held=False)
     worlds.run(world, ctx, ticks=2)
     world.receive(return_id, kind)
     return return_id
@@ -58,7 +58,7 @@ def test_damaged_units_get_their_own_grade(world: World, grading: BrandContext, 
 def test_units_of_several_returns_share_a_call(
     world: World, grading: BrandContext, look: Look
 ) -> None:
-    ids = [world.new_return("northpine", units=2, late_label=False) for _ in range(5)]
+    ids = [world.new_return("northpine", units=2, late_label=False, held=False) for _ in range(5)]
     worlds.run(world, grading, ticks=2)
     for return_id in ids:
         world.receive(return_id)

@@ -16,9 +16,19 @@ from support.look import Look
 from support.worlds import World
 
 
-@pytest.fixture
-def two_labels(world: World, ctx: BrandContext, monkeypatch: pytest.MonkeyPatch) -> BrandContext:
-    """The brand's returns travel with a label per unit, as its ASN report says."""
+@pytest.fixture(params=["labels on the return", "ASN report"])
+def two_labels(
+    request: pytest.FixtureRequest,
+    world: World,
+    ctx: BrandContext,
+    monkeypatch: pytest.MonkeyPatch,
+) -> BrandContext:
+    """The brand's returns travel with a label per unit, as they say themselves, or, where they
+    do not, the ASN report."""
+    if request.param != "ASN report":
+        world.sandbox.settings.update({"two_label_share": 1.0})
+        return ctx
+    world.sandbox.settings.update({"labels_on_returns": False})
     configure(ctx, announce={"multi_parcel": True})
 
     def report(_self: LoopClient, *_days: object) -> list[AsnRow]:

@@ -105,7 +105,7 @@ def everywhere_jobs(seed: int) -> Iterator[Job]:
 
 def prepare() -> None:
     """Once per process: where the harness is, and no logs."""
-    sys.path.insert(0, str(HARNESS))
+    sys.path[:0] = [str(HARNESS), str(HARNESS.parent)]
     import structlog
 
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(50))

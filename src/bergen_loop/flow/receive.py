@@ -35,7 +35,11 @@ PER_TICK = 150
 ROUNDED = {"minute": timedelta(minutes=5), "day": timedelta(days=2)}
 """How much farther back than asked REX11's list may reach, by the precision of its windows."""
 TELL_AFTER = timedelta(hours=1)
-"""How long a ticket may fail to be read before a person is told."""
+"""How long a ticket may be answered by what cannot be read before a person is told."""
+TELL_UNANSWERED_AFTER = timedelta(hours=6)
+"""How long reading a ticket may get no answer at all, while REX11 answers other calls."""
+READ_AGAIN_WITHIN = timedelta(minutes=15)
+"""The longest pause between two reads of a ticket that fail for a passing reason."""
 UNCLEAR_AGAIN = timedelta(minutes=15)
 """How often a ticket is read whose line in the list of changes is unclear."""
 
@@ -57,7 +61,7 @@ def run(ctx: BrandContext) -> Received:
         _see_changes(ctx, result)
     _look_again_before_acting(ctx)
     with ctx.ledger.read() as session:
-        due = returns.tickets_to_read(session, ctx.brand, PER_TICK)
+        due = returns.tickets_to_read(session, ctx.brand, ctx.now(), PER_TICK)
     _read_and_take(ctx, due, result)
     return result
 
@@ -298,7 +302,7 @@ def _take(ctx: BrandContext, tx: Transaction, answers: Sequence[_Answer]) -> Non
         row = rows[rma.return_pk]
         if answer.receipt is None:
             assert answer.error is not None
-            _unread(tx, rma, row, answer.error)
+            _unread(ctx, tx, rma, row, answer.error)
             continue
         _status_read(tx, rma, row, answer.receipt)
         readable.append((Need.RECEIPT_UNREADABLE, row))
@@ -312,6 +316,7 @@ def _status_read(tx: Transaction, rma: RmaRow, row: ReturnRow, receipt: Receipt)
     if rma.ticket_status != status_of(receipt):
         _changed(tx, rma, row, TicketChange(receipt.ticket_id, receipt.status, receipt.status_name))
     rma.to_read, rma.status_seen_at = False, tx.now
+    rma.unread_since = rma.read_due_at = None
     rma.read_status = status_of(receipt) if adopt.final(receipt) else None
 
 
@@ -409,15 +414,28 @@ def _corrected(
     tx.needs_person(Need.CORRECTED, f"{why}. Decide in Loop whether anything follows", row)
 
 
-def _unread(tx: Transaction, rma: RmaRow, row: ReturnRow, error: OutsideError) -> None:
-    """A read that failed for a passing reason is tried at the next tick; one that cannot be
-    understood, that is refused, or that fails for this ticket alone for long, goes to a person,
-    with the answer as it came."""
+def _unread(
+    ctx: BrandContext, tx: Transaction, rma: RmaRow, row: ReturnRow, error: OutsideError
+) -> None:
+    """A read that failed for a passing reason is tried again, ever more rarely, and told where it
+    goes on for long with this ticket alone; one that cannot be understood, or is refused, goes to
+    a person, with the answer as it came."""
     if error.effect is Effect.NOT_SENT:
         since = rma.unread_since = rma.unread_since or tx.now
-        if error.raw is None or tx.now - since < TELL_AFTER:
+        waited = tx.now - since
+        if error.raw is None or waited < TELL_AFTER:
+            rma.read_due_at = tx.now + min(READ_AGAIN_WITHIN, waited / 2)
+            if waited < TELL_UNANSWERED_AFTER or not ctx.tick.statuses_seen:
+                return
+            tx.needs_person(
+                Need.RECEIPT_UNREADABLE,
+                f"ticket {rma.ticket_id} has not been read since {since:%Y-%m-%d %H:%M} UTC, "
+                f"though REX11 answers other calls: {error.message}. Ask Bergen about the ticket",
+                row,
+                "it is read again every 15 minutes; this is lifted when it works",
+            )
             return
-    rma.to_read, rma.unread_since = False, None
+    rma.to_read, rma.unread_since, rma.read_due_at = False, None, None
     if error.raw:
         tx.keep_raw("rex11.ticket", error.raw, error.message, row.return_id)
     tx.needs_person(

@@ -109,7 +109,7 @@ _OF_SHIPMENTS = (Need.SHIPMENT_COUNTS, Need.SHIPMENT_RMA, Need.SHIPMENT_UNREADAB
 
 def _read_tickets_again(tx: Transaction, row: ReturnRow) -> None:
     for rma in returns.rmas_of(tx.session, [row.id]).get(row.id, []):
-        rma.to_read = rma.ticket_id is not None
+        rma.to_read, rma.read_due_at = rma.ticket_id is not None, None
 
 
 def _announce_again(tx: Transaction, row: ReturnRow) -> None:

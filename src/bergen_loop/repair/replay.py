@@ -95,7 +95,7 @@ def _ticket(ctx: BrandContext, raw: RawRow) -> str | None:
         if row is None:
             return "it belongs to no known return"
         for rma in returns.rmas_of(session, [row.id]).get(row.id, []):
-            rma.to_read = rma.ticket_id is not None
+            rma.to_read, rma.read_due_at = rma.ticket_id is not None, None
         attention.resolve_kind(
             session,
             ctx.now(),

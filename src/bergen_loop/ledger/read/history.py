@@ -278,6 +278,10 @@ def _anonymous(return_: Return) -> Return:
         package_reference=None,
         status_page_url=None,
         label=Label(status=return_.label.status),
+        labels=tuple(
+            Label(status=label.status, line_item_ids=label.line_item_ids)
+            for label in return_.labels
+        ),
         lines=tuple(replace(line, comment=None) for line in return_.lines),
     )
 

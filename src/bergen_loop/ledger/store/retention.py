@@ -157,11 +157,15 @@ def _has_personal() -> sa.ColumnElement[bool]:
 def _erase(session: Session, row: ReturnRow, result: Erased) -> None:
     """Everything personal about one return. Its content's hash stays: the same content, shown
     again by Loop, is then nothing new and does not come back."""
-    known = tuple(v for v in (row.customer_email, row.tracking_number) if v and v != ERASED)
+    rmas = list(session.scalars(sa.select(RmaRow).where(RmaRow.return_pk == row.id)))
+    labels = [label.get("tracking_number") for label in row.content.get("labels", [])]
+    numbers = [number for rma in rmas for number in rma.tracking_numbers]
+    texts = dict.fromkeys([row.customer_email, row.tracking_number, *labels, *numbers])
+    known = tuple(v for v in texts if v and v != ERASED)
     _payloads_of(session, row, result)
     row.content = _content(row.content)
     row.customer_email = row.tracking_number = ERASED
-    for rma in session.scalars(sa.select(RmaRow).where(RmaRow.return_pk == row.id)):
+    for rma in rmas:
         rma.tracking_numbers = [ERASED for _ in rma.tracking_numbers]
         for receipt in session.scalars(sa.select(ReceiptRow).where(ReceiptRow.rma_pk == rma.id)):
             receipt.content = _masked(receipt.content, known)
@@ -222,13 +226,14 @@ def _mask_rows(
 
 def _content(content: Mapping[str, Any]) -> dict[str, Any]:
     """A stored return without its customer."""
-    label = {**content.get("label", {}), "tracking_number": None, "url": None}
+    nothing = {"tracking_number": None, "url": None}
     lines = [{**line, "comment": None} for line in content.get("lines", [])]
     without: dict[str, Any] = {
         **content,
         "customer_email": ERASED,
         "status_page_url": None,
-        "label": label,
+        "label": {**content.get("label", {}), **nothing},
+        "labels": [{**label, **nothing} for label in content.get("labels", [])],
         "lines": lines,
     }
     return _masked(without, ())

@@ -85,11 +85,12 @@ def rmas_by_pk(session: Session, pks: Sequence[int]) -> dict[int, RmaRow]:
     return found
 
 
-def tickets_to_read(session: Session, brand: str, limit: int) -> list[RmaRow]:
-    """RMAs whose ticket is to be read, those that failed least recently first. A share's tickets
-    are its shipment's (`store.shipments`)."""
+def tickets_to_read(session: Session, brand: str, now: datetime, limit: int) -> list[RmaRow]:
+    """RMAs whose ticket is to be read now, those that failed least recently first. A share's
+    tickets are its shipment's (`store.shipments`)."""
+    due = sa.or_(RmaRow.read_due_at.is_(None), RmaRow.read_due_at <= now)
     query = sa.select(RmaRow).where(
-        RmaRow.brand == brand, RmaRow.to_read.is_(True), RmaRow.shipment_pk.is_(None)
+        RmaRow.brand == brand, RmaRow.to_read.is_(True), RmaRow.shipment_pk.is_(None), due
     )
     order = (RmaRow.unread_since.is_not(None), RmaRow.status_seen_at, RmaRow.id)
     return list(session.scalars(query.order_by(*order).limit(limit)))

@@ -255,6 +255,8 @@ class RmaRow(Base):
     once."""
     unread_since: Mapped[datetime | None]
     """Since when reading it fails for a passing reason."""
+    read_due_at: Mapped[datetime | None]
+    """Not read again before this, where reading it fails."""
     created_at: Mapped[datetime]
     confirmed_at: Mapped[datetime | None]
     closed_at: Mapped[datetime | None]
