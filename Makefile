@@ -69,7 +69,8 @@ clean:
 	rm -rf .venv var .pytest_cache .ruff_cache .hypothesis
 
 .venv/installed: requirements-dev.lock pyproject.toml
+	@echo "Installing into .venv what it needs, by its hashes: a minute or two, once."
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements-dev.lock
+	$(BIN)/python -m pip install --disable-pip-version-check --require-hashes -r requirements-dev.lock
 	$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps -e .
 	touch $@

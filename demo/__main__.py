@@ -16,6 +16,7 @@ from rich.live import Live
 
 from bergen_loop import logs
 from bergen_loop.cli.output import Listing, table
+from bergen_loop.console.words import MOMENTS
 from bergen_loop.domain.lifecycle import Moment
 from bergen_loop.ledger.database import Ledger
 from bergen_loop.ledger.read import views
@@ -95,6 +96,7 @@ class Demo:
         )
         self.random = random.Random(options.seed)  # noqa: S311 - a demonstration, not a secret
         self.ledger: Ledger | None = None
+        self.killed = 0
 
     def run(self) -> int:
         """From nothing to the table of results."""
@@ -107,13 +109,17 @@ class Demo:
         self.ledger = Ledger(f"sqlite:///{self.folder}/ledger.db")
         console.print(f"Console: [link]http://127.0.0.1:{self.port}/[/link]", highlight=False)
         quiet = self._drive(started)
+        console.print()
         results = outcome.collect(self.ledger, self.sandbox)
         _print(results, time.monotonic() - started)
+        if self.killed:
+            console.print(f"[bold]Kills:[/] {self.killed}, all of them survived", highlight=False)
         if self.options.json:
             self.options.json.write_text(json.dumps(results.as_json(), indent=2))
         if not quiet:
             console.print("[bold red]Not everything came to rest in time.[/]")
         good = quiet and not results.violations and not results.unaccounted
+        self._what_next(results)
         if self.interactive:
             self._wait_for_the_end()
         return 0 if good else 1
@@ -158,8 +164,7 @@ class Demo:
                 acted = team.work()
                 while kills and now > min(kills):
                     kills.remove(min(kills))
-                    self._service.kill()
-                    self._start_service()
+                    self._kill(live, now)
                 live.update(self._progress())
                 moving = outcome.still_moving(self.ledger, self.sandbox, settings.SHADOW)
                 if moving or acted or not made or kills:
@@ -170,6 +175,19 @@ class Demo:
                     return True
                 time.sleep(1.0)
         return False
+
+    def _kill(self, live: Live, now: float) -> None:
+        """SIGKILL, and start again: told above the table."""
+        self._service.kill()
+        down = time.monotonic()
+        self._start_service()
+        took = time.monotonic() - down
+        self.killed += 1
+        live.console.print(
+            f"[bold red]Killed[/] the service with SIGKILL at {now:.0f} s "
+            f"({self.killed} of {self.options.kills}); it answers again after {took:.1f} s",
+            highlight=False,
+        )
 
     def _new_returns(self) -> None:
         """Customers submit returns while all this runs; webhooks tell of them."""
@@ -189,9 +207,26 @@ class Demo:
             rows = [(brand, *of.values()) for brand, of in sorted(counts.items())]
         return table(
             "Returns by the last moment they reached",
-            ["brand", *(f"{m.value}. {m.title}" for m in Moment)],
+            ["brand", *(f"{m.value} {MOMENTS[m]}" for m in Moment)],
             rows,
         )
+
+    def _what_next(self, results: outcome.Results) -> None:
+        """Something to try, for each who may look at it."""
+        base, tries = f"http://127.0.0.1:{self.port}", list[tuple[str, str]]()
+        if self.interactive:  # else it ends here, and nothing answers any more
+            config = self.folder / "bergen-loop.yaml"
+            tries.append(("what needs a person, by cause; ? tells the keys", f"{base}/attention"))
+            if results.flagged:
+                tries.append(("why a return was flagged", f"{base}/returns/{results.flagged}"))
+            shadow = f"{base}/brands/{settings.SHADOW}/shadow"
+            tries.append(("a brand in shadow: judged, not acted on", shadow))
+            tries.append(("the same in a terminal", f"bergen-loop attention --config {config}"))
+        tries.append(("the same, killed on the way", 'make demo DEMO="--kills 4"'))
+        tries.append(("a brand of your own", "bergen-loop serve"))
+        console.print("\n[bold]What to try next[/]")
+        for what, how in tries:
+            console.print(f"  {what}\n    [bold]{how}[/]", highlight=False, soft_wrap=True)
 
     def _wait_for_the_end(self) -> None:
         console.print(
@@ -206,22 +241,24 @@ class Demo:
 
 
 def _print(results: outcome.Results, seconds: float) -> None:
-    kinds = sorted({k for c in results.brands.values() for k in c} - {"returns"})
-    console.print(
-        table(
-            f"Results after {seconds:.0f} s",
-            ["brand", "returns", *kinds],
-            [(b, c["returns"], *(c[k] for k in kinds)) for b, c in sorted(results.brands.items())],
-        )
-    )
+    brands = sorted(results.brands)
+    ends = sorted({k for c in results.brands.values() for k in c} - outcome.BESIDES)
+
+    def row(name: str, key: str) -> tuple[object, ...]:
+        numbers = [results.brands[b][key] for b in brands]
+        return (name, *numbers, sum(numbers))
+
+    rows = [row(end, end) for end in ends]
+    rows.append(row("= all returns", "returns"))
+    rows.append(row("of them through all seven moments", outcome.ALL_SEVEN))
+    console.print(table(f"Results after {seconds:.0f} s", ["end", *brands, "together"], rows))
     for title, counts in (
         ("Parcels that arrived", results.kinds),
-        ("Flagged, by criterion", results.flag_reasons),
-        ("Needs attention, by kind", results.attention_reasons),
+        ("Flagged in Loop, by criterion", results.flag_reasons),
+        ("Items that need a person, by kind", results.attention_reasons),
     ):
         text = ", ".join(f"{k} {v}" for k, v in counts.most_common()) or "none"
-        console.print(f"[bold]{title}:[/] {text}", highlight=False)
-    console.print(f"[bold]Through all seven moments:[/] {results.all_seven}", highlight=False)
+        console.print(f"[bold]{title}:[/] {counts.total()}: {text}", highlight=False)
     for violation in results.violations:
         console.print(f"[bold red]violation:[/] {violation}", highlight=False)
     for return_id in results.unaccounted:

@@ -16,6 +16,9 @@ from bergen_loop.ledger.tables.core import AttentionRow, DecisionRow, ReturnRow,
 from demo.world import SandboxControl
 
 LONG = timedelta(minutes=10)
+ALL_SEVEN = "all seven moments"
+BESIDES = {"returns", ALL_SEVEN}
+"""What is counted beside the ends: each return has one end, and they add up to all returns."""
 ACTIVE = (Stage.SEEN, Stage.SETTLING, Stage.CONFIRMING, Stage.CLOSING, Stage.WAITING)
 
 
@@ -29,11 +32,8 @@ class Results:
     kinds: Counter[str] = field(default_factory=Counter[str])
     violations: list[str] = field(default_factory=list[str])
     unaccounted: list[str] = field(default_factory=list[str])
-
-    @property
-    def all_seven(self) -> int:
-        """Returns that went through all seven moments."""
-        return sum(c["all seven moments"] for c in self.brands.values())
+    flagged: str = ""
+    """Brand and id of a return that was flagged, as in an address."""
 
     def as_json(self) -> dict[str, Any]:
         """Plain data; the same whatever was killed in between."""
@@ -58,7 +58,7 @@ def collect(ledger: Ledger, sandbox: SandboxControl) -> Results:
             counts["returns"] += 1
             counts[_end(session, row)] += 1
             if row.completed_at and row.announced_at and row.received_at and row.rma_closed_at:
-                counts["all seven moments"] += 1
+                counts[ALL_SEVEN] += 1
         _reasons(session, results)
     known = {row.return_id for row in rows}
     results.unaccounted = sorted(set(effects["returns"]) - known)
@@ -86,12 +86,16 @@ def _end(session: Session, row: ReturnRow) -> str:
 
 
 def _reasons(session: Session, results: Results) -> None:
+    newest = sa.select(sa.func.max(DecisionRow.id)).group_by(DecisionRow.return_pk)
     flagged = session.execute(
-        sa.select(DecisionRow.rule, sa.func.count())
-        .where(DecisionRow.outcome == "flag")
-        .group_by(DecisionRow.rule)
-    ).tuples()
-    results.flag_reasons.update(dict(flagged.all()))
+        sa.select(DecisionRow.rule, ReturnRow.brand, ReturnRow.return_id)
+        .join(ReturnRow, ReturnRow.id == DecisionRow.return_pk)
+        .where(DecisionRow.id.in_(newest), ReturnRow.stage == Stage.FLAGGED)
+        .order_by(ReturnRow.id)
+    )
+    for rule, brand, return_id in flagged:
+        results.flag_reasons[rule] += 1
+        results.flagged = results.flagged or f"{brand}/{return_id}"
     held = session.execute(
         sa.select(AttentionRow.kind, sa.func.count())
         .where(AttentionRow.resolved_at.is_(None))

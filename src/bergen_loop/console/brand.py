@@ -20,6 +20,8 @@ from bergen_loop.ledger.store import cursors, journal, modes, pace
 
 router = APIRouter()
 
+TABS = {"": "Mode and syncs", "counts": "Counted", "criteria": "Receipt criteria",
+        "settings": "Settings"}  # fmt: skip
 _BLOCKS = {"rex11": "REX11", "announce": "RMAs", "settle": "Settling"}
 _CURSORS = {
     "loop.first_pull": "Loop's list, the first time,",
@@ -35,7 +37,7 @@ def brand_page(request: Request, person: Viewer, brand: str) -> HTMLResponse:
     registry, zone = console_of(request).registry, zone_of(request)
     if brand not in registry:
         raise HTTPException(404, NOT_FOUND)
-    settings = registry.brand(brand)
+    settings, tab = registry.brand(brand), request.query_params.get("tab", "")
     criteria = registry.context(brand).criteria
     with registry.ledger.read() as session:
         (glance,) = glances(session, registry, [brand], day_start(today(zone), zone))
@@ -48,6 +50,8 @@ def brand_page(request: Request, person: Viewer, brand: str) -> HTMLResponse:
     return page(
         request,
         "brand.html",
+        tabs=TABS,
+        tab=tab if tab in TABS else "",
         glance=glance,
         meaning=HOLDS[glance.mode],
         set_by_hand=bool(glance.row and glance.row.mode),

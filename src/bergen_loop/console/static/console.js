@@ -279,3 +279,56 @@ const KEYS = (() => {
     i: doing("ignore"),
   };
 })();
+
+// Tables that are whole on the page are sorted by a click on a column's head.
+(() => {
+  const chosen = new Map(); // by table: [column, direction]; a refresh keeps it
+
+  const value = (cell) => {
+    const time = cell?.querySelector("time");
+    if (time) return time.dateTime;
+    const text = cell?.textContent.trim() ?? "";
+    const number = /^-?[\d,]+(\.\d+)?/.exec(text);
+    return number ? Number(number[0].replaceAll(",", "")) : text.toLocaleLowerCase();
+  };
+
+  function compare(a, b) {
+    if (typeof a === "number" && typeof b === "number") return a - b;
+    if (typeof a === "number") return -1;
+    if (typeof b === "number") return 1;
+    return a.localeCompare(b, undefined, { numeric: true });
+  }
+
+  function sort(table, heads) {
+    const [column, direction] = chosen.get(table.dataset.name) ?? [];
+    for (const head of heads) head.removeAttribute("aria-sort");
+    if (column === undefined) return;
+    heads[column].setAttribute("aria-sort", direction > 0 ? "ascending" : "descending");
+    const rows = [...table.tBodies[0].rows].map((row) => [value(row.cells[column]), row]);
+    rows.sort((a, b) => direction * compare(a[0], b[0]));
+    table.tBodies[0].append(...rows.map((pair) => pair[1]));
+  }
+
+  function ready() {
+    document.querySelectorAll("table[data-sort]").forEach((table, number) => {
+      table.dataset.name = `${location.pathname} ${number}`;
+      const heads = [...table.tHead.rows[table.tHead.rows.length - 1].cells];
+      heads.forEach((head, column) => {
+        if (!head.textContent.trim() || head.querySelector("button")) return;
+        const button = document.createElement("button");
+        button.type = "button";
+        button.append(...head.childNodes);
+        button.addEventListener("click", () => {
+          const [now, direction] = chosen.get(table.dataset.name) ?? [];
+          chosen.set(table.dataset.name, [column, now === column ? -direction : 1]);
+          sort(table, heads);
+        });
+        head.append(button);
+      });
+      sort(table, heads);
+    });
+  }
+
+  document.addEventListener("DOMContentLoaded", ready);
+  document.addEventListener("htmx:after:swap", ready);
+})();
