@@ -139,8 +139,6 @@ class BrandContext:
     breakers: Breakers = field(default_factory=Breakers)
     unchanged: Unchanged = field(default_factory=Unchanged)
     now: Callable[[], datetime] = utc_now
-    quiet_ticks: int = 0
-    """How many ticks in a row nothing has happened."""
     behind: bool = False
     """The last tick left work over that is to go on at once."""
     tick: Tick = field(default_factory=Tick)

@@ -13,6 +13,7 @@ from typing import Any
 import structlog
 from structlog.contextvars import bound_contextvars as told_as
 
+from bergen_loop.config import BrandSettings
 from bergen_loop.domain.words import Need
 from bergen_loop.flow import (
     announce,
@@ -177,15 +178,27 @@ def _next_due(
         ctx.behind = True
         return now + BREATH
     moved = any(v for r in results.values() for k, v in r.items() if k not in SEEN_AGAIN)
-    ctx.quiet_ticks = 0 if moved else min(ctx.quiet_ticks + 1, 40)
-    soon = max(poll, min(ctx.settings.poll_max, poll * QUIETER**ctx.quiet_ticks)) * _pace(ctx.brand)
+    row = returns.brand_row(tx.session, ctx.brand)
+    quiet = row.quiet_looks = 0 if moved else quieter(row.quiet_looks)
+    soon = now + interval(ctx.settings, ctx.brand, quiet)
     due = returns.earliest_due(tx.session, ctx.brand)
-    if due is None or due > now + soon:
-        return now + soon
+    if due is None or due > soon:
+        return soon
     if due > now:
         return due
     ctx.behind = moved
     return now + (BREATH if moved else poll)
+
+
+def quieter(looks: int | None) -> int:
+    """One more in a row that found nothing."""
+    return min((looks or 0) + 1, 40)
+
+
+def interval(settings: BrandSettings, brand: str, quiet: int) -> timedelta:
+    """How long until the next look, after so many in a row that found nothing."""
+    soon = max(settings.poll, min(settings.poll_max, settings.poll * QUIETER**quiet))
+    return soon * _pace(brand)
 
 
 def _pace(brand: str) -> float:

@@ -193,6 +193,10 @@ class Registry:
 
     def due(self, now: datetime) -> list[str]:
         """Brands that are to be synced now, the longest overdue first."""
+        return list(self.due_rows(now))
+
+    def due_rows(self, now: datetime) -> dict[str, BrandRow | None]:
+        """The same, with what is remembered of each; None: nothing yet."""
         self.look()
         rows = self._rows()
         wanted: list[tuple[datetime, str]] = []
@@ -204,7 +208,7 @@ class Registry:
                 wanted.append((datetime.min.replace(tzinfo=now.tzinfo), brand))
             elif brands.is_due(now, row.next_due_at, row.nudged_at):
                 wanted.append((row.nudged_at or row.next_due_at or now, brand))
-        return [brand for _, brand in sorted(wanted)]
+        return {brand: rows.get(brand) for _, brand in sorted(wanted)}
 
 
 def _raise(session: Session, now: datetime, brand: str, subject: str, reason: str) -> None:

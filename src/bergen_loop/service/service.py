@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import socket
 from contextlib import ExitStack
-from datetime import timedelta
 from uuid import uuid4
 
 from dbos import DBOS, DBOSConfig, error
@@ -15,6 +14,7 @@ from bergen_loop.ledger.absence import absence
 from bergen_loop.ledger.database import Ledger
 from bergen_loop.ledger.locks import service_lock
 from bergen_loop.service import workflows
+from bergen_loop.service.looker import Looker
 from bergen_loop.service.registry import Registry
 from bergen_loop.service.supervisor import Supervisor
 from bergen_loop.service.workers import Heartbeat
@@ -25,6 +25,10 @@ APP_NAME = "bergen-loop"
 APP_VERSION = "1"
 """Of the workflows' shape, not of the product: every release can run the others' ticks, since
 a tick carries nothing but the brand's name."""
+
+
+FORMER_SCHEDULE = "due-brands"
+"""Of releases in which the engine asked which brands are due."""
 
 
 class Engine:
@@ -38,6 +42,7 @@ class Engine:
             registry.ledger, self.executor_id, service.worker_gone_after, workflows.take_from
         )
         self.events = Dispatcher(registry.ledger, registry.endpoints)
+        self.looker = Looker(registry, service.schedule, workflows.ask)
         self._holding = ExitStack()
         self._supervisor = Supervisor()
 
@@ -65,13 +70,9 @@ class Engine:
         self._register(workflows.SYNC_QUEUE, self.service.workers)
         self._register(workflows.BACKLOG_QUEUE, max(2, self.service.workers // 8))
         self._register(workflows.WEBHOOKS_QUEUE, 4)
+        DBOS.delete_schedule(FORMER_SCHEDULE)
         DBOS.apply_schedules(
             [
-                {
-                    "schedule_name": "due-brands",
-                    "workflow_fn": workflows.schedule_due,
-                    "schedule": _every(self.service.schedule),
-                },
                 {
                     "schedule_name": "alerts",
                     "workflow_fn": workflows.alerts,
@@ -100,6 +101,7 @@ class Engine:
             ]
         )
         self.heartbeat.start()
+        self.looker.start()
         self.events.start()
         self._supervisor.ready()
 
@@ -118,6 +120,7 @@ class Engine:
     def stop(self, patience: int = 10) -> None:
         """Let running ticks end, for at most `patience` seconds."""
         self._supervisor.stopping()
+        self.looker.stop()
         self.events.stop()
         DBOS.destroy(workflow_completion_timeout_sec=patience)
         workflows.use(None)
@@ -145,9 +148,3 @@ def _taken_over(record: logging.LogRecord) -> bool:
         record.msg, record.args = "what this worker ran has been taken over by another", ()
         record.exc_info, record.levelno, record.levelname = None, logging.WARNING, "WARNING"
     return True
-
-
-def _every(interval: timedelta) -> str:
-    """A cron expression (with seconds) for an interval up to a minute."""
-    seconds = max(1, min(60, round(interval.total_seconds())))
-    return "0 * * * * *" if seconds >= 60 else f"*/{seconds} * * * * *"
