@@ -56,6 +56,8 @@ class Registry:
         self._as_seen: dict[str, object] = {}
         self._stamp: object = None
         self._looked = -math.inf
+        self._begun: frozenset[str] = frozenset()
+        """Brands that the ledger remembers something of: of the others it is asked each time."""
         self._again_at = math.inf
 
     def __contains__(self, brand: str) -> bool:
@@ -198,10 +200,16 @@ class Registry:
     def due_rows(self, now: datetime) -> dict[str, BrandRow | None]:
         """The same, with what is remembered of each; None: nothing yet."""
         self.look()
-        rows = self._rows()
+        all_begun = self._begun.issuperset(self.settings.brands)
+        with self.ledger.read() as session:
+            rows = returns.brand_rows(session, due=now if all_begun else None)
+        if not all_begun:
+            self._begun = frozenset(rows)
         wanted: list[tuple[datetime, str]] = []
         for brand, settings in self.settings.brands.items():
             row = rows.get(brand)
+            if row is None and brand in self._begun:
+                continue
             if modes.effective(row, settings.mode) == modes.PAUSED:
                 continue
             if row is None:

@@ -69,7 +69,7 @@ class Engine:
         DBOS.launch()
         self._register(workflows.SYNC_QUEUE, self.service.workers)
         self._register(workflows.BACKLOG_QUEUE, max(2, self.service.workers // 8))
-        self._register(workflows.WEBHOOKS_QUEUE, 4)
+        self._register(workflows.WEBHOOKS_QUEUE, 4, every=10.0)
         DBOS.delete_schedule(FORMER_SCHEDULE)
         DBOS.apply_schedules(
             [
@@ -105,11 +105,11 @@ class Engine:
         self.events.start()
         self._supervisor.ready()
 
-    def _register(self, queue: str, at_once: int) -> None:
+    def _register(self, queue: str, at_once: int, every: float = 1.0) -> None:
         DBOS.register_queue(
             queue,
             worker_concurrency=at_once,
-            polling_interval_sec=min(1.0, self.service.schedule.total_seconds()),
+            polling_interval_sec=every,
             on_conflict="always_update",
         )
 

@@ -371,9 +371,18 @@ def brand_row(session: Session, brand: str) -> BrandRow:
     return row
 
 
-def brand_rows(session: Session) -> dict[str, BrandRow]:
-    """What is remembered of each brand, by its name."""
-    return {row.brand: row for row in session.scalars(sa.select(BrandRow))}
+def brand_rows(session: Session, *, due: datetime | None = None) -> dict[str, BrandRow]:
+    """What is remembered of each brand, by its name; only of those that are due then."""
+    query = sa.select(BrandRow)
+    if due is not None:
+        query = query.where(
+            sa.or_(
+                BrandRow.next_due_at.is_(None),
+                BrandRow.next_due_at <= due,
+                BrandRow.nudged_at <= due,
+            )
+        )
+    return {row.brand: row for row in session.scalars(query)}
 
 
 def known_brand(session: Session, brand: str, *, lock: bool = False) -> BrandRow | None:
