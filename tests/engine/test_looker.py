@@ -216,3 +216,118 @@ def test_of_two_processes_one_looks_and_if_it_dies_the_other_does_so_later(
     other.stop()
     assert len(desk.calls()) == made + 2
     assert desk.asked == []
+
+
+# -- what a webhook tells of ------------------------------------------------------------------
+
+
+def told(desk: Desk, return_id: str) -> None:
+    """A webhook of a new return is taken, as the console does it."""
+    with desk.ledger.write() as session:
+        body = return_id.encode()
+        said = webhooks.Delivery(BRAND, "return", "return.created", return_id, body)
+        webhooks.keep(session, desk.world.now(), said)
+        returns.nudge(session, BRAND, desk.world.now(), timedelta(seconds=1))
+
+
+def hurry(desk: Desk) -> None:
+    desk.looker.hurry(BRAND)
+    desk.looker._hurried[BRAND].result(30)  # pyright: ignore[reportPrivateUsage]
+
+
+@pytest.fixture
+def told_desk(ledger: Ledger, world: World) -> Generator[Desk]:
+    """A brand that has just been synced."""
+    made = Desk(ledger, world)
+    for _ in range(2):
+        tick.run(made.ctx)
+        world.advance(30)
+    yield made
+    made.looker.stop()
+
+
+def test_a_webhook_of_a_new_return_leads_to_its_rma_without_a_tick(told_desk: Desk) -> None:
+    desk, before = told_desk, told_desk.row()
+    new = desk.world.new_return(BRAND, units=1, late_label=False)
+    told(desk, new)
+    lists = len(desk.calls())
+    hurry(desk)
+    assert len(desk.world.tickets(new)) == 1
+    assert len(desk.calls()) == lists + 1, "one list of Loop's, which shows all of the return"
+    after = desk.row()
+    assert desk.asked == []
+    assert after.nudged_at is None, "it has been seen to"
+    assert after.next_due_at == before.next_due_at, "the next tick comes when it was due"
+    assert after.last_sync_finished_at == before.last_sync_finished_at
+    with desk.ledger.read() as session:
+        assert webhooks.untaken(session, BRAND, 10) == []
+
+
+def test_nothing_is_settled_in_a_hurry(told_desk: Desk) -> None:
+    desk = told_desk
+    old = desk.world.new_return(BRAND, units=1, late_label=False)
+    tick.run(desk.ctx)
+    desk.world.receive(old)
+    told(desk, desk.world.new_return(BRAND, units=1, late_label=False))
+    hurry(desk)
+    assert desk.world.effects(old).get("processed", 0) == 0
+    assert desk.world.calls("process") == []
+
+
+def many(desk: Desk) -> None:
+    for _ in range(tick.FEW + 1):
+        desk.world.new_return(BRAND, units=1, late_label=False)
+
+
+def loop_is_away(desk: Desk) -> None:
+    desk.world.fault("loop", "status_502", operation="list", nth=1, count=1000)
+
+
+def long_ago(desk: Desk) -> None:
+    desk.world.advance(3600)
+
+
+def backlog(desk: Desk) -> None:
+    with desk.ledger.write() as session:
+        row = returns.brand_row(session, BRAND)
+        assert row.last_sync_finished_at is not None
+        row.next_due_at = row.last_sync_finished_at + tick.BREATH
+
+
+def paused(desk: Desk) -> None:
+    with transaction(desk.ledger, BRAND, desk.world.now(), "ann") as tx:
+        modes.set_mode(tx, "paused", configured="live", why="to see")
+
+
+@pytest.mark.parametrize("is_so", [many, loop_is_away, long_ago, backlog, paused])
+def test_what_cannot_be_seen_to_at_once_is_left_to_a_tick(
+    told_desk: Desk, is_so: Callable[[Desk], None]
+) -> None:
+    desk = told_desk
+    new = desk.world.new_return(BRAND, units=1, late_label=False)
+    is_so(desk)
+    told(desk, new)
+    hurry(desk)
+    assert desk.asked == [BRAND]
+    assert desk.world.tickets(new) == []
+    assert desk.row().nudged_at is not None, "the request stands until it has been done"
+
+
+def test_what_a_hurry_left_undone_when_it_died_a_tick_does(told_desk: Desk) -> None:
+    desk = told_desk
+    new = desk.world.new_return(BRAND, units=1, late_label=False)
+    told(desk, new)
+
+    def dies(where: str) -> None:
+        raise SystemExit(where)
+
+    desk.ctx.boundary = dies
+    with pytest.raises(SystemExit):
+        tick.hurry(desk.ctx)
+    assert desk.row().nudged_at is not None
+    desk.ctx.boundary = lambda _: None
+    desk.looker.look()
+    assert desk.asked == [BRAND]
+    desk.world.advance(600)
+    worlds.run(desk.world, desk.ctx, ticks=4)
+    assert len(desk.world.tickets(new)) == 1

@@ -31,8 +31,12 @@ def run(registry: Registry, host: str, port: int, *, signing_in: bool = True) ->
         raise NotLocal(f"without sign-in it may listen on {LOCAL_HOSTS[0]} only, not on {host}")
     engine = Engine(registry, registry.settings.service)
     app = create_app(
-        registry, engine.nudge, signing_in=signing_in, address=f"http://{host}:{port}"
-    )  # fmt: skip
+        registry,
+        engine.nudge,
+        hurry=engine.hurry,
+        signing_in=signing_in,
+        address=f"http://{host}:{port}",
+    )
     console: Console = app.state.console
     server = uvicorn.Server(server_config(app, registry, host, port))
     console.live.stopping = lambda: server.should_exit

@@ -20,7 +20,8 @@ from bergen_loop.flow import glance, tick
 from bergen_loop.flow.context import BrandContext, utc_now
 from bergen_loop.ledger.absence import absence
 from bergen_loop.ledger.database import LedgerError, trouble
-from bergen_loop.ledger.store import quiet
+from bergen_loop.ledger.locks import BrandBusy, LockLost
+from bergen_loop.ledger.store import quiet, returns
 from bergen_loop.ledger.store.quiet import Looked, Waiting
 from bergen_loop.ledger.tables.core import BrandRow
 from bergen_loop.outside.errors import OutsideError
@@ -35,6 +36,7 @@ ASK_AGAIN = 60.0
 """Seconds after which a tick that was asked for and has not changed anything is asked for again:
 the engine knows whether it is still under way."""
 MOST_THREADS = 16
+MOST_HURRIED = 8
 
 
 State = tuple[datetime | None, bool]
@@ -56,6 +58,9 @@ class Looker:
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="looker", daemon=True)
         self._pool = ThreadPoolExecutor(MOST_THREADS, thread_name_prefix="look")
+        self._hurry = ThreadPoolExecutor(MOST_HURRIED, thread_name_prefix="hurry")
+        self._hurried: dict[str, Future[None]] = {}
+        """Brands of which a webhook has told, until that is seen to."""
         self._under_way: dict[str, tuple[datetime, Future[bool]]] = {}
         """By brand, until what was found is written down."""
         self._quiet: queue.SimpleQueue[Looked] = queue.SimpleQueue()
@@ -70,7 +75,33 @@ class Looker:
         self._stop.set()
         if self._thread.is_alive():
             self._thread.join()
+        self._hurry.shutdown(wait=True, cancel_futures=True)
         self._pool.shutdown(wait=True, cancel_futures=True)
+
+    def hurry(self, brand: str) -> None:
+        """A webhook has told of new returns of a brand: see to them now, in a thread that waits
+        for nothing else. What then is left, or goes wrong, is for a tick."""
+        under_way = self._hurried.get(brand)
+        if under_way is None or under_way.done():
+            # Where one is under way the request stays: a look finds it right after.
+            self._hurried[brand] = self._hurry.submit(self._see_to, brand)
+
+    def _see_to(self, brand: str) -> None:
+        try:
+            ctx = self._registry.context(brand)
+            with self._registry.ledger.read() as session:
+                row = returns.known_brand(session, brand)
+            if tick.may_hurry(ctx, row) and tick.hurry(ctx):
+                return
+        except (BrandBusy, LockLost):
+            return  # a tick runs: the next look asks for another one
+        except LedgerError as error:
+            if not absence.gone(error):
+                log.error("a webhook's return waits for the next sync", why=trouble(error))
+            return
+        except Exception:
+            log.exception("a webhook's return waits for the next sync", brand=brand)
+        self._ask([brand])
 
     def under_way(self) -> list[Future[bool]]:
         """The looks that are."""
@@ -113,6 +144,9 @@ class Looker:
         """Whether a brand that is due is not looked at already, here or by a tick that was asked
         for; also where somebody has asked for a tick meanwhile."""
         if brand in self._under_way and not _nudged(row, now):
+            return False
+        hurried = self._hurried.get(brand)
+        if hurried is not None and not hurried.done():
             return False
         asked = self._asked.get(brand)
         return (

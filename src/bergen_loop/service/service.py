@@ -117,6 +117,10 @@ class Engine:
         """Have a brand synced soon."""
         workflows.enqueue(brand)
 
+    def hurry(self, brand: str) -> None:
+        """A webhook has told of a brand's new returns: have them seen to at once."""
+        self.looker.hurry(brand)
+
     def stop(self, patience: int = 10) -> None:
         """Let running ticks end, for at most `patience` seconds."""
         self._supervisor.stopping()

@@ -405,6 +405,11 @@ def nudge(session: Session, brand: str, now: datetime, apart: timedelta) -> bool
     return at <= now
 
 
+def hurried(session: Session, brand: str, now: datetime) -> None:
+    """What a webhook told of is seen to now."""
+    cursors.set(session, brand, NUDGED, now)
+
+
 def take_nudge(session: Session, row: BrandRow, now: datetime) -> bool:
     """A sync begins: whether one was asked for."""
     nudged = row.nudged_at is not None and row.nudged_at <= now
