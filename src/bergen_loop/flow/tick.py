@@ -3,7 +3,6 @@ work, except that nothing is decided unless Loop's list was walked to its end.""
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -13,7 +12,6 @@ from typing import Any
 import structlog
 from structlog.contextvars import bound_contextvars as told_as
 
-from bergen_loop.config import BrandSettings
 from bergen_loop.domain.lifecycle import Stage
 from bergen_loop.domain.words import Need
 from bergen_loop.flow import (
@@ -23,6 +21,7 @@ from bergen_loop.flow import (
     look,
     pull,
     receive,
+    rhythm,
     settle,
     shipment_counts,
     shipments,
@@ -31,7 +30,7 @@ from bergen_loop.flow.context import BrandContext, Tick
 from bergen_loop.ledger.absence import absence
 from bergen_loop.ledger.database import LedgerError, Session, trouble
 from bergen_loop.ledger.locks import LockLost, brand_lock
-from bergen_loop.ledger.store import cursors, journal, modes, returns
+from bergen_loop.ledger.store import budget, cursors, journal, modes, returns
 from bergen_loop.ledger.tables.core import BrandRow
 from bergen_loop.ledger.transaction import Transaction
 from bergen_loop.outside.breaker import LOOP, REX11
@@ -41,9 +40,6 @@ from bergen_loop.text import failure
 
 log = structlog.get_logger()
 
-QUIETER = 1.5
-"""By how much longer the interval gets with every tick in which nothing happened."""
-SPREAD = 0.1
 BREATH = timedelta(seconds=1)
 SEEN_AGAIN = ("listed", "pages")
 """Counts of what a step looked at, whether or not there was anything new."""
@@ -185,8 +181,8 @@ def _next_due(
         return now + BREATH
     moved = _moved(results)
     row = returns.brand_row(tx.session, ctx.brand)
-    quiet = row.quiet_looks = 0 if moved else quieter(row.quiet_looks)
-    soon = now + interval(ctx.settings, ctx.brand, quiet)
+    row.quiet_looks = 0 if moved else rhythm.quieter(row.quiet_looks)
+    soon = now + rhythm.interval(ctx.settings, ctx.brand, signs(ctx, tx.session, row), now)[0]
     due = returns.earliest_due(tx.session, ctx.brand)
     if due is None or due > soon:
         return soon
@@ -201,20 +197,24 @@ def _moved(results: Mapping[str, Mapping[str, Any]]) -> bool:
     return any(v for r in results.values() for k, v in r.items() if k not in SEEN_AGAIN)
 
 
-def quieter(looks: int | None) -> int:
-    """One more in a row that found nothing."""
-    return min((looks or 0) + 1, 40)
+def next_look(ctx: BrandContext, session: Session, row: BrandRow | None) -> str:
+    """How often the brand is looked at as things are now, and why: for people."""
+    if row is None:
+        return "at once: it has never been looked at"
+    known = signs(ctx, session, row)
+    every, why = rhythm.interval(ctx.settings, ctx.brand, known, ctx.now())
+    return f"every {every.total_seconds():.0f} s: {why}"
 
 
-def interval(settings: BrandSettings, brand: str, quiet: int) -> timedelta:
-    """How long until the next look, after so many in a row that found nothing."""
-    soon = max(settings.poll, min(settings.poll_max, settings.poll * QUIETER**quiet))
-    return soon * _pace(brand)
-
-
-def _pace(brand: str) -> float:
-    """0.9 to 1, its own for each brand: brands that began together do not stay together."""
-    return 1 - SPREAD * (zlib.crc32(brand.encode()) % 1000) / 1000
+def signs(ctx: BrandContext, session: Session, row: BrandRow) -> rhythm.Signs:
+    """What the time of the next look goes by."""
+    key = budget.key_hash(ctx.settings.loop.api_key.get_secret_value())
+    return rhythm.Signs(
+        quiet=row.quiet_looks or 0,
+        awaited=returns.any_awaited(session, ctx.brand),
+        hours=ctx.warehouse_hours(session),
+        calls=budget.counted(session, key),
+    )
 
 
 def _mind(tx: Transaction, errors: dict[str, str | None]) -> None:

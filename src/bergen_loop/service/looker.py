@@ -12,11 +12,12 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 import structlog
 
-from bergen_loop.flow import glance, tick
+from bergen_loop.flow import glance, rhythm, tick
 from bergen_loop.flow.context import BrandContext, utc_now
 from bergen_loop.ledger.absence import absence
 from bergen_loop.ledger.database import LedgerError, trouble
@@ -212,8 +213,10 @@ class Looker:
     def _looked(
         self, ctx: BrandContext, row: BrandRow, claimed: datetime, waiting: Waiting, at: datetime
     ) -> Looked:
-        ended, many = self._now(), tick.quieter(row.quiet_looks)
-        soon = ended + tick.interval(ctx.settings, ctx.brand, many)
+        ended, many = self._now(), rhythm.quieter(row.quiet_looks)
+        with self._registry.ledger.read() as session:
+            signs = replace(tick.signs(ctx, session, row), quiet=many)
+        soon = ended + rhythm.interval(ctx.settings, ctx.brand, signs, ended)[0]
         return Looked(
             brand=ctx.brand,
             at=at,

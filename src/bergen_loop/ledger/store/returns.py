@@ -167,6 +167,26 @@ def earliest_due(session: Session, brand: str) -> datetime | None:
     )
 
 
+def any_awaited(session: Session, brand: str) -> bool:
+    """Whether parcels of a brand are to come."""
+    query = sa.select(ReturnRow.id).where(
+        ReturnRow.brand == brand, ReturnRow.stage == Stage.ANNOUNCED
+    )
+    return session.scalar(query.limit(1)) is not None
+
+
+def received_times(
+    session: Session, brand: str, since: datetime, most: int = 500
+) -> list[datetime]:
+    """When the newest receipts of a brand came, at most so many."""
+    query = (
+        sa.select(ReturnRow.received_at)
+        .where(ReturnRow.brand == brand, ReturnRow.received_at >= since)
+        .order_by(ReturnRow.received_at.desc())
+    )
+    return [at for at in session.scalars(query.limit(most)) if at is not None]
+
+
 def announce_now(session: Session, brand: str, now: datetime) -> None:
     """Have every return that waits for its RMA looked at again: what it waited for may be there."""
     session.execute(
