@@ -75,7 +75,7 @@ class Desk:
 @pytest.fixture
 def desk(ledger: Ledger, world: World) -> Generator[Desk]:
     made = Desk(ledger, world)
-    world.new_return(BRAND, units=1, late_label=False)
+    world.new_return(BRAND, units=1, late_label=False, held=False)
     for _ in range(3):
         tick.run(made.ctx)
         world.advance(60)
@@ -104,7 +104,7 @@ def test_a_look_that_finds_nothing_makes_no_tick_and_no_rows(desk: Desk) -> None
 
 
 def submitted(desk: Desk) -> None:
-    desk.world.new_return(BRAND, units=1, late_label=False)
+    desk.world.new_return(BRAND, units=1, late_label=False, held=False)
 
 
 def received(desk: Desk) -> None:
@@ -248,7 +248,7 @@ def told_desk(ledger: Ledger, world: World) -> Generator[Desk]:
 
 def test_a_webhook_of_a_new_return_leads_to_its_rma_without_a_tick(told_desk: Desk) -> None:
     desk, before = told_desk, told_desk.row()
-    new = desk.world.new_return(BRAND, units=1, late_label=False)
+    new = desk.world.new_return(BRAND, units=1, late_label=False, held=False)
     told(desk, new)
     lists = len(desk.calls())
     hurry(desk)
@@ -265,10 +265,10 @@ def test_a_webhook_of_a_new_return_leads_to_its_rma_without_a_tick(told_desk: De
 
 def test_nothing_is_settled_in_a_hurry(told_desk: Desk) -> None:
     desk = told_desk
-    old = desk.world.new_return(BRAND, units=1, late_label=False)
+    old = desk.world.new_return(BRAND, units=1, late_label=False, held=False)
     tick.run(desk.ctx)
     desk.world.receive(old)
-    told(desk, desk.world.new_return(BRAND, units=1, late_label=False))
+    told(desk, desk.world.new_return(BRAND, units=1, late_label=False, held=False))
     hurry(desk)
     assert desk.world.effects(old).get("processed", 0) == 0
     assert desk.world.calls("process") == []
@@ -276,7 +276,7 @@ def test_nothing_is_settled_in_a_hurry(told_desk: Desk) -> None:
 
 def many(desk: Desk) -> None:
     for _ in range(tick.FEW + 1):
-        desk.world.new_return(BRAND, units=1, late_label=False)
+        desk.world.new_return(BRAND, units=1, late_label=False, held=False)
 
 
 def loop_is_away(desk: Desk) -> None:
@@ -304,7 +304,7 @@ def test_what_cannot_be_seen_to_at_once_is_left_to_a_tick(
     told_desk: Desk, is_so: Callable[[Desk], None]
 ) -> None:
     desk = told_desk
-    new = desk.world.new_return(BRAND, units=1, late_label=False)
+    new = desk.world.new_return(BRAND, units=1, late_label=False, held=False)
     is_so(desk)
     told(desk, new)
     hurry(desk)
@@ -315,7 +315,7 @@ def test_what_cannot_be_seen_to_at_once_is_left_to_a_tick(
 
 def test_what_a_hurry_left_undone_when_it_died_a_tick_does(told_desk: Desk) -> None:
     desk = told_desk
-    new = desk.world.new_return(BRAND, units=1, late_label=False)
+    new = desk.world.new_return(BRAND, units=1, late_label=False, held=False)
     told(desk, new)
 
     def dies(where: str) -> None:

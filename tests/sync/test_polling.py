@@ -54,7 +54,7 @@ def test_a_failing_brand_is_not_hammered(world: World, ctx: BrandContext) -> Non
 def test_while_parcels_are_awaited_and_the_warehouse_works_receipts_are_looked_for_at_every_poll(
     world: World, ctx: BrandContext
 ) -> None:
-    world.new_return("northpine", units=1, late_label=False)
+    world.new_return("northpine", units=1, late_label=False, held=False)
     worlds.run(world, ctx, ticks=3)
     assert interval(ctx) > ctx.settings.poll, "when the warehouse works is not known yet"
     noon = ctx.now()
