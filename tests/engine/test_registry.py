@@ -56,13 +56,6 @@ def test_a_criteria_file_that_is_missing_is_told_so(registry: Registry) -> None:
         broken.connect_all()
 
 
-@pytest.mark.parametrize(
-    ("seconds", "cron"), [(1, "*/1 * * * * *"), (5, "*/5 * * * * *"), (600, "0 * * * * *")]
-)
-def test_the_schedule_follows_the_setting(seconds: int, cron: str) -> None:
-    assert service._every(timedelta(seconds=seconds)) == cron  # pyright: ignore[reportPrivateUsage]
-
-
 def test_the_engine_keeps_its_tables_beside_the_ledger(tmp_path: Path) -> None:
     settings = ServiceSettings()
     embedded = service.engine_url(settings, Ledger(f"sqlite:///{tmp_path}/bergen.db"))

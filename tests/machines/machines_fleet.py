@@ -40,9 +40,16 @@ class Fleet:
 
     def start(self) -> int:
         """A further worker; its process id."""
+        return self._start("worker")
+
+    def serve(self, *options: str) -> int:
+        """A service, with these options; its process id."""
+        return self._start("serve", "--no-auth", "--port", str(free_port()), *options)
+
+    def _start(self, *command: str) -> int:
         log = (self.folder / f"worker-{len(self._children)}.log").open("wb")
         child = subprocess.Popen(
-            [sys.executable, "-m", "bergen_loop", "worker", "-c", str(self.config)],
+            [sys.executable, "-m", "bergen_loop", *command, "-c", str(self.config)],
             stdout=log,
             stderr=subprocess.STDOUT,
             env={**os.environ, "PYTHONFAULTHANDLER": "1"},
@@ -65,6 +72,11 @@ class Fleet:
         with self.ledger.read() as session:
             rows = session.scalars(sa.select(WorkerRow))
             return {r.pid: r.executor_id for r in rows if r.pid in self._children}
+
+    def all_alive(self) -> dict[int, str]:
+        """The same of all that have signed on, whoever has started them."""
+        with self.ledger.read() as session:
+            return {r.pid: r.executor_id for r in session.scalars(sa.select(WorkerRow))}
 
     def pending(self) -> dict[str, str]:
         """Brand syncs that run right now: id of the workflow and of its executor."""

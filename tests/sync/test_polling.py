@@ -9,6 +9,7 @@ from bergen_loop.flow.context import BrandContext
 from bergen_loop.ledger.store import returns
 from support import worlds
 from support.brands import configure
+from support.rows import a_return
 from support.worlds import World
 
 
@@ -48,3 +49,24 @@ def test_a_failing_brand_is_not_hammered(world: World, ctx: BrandContext) -> Non
     worlds.run(world, ctx)
     world.fault("loop", "status_502", operation="list", nth=1, count=1000)
     assert interval(ctx) == ctx.settings.poll
+
+
+def test_while_parcels_are_awaited_and_the_warehouse_works_receipts_are_looked_for_at_every_poll(
+    world: World, ctx: BrandContext
+) -> None:
+    world.new_return("northpine", units=1, late_label=False, held=False)
+    worlds.run(world, ctx, ticks=3)
+    assert interval(ctx) > ctx.settings.poll, "when the warehouse works is not known yet"
+    noon = ctx.now()
+    for day in range(21):
+        received = {"received_at": noon - timedelta(days=day)}
+        a_return(ctx.ledger, f"old{day}", ctx.brand, stage="complete", **received)
+    world.advance(3600)
+    known = interval(ctx)
+    assert 0.9 * ctx.settings.poll <= known <= ctx.settings.poll
+    with ctx.ledger.read() as session:
+        said = tick.next_look(ctx, session, returns.brand_row(session, ctx.brand))
+    assert said.startswith(f"every {known.total_seconds():.0f} s: parcels are awaited")
+    world.advance(8 * 3600)
+    interval(ctx)
+    assert interval(ctx) > ctx.settings.poll, "at night nobody counts"

@@ -71,6 +71,30 @@ def test_found_by_what_people_have_in_hand(filled: Ledger) -> None:
         assert found(filled, text) == ids, text
 
 
+TRIGRAMS = """
+CREATE EXTENSION IF NOT EXISTS pg_trgm;
+CREATE INDEX ix_returns_fragments ON returns USING gin (lower(return_id) gin_trgm_ops,
+  lower(order_name) gin_trgm_ops, lower(tracking_number) gin_trgm_ops,
+  lower(customer_email) gin_trgm_ops)"""
+
+
+def test_parts_are_found_among_all_returns_where_an_index_serves_it(
+    filled: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(search, "NEWEST", 1)
+    if not filled.is_sqlite:
+        with filled.read() as session:
+            some = search.find(session, EVERY, "e-red-s")
+        assert ([r.return_id for r in some.rows], some.newest) == (["4003"], 1), "and it says so"
+        with filled.engine.begin() as connection:
+            connection.exec_driver_sql(TRIGRAMS)
+    with filled.read() as session:
+        part = search.find(session, EVERY, "e-red-s")
+    assert [r.return_id for r in part.rows] == ["4003", "4001"]
+    assert (part.within, part.newest) == (True, None)
+    assert found(filled, "e_red") == found(filled, "e%red") == []
+
+
 def test_a_prefix_is_that_of_the_characters(filled: Ledger) -> None:
     """Not of a language's sorting, in which blanks and dashes may not count."""
     add_return(filled, "acme", "5001", skus=["A-B"], mark="ä é")
@@ -231,7 +255,7 @@ def test_every_question_is_served_by_an_index(ledger: Ledger) -> None:
             ask(session)
         assert run, label
         for statement, parameters in run:
-            if statement.lstrip().upper().startswith("SELECT"):
+            if statement.lstrip().upper().startswith("SELECT") and "to_regclass" not in statement:
                 plan = explain(ledger, statement, parameters)
                 problem = plan_problem(ledger, plan, label)
                 assert not problem, f"{label}: {problem}\n{statement}\n{plan}"
@@ -276,7 +300,7 @@ def plan_problem(ledger: Ledger, plan: str, label: str) -> str:
     if scanned:
         return f"reads {scanned} through"
     indexes = [n["Index Name"] for n in nodes if "Index Name" in n]
-    if label.startswith("search") and not any("_find_" in i or i == "pk_returns" for i in indexes):
+    if label.startswith("search") and not any("_find_" in i or i in OF_NEWEST for i in indexes):
         return "searches by another index than the one for it"
     return "sorts" if ordered and any(n["Node Type"] == "Sort" for n in nodes) else ""
 
@@ -288,6 +312,10 @@ def found_rows(plan: str) -> bool:
 
 NEWEST = re.compile(r"SEARCH \w+ USING .*(rowid>\?|return_pk>\?)|SEARCH returns$")
 """Looking within the numbers of the newest returns: a range of their keys."""
+
+
+OF_NEWEST = ("pk_returns", "ix_rmas_return", "pk_return_lines")
+"""The same on PostgreSQL, and the fetching of rows that were found."""
 
 
 def walk(node: dict[str, Any]) -> Any:

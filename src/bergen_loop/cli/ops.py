@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 from datetime import UTC, datetime
@@ -34,6 +35,7 @@ from bergen_loop.ledger.store.workers import workers
 from bergen_loop.ledger.transaction import transaction
 from bergen_loop.outside import breaker as breakers
 from bergen_loop.repair import restored as restoring
+from bergen_loop.service.crew import Crew, until_let_go
 from bergen_loop.service.service import Engine
 from bergen_loop.tell.standing import clock_time
 
@@ -41,12 +43,22 @@ breaker_app = typer.Typer(no_args_is_help=True, help="Systems that do not answer
 
 
 def serve(
+    context: typer.Context,
     config: ConfigOption = DEFAULT_CONFIG,
     host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
     port: Annotated[int | None, typer.Option(help="Port to listen on.")] = None,
     no_auth: Annotated[
         bool, typer.Option("--no-auth", help="Nobody signs in; only on a loopback address.")
     ] = False,
+    workers: Annotated[
+        int,
+        typer.Option(
+            min=0,
+            max=64,
+            help="Processes that run ticks, this one among them; 0: one for each core. Several "
+            "need PostgreSQL.",
+        ),
+    ] = 1,
 ) -> None:
     """Run the service: schedules, webhooks and the console.
 
@@ -57,16 +69,44 @@ def serve(
 
     registry = service_registry_of(config)
     service = registry.settings.service
+    number = workers or os.cpu_count() or 1
+    if number > 1 and registry.ledger.is_sqlite:
+        fail(
+            f"--workers {workers}: an embedded database takes one process. Leave it out, or have "
+            "the ledger in PostgreSQL (service.database)",
+            2,
+        )
+    crew = Crew(number - 1, [*_logging(context), "worker", "--config", str(config), "--crew"])
     try:
-        run(registry, host or service.host, port or service.port, signing_in=not no_auth)
+        run(
+            registry,
+            host or service.host,
+            port or service.port,
+            signing_in=not no_auth,
+            crew=crew,
+        )
     except (NotLocal, BadFirstAccount, ServiceRunning) as error:
         fail(str(error), 2)
 
 
-def worker(config: ConfigOption = DEFAULT_CONFIG) -> None:
+def _logging(context: typer.Context) -> list[str]:
+    """How this process was asked to log, for those that it starts."""
+    asked = context.find_root().params
+    level = str(asked.get("log_level") or "INFO")
+    return ["--log-level", level, *(["--log-json"] if asked.get("log_json") else [])]
+
+
+def worker(
+    config: ConfigOption = DEFAULT_CONFIG,
+    crew: Annotated[
+        bool, typer.Option("--crew", hidden=True, help="End when standard input ends.")
+    ] = False,
+) -> None:
     """Run ticks, without console and webhooks: as many as you like on one PostgreSQL."""
     registry = service_registry_of(config)
     engine, done = Engine(registry, registry.settings.service), threading.Event()
+    if crew:
+        until_let_go(done)
 
     def stop(_signal: int, _frame: FrameType | None) -> None:
         done.set()

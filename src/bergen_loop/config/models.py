@@ -399,7 +399,7 @@ class ServiceSettings(Model):
     worker_gone_after: Duration = timedelta(seconds=30)
     """Where several machines share a database: after how long without a sign of life what a
     worker was doing is given to the others."""
-    schedule: Duration = timedelta(seconds=5)
+    schedule: Duration = timedelta(seconds=1)
     """How often it is looked which brands are due."""
 
 

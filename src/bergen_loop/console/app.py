@@ -75,10 +75,16 @@ OPENAPI = "/api/v1/openapi.json"
 
 
 def create_app(
-    registry: Registry, nudge: Nudge, *, signing_in: bool = True, address: str | None = None
+    registry: Registry,
+    nudge: Nudge,
+    *,
+    hurry: Nudge | None = None,
+    signing_in: bool = True,
+    address: str | None = None,
 ) -> FastAPI:
-    """The application over a registry. `nudge` has a brand synced soon; `address` is where it
-    answers, if not at `service.host` and `port`.
+    """The application over a registry. `nudge` has a brand synced soon, `hurry` a brand's new
+    returns seen to at once (None: by a sync); `address` is where it answers, if not at
+    `service.host` and `port`.
 
     Without `signing_in` everyone who reaches it may do everything: only for a service that
     listens on this machine alone. Raises BadFirstAccount."""
@@ -95,6 +101,7 @@ def create_app(
         redirect_slashes=False,  # it would lead to whatever host the request claims
     )
     app.state.registry, app.state.nudge, app.state.console = registry, nudge, console
+    app.state.hurry = hurry or nudge
     settings = signin.auth_of(console).oidc if signing_in else None
     app.state.oidc = oidc.client(settings) if settings else None
     _routes(app)

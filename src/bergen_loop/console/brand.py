@@ -15,6 +15,7 @@ from bergen_loop.console.mode import HOLDS, choices, standing
 from bergen_loop.console.overview import glances
 from bergen_loop.console.state import console_of
 from bergen_loop.console.templating import day_start, page, today, zone_of
+from bergen_loop.flow import tick
 from bergen_loop.ledger.read import listing, shadow
 from bergen_loop.ledger.store import cursors, journal, modes, pace
 
@@ -44,6 +45,7 @@ def brand_page(request: Request, person: Viewer, brand: str) -> HTMLResponse:
         counters = journal.counters(session, brand)
         read = cursors.get_all(session, brand, list(_CURSORS))
         history = listing.brand_history(session, person.scope, brand)
+        every = tick.next_look(registry.context(brand), session, glance.row)
         begin = pace.of(glance.row, datetime.now(UTC)) if glance.mode == modes.LIVE else None
         waiting = list(pace.waiting(session, brand, datetime.now(UTC)) if begin else ())
         judged = shadow.report(session, brand) if glance.mode == modes.SHADOW else None
@@ -52,6 +54,7 @@ def brand_page(request: Request, person: Viewer, brand: str) -> HTMLResponse:
         "brand.html",
         tabs=TABS,
         tab=tab if tab in TABS else "",
+        every=every,
         glance=glance,
         meaning=HOLDS[glance.mode],
         set_by_hand=bool(glance.row and glance.row.mode),

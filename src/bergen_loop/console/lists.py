@@ -38,11 +38,11 @@ def returns_page(request: Request, person: Viewer) -> Response:
     registry = console_of(request).registry
     scope = by_brand(person.scope.narrowed(query.brand), query.wanted, registry)
     before = whole(request.query_params.get("before"))
-    exact, within, behind = True, False, {}
+    exact, within, newest, behind = True, False, None, {}
     with registry.ledger.read() as session:
         if query.text:
             found = search.find(session, scope, query.text, query.wanted, before=before, limit=PAGE)
-            rows, exact, within = found.rows, found.exact, found.within
+            rows, exact, within, newest = found.rows, found.exact, found.within, found.newest
             if len(rows) == 1 and before is None and query.given.keys() == {"q"}:
                 return RedirectResponse(return_path(rows[0].brand, rows[0].return_id), 303)
             if found.more and exact:
@@ -63,7 +63,7 @@ def returns_page(request: Request, person: Viewer) -> Response:
         more=more,
         exact=exact,
         within=within,
-        newest_only=search.NEWEST,
+        newest_only=newest,
         behind=behind,
         first=before is None and query.after is None,
         stands_at=listing.STANDS_AT,

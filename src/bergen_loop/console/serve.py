@@ -14,6 +14,7 @@ from bergen_loop.console.connections import protocol
 from bergen_loop.console.security import LOCAL_HOSTS
 from bergen_loop.console.signin import has_account
 from bergen_loop.console.state import Console
+from bergen_loop.service.crew import Crew
 from bergen_loop.service.registry import Registry
 from bergen_loop.service.service import Engine
 
@@ -25,14 +26,21 @@ class NotLocal(ValueError):
     """Without sign-in the console may answer this machine only."""
 
 
-def run(registry: Registry, host: str, port: int, *, signing_in: bool = True) -> None:
-    """Serve until a signal ends it; a tick that runs then may finish. Raises NotLocal."""
+def run(
+    registry: Registry, host: str, port: int, *, signing_in: bool = True, crew: Crew | None = None
+) -> None:
+    """Serve until a signal ends it; a tick that runs then may finish. `crew`: further processes
+    that run ticks. Raises NotLocal."""
     if not signing_in and host not in LOCAL_HOSTS:
         raise NotLocal(f"without sign-in it may listen on {LOCAL_HOSTS[0]} only, not on {host}")
     engine = Engine(registry, registry.settings.service)
     app = create_app(
-        registry, engine.nudge, signing_in=signing_in, address=f"http://{host}:{port}"
-    )  # fmt: skip
+        registry,
+        engine.nudge,
+        hurry=engine.hurry,
+        signing_in=signing_in,
+        address=f"http://{host}:{port}",
+    )
     console: Console = app.state.console
     server = uvicorn.Server(server_config(app, registry, host, port))
     console.live.stopping = lambda: server.should_exit
@@ -40,13 +48,19 @@ def run(registry: Registry, host: str, port: int, *, signing_in: bool = True) ->
     signal.signal(signal.SIGTERM, _end)
     engine.start()
     try:
+        if crew is not None:
+            crew.start()
         if signing_in and not has_account(console) and registry.settings.service.auth.oidc is None:
             _tell_setup(console)
         server.run()
     except KeyboardInterrupt:
         return
     finally:
+        if crew is not None:
+            crew.let_go()
         engine.stop()
+        if crew is not None:
+            crew.wait()
 
 
 def server_config(app: FastAPI, registry: Registry, host: str, port: int) -> uvicorn.Config:

@@ -4,21 +4,30 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from datetime import UTC, datetime
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 
 import structlog
 from fastapi import APIRouter, Request, Response
 from starlette.concurrency import run_in_threadpool
 
+from bergen_loop.config import BrandSettings
 from bergen_loop.console.state import Nudge, registry_of
 from bergen_loop.ledger.codec import storable
-from bergen_loop.ledger.store import journal, returns, webhooks
+from bergen_loop.ledger.database import Session
+from bergen_loop.ledger.store import budget, journal, returns, webhooks
 from bergen_loop.outside.errors import Unreadable
 from bergen_loop.outside.loop.webhooks import URGENT, parse_event, verify
 from bergen_loop.service.registry import Registry
 
 PER_POLL = 4
-"""Syncs that webhooks may cause within a brand's `poll`."""
+"""Syncs that webhooks may cause within a brand's `poll` where its key's calls are scarce."""
+SHORTEST = timedelta(seconds=1)
+"""How soon after the last one where they are not."""
+PLENTY = 1 / 3
+"""Of a key's calls, when less are in use."""
+NEWS = frozenset({"return.created", "label.created", "label.updated"})
+"""Triggers of what is seen to at once; what else is urgent takes a whole sync."""
 MAX_BODY = 2 * 1024 * 1024
 """Bytes. A return of a hundred lines is far below."""
 
@@ -39,9 +48,23 @@ async def loop_webhook(brand: str, request: Request) -> Response:
     if body is None:
         return Response("body too large", 413)
     signature = request.headers.get("x-loop-signature")
-    registry, nudge = registry_of(request), request.app.state.nudge
-    status, text = await run_in_threadpool(_take, registry, nudge, brand, body, signature)
-    return Response(text or None, status)
+    registry, state = registry_of(request), request.app.state
+    taken = await run_in_threadpool(_take, registry, brand, body, signature)
+    if taken.sync_at_once:
+        see_to: Nudge = state.hurry if taken.news else state.nudge
+        await run_in_threadpool(see_to, brand)
+    return Response(taken.text or None, taken.status)
+
+
+@dataclass(frozen=True, slots=True)
+class _Taken:
+    """The answer to a delivery, and what it leads to."""
+
+    status: int
+    text: str = ""
+    sync_at_once: bool = False
+    news: bool = False
+    """Of a new return or its label."""
 
 
 async def _limited_body(request: Request) -> bytes | None:
@@ -53,9 +76,7 @@ async def _limited_body(request: Request) -> bytes | None:
     return bytes(body)
 
 
-def _take(
-    registry: Registry, nudge: Nudge, brand: str, body: bytes, signature: str | None
-) -> tuple[int, str]:
+def _take(registry: Registry, brand: str, body: bytes, signature: str | None) -> _Taken:
     secret = registry.brand(brand).loop.webhook_secret if brand in registry else None
     # The same work and the same answer, whether or not there is such a brand.
     key = secret.get_secret_value() if secret else _NOBODYS
@@ -64,27 +85,35 @@ def _take(
         with registry.ledger.write() as session:
             journal.count(session, counted, {"webhooks.refused": 1})
         log.warning("webhook refused", brand=counted, why="wrong signature")
-        return 401, "wrong signature"
+        return _Taken(401, "wrong signature")
     try:
         event = parse_event(body, brand=brand)
     except Unreadable as error:
         _keep_unreadable(registry, brand, body, error.message)
-        return 422, error.message
+        return _Taken(422, error.message)
     told = [event.topic, event.trigger, event.return_id]
     if storable(told) != told:
         problem = "it names the return or the event with what is no text"
         _keep_unreadable(registry, brand, body, problem)
-        return 422, problem
+        return _Taken(422, problem)
     now = datetime.now(UTC)
     delivery = webhooks.Delivery(brand, event.topic, event.trigger, event.return_id, body)
     with registry.ledger.write() as session:
         webhooks.keep(session, now, delivery)
         journal.count(session, brand, {"webhooks.taken": 1})
-        apart = registry.brand(brand).poll / PER_POLL
-        at_once = event.trigger in URGENT and returns.nudge(session, brand, now, apart)
-    if at_once:
-        nudge(brand)
-    return 204, ""
+        at_once = event.trigger in URGENT and returns.nudge(
+            session, brand, now, _apart(session, registry.brand(brand))
+        )
+    return _Taken(204, sync_at_once=at_once, news=event.trigger in NEWS)
+
+
+def _apart(session: Session, settings: BrandSettings) -> timedelta:
+    """How far apart the syncs are that webhooks lead to: as far as the key's budget of calls asks
+    for, so that a busy brand's webhooks never cost much more than polling would."""
+    key = budget.key_hash(settings.loop.api_key.get_secret_value())
+    if budget.counted(session, key) < PLENTY * settings.loop.calls_per_minute:
+        return min(SHORTEST, settings.poll / PER_POLL)
+    return settings.poll / PER_POLL
 
 
 def _keep_unreadable(registry: Registry, brand: str, body: bytes, problem: str) -> None:

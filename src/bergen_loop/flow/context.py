@@ -9,20 +9,22 @@ from collections.abc import Callable, Generator, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TypeVar
+from zoneinfo import ZoneInfo
 
 import structlog
 
 from bergen_loop.config import BrandSettings
 from bergen_loop.domain.announce import AnnounceRules
 from bergen_loop.domain.criteria import Criteria
+from bergen_loop.domain.hours import WorkingHours
 from bergen_loop.domain.rma import TicketChange
 from bergen_loop.ledger import transaction
 from bergen_loop.ledger.codec import encode
-from bergen_loop.ledger.database import Ledger, record_at_fault
+from bergen_loop.ledger.database import Ledger, Session, record_at_fault
 from bergen_loop.ledger.locks import LockLost
-from bergen_loop.ledger.store import modes
+from bergen_loop.ledger.store import modes, returns
 from bergen_loop.ledger.store.returns import Stored
 from bergen_loop.ledger.transaction import FencedTransaction, Transaction
 from bergen_loop.outside.breaker import Breakers
@@ -113,6 +115,9 @@ class Tick:
     """RMAs (keys) whose ticket was read since it began."""
 
 
+LEARNT_FROM, LEARNT_AGAIN = timedelta(days=28), timedelta(hours=1)
+"""Receipts that tell when the warehouse works, and how long what they told holds."""
+
 BATCH = 4
 """Calls of each thread between two commits: more make a commit cheaper, and a crash leave more
 calls whose outcome has to be looked for."""
@@ -139,8 +144,6 @@ class BrandContext:
     breakers: Breakers = field(default_factory=Breakers)
     unchanged: Unchanged = field(default_factory=Unchanged)
     now: Callable[[], datetime] = utc_now
-    quiet_ticks: int = 0
-    """How many ticks in a row nothing has happened."""
     behind: bool = False
     """The last tick left work over that is to go on at once."""
     tick: Tick = field(default_factory=Tick)
@@ -148,6 +151,7 @@ class BrandContext:
     """Called at every point where a crash must be survivable; tests put one there."""
     _pool: ThreadPoolExecutor | None = None
     _made: _Derived | None = None
+    _hours: tuple[datetime, WorkingHours] | None = None
 
     def __post_init__(self) -> None:
         self.breakers.use_clock(lambda: self.now())  # whatever clock it is given later
@@ -177,6 +181,15 @@ class BrandContext:
     def paused(self) -> bool:
         """Whether nothing at all is done for the brand."""
         return (self.tick.mode or self.settings.mode) == modes.PAUSED
+
+    def warehouse_hours(self, session: Session) -> WorkingHours:
+        """When the brand's warehouse works, by its newest receipts; learnt anew every hour."""
+        now = self.now()
+        if self._hours is None or now - self._hours[0] >= LEARNT_AGAIN:
+            received = returns.received_times(session, self.brand, now - LEARNT_FROM)
+            zone = ZoneInfo(self.settings.rex11.time_zone)
+            self._hours = (now, WorkingHours.learnt(received, zone))
+        return self._hours[1]
 
     def in_parallel(self, work: Callable[[A], B], items: Sequence[A]) -> list[B]:
         """`work` on every item with the brand's bounded concurrency, results in order."""

@@ -75,8 +75,24 @@ def _picture(answer: ParsedReturn, known: Return | None) -> _Picture:
 def store(ctx: BrandContext, parsed: Sequence[ParsedReturn], result: Pulled) -> None:
     """Take a page of returns in; only what changed is written. One that cannot be taken in is
     set aside, and the others go on."""
-    good = {p.value.id: p for p in parsed if p.value is not None}
     bad = [p for p in parsed if p.value is None]
+    changed = _changed(ctx, parsed)
+    ctx.take_in(changed, lambda tx, some: _take_in(ctx, tx, some, result), _set_aside)
+    ctx.take_in(bad, _keep_unreadable, _set_aside_answer)
+    result.changed += len(changed)
+    result.unreadable += len(bad)
+
+
+def any_news(ctx: BrandContext, parsed: Sequence[ParsedReturn]) -> bool:
+    """Whether there is anything in a page that is not in the ledger, readable or not."""
+    return any(p.value is None for p in parsed) or bool(_changed(ctx, parsed))
+
+
+def _changed(ctx: BrandContext, parsed: Sequence[ParsedReturn]) -> list[_Picture]:
+    """The returns of a page of which the ledger has another picture, or none."""
+    good = {p.value.id: p for p in parsed if p.value is not None}
+    if not good:
+        return []
     with ctx.ledger.read() as session:
         stored = returns.pictures(session, ctx.brand, good)
     changed: list[_Picture] = []
@@ -89,10 +105,7 @@ def store(ctx: BrandContext, parsed: Sequence[ParsedReturn], result: Pulled) -> 
             changed.append(picture)
         else:
             ctx.unchanged.remember(return_id, answer.raw, known)
-    ctx.take_in(changed, lambda tx, some: _take_in(ctx, tx, some, result), _set_aside)
-    ctx.take_in(bad, _keep_unreadable, _set_aside_answer)
-    result.changed += len(changed)
-    result.unreadable += len(bad)
+    return changed
 
 
 def _before(answer: ParsedReturn, stored: Mapping[str, Stored]) -> Return | None:

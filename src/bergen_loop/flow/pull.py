@@ -51,6 +51,7 @@ class _Walk:
 
 
 _MAIN = _Walk(CURSOR, (None,))
+DEEP = _MAIN.deep
 _ASIDE = _Walk(ASIDE, ("cancelled", "review"), "cancelled and review")
 
 

@@ -96,19 +96,10 @@ def _see_changes(ctx: BrandContext, result: Received) -> None:
     started = ctx.now()
     with ctx.ledger.read() as session:
         cursor = cursors.get(session, ctx.brand, CURSOR)
-    reach = cursor or started - ctx.settings.loop.backfill
-    since = reach - ctx.settings.rex11.overlap
-    changes = _one_each(ctx.warehouse.changed_tickets(since, started + AHEAD))
-    earliest = since - ROUNDED[ctx.settings.rex11.window_precision]
-    ctx.tick.changes, ctx.tick.changes_since = changes, earliest
-    ctx.counts.add("rex11.statuses_by_date")
-    with ctx.ledger.read() as session:
-        known = returns.statuses_by_ticket(session, ctx.brand, [c.ticket_id for c in changes])
-    news = [
-        c
-        for c in changes
-        if c.ticket_id in known and c.problem is None and is_news(c, *known[c.ticket_id], earliest)
-    ]
+    since = (cursor or started - ctx.settings.loop.backfill) - ctx.settings.rex11.overlap
+    changes = ctx.tick.changes = _changes(ctx, since, started)
+    ctx.tick.changes_since = _earliest(ctx, since)
+    news = _of_ours(ctx, changes, since)
     if any(c.status is TicketStatus.CANCELLED for c in news):
         _look_aside(ctx)
 
@@ -125,6 +116,40 @@ def _see_changes(ctx: BrandContext, result: Received) -> None:
     with ctx.ledger.write() as session:
         cursors.set(session, ctx.brand, CURSOR, started)
     ctx.tick.statuses_seen = True
+
+
+def any_news(ctx: BrandContext, cursor: datetime, until: datetime) -> bool:
+    """Whether REX11 tells of a change since `cursor` that the ledger does not know."""
+    since = cursor - ctx.settings.rex11.overlap
+    changes = _changes(ctx, since, until)
+    return any(c.problem for c in changes) or bool(_of_ours(ctx, changes, since))
+
+
+def _changes(ctx: BrandContext, since: datetime, until: datetime) -> list[TicketChange]:
+    changes = _one_each(ctx.warehouse.changed_tickets(since, until + AHEAD))
+    ctx.counts.add("rex11.statuses_by_date")
+    return changes
+
+
+def _of_ours(
+    ctx: BrandContext, changes: Sequence[TicketChange], since: datetime
+) -> list[TicketChange]:
+    """Changes of our tickets that the ledger does not have."""
+    if not changes:
+        return []
+    with ctx.ledger.read() as session:
+        known = returns.statuses_by_ticket(session, ctx.brand, [c.ticket_id for c in changes])
+    earliest = _earliest(ctx, since)
+    return [
+        c
+        for c in changes
+        if c.ticket_id in known and c.problem is None and is_news(c, *known[c.ticket_id], earliest)
+    ]
+
+
+def _earliest(ctx: BrandContext, since: datetime) -> datetime:
+    """From when on a list of changes since then may tell: its window may be rounded."""
+    return since - ROUNDED[ctx.settings.rex11.window_precision]
 
 
 def _one_each(changes: Sequence[TicketChange]) -> list[TicketChange]:

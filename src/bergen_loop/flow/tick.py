@@ -3,8 +3,7 @@ work, except that nothing is decided unless Loop's list was walked to its end.""
 
 from __future__ import annotations
 
-import zlib
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import datetime, timedelta
@@ -13,6 +12,7 @@ from typing import Any
 import structlog
 from structlog.contextvars import bound_contextvars as told_as
 
+from bergen_loop.domain.lifecycle import Stage
 from bergen_loop.domain.words import Need
 from bergen_loop.flow import (
     announce,
@@ -21,15 +21,17 @@ from bergen_loop.flow import (
     look,
     pull,
     receive,
+    rhythm,
     settle,
     shipment_counts,
     shipments,
 )
 from bergen_loop.flow.context import BrandContext, Tick
 from bergen_loop.ledger.absence import absence
-from bergen_loop.ledger.database import LedgerError, trouble
+from bergen_loop.ledger.database import LedgerError, Session, trouble
 from bergen_loop.ledger.locks import LockLost, brand_lock
-from bergen_loop.ledger.store import cursors, journal, modes, returns
+from bergen_loop.ledger.store import budget, cursors, journal, modes, returns
+from bergen_loop.ledger.tables.core import BrandRow
 from bergen_loop.ledger.transaction import Transaction
 from bergen_loop.outside.breaker import LOOP, REX11
 from bergen_loop.outside.errors import OutsideError
@@ -38,9 +40,6 @@ from bergen_loop.text import failure
 
 log = structlog.get_logger()
 
-QUIETER = 1.5
-"""By how much longer the interval gets with every tick in which nothing happened."""
-SPREAD = 0.1
 BREATH = timedelta(seconds=1)
 SEEN_AGAIN = ("listed", "pages")
 """Counts of what a step looked at, whether or not there was anything new."""
@@ -94,13 +93,17 @@ def begin(ctx: BrandContext) -> None:
         now = ctx.now()
         listed = row.last_pull_at is not None and now - row.last_pull_at < ctx.settings.poll
         nudged = returns.take_nudge(session, row, now)
-        ctx.tick = Tick(backlog=ctx.behind and listed and not nudged, epoch=ctx.tick.epoch)
+        _begin(ctx, session, row, backlog=ctx.behind and listed and not nudged)
         row.last_sync_started_at = now
         row.config_version = ctx.config_version
-        ctx.tick.mode = modes.take_effect(session, now, row, ctx.settings.mode)
-        ctx.breakers.load(session, ctx.brand)
-        ctx.tick.restored_at = row.restored_at
     absence.back()
+
+
+def _begin(ctx: BrandContext, session: Session, row: BrandRow, *, backlog: bool) -> None:
+    ctx.tick = Tick(backlog=backlog, epoch=ctx.tick.epoch)
+    ctx.tick.mode = modes.take_effect(session, ctx.now(), row, ctx.settings.mode)
+    ctx.breakers.load(session, ctx.brand)
+    ctx.tick.restored_at = row.restored_at
 
 
 def names(ctx: BrandContext) -> list[str]:
@@ -176,21 +179,42 @@ def _next_due(
     if results.get("receive", {}).get("read") and returns.any_to_read(tx.session, ctx.brand):
         ctx.behind = True
         return now + BREATH
-    moved = any(v for r in results.values() for k, v in r.items() if k not in SEEN_AGAIN)
-    ctx.quiet_ticks = 0 if moved else min(ctx.quiet_ticks + 1, 40)
-    soon = max(poll, min(ctx.settings.poll_max, poll * QUIETER**ctx.quiet_ticks)) * _pace(ctx.brand)
+    moved = _moved(results)
+    row = returns.brand_row(tx.session, ctx.brand)
+    row.quiet_looks = 0 if moved else rhythm.quieter(row.quiet_looks)
+    soon = now + rhythm.interval(ctx.settings, ctx.brand, signs(ctx, tx.session, row), now)[0]
     due = returns.earliest_due(tx.session, ctx.brand)
-    if due is None or due > now + soon:
-        return now + soon
+    if due is None or due > soon:
+        return soon
     if due > now:
         return due
     ctx.behind = moved
     return now + (BREATH if moved else poll)
 
 
-def _pace(brand: str) -> float:
-    """0.9 to 1, its own for each brand: brands that began together do not stay together."""
-    return 1 - SPREAD * (zlib.crc32(brand.encode()) % 1000) / 1000
+def _moved(results: Mapping[str, Mapping[str, Any]]) -> bool:
+    """Whether anything happened."""
+    return any(v for r in results.values() for k, v in r.items() if k not in SEEN_AGAIN)
+
+
+def next_look(ctx: BrandContext, session: Session, row: BrandRow | None) -> str:
+    """How often the brand is looked at as things are now, and why: for people."""
+    if row is None:
+        return "at once: it has never been looked at"
+    known = signs(ctx, session, row)
+    every, why = rhythm.interval(ctx.settings, ctx.brand, known, ctx.now())
+    return f"every {every.total_seconds():.0f} s: {why}"
+
+
+def signs(ctx: BrandContext, session: Session, row: BrandRow) -> rhythm.Signs:
+    """What the time of the next look goes by."""
+    key = budget.key_hash(ctx.settings.loop.api_key.get_secret_value())
+    return rhythm.Signs(
+        quiet=row.quiet_looks or 0,
+        awaited=returns.any_awaited(session, ctx.brand),
+        hours=ctx.warehouse_hours(session),
+        calls=budget.counted(session, key),
+    )
 
 
 def _mind(tx: Transaction, errors: dict[str, str | None]) -> None:
@@ -216,6 +240,56 @@ def run(ctx: BrandContext) -> dict[str, dict[str, Any]]:
         results = {name: step(ctx, name) for name in names(ctx)}
         end(ctx, results)
     return results
+
+
+# -- what a webhook tells of --------------------------------------------------------------------
+
+FEW = 20
+"""RMAs that are made at once; more are for a tick, which takes its turn among the others'."""
+
+
+def may_hurry(ctx: BrandContext, row: BrandRow | None) -> bool:
+    """Whether new returns of a brand can be seen to by themselves: its lists are read on from
+    where they are, and it is not working off a backlog or something that has failed."""
+    return (
+        row is not None
+        and bool(row.last_sync_ok)
+        and row.last_pull_at is not None
+        and ctx.now() - row.last_pull_at <= ctx.settings.poll + ctx.settings.poll_max
+        and row.next_due_at is not None
+        and (row.last_sync_finished_at or ctx.now()) + BREATH < row.next_due_at
+    )
+
+
+def hurry(ctx: BrandContext) -> bool:
+    """The first moments alone, for what a webhook has told of: the returns that Loop lists as
+    changed are taken in, and those that can have their RMA get it. When the next tick is due does
+    not change, and the request for one stays until this has gone well; whether it has. Raises
+    BrandBusy."""
+    with holding(ctx):
+        with ctx.ledger.write() as session:
+            row, began = returns.brand_row(session, ctx.brand), ctx.now()
+            returns.hurried(session, ctx.brand, began)
+            _begin(ctx, session, row, backlog=False)
+        if ctx.paused:
+            return False
+        results = {"intake": step(ctx, "intake")}
+        with ctx.ledger.read() as session:
+            few = len(returns.due_pks(session, ctx.brand, [Stage.SEEN], ctx.now(), FEW + 1)) <= FEW
+        if few and "error" not in results["intake"]:
+            results["announce"] = step(ctx, "announce")
+        well = few and not any("error" in r for r in results.values())
+        with ctx.write() as tx:
+            row = returns.brand_row(tx.session, ctx.brand)
+            if well and row.nudged_at is not None and row.nudged_at <= began:
+                row.nudged_at = None
+            if _moved(results):
+                row.quiet_looks = 0
+            due = returns.earliest_due(tx.session, ctx.brand)
+            row.next_due_at = min(filter(None, (row.next_due_at, due)), default=None)
+            journal.count(tx.session, ctx.brand, ctx.counts.take())
+            ctx.breakers.save(tx)
+    return well
 
 
 @contextmanager

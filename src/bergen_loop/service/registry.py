@@ -56,6 +56,8 @@ class Registry:
         self._as_seen: dict[str, object] = {}
         self._stamp: object = None
         self._looked = -math.inf
+        self._begun: frozenset[str] = frozenset()
+        """Brands that the ledger remembers something of: of the others it is asked each time."""
         self._again_at = math.inf
 
     def __contains__(self, brand: str) -> bool:
@@ -193,18 +195,28 @@ class Registry:
 
     def due(self, now: datetime) -> list[str]:
         """Brands that are to be synced now, the longest overdue first."""
+        return list(self.due_rows(now))
+
+    def due_rows(self, now: datetime) -> dict[str, BrandRow | None]:
+        """The same, with what is remembered of each; None: nothing yet."""
         self.look()
-        rows = self._rows()
+        all_begun = self._begun.issuperset(self.settings.brands)
+        with self.ledger.read() as session:
+            rows = returns.brand_rows(session, due=now if all_begun else None)
+        if not all_begun:
+            self._begun = frozenset(rows)
         wanted: list[tuple[datetime, str]] = []
         for brand, settings in self.settings.brands.items():
             row = rows.get(brand)
+            if row is None and brand in self._begun:
+                continue
             if modes.effective(row, settings.mode) == modes.PAUSED:
                 continue
             if row is None:
                 wanted.append((datetime.min.replace(tzinfo=now.tzinfo), brand))
             elif brands.is_due(now, row.next_due_at, row.nudged_at):
                 wanted.append((row.nudged_at or row.next_due_at or now, brand))
-        return [brand for _, brand in sorted(wanted)]
+        return {brand: rows.get(brand) for _, brand in sorted(wanted)}
 
 
 def _raise(session: Session, now: datetime, brand: str, subject: str, reason: str) -> None:

@@ -3,6 +3,7 @@ so that any process with the same configuration can recover them."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -99,12 +100,11 @@ def take_from(executor_id: str) -> bool:
     return False
 
 
-@DBOS.workflow()
-def schedule_due(_scheduled_at: datetime, _context: Any) -> None:
-    """Queue a tick for every brand whose time has come."""
-    due = _due()
-    asked = _asked_for() if due else set[str]()
-    for brand in due:
+def ask(brands: Iterable[str]) -> None:
+    """Ask for a tick of each of these brands that has none queued or running."""
+    wanted = list(brands)
+    asked = _asked_for() if len(wanted) > 1 else set[str]()
+    for brand in wanted:
         if brand not in asked:
             enqueue(brand)
 
@@ -119,11 +119,6 @@ def _asked_for() -> set[str]:
         load_output=False,
     )
     return {w.deduplication_id for w in known if w.deduplication_id}
-
-
-@DBOS.step()
-def _due() -> list[str]:
-    return registry().due(datetime.now(UTC))
 
 
 @DBOS.workflow()

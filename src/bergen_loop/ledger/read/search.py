@@ -2,7 +2,8 @@
 
 Exact first, whatever the case and the blanks in it; if nothing is exactly so, what begins with it.
 Every field has an index for both, across all brands; which of them may be seen is checked on what
-is found. If nothing begins so either, what has it somewhere, among the newest returns.
+is found. If nothing begins so either, what has it somewhere: on PostgreSQL among the newest
+returns, unless it has been given indexes of trigrams (docs/operations.md).
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from bergen_loop.ledger.folding import begins, equals, holds
+from bergen_loop.ledger.folding import begins, equals, holds, holds_in_index
 from bergen_loop.ledger.read.listing import ReturnFilter, return_rows
 from bergen_loop.ledger.scope import Scope
 from bergen_loop.ledger.tables.core import LineRow, ReturnRow, RmaRow
@@ -25,7 +26,9 @@ PREFIX_LIMIT = 100
 """How many returns a prefix shows at most; who needs more writes more of it."""
 
 NEWEST = 20_000
-"""Among so many returns is it looked for within numbers."""
+"""Among so many returns is it looked for within numbers, where no index serves that."""
+TRIGRAMS = "ix_returns_fragments"
+"""The index by which PostgreSQL is known to have been given all of trigrams."""
 
 _FIELDS: tuple[tuple[Any, Any], ...] = (
     (ReturnRow.return_id, ReturnRow.id),
@@ -50,6 +53,8 @@ class Found:
     exact: bool
     within: bool = False
     """Not what begins with it, but what has it somewhere."""
+    newest: int | None = None
+    """Of so many newest returns; None: of all."""
 
 
 def find(
@@ -76,7 +81,8 @@ def find(
     if within:
         pks = _within(session, scope, text, wanted, PREFIX_LIMIT + 1)
     rows, more = return_rows(session, pks[:PREFIX_LIMIT]), len(pks) > PREFIX_LIMIT
-    return Found(rows, more=more, exact=False, within=within and bool(rows))
+    newest = NEWEST if within and not _all_looked_at(session) else None
+    return Found(rows, more=more, exact=False, within=within and bool(rows), newest=newest)
 
 
 def cleaned(text: str) -> str:
@@ -128,15 +134,31 @@ def _prefix(
 def _within(
     session: Session, scope: Scope, text: str, wanted: ReturnFilter, limit: int
 ) -> list[int]:
-    """Of the newest returns, those that have it in one of their numbers."""
-    newest = session.scalar(sa.select(sa.func.max(ReturnRow.id))) or 0
+    """Those that have it in one of their numbers."""
+    embedded = session.get_bind().dialect.name == "sqlite"
+    newest = 0
+    if not _all_looked_at(session):
+        newest = (session.scalar(sa.select(sa.func.max(ReturnRow.id))) or 0) - NEWEST
     found: set[int] = set()
     for column, pk in _FIELDS:
         for spelling in {text, "".join(text.split())}:
-            query = sa.select(pk).where(pk > newest - NEWEST, holds(column, spelling))
-            query = _narrowed(query, pk, scope, wanted).order_by(pk.desc()).distinct()
+            query = sa.select(pk)
+            if embedded:
+                query = query.where(holds_in_index(column, spelling))
+            else:
+                query = query.where(holds(column, spelling)).order_by(pk.desc())
+            if newest:
+                query = query.where(pk > newest)
+            query = _narrowed(query, pk, scope, wanted).distinct()
             found.update(session.scalars(query.limit(limit)))
     return sorted(found, reverse=True)[:limit]
+
+
+def _all_looked_at(session: Session) -> bool:
+    """Whether parts are looked for in all returns."""
+    if session.get_bind().dialect.name == "sqlite":
+        return True
+    return session.scalar(sa.select(sa.func.to_regclass(TRIGRAMS))) is not None
 
 
 def _narrowed(query: sa.Select[Any], pk: Any, scope: Scope, wanted: ReturnFilter) -> sa.Select[Any]:

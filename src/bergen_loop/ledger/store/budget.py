@@ -11,6 +11,7 @@ Times are the database's; a process tells ages, not times, so its own clock does
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -62,6 +63,11 @@ class Granted:
     wait: float = 0.0
     paused: bool = False
     """The wait is because Loop said 429."""
+
+
+def key_hash(api_key: str) -> str:
+    """How a key is named here; the key itself is not kept."""
+    return hashlib.sha256(api_key.encode()).hexdigest()
 
 
 def take(

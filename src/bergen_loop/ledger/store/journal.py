@@ -131,8 +131,17 @@ def insert_ignoring(
 
 def count(session: Session, brand: str, increments: Mapping[str, int]) -> None:
     """Add to the brand's counters."""
+    count_all(session, {brand: increments})
+
+
+def count_all(session: Session, increments: Mapping[str, Mapping[str, int]]) -> None:
+    """Add to the counters of many brands, by brand."""
     dialect = sqlite if session.get_bind().dialect.name == "sqlite" else postgresql
-    rows = [{"brand": brand, "name": n, "value": by} for n, by in sorted(increments.items())]
+    rows = [
+        {"brand": brand, "name": name, "value": by}
+        for brand, of_brand in sorted(increments.items())
+        for name, by in sorted(of_brand.items())
+    ]
     if not rows:
         return
     new = dialect.insert(CounterRow).values(rows)

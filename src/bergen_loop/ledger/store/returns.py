@@ -167,6 +167,26 @@ def earliest_due(session: Session, brand: str) -> datetime | None:
     )
 
 
+def any_awaited(session: Session, brand: str) -> bool:
+    """Whether parcels of a brand are to come."""
+    query = sa.select(ReturnRow.id).where(
+        ReturnRow.brand == brand, ReturnRow.stage == Stage.ANNOUNCED
+    )
+    return session.scalar(query.limit(1)) is not None
+
+
+def received_times(
+    session: Session, brand: str, since: datetime, most: int = 500
+) -> list[datetime]:
+    """When the newest receipts of a brand came, at most so many."""
+    query = (
+        sa.select(ReturnRow.received_at)
+        .where(ReturnRow.brand == brand, ReturnRow.received_at >= since)
+        .order_by(ReturnRow.received_at.desc())
+    )
+    return [at for at in session.scalars(query.limit(most)) if at is not None]
+
+
 def announce_now(session: Session, brand: str, now: datetime) -> None:
     """Have every return that waits for its RMA looked at again: what it waited for may be there."""
     session.execute(
@@ -371,9 +391,18 @@ def brand_row(session: Session, brand: str) -> BrandRow:
     return row
 
 
-def brand_rows(session: Session) -> dict[str, BrandRow]:
-    """What is remembered of each brand, by its name."""
-    return {row.brand: row for row in session.scalars(sa.select(BrandRow))}
+def brand_rows(session: Session, *, due: datetime | None = None) -> dict[str, BrandRow]:
+    """What is remembered of each brand, by its name; only of those that are due then."""
+    query = sa.select(BrandRow)
+    if due is not None:
+        query = query.where(
+            sa.or_(
+                BrandRow.next_due_at.is_(None),
+                BrandRow.next_due_at <= due,
+                BrandRow.nudged_at <= due,
+            )
+        )
+    return {row.brand: row for row in session.scalars(query)}
 
 
 def known_brand(session: Session, brand: str, *, lock: bool = False) -> BrandRow | None:
@@ -394,6 +423,11 @@ def nudge(session: Session, brand: str, now: datetime, apart: timedelta) -> bool
     at = min(row.nudged_at or at, at)
     row.nudged_at = at
     return at <= now
+
+
+def hurried(session: Session, brand: str, now: datetime) -> None:
+    """What a webhook told of is seen to now."""
+    cursors.set(session, brand, NUDGED, now)
 
 
 def take_nudge(session: Session, row: BrandRow, now: datetime) -> bool:

@@ -148,6 +148,8 @@ class BrandRow(Base):
     nudged_at: Mapped[datetime | None]
     """A webhook asked for a sync; cleared by the sync that starts after it."""
     next_due_at: Mapped[datetime | None]
+    quiet_looks: Mapped[int | None]
+    """In how many looks in a row nothing was found."""
     epoch: Mapped[int] = mapped_column(default=0)
     """Counts the holders of the brand's lock: an earlier holder can write no intent any more."""
     mode: Mapped[str | None]
@@ -335,6 +337,15 @@ class EffectRow(Base):
         sa.UniqueConstraint("brand", "key"),
         sa.Index("ix_effects_open", "brand", "kind", "state"),
         sa.Index("ix_effects_return", "return_pk"),
+        sa.Index(
+            "ix_effects_later",
+            "brand",
+            "kind",
+            "state",
+            "try_at",
+            sqlite_where=sa.text("try_at IS NOT NULL"),
+            postgresql_where=sa.text("try_at IS NOT NULL"),
+        ),
     )
 
     id: Mapped[int] = mapped_column(BigId, primary_key=True, autoincrement=True)
