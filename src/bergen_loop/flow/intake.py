@@ -114,16 +114,14 @@ def _take_in(
         row = rows.get(picture.return_.id)
         if row is None:
             continue
-        if _backwards(row, picture.return_) and row.return_id not in result.backwards:
+        shown = picture.return_
+        backwards = shown.updated_at < row.loop_updated_at and shown.state != row.loop_state
+        if backwards and row.return_id not in result.backwards:
             result.backwards.append(row.return_id)
         _update(ctx, tx, row, picture, known[row.id], newest=False)
     shipments.note_bags(ctx, tx, [p.return_ for p in changed])
     clear = [(Need.UNREADABLE, p.return_.id) for p in changed if not p.return_.doubts]
     tx.resolve_each(clear, "Loop's answer can be read again")
-
-
-def _backwards(row: ReturnRow, return_: Return) -> bool:
-    return return_.updated_at < row.loop_updated_at and return_.state != row.loop_state
 
 
 # -- returns the ledger does not know yet -----------------------------------------------------
@@ -140,10 +138,21 @@ def add_all(ctx: BrandContext, tx: Transaction, new: Sequence[_Picture]) -> list
     rows: list[ReturnRow] = []
     why: list[tuple[What, str]] = []
     for picture in new:
-        row, reason = _new_row(ctx.brand, ctx.rules, picture.return_, tx.now)
+        shown = picture.return_
+        stage, what, reason = _first_stage(ctx.rules, shown)
+        row = ReturnRow(
+            brand=ctx.brand,
+            return_id=shown.id,
+            stage=stage,
+            held=False,
+            seen_at=tx.now,
+            submitted_at=shown.created_at,
+            due_at=_due(shown, ctx.rules, tx.now) if stage is Stage.SEEN else None,
+            completed_at=tx.now if stage is Stage.COMPLETE else None,
+        )
         _fill(row, picture)
         rows.append(row)
-        why.append(reason)
+        why.append((what, reason))
     tx.session.add_all(rows)
     tx.session.flush()
     for row, picture, (what, reason) in zip(rows, new, why, strict=True):
@@ -154,24 +163,6 @@ def add_all(ctx: BrandContext, tx: Transaction, new: Sequence[_Picture]) -> list
     return rows
 
 
-def _new_row(
-    brand: str, rules: AnnounceRules, return_: Return, now: datetime
-) -> tuple[ReturnRow, tuple[What, str]]:
-    """Its row, and why it stands where it does."""
-    stage, what, why = _first_stage(rules, return_)
-    row = ReturnRow(
-        brand=brand,
-        return_id=return_.id,
-        stage=stage,
-        held=False,
-        seen_at=now,
-        submitted_at=return_.created_at,
-        due_at=_due(return_, rules, now) if stage is Stage.SEEN else None,
-        completed_at=now if stage is Stage.COMPLETE else None,
-    )
-    return row, (what, why)
-
-
 _ENDED = {
     LoopState.CLOSED: Stage.COMPLETE,
     LoopState.CANCELLED: Stage.CANCELLED,
@@ -180,6 +171,7 @@ _ENDED = {
 
 
 def _first_stage(rules: AnnounceRules, return_: Return) -> tuple[Stage, What, str]:
+    """Where a new return stands, and why."""
     skip = why_not_announced(return_, rules)
     if skip and skip.not_ours:
         return Stage.IGNORED, What.SEEN_ENDED, f"left alone: {skip.reason}"

@@ -142,9 +142,20 @@ def step(ctx: BrandContext, name: str) -> dict[str, Any]:
 
 
 def _not_now(ctx: BrandContext, name: str) -> str | None:
+    """Why a step is left out: its system is suspended, or nothing is to be settled yet after the
+    ledger was put back from a backup."""
     system = NEEDS.get(name)
-    suspended = ctx.breakers.of(system).suspended() if system else None
-    return suspended or (_hold_after_restore(ctx) if name == "settle" else None)
+    if system and (suspended := ctx.breakers.of(system).suspended()):
+        return suspended
+    if name != "settle" or ctx.tick.restored_at is None:
+        return None
+    until = ctx.tick.restored_at + ctx.settings.settle.confirm_within
+    if ctx.now() >= until:
+        return None
+    return (
+        f"the ledger was restored at {ctx.tick.restored_at:%H:%M} UTC: nothing is settled until "
+        f"{until:%H:%M} UTC, for Loop may still carry out calls that the backup does not know"
+    )
 
 
 def end(ctx: BrandContext, results: dict[str, dict[str, Any]]) -> None:
@@ -178,7 +189,9 @@ def _next_due(
         return now + BREATH
     moved = any(v for r in results.values() for k, v in r.items() if k not in SEEN_AGAIN)
     ctx.quiet_ticks = 0 if moved else min(ctx.quiet_ticks + 1, 40)
-    soon = max(poll, min(ctx.settings.poll_max, poll * QUIETER**ctx.quiet_ticks)) * _pace(ctx.brand)
+    soon = max(poll, min(ctx.settings.poll_max, poll * QUIETER**ctx.quiet_ticks))
+    # 0.9 to 1, its own for each brand: brands that began together do not stay together.
+    soon *= 1 - SPREAD * (zlib.crc32(ctx.brand.encode()) % 1000) / 1000
     due = returns.earliest_due(tx.session, ctx.brand)
     if due is None or due > now + soon:
         return now + soon
@@ -186,11 +199,6 @@ def _next_due(
         return due
     ctx.behind = moved
     return now + (BREATH if moved else poll)
-
-
-def _pace(brand: str) -> float:
-    """0.9 to 1, its own for each brand: brands that began together do not stay together."""
-    return 1 - SPREAD * (zlib.crc32(brand.encode()) % 1000) / 1000
 
 
 def _mind(tx: Transaction, errors: dict[str, str | None]) -> None:
@@ -231,19 +239,3 @@ def holding(ctx: BrandContext) -> Generator[None]:
                 yield
         finally:
             ctx.tick.epoch = None
-
-
-# -- after the ledger was put back from a backup ------------------------------------------------
-
-
-def _hold_after_restore(ctx: BrandContext) -> str | None:
-    """Why nothing is to be settled yet; None where it may."""
-    if ctx.tick.restored_at is None:
-        return None
-    until = ctx.tick.restored_at + ctx.settings.settle.confirm_within
-    if ctx.now() >= until:
-        return None
-    return (
-        f"the ledger was restored at {ctx.tick.restored_at:%H:%M} UTC: nothing is settled until "
-        f"{until:%H:%M} UTC, for Loop may still carry out calls that the backup does not know"
-    )

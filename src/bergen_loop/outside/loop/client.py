@@ -35,9 +35,10 @@ from bergen_loop.outside.loop.requests import (
     LoopRequest,
     WebhookSettings,
     WebhookStatus,
+    day_windows,
+    time_windows,
 )
 from bergen_loop.outside.loop.shipments import ItemsPage, ShipmentHead, ShipmentItems
-from bergen_loop.outside.loop.windows import day_windows, time_windows
 
 T = TypeVar("T")
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
 from typing import Any, Literal
 from urllib.parse import quote, urlencode
@@ -375,3 +375,56 @@ def update_webhook(webhook_id: str, settings: WebhookSettings) -> LoopRequest:
 def delete_webhook(webhook_id: str) -> LoopRequest:
     path = f"/webhooks/{path_segment('webhook id', webhook_id)}"
     return LoopRequest("delete_webhook", "DELETE", path)
+
+
+# -- ranges that Loop accepts ----------------------------------------------------------------
+
+MAX_DAYS = 118
+"""Loop's docs say 120 at most; exactly 120 have been refused. So pieces stay below by a margin."""
+
+
+def time_windows(since: datetime, until: datetime) -> list[tuple[datetime, datetime]]:
+    """Whole-second UTC windows that cover the range, oldest first; a window starts at the
+    second the one before ends, so a return on a boundary may be listed twice, never left out.
+
+    ValueError for a naive time or a range that ends before it starts.
+    """
+    if since.tzinfo is None or until.tzinfo is None:
+        raise ValueError("since and until need a time zone")
+    if since > until:
+        raise ValueError(f"since ({since.isoformat()}) is after until ({until.isoformat()})")
+    start = since.astimezone(UTC).replace(microsecond=0)
+    end = until.astimezone(UTC).replace(microsecond=0)
+    end += timedelta(seconds=1 if until.microsecond else 0)
+    windows: list[tuple[datetime, datetime]] = []
+    while True:
+        stop = min(end, start + timedelta(days=MAX_DAYS))
+        windows.append((start, stop))
+        if stop == end:
+            return windows
+        start = stop
+
+
+def day_windows(first: date, last: date) -> list[tuple[date, date]]:
+    """Windows of at most `MAX_DAYS` calendar days, both ends counted, oldest first.
+
+    Whether Loop counts the last day in is not documented. So a window is never longer even if
+    it does, and the next one starts on that day again in case it does not.
+    """
+    first, last = _day(first), _day(last)
+    if first > last:
+        raise ValueError(f"from ({first}) is after to ({last})")
+    windows: list[tuple[date, date]] = []
+    while True:
+        stop = min(last, first + timedelta(days=MAX_DAYS - 1))
+        windows.append((first, stop))
+        if stop == last:
+            return windows
+        first = stop
+
+
+def _day(value: date) -> date:
+    """The day of a date, or of a datetime (in UTC if it has a zone)."""
+    if isinstance(value, datetime):
+        return (value.astimezone(UTC) if value.tzinfo else value).date()
+    return value
