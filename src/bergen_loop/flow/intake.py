@@ -59,9 +59,11 @@ class _Picture:
     return_: Return
     content: Document
     hash: str
+    newest: bool = False
+    """It has just been read by itself, so that it is newer even if Loop's clock has gone back."""
 
 
-def _picture(answer: ParsedReturn, known: Return | None) -> _Picture:
+def _picture(answer: ParsedReturn, known: Return | None, *, newest: bool = False) -> _Picture:
     """What an answer does not mention is as it is known, and so are units that are in doubt."""
     assert answer.value is not None
     shown = merge(known, answer) if known is not None else answer.value
@@ -69,7 +71,7 @@ def _picture(answer: ParsedReturn, known: Return | None) -> _Picture:
         shown = replace(shown, lines=known.lines)
     content = dump_return(shown)
     # As it can be stored: the text that the ledger will give back.
-    return _Picture(answer, load_return(content), content, digest(content))
+    return _Picture(answer, load_return(content), content, digest(content), newest)
 
 
 def store(ctx: BrandContext, parsed: Sequence[ParsedReturn], result: Pulled) -> None:
@@ -118,7 +120,7 @@ def _take_in(
         backwards = shown.updated_at < row.loop_updated_at and shown.state != row.loop_state
         if backwards and row.return_id not in result.backwards:
             result.backwards.append(row.return_id)
-        _update(ctx, tx, row, picture, known[row.id], newest=False)
+        _update(ctx, tx, row, picture, known[row.id])
     shipments.note_bags(ctx, tx, [p.return_ for p in changed])
     clear = [(Need.UNREADABLE, p.return_.id) for p in changed if not p.return_.doubts]
     tx.resolve_each(clear, "Loop's answer can be read again")
@@ -216,8 +218,8 @@ def update(
     """Take in another picture of a known return, and what follows from it; the return as it is
     known now. `newest`: it has just been read by itself, so that it is newer even if Loop's clock
     has gone back."""
-    picture = _picture(answer, load_return(row.content))
-    _update(ctx, tx, row, picture, known_of(tx.session, [row])[row.id], newest=newest)
+    picture = _picture(answer, load_return(row.content), newest=newest)
+    _update(ctx, tx, row, picture, known_of(tx.session, [row])[row.id])
     shipments.note_bags(ctx, tx, [picture.return_])
     return picture.return_
 
@@ -228,11 +230,9 @@ def _update(
     row: ReturnRow,
     picture: _Picture,
     known: Known,
-    *,
-    newest: bool,
 ) -> None:
     return_ = picture.return_
-    if return_.updated_at < row.loop_updated_at and not newest:
+    if return_.updated_at < row.loop_updated_at and not picture.newest:
         return  # an older picture from an earlier page: what we have is newer
     before = load_return(row.content)
     _fill(row, picture)

@@ -71,17 +71,22 @@ def path_segment(kind: str, value: str) -> str:
     return quote(value, safe="")
 
 
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """What the list of returns is asked for."""
+
+    filter: ListFilter = "updated_at"
+    state: str | None = None
+    page_size: int = MAX_PAGE_SIZE
+    time_format: str = TIME_FORMAT
+
+
 def list_returns(
-    since: datetime,
-    until: datetime,
-    *,
-    filter: ListFilter = "updated_at",
-    state: str | None = None,
-    page_size: int = MAX_PAGE_SIZE,
-    cursor: str | None = None,
-    time_format: str = TIME_FORMAT,
+    window: tuple[datetime, datetime], listing: Listing, cursor: str | None = None
 ) -> LoopRequest:
-    """One page of the Detailed Returns List. The range must be within Loop's 120 days."""
+    """One page of the Detailed Returns List. The window must be within Loop's 120 days."""
+    (since, until), filter, state = window, listing.filter, listing.state
+    page_size, time_format = listing.page_size, listing.time_format
     if filter not in ("created_at", "updated_at"):
         raise ValueError(f"filter is {filter!r}; use created_at or updated_at")
     if state is not None and state not in set(LoopState):
@@ -134,13 +139,13 @@ def asn_report(from_: date, to: date) -> LoopRequest:
 def _action(
     call: str,
     return_id: str,
-    *,
-    method: str = "POST",
     step: str | None = None,
+    *,
     query: tuple[tuple[str, str], ...] = (),
     body: Mapping[str, Any] | None = None,
 ) -> LoopRequest:
     path = f"/warehouse/return/{path_segment('return id', return_id)}/{step or call}"
+    method = "GET" if call == "notes" else "POST"
     return LoopRequest(call, method, path, query, body, return_id)
 
 
@@ -161,7 +166,7 @@ def cancel(return_id: str) -> LoopRequest:
 
 
 def notes(return_id: str) -> LoopRequest:
-    return _action("notes", return_id, method="GET")
+    return _action("notes", return_id)
 
 
 def add_note(return_id: str, content: str) -> LoopRequest:
@@ -171,7 +176,7 @@ def add_note(return_id: str, content: str) -> LoopRequest:
     if len(content) > NOTE_LIMIT:
         raise ValueError(f"the note has {len(content)} characters; Loop takes {NOTE_LIMIT}")
     _check_encodable("the note", content)
-    return _action("add_note", return_id, step="note", body={"content": content})
+    return _action("add_note", return_id, "note", body={"content": content})
 
 
 def remove_lines(return_id: str, line_item_ids: Sequence[str]) -> LoopRequest:
@@ -183,7 +188,7 @@ def remove_lines(return_id: str, line_item_ids: Sequence[str]) -> LoopRequest:
         if id_problem(line_id) or "," in line_id:
             raise ValueError(f"the line item id {brief(line_id)} cannot be sent in a list")
     query = (("line_item_id", ",".join(ids)),)
-    return _action("remove_lines", return_id, step="remove", query=query)
+    return _action("remove_lines", return_id, "remove", query=query)
 
 
 class DispositionOutcome(StrEnum):
