@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import structlog
+from hypothesis import settings
 
 from bergen_loop.ledger.database import Ledger
 from support.ledgers import empty_ledger
@@ -17,6 +18,10 @@ from support.postgres import Cluster
 if TYPE_CHECKING:
     from bergen_loop.flow.context import BrandContext
     from support.worlds import World
+
+# How long an example takes says how busy the machine is.
+settings.register_profile("busy", deadline=None)
+settings.load_profile("busy")
 
 
 @pytest.fixture(autouse=True)

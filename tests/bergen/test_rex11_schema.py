@@ -15,8 +15,8 @@ from rex11_support import PRODUCT, RMA, call
 from bergen_loop.domain.rma import Product, RmaItem, RmaRequest, Supplier, TicketStatus
 from bergen_loop.outside.errors import InvalidRequest
 from bergen_loop.outside.warehouse.rex11 import requests
-from bergen_loop.outside.warehouse.rex11.checks import check_products, check_rma
 from bergen_loop.outside.warehouse.rex11.config import SHIPMENT_TYPES, WAREHOUSES
+from bergen_loop.outside.warehouse.rex11.requests import check_products, check_rma
 
 TEXT = st.text(st.characters(codec=None), max_size=20)
 MAYBE = st.none() | TEXT

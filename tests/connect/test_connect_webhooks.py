@@ -42,7 +42,9 @@ class Running:
     def prove(self, *, wait: float = 0, brand: str = "northpine", secret: str = "") -> Check:
         http = Sender(Timeouts(), max_bytes=100_000)
         secret = secret or self.place.brand.webhook_secret
-        return webhook_checks.check_delivery(self.ledger, brand, self.url, secret, http, wait=wait)
+        return webhook_checks.check_delivery(
+            self.ledger, brand, webhook_checks.Address(self.url, secret), http, wait=wait
+        )
 
 
 @pytest.fixture

@@ -59,7 +59,7 @@ def put(ledger: Ledger, brand: str = "acme", number: int = 1) -> None:
 def deliver(
     ledger: Ledger, receiver: Receiver, clock: Callable[[], datetime], **how: object
 ) -> int:
-    return dispatch.deliver(ledger, "acme", receiver.settings(**how), now=clock)
+    return dispatch.deliver(ledger, "acme", receiver.settings(**how), dispatch.Around(clock))
 
 
 def event(ledger: Ledger) -> OutboxRow:
@@ -191,7 +191,7 @@ def test_a_name_that_leads_inside_is_refused_before_anything_is_sent(
         asked.append((host, port))
         return ["127.0.0.1"]
 
-    dispatch.deliver(ledger, "acme", endpoint, now=clock, resolve=inside)
+    dispatch.deliver(ledger, "acme", endpoint, dispatch.Around(clock, inside))
     assert asked == [("hooks.example", 443)]
     with ledger.read() as session:
         error = session.scalars(sa.select(AttemptRow.error)).one()

@@ -23,7 +23,7 @@ def tell(ctx: BrandContext, receiver: Receiver, **changes: Any) -> int:
     now = datetime.now(UTC)
     while follow.take_in(ctx.ledger, {BRAND: endpoint}, now):
         pass
-    return dispatch.deliver(ctx.ledger, BRAND, endpoint, now=lambda: datetime.now(UTC))
+    return dispatch.deliver(ctx.ledger, BRAND, endpoint)
 
 
 def received(world: World, ctx: BrandContext, kind: str) -> str:

@@ -14,7 +14,7 @@ from loop_api import Step, answer, loop, raw_return
 
 from bergen_loop.outside.errors import Unreadable
 from bergen_loop.outside.loop import ReturnsPage
-from bergen_loop.outside.loop.windows import day_windows, time_windows
+from bergen_loop.outside.loop.requests import day_windows, time_windows
 
 SINCE = datetime(2026, 11, 1, tzinfo=UTC)
 UNTIL = SINCE + timedelta(days=1)

@@ -2,9 +2,10 @@
 
 A return that nothing is unusual about goes from Loop's list to complete, by real ticks against the
 sandbox over HTTP. Counted is what of src/bergen_loop runs meanwhile, in every thread, by the
-tick's step: files, functions (by definition; comprehensions and generated methods left out),
-calls, and the deepest stack of the product's own frames. `tick` is what surrounds the steps. The
-brand has been synced before, so that its first pull is not part of the way.
+tick's step: files; functions, which is whatever has a `def` of its own (methods, properties and
+inner functions too; not lambdas and comprehensions, which are read where they stand, nor what
+dataclasses generate); calls of these; and the deepest stack of them. `tick` is what surrounds the
+steps. The brand has been synced before, so that its first pull is not part of the way.
 """
 
 from __future__ import annotations
@@ -80,7 +81,7 @@ class Way:
         thread = threading.get_ident()
         with self._lock:
             stack = self._stacks.setdefault(thread, [])
-            if code.co_name.startswith("<") and code.co_name != "<lambda>":
+            if code.co_name.startswith("<"):
                 return
             if what == "return":
                 stack.pop()

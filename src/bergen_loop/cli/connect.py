@@ -295,7 +295,7 @@ class _Session:
             self._run(checkup.webhook_steps(ledger, url, make=True, wait=self.wait))
             found = list(self.checks.values())
             if self.to == FILE:
-                record.note(ledger, made.brand, person(), found, new=new, block=made.block)
+                record.note(ledger, made, person(), found, new=new)
             with ledger.read() as read:
                 row = returns.known_brand(read, made.brand)
                 self.mode = modes.effective(row, str(made.block.get("mode", modes.SHADOW)))

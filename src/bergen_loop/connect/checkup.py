@@ -130,7 +130,11 @@ class Checkup:
         yield self._step(
             webhook_checks.DELIVERY,
             lambda: webhook_checks.check_delivery(
-                ledger, self.brand, public_url, secret.get_secret_value(), self.http, wait=wait
+                ledger,
+                self.brand,
+                webhook_checks.Address(public_url, secret.get_secret_value()),
+                self.http,
+                wait=wait,
             ),
         )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -85,15 +85,7 @@ def found(checks: Sequence[Check]) -> tuple[str, list[dict[str, str]]]:
     return words, [{"name": c.name, "status": c.status, "found": c.found} for c in checks]
 
 
-def note(
-    ledger: Ledger,
-    brand: str,
-    who: str,
-    checks: Sequence[Check],
-    *,
-    new: bool,
-    block: Mapping[str, Any],
-) -> None:
+def note(ledger: Ledger, made: Draft, who: str, checks: Sequence[Check], *, new: bool) -> None:
     """Journal the connection with its settings (references only) and checks."""
     why, one_by_one = found(checks)
     with ledger.write() as session:
@@ -102,7 +94,7 @@ def note(
             datetime.now(UTC),
             What.BRAND_CONNECTED if new else What.BRAND_CHANGED,
             why,
-            brand=brand,
+            brand=made.brand,
             who=who,
-            data={"settings": dict(block), "checks": one_by_one},
+            data={"settings": dict(made.block), "checks": one_by_one},
         )

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from uuid import uuid4
 
@@ -73,16 +74,21 @@ def _with_elsewhere(text: str, elsewhere: tuple[str, ...]) -> Check:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where deliveries go, and what they are signed with."""
+
+    public_url: str
+    secret: str = field(repr=False)
+
+
 def check_delivery(
     ledger: Ledger,
     brand: str,
-    public_url: str,
-    secret: str,
+    to: Address,
     http: Sender,
     *,
     wait: float,
-    sleep: Callable[[float], None] = time.sleep,
-    clock: Callable[[], float] = time.monotonic,
 ) -> Check:
     """Wait `wait` seconds for a delivery of Loop's; without one, send ourselves one that is
     signed with the brand's secret. Says which of the two was proven.
@@ -90,17 +96,17 @@ def check_delivery(
     Loop has no call that sends a test delivery.
     """
     since, refused = datetime.now(UTC), _refused(ledger, brand)
-    until = clock() + wait
+    until = time.monotonic() + wait
     while wait > 0:
         if _delivered(ledger, brand, since):
             text = "proven by Loop itself: a delivery arrived and its signature is right"
             return Check(DELIVERY, Status.OK, text)
         if _refused(ledger, brand) > refused:
             return _wrong_secret()
-        if clock() >= until:
+        if time.monotonic() >= until:
             break
-        sleep(_LOOK)
-    return _send_ourselves(brand, public_url, secret, http)
+        time.sleep(_LOOK)
+    return _send_ourselves(brand, to, http)
 
 
 def _delivered(ledger: Ledger, brand: str, since: datetime) -> bool:
@@ -123,11 +129,11 @@ def _wrong_secret() -> Check:
     )
 
 
-def _send_ourselves(brand: str, public_url: str, secret: str, http: Sender) -> Check:
-    url = subscriptions.webhook_url(public_url, brand)
+def _send_ourselves(brand: str, to: Address, http: Sender) -> Check:
+    url = subscriptions.webhook_url(to.public_url, brand)
     payload = {"topic": "return", "trigger": "return.updated", "id": f"{TEST_ID}{uuid4().hex[:12]}"}
     body = json.dumps(payload).encode()
-    headers = {SIGNATURE_HEADER: sign(secret, body).decode(), "Content-Type": "application/json"}
+    headers = {SIGNATURE_HEADER: sign(to.secret, body).decode(), "Content-Type": "application/json"}
     try:
         answer = http.send("POST", url, headers, body)
     except (NotSent, Interrupted) as error:

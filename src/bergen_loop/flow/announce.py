@@ -203,7 +203,7 @@ class TicketAdds(Undertaking[ReturnRow, RmaRequest, str]):
         self.labels = labels
         self.called = called
         """What the warehouse calls products."""
-        self.made = _Made.none()
+        self.made = _Made({}, {})
 
     def intend(self, tx: FencedTransaction, items: Sequence[ReturnRow]) -> list[Call[RmaRequest]]:
         """The RMAs' rows and intents, from the returns as they are now; none where one is no
@@ -297,10 +297,12 @@ class TicketAdds(Undertaking[ReturnRow, RmaRequest, str]):
             return None  # `_looked` makes the return due again
 
     def send(self, call: Call[RmaRequest]) -> str:
-        if _restored_lately(self.ctx) and (
-            found := adopt.find_read(self.ctx, call.request.customer_po)
-        ):
-            return found[0]
+        # The backup that the ledger was put back from may not know of an RMA (I3).
+        restored = self.ctx.tick.restored_at
+        if restored is not None and self.ctx.now() - restored < LOOK_FIRST:
+            found = adopt.find_read(self.ctx, call.request.customer_po)
+            if found:
+                return found[0]
         self.ctx.counts.add("rex11.ticket_add")
         return self.ctx.warehouse.create_rma(call.request)
 
@@ -333,12 +335,6 @@ class TicketAdds(Undertaking[ReturnRow, RmaRequest, str]):
         )
 
 
-def _restored_lately(ctx: BrandContext) -> bool:
-    """The backup that the ledger was put back from may not know of an RMA (I3)."""
-    restored = ctx.tick.restored_at
-    return restored is not None and ctx.now() - restored < LOOK_FIRST
-
-
 def _paired(
     rmas: Sequence[RmaRow], parcels: Sequence[rules.Parcel]
 ) -> list[tuple[RmaRow, rules.Parcel]]:
@@ -363,10 +359,6 @@ class _Made:
 
     rows: dict[int, ReturnRow]
     known: dict[int, transitions.Known]
-
-    @classmethod
-    def none(cls) -> _Made:
-        return cls({}, {})
 
     @classmethod
     def load(cls, tx: Transaction, of: Sequence[EffectRow]) -> _Made:

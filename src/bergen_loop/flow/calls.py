@@ -95,6 +95,7 @@ class _Outcome(Generic[R, A]):
     call: Call[R]
     answer: A | None = None
     error: OutsideError | None = None
+    is_refusal: bool = False
 
 
 def carry_out(ctx: BrandContext, work: Undertaking[I, R, A], items: Sequence[I]) -> None:
@@ -110,7 +111,7 @@ def carry_out(ctx: BrandContext, work: Undertaking[I, R, A], items: Sequence[I])
 def _send(ctx: BrandContext, work: Undertaking[I, R, A], calls: Sequence[Call[R]]) -> None:
     outcomes = ctx.in_parallel(lambda call: _attempt(work, call), calls)
     ctx.boundary(f"{work.name} sent")
-    divided = {id(o.call): work.divide(o.call) for o in outcomes if _is_refusal(o)}
+    divided = {id(o.call): work.divide(o.call) for o in outcomes if o.is_refusal}
     final = [o for o in outcomes if not divided.get(id(o.call))]
     with ctx.write() as tx:
         pks = [effect.id for o in final for effect in o.call.effects]
@@ -130,11 +131,7 @@ def _attempt(work: Undertaking[I, R, A], call: Call[R]) -> _Outcome[R, A]:
     try:
         return _Outcome(call, answer=work.send(call))
     except OutsideError as error:
-        return _Outcome(call, error=error)
-
-
-def _is_refusal(outcome: _Outcome[R, A]) -> bool:
-    return outcome.error is not None and outcome.error.effect is Effect.REFUSED
+        return _Outcome(call, None, error, error.effect is Effect.REFUSED)
 
 
 def _record(
@@ -147,7 +144,7 @@ def _record(
     error = outcome.error
     if error is None:
         work.taken(tx, effect, outcome.answer)  # pyright: ignore[reportArgumentType]
-    elif error.effect is Effect.REFUSED:
+    elif outcome.is_refusal:
         work.refused(tx, effect, error)
     elif error.effect is Effect.DOUBT:
         tx.outcome(effect, EffectState.DOUBT, str(error))

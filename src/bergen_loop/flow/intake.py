@@ -59,9 +59,11 @@ class _Picture:
     return_: Return
     content: Document
     hash: str
+    newest: bool = False
+    """It has just been read by itself, so that it is newer even if Loop's clock has gone back."""
 
 
-def _picture(answer: ParsedReturn, known: Return | None) -> _Picture:
+def _picture(answer: ParsedReturn, known: Return | None, *, newest: bool = False) -> _Picture:
     """What an answer does not mention is as it is known, and so are units that are in doubt."""
     assert answer.value is not None
     shown = merge(known, answer) if known is not None else answer.value
@@ -69,7 +71,7 @@ def _picture(answer: ParsedReturn, known: Return | None) -> _Picture:
         shown = replace(shown, lines=known.lines)
     content = dump_return(shown)
     # As it can be stored: the text that the ledger will give back.
-    return _Picture(answer, load_return(content), content, digest(content))
+    return _Picture(answer, load_return(content), content, digest(content), newest)
 
 
 def store(ctx: BrandContext, parsed: Sequence[ParsedReturn], result: Pulled) -> None:
@@ -127,16 +129,14 @@ def _take_in(
         row = rows.get(picture.return_.id)
         if row is None:
             continue
-        if _backwards(row, picture.return_) and row.return_id not in result.backwards:
+        shown = picture.return_
+        backwards = shown.updated_at < row.loop_updated_at and shown.state != row.loop_state
+        if backwards and row.return_id not in result.backwards:
             result.backwards.append(row.return_id)
-        _update(ctx, tx, row, picture, known[row.id], newest=False)
+        _update(ctx, tx, row, picture, known[row.id])
     shipments.note_bags(ctx, tx, [p.return_ for p in changed])
     clear = [(Need.UNREADABLE, p.return_.id) for p in changed if not p.return_.doubts]
     tx.resolve_each(clear, "Loop's answer can be read again")
-
-
-def _backwards(row: ReturnRow, return_: Return) -> bool:
-    return return_.updated_at < row.loop_updated_at and return_.state != row.loop_state
 
 
 # -- returns the ledger does not know yet -----------------------------------------------------
@@ -153,10 +153,21 @@ def add_all(ctx: BrandContext, tx: Transaction, new: Sequence[_Picture]) -> list
     rows: list[ReturnRow] = []
     why: list[tuple[What, str]] = []
     for picture in new:
-        row, reason = _new_row(ctx.brand, ctx.rules, picture.return_, tx.now)
+        shown = picture.return_
+        stage, what, reason = _first_stage(ctx.rules, shown)
+        row = ReturnRow(
+            brand=ctx.brand,
+            return_id=shown.id,
+            stage=stage,
+            held=False,
+            seen_at=tx.now,
+            submitted_at=shown.created_at,
+            due_at=_due(shown, ctx.rules, tx.now) if stage is Stage.SEEN else None,
+            completed_at=tx.now if stage is Stage.COMPLETE else None,
+        )
         _fill(row, picture)
         rows.append(row)
-        why.append(reason)
+        why.append((what, reason))
     tx.session.add_all(rows)
     tx.session.flush()
     for row, picture, (what, reason) in zip(rows, new, why, strict=True):
@@ -167,24 +178,6 @@ def add_all(ctx: BrandContext, tx: Transaction, new: Sequence[_Picture]) -> list
     return rows
 
 
-def _new_row(
-    brand: str, rules: AnnounceRules, return_: Return, now: datetime
-) -> tuple[ReturnRow, tuple[What, str]]:
-    """Its row, and why it stands where it does."""
-    stage, what, why = _first_stage(rules, return_)
-    row = ReturnRow(
-        brand=brand,
-        return_id=return_.id,
-        stage=stage,
-        held=False,
-        seen_at=now,
-        submitted_at=return_.created_at,
-        due_at=_due(return_, rules, now) if stage is Stage.SEEN else None,
-        completed_at=now if stage is Stage.COMPLETE else None,
-    )
-    return row, (what, why)
-
-
 _ENDED = {
     LoopState.CLOSED: Stage.COMPLETE,
     LoopState.CANCELLED: Stage.CANCELLED,
@@ -193,6 +186,7 @@ _ENDED = {
 
 
 def _first_stage(rules: AnnounceRules, return_: Return) -> tuple[Stage, What, str]:
+    """Where a new return stands, and why."""
     skip = why_not_announced(return_, rules)
     if skip and skip.not_ours:
         return Stage.IGNORED, What.SEEN_ENDED, f"left alone: {skip.reason}"
@@ -237,8 +231,8 @@ def update(
     """Take in another picture of a known return, and what follows from it; the return as it is
     known now. `newest`: it has just been read by itself, so that it is newer even if Loop's clock
     has gone back."""
-    picture = _picture(answer, load_return(row.content))
-    _update(ctx, tx, row, picture, known_of(tx.session, [row])[row.id], newest=newest)
+    picture = _picture(answer, load_return(row.content), newest=newest)
+    _update(ctx, tx, row, picture, known_of(tx.session, [row])[row.id])
     shipments.note_bags(ctx, tx, [picture.return_])
     return picture.return_
 
@@ -249,11 +243,9 @@ def _update(
     row: ReturnRow,
     picture: _Picture,
     known: Known,
-    *,
-    newest: bool,
 ) -> None:
     return_ = picture.return_
-    if return_.updated_at < row.loop_updated_at and not newest:
+    if return_.updated_at < row.loop_updated_at and not picture.newest:
         return  # an older picture from an earlier page: what we have is newer
     before = load_return(row.content)
     _fill(row, picture)

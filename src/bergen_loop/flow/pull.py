@@ -42,17 +42,14 @@ class _Walk:
 
     cursor: str
     states: tuple[str | None, ...]
+    deep: str
+    """The mark of when it last reached far back."""
     name: str = ""
 
-    @property
-    def deep(self) -> str:
-        """The mark of when it last reached far back."""
-        return f"deep.{self.name or 'main'}"
 
-
-_MAIN = _Walk(CURSOR, (None,))
+_MAIN = _Walk(CURSOR, (None,), "deep.main")
 DEEP = _MAIN.deep
-_ASIDE = _Walk(ASIDE, ("cancelled", "review"), "cancelled and review")
+_ASIDE = _Walk(ASIDE, ("cancelled", "review"), "deep.cancelled and review", "cancelled and review")
 
 
 def pull(ctx: BrandContext) -> Pulled:
@@ -60,7 +57,11 @@ def pull(ctx: BrandContext) -> Pulled:
     result = Pulled()
     if ctx.tick.backlog:
         return result  # listed within the last `poll`: the calls are for what waits
-    aside = _aside_wanted(ctx)
+    # Its time has come, or a webhook told of more than a new return or label.
+    with ctx.ledger.read() as session:
+        seen = cursors.get(session, ctx.brand, ASIDE)
+        aside = seen is None or ctx.now() - seen >= ctx.settings.loop.look_aside
+        aside = aside or webhooks.told_of_more(session, ctx.brand, _ONLY_NEW)
     _run(ctx, _MAIN, result)
     if aside:
         _run(ctx, _ASIDE, result)
@@ -89,15 +90,6 @@ def _walked_now(ctx: BrandContext, walk: _Walk) -> bool:
     return not result.gaps
 
 
-def _aside_wanted(ctx: BrandContext) -> bool:
-    """Its time has come, or a webhook told of more than a new return or label."""
-    with ctx.ledger.read() as session:
-        seen = cursors.get(session, ctx.brand, ASIDE)
-        if seen is None or ctx.now() - seen >= ctx.settings.loop.look_aside:
-            return True
-        return webhooks.told_of_more(session, ctx.brand, _ONLY_NEW)
-
-
 def _run(ctx: BrandContext, walk: _Walk, result: Pulled) -> None:
     """Window by window from the walk's cursor to now."""
     started = ctx.now()
@@ -118,7 +110,8 @@ def _run(ctx: BrandContext, walk: _Walk, result: Pulled) -> None:
         until = min(since + span, started)
         last = until == started
         gaps, pages = len(result.gaps), result.pages
-        _walk(ctx, walk, since, until + AHEAD if last else until, result)
+        for state in walk.states:
+            _walk(ctx, (since, until + AHEAD if last else until), state, result)
         new_gaps = result.gaps[gaps:]
         whole = whole and not new_gaps
         patient = cursor is not None and started - cursor <= PATIENCE
@@ -133,7 +126,10 @@ def _run(ctx: BrandContext, walk: _Walk, result: Pulled) -> None:
                 cursors.set(tx.session, ctx.brand, walk.deep, started)
             if last and walk is _MAIN:
                 returns.brand_row(tx.session, ctx.brand).last_pull_at = started
-        span = _next_span(span, result.pages - pages)
+        if result.pages - pages >= MANY:
+            span = max(SHORTEST, span / 2)
+        elif result.pages - pages <= FEW:
+            span = min(LONGEST, span * 2)
         since = until
     if whole:
         ctx.tick.walked.add(walk.name)
@@ -163,12 +159,6 @@ def _note_first(ctx: BrandContext, started: datetime) -> None:
             cursors.set(session, ctx.brand, FIRST_PULL, started)
 
 
-def _next_span(span: timedelta, pages: int) -> timedelta:
-    if pages >= MANY:
-        return max(SHORTEST, span / 2)
-    return min(LONGEST, span * 2) if pages <= FEW else span
-
-
 def _tell_gaps(tx: Transaction, walk: _Walk, gaps: list[str], *, patient: bool) -> None:
     if patient and gaps:
         tx.needs_person(
@@ -189,16 +179,12 @@ def _tell_gaps(tx: Transaction, walk: _Walk, gaps: list[str], *, patient: bool) 
         )
 
 
-def _walk(ctx: BrandContext, walk: _Walk, since: datetime, until: datetime, result: Pulled) -> None:
-    for state in walk.states:
-        _walk_state(ctx, since, until, state, result)
-
-
-def _walk_state(
-    ctx: BrandContext, since: datetime, until: datetime, state: str | None, result: Pulled
+def _walk(
+    ctx: BrandContext, window: tuple[datetime, datetime], state: str | None, result: Pulled
 ) -> None:
     """Where Loop's cursor ends a walk too early, the window is halved: nothing in it may be
     lost."""
+    since, until = window
     pages = ctx.loop.list_returns(
         since, until, filter="updated_at", state=state, page_size=ctx.settings.loop.page_size
     )
@@ -213,7 +199,7 @@ def _walk_state(
         return
     if until - since > SMALLEST:
         middle = since + (until - since) / 2
-        _walk_state(ctx, since, middle, state, result)
-        _walk_state(ctx, middle, until, state, result)
+        _walk(ctx, (since, middle), state, result)
+        _walk(ctx, (middle, until), state, result)
         return
     result.gaps.append(f"{since:%Y-%m-%d %H:%M:%S} to {until:%H:%M:%S} UTC ({incomplete})")

@@ -9,7 +9,7 @@ the counts do not tell what is its own, the share is a doubt, which goes to a pe
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from bergen_loop.domain import shipment as shipping
@@ -248,6 +248,8 @@ class _Standing:
     """Nothing of it is awaited any more."""
     over: bool
     """What is missing is not waited for any more."""
+    fresh: bool = False
+    """Each of the receipts has been read in this very step."""
 
     @property
     def final(self) -> list[ShipmentRmaRow]:
@@ -294,6 +296,7 @@ def _judge(
     ctx: BrandContext, tx: Transaction, row: ShipmentRow, read: set[int], result: Shipped
 ) -> None:
     standing = _standing(ctx, tx, row)
+    standing = replace(standing, fresh=all(r.id in read for r in standing.final))
     units = store.units_of(tx.session, row.id)
     judgement = judgement_of(ctx, units, standing)
     counts = judgement.comparison
@@ -304,7 +307,7 @@ def _judge(
     row.remarks = [*doubts, *judgement.misplaced]
     _mind_doubts(tx, row, doubts)
     _move(ctx, tx, row, standing)
-    _share(ctx, tx, row, standing, judgement, read)
+    _share(ctx, tx, row, standing, judgement)
     if standing.whole or standing.over:
         result.claims += _claim(ctx, tx, row, standing, judgement)
         _mind_missing(tx, row, standing, judgement)
@@ -381,7 +384,6 @@ def _share(
     row: ShipmentRow,
     standing: _Standing,
     judgement: Judgement,
-    read: set[int],
 ) -> None:
     """Give each open return what is its own of the counts, once that is known or will not be
     known better."""
@@ -390,7 +392,6 @@ def _share(
     had = {s.return_pk: s for s in store.shares(tx.session, [row.id])}
     ids = sorted({u.item.return_id for u in judgement.units if u.item.return_id})
     rows = returns.by_ids(tx.session, tx.brand, ids)
-    fresh = all(r.id in read for r in standing.final)
     for owner in rows.values():
         share = had.get(owner.id)
         if share is None and not _takes_part(owner):
@@ -409,7 +410,7 @@ def _share(
         share.ticket_status = share.read_status = TicketStatus.ADDED_TO_INVENTORY
         share.to_read, share.status_seen_at = False, tx.now
         receive.take_share(ctx, tx, share, owner, receipt)
-        if fresh:
+        if standing.fresh:
             ctx.tick.tickets_read.add(share.id)
 
 

@@ -145,9 +145,20 @@ def step(ctx: BrandContext, name: str) -> dict[str, Any]:
 
 
 def _not_now(ctx: BrandContext, name: str) -> str | None:
+    """Why a step is left out: its system is suspended, or nothing is to be settled yet after the
+    ledger was put back from a backup."""
     system = NEEDS.get(name)
-    suspended = ctx.breakers.of(system).suspended() if system else None
-    return suspended or (_hold_after_restore(ctx) if name == "settle" else None)
+    if system and (suspended := ctx.breakers.of(system).suspended()):
+        return suspended
+    if name != "settle" or ctx.tick.restored_at is None:
+        return None
+    until = ctx.tick.restored_at + ctx.settings.settle.confirm_within
+    if ctx.now() >= until:
+        return None
+    return (
+        f"the ledger was restored at {ctx.tick.restored_at:%H:%M} UTC: nothing is settled until "
+        f"{until:%H:%M} UTC, for Loop may still carry out calls that the backup does not know"
+    )
 
 
 def end(ctx: BrandContext, results: dict[str, dict[str, Any]]) -> None:
@@ -305,19 +316,3 @@ def holding(ctx: BrandContext) -> Generator[None]:
                 yield
         finally:
             ctx.tick.epoch = None
-
-
-# -- after the ledger was put back from a backup ------------------------------------------------
-
-
-def _hold_after_restore(ctx: BrandContext) -> str | None:
-    """Why nothing is to be settled yet; None where it may."""
-    if ctx.tick.restored_at is None:
-        return None
-    until = ctx.tick.restored_at + ctx.settings.settle.confirm_within
-    if ctx.now() >= until:
-        return None
-    return (
-        f"the ledger was restored at {ctx.tick.restored_at:%H:%M} UTC: nothing is settled until "
-        f"{until:%H:%M} UTC, for Loop may still carry out calls that the backup does not know"
-    )

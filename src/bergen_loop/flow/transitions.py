@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from bergen_loop.domain.decision import Outcome
-from bergen_loop.domain.lifecycle import Move, Stage, Standing, follow_loop
+from bergen_loop.domain.lifecycle import Stage, Standing, follow_loop
 from bergen_loop.domain.returns import LoopState
 from bergen_loop.domain.rma import TicketStatus
 from bergen_loop.domain.words import EffectKind, Need
@@ -47,14 +47,8 @@ def known_of(session: Session, rows: Sequence[ReturnRow]) -> dict[int, Known]:
 
 def follow(tx: Transaction, row: ReturnRow, known: Known) -> None:
     """Go where Loop's state leads."""
-    move = follow_loop(_standing(row, known), LoopState(row.loop_state))
-    # Held: one was raised in this very transaction.
-    _apply(tx, row, move, has_items=known.has_items or row.held)
-
-
-def _standing(row: ReturnRow, known: Known) -> Standing:
     rmas, settled = known.rmas, known.settlement
-    return Standing(
+    standing = Standing(
         stage=Stage(row.stage),
         has_rma=any(r.ticket_id for r in rmas),
         has_receipt=any(r.id in known.receipts for r in rmas),
@@ -62,9 +56,8 @@ def _standing(row: ReturnRow, known: Known) -> Standing:
         rma_in_flight=known.in_flight,
         rma_cancelled=all(r.ticket_status == TicketStatus.CANCELLED for r in rmas if r.ticket_id),
     )
-
-
-def _apply(tx: Transaction, row: ReturnRow, move: Move, *, has_items: bool) -> None:
+    move = follow_loop(standing, LoopState(row.loop_state))
+    has_items = known.has_items or row.held  # held: one was raised in this very transaction
     if move.stage is not None and move.stage != row.stage:
         tx.move(row, move.stage, move.why, {"loop_state": row.loop_state})
         if has_items and move.stage in (Stage.CLOSING, Stage.COMPLETE, Stage.CANCELLED):

@@ -73,14 +73,7 @@ class Transaction:
 
     def resolve(self, need: Need, about: ReturnRow | str, why: str) -> None:
         """Close the open item of this kind, if there is one: its cause has gone."""
-        attention.resolve_kind(
-            self.session,
-            self.now,
-            brand=self.brand,
-            kind=need,
-            subject=about if isinstance(about, str) else about.return_id,
-            resolution=why,
-        )
+        self.resolve_each([(need, about)], why)
 
     def resolve_each(self, about: Iterable[tuple[Need, ReturnRow | str]], why: str) -> None:
         """The same for what a batch is about, in one question."""

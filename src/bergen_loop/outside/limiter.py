@@ -70,7 +70,10 @@ class SlidingWindowLimiter:
         if not 1 <= cost <= self.limit:
             raise ValueError(f"cost is {cost}; use 1 to {self.limit}")
         started = self._clock()
-        ticket = self._enqueue(priority, cost)
+        with self._lock:
+            ticket = (priority, self._next_number, cost)
+            self._next_number += 1
+            self._queue.append(ticket)
         try:
             while True:
                 now, wait = self._try(ticket)
@@ -81,7 +84,9 @@ class SlidingWindowLimiter:
                     raise LimiterTimeout(f"no turn within {timeout:g} seconds")
                 self._sleep(min(wait, left, _LOOK))
         finally:
-            self._leave(ticket)
+            with self._lock:
+                if ticket in self._queue:
+                    self._queue.remove(ticket)
 
     def penalize(self, seconds: float) -> None:
         with self._lock:
@@ -91,18 +96,6 @@ class SlidingWindowLimiter:
         with self._lock:
             self._forget_old(self._clock())
             return len(self._booked), self.limit
-
-    def _enqueue(self, priority: int, cost: int) -> tuple[int, int, int]:
-        with self._lock:
-            ticket = (priority, self._next_number, cost)
-            self._next_number += 1
-            self._queue.append(ticket)
-            return ticket
-
-    def _leave(self, ticket: tuple[int, int, int]) -> None:
-        with self._lock:
-            if ticket in self._queue:
-                self._queue.remove(ticket)
 
     def _try(self, ticket: tuple[int, int, int]) -> tuple[float, float | None]:
         """(now, None) when the ticket's turn was booked, (now, seconds to wait) otherwise. It
@@ -115,14 +108,11 @@ class SlidingWindowLimiter:
             now = self._clock()
             self._forget_old(now)
             due = sum(waiting[2] for waiting in self._queue if waiting <= ticket)
-            if now >= self._paused_until and self._fits(due):
+            if now >= self._paused_until and len(self._booked) + due <= self.limit:
                 self._queue.remove(ticket)
                 self._booked.extend([now] * ticket[2])
                 return now, None
             return now, max(self._room_in(due, now), self._paused_until - now, _TICK)
-
-    def _fits(self, cost: int) -> bool:
-        return len(self._booked) + cost <= self.limit
 
     def _forget_old(self, now: float) -> None:
         while self._booked and now - self._booked[0] >= self.period:

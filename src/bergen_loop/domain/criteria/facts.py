@@ -32,10 +32,12 @@ _HOUR, _DAY = timedelta(hours=1), timedelta(days=1)
 
 def facts_of(case: Case, settings: dict[str, SettingValue]) -> Facts:
     """All facts of a case; JSON-able. See `vocabulary` for the names."""
+    by_line = {i: s for s in case.comparison.skus for i in s.line_item_ids}
+    ret = case.return_
     return {
         "ret": _return(case.return_, case.now),
         "receipt": _receipt(case),
-        "lines": _lines(case),
+        "lines": [_line(x, ret.outcome_of(x), by_line.get(x.line_item_id)) for x in ret.lines],
         "settings": {name: setting_fact(value) for name, value in settings.items()},
     }
 
@@ -124,12 +126,6 @@ def _sku(count: SkuCount) -> Facts:
         short=count.short,
         extra=count.extra,
     )
-
-
-def _lines(case: Case) -> list[Facts]:
-    by_line = {i: s for s in case.comparison.skus for i in s.line_item_ids}
-    ret = case.return_
-    return [_line(x, ret.outcome_of(x), by_line.get(x.line_item_id)) for x in ret.lines]
 
 
 def _line(line: ReturnLine, outcome: str | None, count: SkuCount | None) -> Facts:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from bergen_loop.domain.comparison import Comparison, SkuCount
+from bergen_loop.domain.comparison import Comparison
 from bergen_loop.domain.criteria.model import Irregularity
 from bergen_loop.domain.criteria.notes import problem_text
 from bergen_loop.domain.criteria.vocabulary import LARGEST
@@ -56,7 +56,8 @@ def doubt(case: Case) -> Doubt | None:
     if unclear:
         more = f"; +{len(unclear) - _SHOWN} more" if len(unclear) > _SHOWN else ""
         return Doubt(UNCLEAR, f"the receipt is not clear: {'; '.join(unclear[:_SHOWN])}{more}")
-    counts = (n for s in (*case.comparison.skus, *case.comparison.unexpected) for n in _counts(s))
+    counted = (*case.comparison.skus, *case.comparison.unexpected)
+    counts = (n for s in counted for n in (s.counted, s.damaged))
     too_many = next((n for n in counts if n > MOST_UNITS), None)
     if too_many is not None:
         return Doubt(UNCLEAR, f"{too_many:.3g} units of one SKU are not credible")
@@ -71,10 +72,6 @@ def doubt(case: Case) -> Doubt | None:
     if gone:
         return Doubt(UNCLEAR, f"line {gone[0]} was compared but is not on the return any more")
     return None
-
-
-def _counts(sku: SkuCount) -> tuple[int, int]:
-    return sku.counted, sku.damaged
 
 
 def obstacle(
@@ -132,18 +129,15 @@ def _maybe_short(
     if Irregularity.SHORT in allow:
         return None
     for index, sku in enumerate(c.skus):
-        if sku.expected - removed.get(index, 0) > _certain(sku, allow):
+        # What certainly is there and may be paid for, in either reading.
+        certain = sku.counted - (0 if Irregularity.DAMAGED in allow else sku.damaged)
+        if sku.expected - removed.get(index, 0) > certain:
             return Obstacle(
                 f"{problem_text(c)}, and {sku.counted} of {sku.expected} counted for SKU "
                 f"{sku.name}: a unit may be missing, for the count may include damaged units",
                 Outcome.FLAG,
             )
     return None
-
-
-def _certain(sku: SkuCount, allow: frozenset[Irregularity]) -> int:
-    """Units that certainly are there and may be paid for, in either reading."""
-    return sku.counted if Irregularity.DAMAGED in allow else sku.counted - sku.damaged
 
 
 def _words(irregularities: list[Irregularity]) -> str:

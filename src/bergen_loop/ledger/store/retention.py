@@ -94,7 +94,7 @@ def keep_erased(session: Session, now: datetime, brand: str) -> Erased:
     for row in session.scalars(query):
         _erase(session, row, result)
         why = "it had been asked for; the return has ended, or Loop showed its customer again"
-        _told(session, now, row, why, journal.SERVICE, result)
+        _told(session, now, row, (why, journal.SERVICE), result)
     return result
 
 
@@ -117,7 +117,7 @@ def expire(session: Session, now: datetime, brand: str, after: timedelta) -> Era
     for row in session.scalars(query):
         _erase(session, row, result)
         why = f"it ended more than {after.days} day(s) ago"
-        _told(session, now, row, why, journal.SERVICE, result)
+        _told(session, now, row, (why, journal.SERVICE), result)
     return result
 
 
@@ -128,7 +128,7 @@ def _ask(session: Session, now: datetime, row: ReturnRow, who: str, result: Eras
         _payloads_naming(session, row.customer_email.casefold(), result)
     if Stage(row.stage) in ENDED:
         _erase(session, row, result)
-        _told(session, now, row, "asked for", who, result)
+        _told(session, now, row, ("asked for", who), result)
         return
     _payloads_of(session, row, result)
     result.waiting.append(row.return_id)
@@ -139,8 +139,9 @@ def _ask(session: Session, now: datetime, row: ReturnRow, who: str, result: Eras
 
 
 def _told(
-    session: Session, now: datetime, row: ReturnRow, why: str, who: str, result: Erased
+    session: Session, now: datetime, row: ReturnRow, asked: tuple[str, str], result: Erased
 ) -> None:
+    why, who = asked
     journal.record(
         session, now, What.ERASED, why, brand=row.brand, return_pk=row.id, who=who,
         data=result.told(),

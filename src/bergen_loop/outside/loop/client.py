@@ -32,12 +32,14 @@ from bergen_loop.outside.loop.requests import (
     CurrencyType,
     GradeItem,
     ListFilter,
+    Listing,
     LoopRequest,
     WebhookSettings,
     WebhookStatus,
+    day_windows,
+    time_windows,
 )
 from bergen_loop.outside.loop.shipments import ItemsPage, ShipmentHead, ShipmentItems
-from bergen_loop.outside.loop.windows import day_windows, time_windows
 
 T = TypeVar("T")
 
@@ -162,30 +164,9 @@ class LoopClient:
         """The returns of the range, page by page, oldest window first. A return may come more
         than once. Without `state`: open, closed and expired ones only."""
         windows = self._valid("list_returns", None, lambda: time_windows(since, until))
-
-        def page_request(
-            window: tuple[datetime, datetime], cursor: str | None, size: int
-        ) -> LoopRequest:
-            return requests.list_returns(
-                *window,
-                filter=filter,
-                state=state,
-                page_size=size,
-                cursor=cursor,
-                time_format=self._config.time_format,
-            )
-
-        self._valid("list_returns", None, lambda: page_request(windows[0], None, page_size))
-        return (
-            page
-            for window in windows
-            for page in self._walk(
-                window,
-                state,
-                page_size,
-                lambda cursor, size, w=window: page_request(w, cursor, size),
-            )
-        )
+        listing = Listing(filter, state, page_size, self._config.time_format)
+        self._valid("list_returns", None, lambda: requests.list_returns(windows[0], listing))
+        return (page for window in windows for page in self._walk(window, listing))
 
     def walk_returns(
         self,
@@ -203,22 +184,16 @@ class LoopClient:
         ]
         return (page for pages in passes for page in pages)
 
-    def _walk(
-        self,
-        window: tuple[datetime, datetime],
-        state: str | None,
-        page_size: int,
-        request: Callable[[str | None, int], LoopRequest],
-    ) -> Iterator[ReturnsPage]:
+    def _walk(self, window: tuple[datetime, datetime], listing: Listing) -> Iterator[ReturnsPage]:
         cursor: str | None = None
         seen: set[str] = set()
         before: set[str | None] = set()
         number, walked, stale = 0, 0.0, 0
         while True:
-            size = self._pages.size(page_size)
+            size = self._pages.size(listing.page_size)
             try:
                 page = self._call(
-                    request(cursor, size),
+                    requests.list_returns(window, replace(listing, page_size=size), cursor),
                     responses.read_list if size > 1 else responses.read_single,
                     attempts=2 if size > 1 else None,
                 )
@@ -228,7 +203,7 @@ class LoopClient:
                 self._pages.failed(size)
                 continue
             self._pages.worked()
-            number, walked = number + 1, walked + size / page_size
+            number, walked = number + 1, walked + size / listing.page_size
             cursor, incomplete = responses.next_cursor(page, seen, size)
             ids = {x.return_id for x in page.returns}
             stale = stale + 1 if ids <= before else 0
@@ -237,7 +212,7 @@ class LoopClient:
                 cursor, incomplete = None, f"there are more than {number} pages"
             elif cursor is not None and stale >= _MOST_STALE:
                 cursor, incomplete = None, f"{stale} pages in a row bring nothing new"
-            yield ReturnsPage(page.returns, *window, state, number, incomplete)
+            yield ReturnsPage(page.returns, *window, listing.state, number, incomplete)
             if cursor is None:
                 return
             seen.add(cursor)

@@ -194,14 +194,10 @@ def parse_time(value: object) -> datetime | None:
     if not _TIME.fullmatch(text):
         raise ValueError(f"{brief(value)} is not a time")
     try:
-        at = datetime.fromisoformat(_python_spelling(text))
+        at = datetime.fromisoformat(text[:10] + text[10:].replace(" ", "T", 1).replace(" ", ""))
         return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
     except (ValueError, OverflowError) as exc:
         raise ValueError(f"{brief(value)} is not a time") from exc
-
-
-def _python_spelling(text: str) -> str:
-    return text[:10] + text[10:].replace(" ", "T", 1).replace(" ", "")
 
 
 class _Reader:
@@ -286,7 +282,7 @@ def parse_return(raw: object) -> ParsedReturn:
     state = reader.state()
     created, updated = reader.needed_time("created_at"), reader.needed_time("updated_at")
     lines, whole = _lines(fields, reader)
-    totals = _totals(reader)
+    totals = ReturnTotals(**{x: reader.money(key) for x, key in _TOTALS.items()})
     label, labels = _labels(reader, fields)
     who, how = _method(fields.get("return_method"))
     value = None
@@ -330,10 +326,6 @@ def parse_return(raw: object) -> ParsedReturn:
 def _missing(fields: Mapping[str, Any]) -> frozenset[str]:
     named = {**_RETURN, **_TOTALS, **_LABEL, "labels": "labels"}
     return frozenset(attribute for attribute, key in named.items() if key not in fields)
-
-
-def _totals(reader: _Reader) -> ReturnTotals:
-    return ReturnTotals(**{attribute: reader.money(key) for attribute, key in _TOTALS.items()})
 
 
 def _labels(reader: _Reader, fields: Mapping[str, Any]) -> tuple[Label, tuple[Label, ...]]:

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import structlog
@@ -88,26 +89,35 @@ class Dispatcher:
 
     def _turn(self, brand: str, endpoint: EventSettings) -> None:
         try:
-            deliver(self._ledger, brand, endpoint, stop=self._stop)
+            deliver(self._ledger, brand, endpoint, Around(stop=self._stop))
         except Exception as error:
             if not absence.gone(error):
                 log.exception("events failed inside", brand=brand)
+
+
+@dataclass(frozen=True, slots=True)
+class Around:
+    """The clock and the look-up of names, in whose place tests put their own; and what ends a turn
+    early."""
+
+    now: Callable[[], datetime] = _utc_now
+    resolve: Resolve = addresses.resolve
+    stop: threading.Event | None = None
 
 
 def deliver(
     ledger: Ledger,
     brand: str,
     endpoint: EventSettings,
-    *,
-    now: Callable[[], datetime] = _utc_now,
-    resolve: Resolve = addresses.resolve,
-    stop: threading.Event | None = None,
+    around: Around | None = None,
 ) -> int:
     """One turn of a brand's endpoint: deliver what is due until it is done, the time is up, or
     the endpoint does not answer. The number of attempts; 0 where another delivers already."""
+    around = around or Around()
+    sender = Sender(endpoint, resolve=around.resolve, now=around.now)
     try:
-        with endpoint_lock(ledger, brand), Sender(endpoint, resolve=resolve, now=now) as sender:
-            return _turn(ledger, brand, sender, now, stop)
+        with endpoint_lock(ledger, brand), sender:
+            return _turn(ledger, brand, sender, around)
     except BrandBusy:
         return 0
 
@@ -116,9 +126,9 @@ def _turn(
     ledger: Ledger,
     brand: str,
     sender: Sender,
-    now: Callable[[], datetime],
-    stop: threading.Event | None,
+    around: Around,
 ) -> int:
+    now, stop = around.now, around.stop
     with ledger.read() as session:
         events = outbox.due(session, brand, now(), PER_TURN)
     ends, made = time.monotonic() + TURN, 0

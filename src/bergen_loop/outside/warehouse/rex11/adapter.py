@@ -22,10 +22,10 @@ from bergen_loop.domain.rma import (
 from bergen_loop.outside.errors import Refused
 from bergen_loop.outside.http import Around
 from bergen_loop.outside.warehouse.port import WarehousePort
-from bergen_loop.outside.warehouse.rex11.checks import upc_doubt
 from bergen_loop.outside.warehouse.rex11.client import Rex11Client
 from bergen_loop.outside.warehouse.rex11.close import CloseStrategy, ConfirmFinished
 from bergen_loop.outside.warehouse.rex11.config import Rex11Config
+from bergen_loop.outside.warehouse.rex11.requests import upc_doubt
 from bergen_loop.outside.warehouse.rex11.responses import InventoryItem, read_quantity
 
 _GTIN_SIZES = (8, 12, 13, 14)
@@ -138,6 +138,7 @@ def as_product(upc: str, lines: Sequence[InventoryItem]) -> WarehouseProduct | N
     mine = exact or [x for x in lines if x.upc and normal_upc(x.upc) == normal_upc(upc)]
     if not mine:
         return None
+    units = [read_quantity(x.actual_quantity, "ActualQuantity")[0] for x in mine]
     return WarehouseProduct(
         upc=mine[0].upc or upc,
         sku=_agreed(mine, lambda x: x.sku),
@@ -146,7 +147,7 @@ def as_product(upc: str, lines: Sequence[InventoryItem]) -> WarehouseProduct | N
         size=_agreed(mine, lambda x: x.size),
         description=_agreed(mine, lambda x: x.description),
         price=_price(_agreed(mine, lambda x: x.price)),
-        on_hand=_on_hand(mine),
+        on_hand=None if None in units else sum(u for u in units if u),
     )
 
 
@@ -164,8 +165,3 @@ def _price(text: str | None) -> Decimal | None:
     except InvalidOperation:
         return None
     return price if price.is_finite() and price >= 0 else None
-
-
-def _on_hand(lines: Sequence[InventoryItem]) -> int | None:
-    units = [read_quantity(x.actual_quantity, "ActualQuantity")[0] for x in lines]
-    return None if None in units else sum(u for u in units if u)

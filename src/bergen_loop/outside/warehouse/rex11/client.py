@@ -28,13 +28,13 @@ from bergen_loop.outside.errors import (
 from bergen_loop.outside.http import Answer, Around, Connection, Limits, Request
 from bergen_loop.outside.warehouse.rex11 import requests, responses
 from bergen_loop.outside.warehouse.rex11.call import Call
-from bergen_loop.outside.warehouse.rex11.checks import (
+from bergen_loop.outside.warehouse.rex11.config import AuthSigns, Rex11Config
+from bergen_loop.outside.warehouse.rex11.requests import (
     check_code,
     check_products,
     check_rma,
     check_upc,
 )
-from bergen_loop.outside.warehouse.rex11.config import AuthSigns, Rex11Config
 from bergen_loop.outside.warehouse.rex11.responses import Asked, InventoryItem
 from bergen_loop.outside.warehouse.rex11.soap import MAX_BYTES, METHODS
 from bergen_loop.outside.warehouse.rex11.times import query_window

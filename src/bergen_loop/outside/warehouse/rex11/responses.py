@@ -141,7 +141,8 @@ def receiving_ticket_add(body: bytes, call: Call) -> str:
 
 def get_receiving_ticket_add_status(body: bytes, call: Call) -> TicketChange:
     """The status of one ticket."""
-    change = next(iter(read_status(_result(body, call), "ReceivingTicketStatus")), None)
+    element = soap.child(_result(body, call), "ReceivingTicketStatus")
+    change = None if element is None else _status(element)
     if change is None or not change.ticket_id:
         raise call.error(Unreadable, "the answer holds no ticket status", body)
     return change
@@ -161,9 +162,9 @@ def get_receiving_statuses_by_date(body: bytes, call: Call) -> list[TicketChange
     """Every ticket in the window; the Configurable operation answers in the same form. A line
     that cannot be read is told by its `problem`, and never hides the others."""
     return [
-        change
+        _status(element)
         for group in _lists(body, call, "ReceivingTicketStatus")
-        for change in read_status(group, "ReceivingTicketShipmentStatus")
+        for element in soap.children(group, "ReceivingTicketShipmentStatus")
     ]
 
 
@@ -380,24 +381,21 @@ def another(ticket: Element, asked: Asked) -> str | None:
     return None
 
 
-def read_status(parent: Element, name: str) -> list[TicketChange]:
-    """The status elements of that name, those that cannot be read included."""
-    return [_status(element) for element in soap.children(parent, name)]
-
-
 def _status(element: Element) -> TicketChange:
+    """A line of a list of changed tickets, also one that cannot be read."""
     ticket_id, status_name = soap.text(element, "TicketId"), soap.text(element, "TicketStatus")
-    whole = soap.as_text(element)[:_LONGEST_LINE]
     problem = None
     if ticket_id is None:
-        problem = f"a line of the list names no ticket: {whole}"
+        problem = "a line of the list names no ticket"
     elif soap.mended(element, "TicketId"):
         # The id that is left may be another ticket's.
-        problem, ticket_id = f"the ticket number of a line was damaged: {whole}", None
+        problem, ticket_id = "the ticket number of a line was damaged", None
     elif status_name is None:
-        problem = f"a line of the list has no status: {whole}"
+        problem = "a line of the list has no status"
     elif soap.mended(element, "TicketStatus"):
-        problem = f"the status of a line was damaged: {whole}"
+        problem = "the status of a line was damaged"
+    if problem:
+        problem += f": {soap.as_text(element)[:_LONGEST_LINE]}"
     return TicketChange(
         ticket_id=ticket_id or "",
         status=TicketStatus.read(status_name),

@@ -93,7 +93,7 @@ def children(element: Element | None, name: str) -> Iterator[Element]:
 
 def child(element: Element | None, name: str) -> Element | None:
     """The first direct child of that local name."""
-    return next(children(element, name), None)
+    return None if element is None else next(element.iterchildren(f"{{*}}{name}"), None)
 
 
 def text(element: Element | None, name: str) -> str | None:

@@ -69,16 +69,13 @@ def query_window(
         raise ValueError("the window's times must be aware (UTC)")
     if since > until:
         raise ValueError(f"the window is reversed: {since.isoformat()} > {until.isoformat()}")
-    first = _outward(_whole_minute(since), zone, -1)
-    end = _whole_minute(until)
+    since, until = since.astimezone(UTC), until.astimezone(UTC)
+    first = _outward(since.replace(second=0, microsecond=0), zone, -1)
+    end = until.replace(second=0, microsecond=0)
     last = _outward(end if end == until else end + _MINUTE, zone, +1)
     if precision == "day":
         return local_date(first.date()), local_date(last.date() + timedelta(days=1))
     return f"{local_date(first.date())} {first:%H:%M}", f"{local_date(last.date())} {last:%H:%M}"
-
-
-def _whole_minute(time: datetime) -> datetime:
-    return time.astimezone(UTC).replace(second=0, microsecond=0)
 
 
 def _outward(time: datetime, zone: ZoneInfo, direction: Literal[-1, 1]) -> datetime:
