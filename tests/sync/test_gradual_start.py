@@ -48,7 +48,8 @@ def go_live(ctx: BrandContext, number: int | None = None, amount: str | None = N
 
 def received(world: World, ctx: BrandContext, number: int, kind: str = "complete") -> list[str]:
     made = [
-        world.new_return(BRAND, units=1, late_label=False, outcome="refund") for _ in range(number)
+        world.new_return(BRAND, held=False, units=1, late_label=False, outcome="refund")
+        for _ in range(number)
     ]
     worlds.run(world, ctx, ticks=2)
     for return_id in made:

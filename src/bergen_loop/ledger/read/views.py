@@ -108,10 +108,13 @@ def stage_counts(session: Session, brand: str | None = None) -> dict[str, dict[s
 
 
 def find_return(session: Session, text: str, brand: str | None = None) -> list[ReturnRow]:
-    """Returns that are exactly `text` by anything `ledger.search` knows, the newest first. Their
-    `content` is not loaded."""
+    """Returns that are exactly `text` by anything `ledger.search` knows, the newest first."""
     found = search.find(session, Scope.of([brand] if brand else None), text)
-    return found.rows if found.exact else []
+    if not found.exact:
+        return []
+    whole = sa.select(ReturnRow).where(ReturnRow.id.in_([row.id for row in found.rows]))
+    session.scalars(whole.execution_options(populate_existing=True)).all()  # with their content
+    return found.rows
 
 
 def return_view(
