@@ -53,7 +53,7 @@ def load_usable(path: Path) -> tuple[Settings, dict[str, list[Problem]]]:
             if names[0] != "brands" or len(names) < 3:
                 raise
             broken.setdefault(names[1], []).append(problem)
-    tree = _parse_yaml(_read(path), str(path))
+    tree = read_tree(path)
     for brand in broken:
         del tree["brands"][brand]
     stores = _stores(tree, path.resolve().parent)
@@ -100,8 +100,8 @@ def stores_at(folder: Path) -> SecretStores:
 
 
 def read_tree(path: Path) -> CommentedMap:
-    """A YAML file as it stands, with its comments. Raises ConfigError."""
-    return _parse_yaml(_read(path), str(path))
+    """A YAML file as it stands, with its comments, for who changes it. Raises ConfigError."""
+    return _parsed(_read(path), str(path))
 
 
 def _warned(settings: Settings, source: str) -> Settings:
@@ -157,7 +157,20 @@ def _config_error(source: str, tree: CommentedMap, error: ValidationError) -> Co
     return ConfigError([_problem(source, tree, e["loc"], e) for e in found])
 
 
+_last: tuple[str, CommentedMap] | None = None
+
+
 def _parse_yaml(text: str, source: str) -> CommentedMap:
+    """The text, not to be changed: that of the last time where it is the same. A start asks for
+    the file three times, and a file of two hundred brands takes most of a second."""
+    global _last
+    known = _last  # other threads read other files
+    if known is None or known[0] != text:
+        known = _last = (text, _parsed(text, source))
+    return known[1]
+
+
+def _parsed(text: str, source: str) -> CommentedMap:
     try:
         tree = yaml_source.load(text)
     except YamlMistake as error:
