@@ -169,18 +169,26 @@ def _counted(
 ) -> list[tuple[Ticket, list[dict[str, Any]]]]:
     """The lines of each ticket: its own products as they were found; what none of them names
     goes on the first."""
-    good = Counter(u.product.upc for u in units if u.fate != "damaged")
-    bad = Counter(u.product.upc for u in units if u.fate == "damaged")
+    found = Counter((u.product, u.fate == "damaged") for u in units)
     result: list[tuple[Ticket, list[dict[str, Any]]]] = []
     for ticket in tickets:
         lines: list[dict[str, Any]] = []
         for item in ticket.items:
-            upc = item.values.get("UPC", "")
-            lines.append({"upc": upc, "actual": good.pop(upc, 0), "damaged": bad.pop(upc, 0)})
+            codes = {item.values.get(n, "").lower() for n in ("UPC", "Sku", "Style")} - {""}
+            own = [p for p, _ in found if codes & {p.upc.lower(), p.sku.lower()}]
+            actual = sum(found.pop((p, False), 0) for p in dict.fromkeys(own))
+            damaged = sum(found.pop((p, True), 0) for p in dict.fromkeys(own))
+            code = {"upc": item.values.get("UPC") or None, "sku": item.values.get("Sku") or None}
+            lines.append({**code, "actual": actual, "damaged": damaged})
         result.append((ticket, lines))
     result[0][1].extend(
-        {"upc": upc, "actual": good[upc], "damaged": bad[upc], "comments": "Not on ASN"}
-        for upc in dict.fromkeys([*good, *bad])
+        {
+            "upc": p.upc,
+            "actual": found[p, False],
+            "damaged": found[p, True],
+            "comments": "Not on ASN",
+        }
+        for p in dict.fromkeys(p for p, _ in found)
     )
     return result
 

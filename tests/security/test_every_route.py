@@ -66,6 +66,12 @@ RULES: dict[tuple[str, str], Permission | str] = {
     ("GET", "/returns/{brand}/{return_id}/files/{number}"): P.VIEW,
     ("GET", "/returns/{brand}/{return_id}/correct"): P.ACT,
     ("POST", "/returns/{brand}/{return_id}/correct"): P.ACT,
+    ("GET", "/shipments"): P.VIEW,
+    ("GET", "/shipments/{brand}/{shipment}"): P.VIEW,
+    ("GET", "/claims"): P.VIEW,
+    ("GET", "/claims.csv"): P.VIEW,
+    ("POST", "/shipments"): P.ACT,
+    ("POST", "/claims/{number}/close"): P.ACT,
     # doing; `note` stands for the actions, each of which has its own right: see test_web_access
     ("GET", "/returns/{brand}/{return_id}/{action}"): P.NOTE,
     ("POST", "/returns/{brand}/{return_id}/{action}"): P.NOTE,
@@ -114,6 +120,9 @@ RULES: dict[tuple[str, str], Permission | str] = {
     ("GET", "/api/v1/returns/search"): P.VIEW,
     ("GET", "/api/v1/returns/{brand}/{return_id}"): P.VIEW,
     ("GET", "/api/v1/attention"): P.VIEW,
+    ("GET", "/api/v1/shipments"): P.VIEW,
+    ("GET", "/api/v1/shipments/{brand}/{shipment}"): P.VIEW,
+    ("GET", "/api/v1/claims"): P.VIEW,
     ("POST", "/api/v1/returns/{brand}/{return_id}/resync"): P.NOTE,
     ("POST", "/api/v1/returns/{brand}/{return_id}/notes"): P.NOTE,
     ("POST", "/api/v1/mcp"): P.VIEW,  # each tool has its own right: see test_web_assistants

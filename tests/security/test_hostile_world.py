@@ -174,6 +174,10 @@ ARGUMENTS: dict[str, list[list[str]]] = {
     "attention list": [[], ["--all"]],
     "attention retry": [["1", "--reason", "x"]],
     "attention ignore": [["2", "--reason", NASTY]],
+    "shipments": [[]],
+    "shipments add": [[BRAND, NASTY]],
+    "claims": [[], ["--all"]],
+    "claims close": [["1", "--reason", NASTY]],
     "doctor": [[]],
     "brands check": [["CONFIG"]],
     "brands mode": [[BRAND]],
@@ -213,7 +217,7 @@ ARGUMENTS: dict[str, list[list[str]]] = {
 
 
 REFUSED = {"brands add", "brands remove", "brands rollback", "brands import", "brands show",
-           "brands history", "erase"}  # fmt: skip
+           "brands history", "erase", "shipments add"}  # fmt: skip
 """Asked for what there is not: the refusal quotes what was asked."""
 
 

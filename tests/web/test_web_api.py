@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 import structlog
-from web_support import SECRETS, Desk, add_return, make_desk, plain, row_of
+from web_support import NOW, SECRETS, Desk, add_return, make_desk, plain, row_of
 
 from bergen_loop.console.api.models import Brand, ItemPage, ReturnDetail, ReturnPage
 from bergen_loop.console.problems import Code, Problem
@@ -19,7 +19,7 @@ from bergen_loop.domain.lifecycle import Stage
 from bergen_loop.ledger.database import Ledger
 from bergen_loop.ledger.read import changes, listing
 from bergen_loop.ledger.read.people import Role
-from bergen_loop.ledger.store import attention, returns
+from bergen_loop.ledger.store import attention, returns, shipments
 from bergen_loop.ledger.tables.core import AttentionRow, JournalRow
 
 
@@ -147,7 +147,7 @@ def test_no_token_no_answer(full: Desk, header: str) -> None:
 def test_the_description_names_every_call_with_its_refusals_and_examples(full: Desk) -> None:
     described = full.client().get("/api/v1/openapi.json").json()
     api = {p: m for p, m in described["paths"].items() if p.startswith("/api/v1/")}
-    assert len(api) == 10
+    assert len(api) == 13
     for path, methods in api.items():
         for method, operation in methods.items():
             assert operation["security"] == [{"HTTPBearer": []}], path
@@ -174,6 +174,8 @@ def test_the_examples_are_what_the_calls_take_and_give(full: Desk) -> None:
     for path, model in models.items():
         content = paths[path]["get"]["responses"]["200"]["content"]
         model.model_validate(content["application/json"]["example"])
+    with full.ledger.write() as session:
+        shipments.learn(session, NOW, "acme", "HRS1", None, "webhook")
     api = full.token(Role.ENGINEER)
     for path, methods in paths.items():
         for method, operation in methods.items():
@@ -181,6 +183,7 @@ def test_the_examples_are_what_the_calls_take_and_give(full: Desk) -> None:
                 continue
             body = operation.get("requestBody", {}).get("content", {}).get("application/json", {})
             filled = path.replace("{return_id}", "102").replace("{brand}", "acme")
+            filled = filled.replace("{shipment}", "HRS1")
             target = filled.replace("{item_id}", "1")
             query = {"q": "#1042"} if path.endswith("/search") else {}
             answer = api.request(method, target, json=body.get("example"), params=query)

@@ -10,6 +10,7 @@ from web_support import Desk
 
 VALUES = {
     "return_id": "107",
+    "shipment": "HRS1",
     "action": "note",
     "to": "shadow",
     "number": "1",

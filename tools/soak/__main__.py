@@ -1,8 +1,9 @@
 """Time-boxed search for lost or doubled returns: `python tools/soak --minutes 10`.
 
-Three kinds of run, each on a sandbox and a ledger of its own: `random` lives (faults, people and
-kills by seed), `everywhere` (a whole life killed at each of its points in turn), and `process`
-(the real service as a process, SIGKILLed). Prints every seed or point that failed, and totals.
+Four kinds of run, each on a sandbox and a ledger of its own: `random` lives (faults, people and
+kills by seed), `everywhere` (a whole life killed at each of its points in turn), `shipments`
+(consolidated shipments of box-free returns, with lost bags and webhooks), and `process` (the real
+service as a process, SIGKILLed). Prints every seed or point that failed, and totals.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ from typing import Any
 
 from soak_runs import Job, Result, everywhere_jobs, prepare, run
 
+KINDS = ("random", "everywhere", "shipments", "process")
+
 
 def _jobs(kind: str, seed: int) -> Iterator[Job]:
     if kind == "everywhere":
@@ -30,7 +33,9 @@ def _jobs(kind: str, seed: int) -> Iterator[Job]:
 def main() -> int:
     """Search until the time is over; 1 if anything was found."""
     parser = argparse.ArgumentParser(prog="soak", description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("--kind", choices=("random", "everywhere", "process"), default="random")
+    parser.add_argument(
+        "--kind", choices=("random", "everywhere", "process", "shipments"), default="random"
+    )
     parser.add_argument("--minutes", type=float, default=10.0)
     parser.add_argument("--seed", type=int, default=1, help="the first seed; printed for failures")
     parser.add_argument("--workers", type=int, default=2)

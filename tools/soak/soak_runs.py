@@ -44,9 +44,7 @@ def run(job: Job) -> Result:
     folder = Path(tempfile.mkdtemp(prefix="bergen-loop-soak-", dir=memory()))
     started = time.monotonic()
     try:
-        result = {"random": _random, "everywhere": _everywhere, "process": _process}[job[0]](
-            job, folder
-        )
+        result = _KINDS[job[0]](job, folder)
     except Exception:
         result = Result(job, stuck=[traceback.format_exc(limit=-6)])
     finally:
@@ -87,6 +85,22 @@ def _process(job: Job, folder: Path) -> Result:
         return Result(job, doubled=site.doubled(), stuck=stuck, kills=site.kills)
     finally:
         site.close()
+
+
+def _shipments(job: Job, folder: Path) -> Result:
+    from reliability_shipments import play
+
+    lives, wrong = play(folder, job[2])
+    stage = lives.stage
+    return Result(job, stuck=wrong, ticks=stage.ticks, kills=stage.kills)
+
+
+_KINDS = {
+    "random": _random,
+    "everywhere": _everywhere,
+    "process": _process,
+    "shipments": _shipments,
+}
 
 
 def everywhere_jobs(seed: int) -> Iterator[Job]:

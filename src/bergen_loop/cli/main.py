@@ -30,6 +30,14 @@ COMMANDS = {
         "Show a return: its seven moments, what was decided and why, every call.",
     ),
     "attention": ("attention:app", "What needs a person, and why."),
+    "shipments": (
+        "shipments:app",
+        "Consolidated shipments of box-free returns (Happy Returns).",
+    ),
+    "claims": (
+        "shipments:claims_app",
+        "What shipments lack or brought damaged, after the money has moved.",
+    ),
     "brands": ("brands:app", "Brands and their configuration."),
     "criteria": ("criteria:app", "Receipt criteria: read, check and try them."),
     "shadow": ("shadow:app", "Shadow mode: what would have been done."),

@@ -24,6 +24,10 @@ EventType = Literal[
     "return.rma_closed",
     "return.complete",
     "return.attention",
+    "shipment.counted",
+    "claim.opened",
+    "claim.changed",
+    "claim.withdrawn",
 ]
 
 

@@ -9,7 +9,13 @@ from pathlib import Path
 
 from bergen_loop.config import BrandSettings, ConfigError
 from bergen_loop.config.criteria import criteria as brand_criteria
-from bergen_loop.connect import clock, loop_checks, rex11_checks, webhook_checks
+from bergen_loop.connect import (
+    clock,
+    loop_checks,
+    rex11_checks,
+    shipment_checks,
+    webhook_checks,
+)
 from bergen_loop.connect.check import Check, Status, skipped
 from bergen_loop.connect.loop_checks import Recent
 from bergen_loop.domain.criteria import warnings
@@ -102,6 +108,11 @@ class Checkup:
                 lambda: loop_checks.check_destinations(self.recent, self.settings.announce_rules()),
             ),
         )
+        if self.settings.loop.happy_returns or shipment_checks.seen(self.recent.returns):
+            yield self._step(
+                shipment_checks.SHIPMENTS,
+                lambda: self._after(names.KEY, shipment_checks.SHIPMENTS, self._shipments),
+            )
         yield self._step(rex11_checks.PRODUCTS, self._products)
         yield self._step(CRITERIA, self._criteria)
 
@@ -225,9 +236,21 @@ class Checkup:
             tuple(w.message for w in serious),
         )
 
+    def _shipments(self) -> Check:
+        loop = self._loop()
+        if isinstance(loop, Check):
+            return loop
+        on = self.settings.loop.happy_returns
+        return shipment_checks.check_shipments(loop, self.recent.returns, on=on)
+
     def _subscriptions(self, ledger: Ledger, public_url: str, *, make: bool) -> Check:
         if not make:
-            return webhook_checks.check_subscriptions(self.brand, self.subscriptions, public_url)
+            return webhook_checks.check_subscriptions(
+                self.brand,
+                self.subscriptions,
+                public_url,
+                shipments=self.settings.loop.happy_returns,
+            )
         ctx = brands.connect(self.brand, self.settings, ledger, self.folder)
 
         return webhook_checks.make_subscriptions(ctx, self.subscriptions, public_url)

@@ -31,12 +31,14 @@ NO_ADDRESS = (
 )
 
 
-def check_subscriptions(brand: str, found: Sequence[Subscription], public_url: str) -> Check:
-    """Only look: is every event we want delivered to us?"""
+def check_subscriptions(
+    brand: str, found: Sequence[Subscription], public_url: str, *, shipments: bool = False
+) -> Check:
+    """Only look: is every event we want delivered to us? `shipments`: also of consolidated ones."""
     url = subscriptions.webhook_url(public_url, brand)
-    plan = plan_subscriptions(list(found), url)
+    plan = plan_subscriptions(list(found), url, shipments=shipments)
     elsewhere = _elsewhere(brand, found, url)
-    text = f"{len(plan.keep)} of {len(WANTED)} are in place at {url}"
+    text = f"{len(plan.keep)} of {len(WANTED) + shipments} are in place at {url}"
     if plan.create or plan.update:
         ask = f"Run `bergen-loop connect --brand {brand}` without --check-only to make them"
         return Check(SUBSCRIPTIONS, Status.WARNING, text, ask, elsewhere)

@@ -40,13 +40,14 @@ from bergen_loop.console import (
     passwords,
     returns,
     shadow,
+    shipments,
     signin,
     trying,
     webhooks,
 )
 from bergen_loop.console.access import Permission, holder_needs, needs
 from bergen_loop.console.api import assistants, reference
-from bergen_loop.console.api import routes as api
+from bergen_loop.console.api import shipments as api
 from bergen_loop.console.limits import BodyLimit, Door
 from bergen_loop.console.live import Live
 from bergen_loop.console.security import LocalOnly, Outermost
@@ -154,6 +155,7 @@ def _routes(app: FastAPI) -> None:
     pages = (
         connecting, brand_settings, overview, incidents, lists, attention, audit, brand, mode,
         shadow, trying, criteria, accounts, events, returns, correcting, acting,
+        shipments,
     )  # fmt: skip
     for module in pages:
         app.include_router(module.router, include_in_schema=False, dependencies=[_VIEWER])

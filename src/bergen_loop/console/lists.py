@@ -18,7 +18,7 @@ from bergen_loop.console.words import STAGES
 from bergen_loop.domain.lifecycle import Moment
 from bergen_loop.domain.words import What
 from bergen_loop.ledger.database import Ledger
-from bergen_loop.ledger.read import listing, search, views
+from bergen_loop.ledger.read import listing, search, shipments, views
 from bergen_loop.ledger.read.listing import Page, ReturnFilter
 from bergen_loop.ledger.scope import Scope
 from bergen_loop.ledger.store import attention, journal
@@ -38,12 +38,13 @@ def returns_page(request: Request, person: Viewer) -> Response:
     registry = console_of(request).registry
     scope = by_brand(person.scope.narrowed(query.brand), query.wanted, registry)
     before = whole(request.query_params.get("before"))
-    exact, within, newest, behind = True, False, None, {}
+    exact, within, newest, behind, bags = True, False, None, {}, []
     with registry.ledger.read() as session:
         if query.text:
+            bags = shipments.bags_named(session, person.scope.narrowed(query.brand), query.text)
             found = search.find(session, scope, query.text, query.wanted, before=before, limit=PAGE)
             rows, exact, within, newest = found.rows, found.exact, found.within, found.newest
-            if len(rows) == 1 and before is None and query.given.keys() == {"q"}:
+            if len(rows) == 1 and not bags and before is None and query.given.keys() == {"q"}:
                 return RedirectResponse(return_path(rows[0].brand, rows[0].return_id), 303)
             if found.more and exact:
                 behind = {"before": rows[-1].id}
@@ -66,6 +67,7 @@ def returns_page(request: Request, person: Viewer) -> Response:
         newest_only=newest,
         behind=behind,
         first=before is None and query.after is None,
+        bags=bags,
         stands_at=listing.STANDS_AT,
         prefix_limit=search.PREFIX_LIMIT,
     )

@@ -55,6 +55,7 @@ def page(
         "brands": person.scope.among(console.registry.settings.brands) if person else [],
         "settings": console.registry.settings,
         "floor": person is not None and _counts_here(console.registry.settings, person),
+        "shipping": person is not None and _ships(console.registry.settings, person),
         "now": datetime.now(UTC),
         "newest": getattr(request.state, "newest", 0),
         "zone": zone_of(request),
@@ -68,6 +69,11 @@ def _counts_here(settings: Settings, person: Person) -> bool:
     """Whether parcels of a brand of theirs are counted on this service's own floor page."""
     own = (b for b, s in settings.brands.items() if s.warehouse == "embedded")
     return any(brand in person.scope for brand in own)
+
+
+def _ships(settings: Settings, person: Person) -> bool:
+    """Whether a brand of theirs has returns that come in consolidated shipments."""
+    return any(s.loop.happy_returns and b in person.scope for b, s in settings.brands.items())
 
 
 def _nothing(_permission: Permission) -> bool:

@@ -124,7 +124,7 @@ function taken(code) {
   const line = current.lines.find(
     (one) => (one.upc && upcKey(one.upc) === upcKey(code)) || (one.sku && plain(one.sku) === plain(code)));
   if (line) return countOne(line);
-  const own = [current.ticket.ticket, current.ticket.po, ...current.ticket.tracking].map(plain);
+  const own = [current.ticket.bag?.barcode, current.ticket.ticket, current.ticket.po, ...current.ticket.tracking].map(plain);
   const folded = plain(code);
   if (own.some((one) => one && (one === folded || folded.endsWith(one)))) {
     return say("That is this RMA: scan its items", "good");
@@ -162,7 +162,7 @@ function showChoices(code, tickets) {
   say(`${tickets.length} RMAs fit ${code}: choose one`);
   const list = tickets.map((one) =>
     el("button", { type: "button", class: "choice", onclick: () => open(one) },
-      `${one.ticket} · ${one.po}${one.finished ? " · finished" : ""}`, el("br"), one.memo ?? ""));
+      `${one.bag ? `Bag of return ${one.bag.return_id || "?"} · ` : ""}${one.ticket} · ${one.po}${one.finished ? " · finished" : ""}`, el("br"), one.memo ?? ""));
   $("choices").replaceChildren(el("h2", { id: "choices-title" }, "Choose the RMA"), ...list);
   $("choices").hidden = false;
 }
@@ -175,14 +175,14 @@ function open(ticket) {
   }
   current = {
     ticket,
-    lines: ticket.items.map((item) => ({
+    lines: (ticket.bag ?? ticket).items.map((item) => ({
       upc: item.upc, sku: item.sku, description: item.description, expected: item.expected,
       before: item.counted, beforeDamaged: item.damaged, counted: 0, damaged: 0, reasons: [],
     })),
     photos: [],
   };
   keep();
-  say(`RMA ${ticket.ticket}: scan its items`, "good");
+  say(ticket.bag ? `Bag ${ticket.bag.barcode}: scan what is in it` : `RMA ${ticket.ticket}: scan its items`, "good");
   draw();
 }
 
@@ -240,12 +240,13 @@ function askUnknown(code) {
 function draw(hit = null) {
   const section = $("ticket");
   section.hidden = !current;
-  $("ask").textContent = current ? "Scan each item" : "Scan RMA, PO, tracking number or UPC";
+  $("ask").textContent = current ? "Scan each item" : "Scan RMA, PO, tracking number, bag or UPC";
   if (!current) return section.replaceChildren();
   const { ticket, lines } = current;
   section.replaceChildren(
-    el("h2", { id: "ticket-title" }, `RMA ${ticket.ticket} · PO ${ticket.po}`),
-    el("p", {}, ticket.memo ?? ""),
+    el("h2", { id: "ticket-title" }, ticket.bag
+      ? `Bag ${ticket.bag.barcode} · return ${ticket.bag.return_id || "?"}` : `RMA ${ticket.ticket} · PO ${ticket.po}`),
+    el("p", {}, ticket.bag ? `RMA ${ticket.ticket} · PO ${ticket.po}` : ticket.memo ?? ""),
     el("ul", { class: "items" }, ...lines.map((line) => drawLine(line, line === hit))),
     el("div", { class: "bar" },
       el("button", { type: "button", id: "leave", onclick: leave }, "Leave without counting"),
@@ -337,8 +338,10 @@ function askFinish() {
   showPanel("Is that all?", el("dl", {}, ...rows),
     el("div", { class: "bar" },
       el("button", { type: "button", onclick: () => $("panel").close() }, "Back"),
-      el("button", { type: "button", id: "keep-open", onclick: () => submit(false) }, "Another parcel is to come"),
-      el("button", { type: "button", id: "confirm", class: "go", onclick: () => submit(true) }, "That was all: finish")));
+      el("button", { type: "button", id: "keep-open", onclick: () => submit(false) },
+        current.ticket.bag ? "Next bag" : "Another parcel is to come"),
+      el("button", { type: "button", id: "confirm", class: "go", onclick: () => submit(true) },
+        current.ticket.bag ? "That was the last bag: finish" : "That was all: finish")));
 }
 
 function leave() {
@@ -363,6 +366,7 @@ function submit(finish) {
   const { ticket, lines, photos } = current;
   const counting = {
     key: newKey(), brand: ticket.brand, ticket: ticket.ticket, finish,
+    ...(ticket.bag ? { bag: ticket.bag.barcode } : {}),
     lines: lines.filter((line) => line.counted || line.damaged)
       .map(({ upc, sku, counted, damaged, reasons }) => ({ upc, sku, counted, damaged, reasons })),
     photos,
@@ -376,7 +380,7 @@ function submit(finish) {
     }
   }
   const lost = photos.length && !entry.counting.photos.length ? " (its photos did not fit)" : "";
-  closeTicket(`RMA ${ticket.ticket} counted${lost}`);
+  closeTicket(`${ticket.bag ? `Bag ${ticket.bag.barcode}` : `RMA ${ticket.ticket}`} counted${lost}`);
   drawQueue();
   send();
 }

@@ -9,6 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from bergen_loop.domain.codes import normal_code, normal_upc
+from bergen_loop.domain.receipt import BagCount
 from bergen_loop.domain.rma import RmaRequest, TicketStatus
 from bergen_loop.ledger.codec import storable
 from bergen_loop.ledger.tables.floor import (
@@ -61,7 +62,7 @@ def _codes(row: FloorTicketRow, rma: RmaRequest) -> list[FloorCodeRow]:
     found = {
         (code, "ticket") for code in (normal_code(row.ticket_id), normal_code(rma.customer_po))
     }
-    found |= {(normal_code(number), "tracking") for number in rma.tracking_numbers}
+    found |= {(normal_code(n), "tracking") for n in (*rma.tracking_numbers, rma.license_plate)}
     for item in rma.items:
         found |= {(normal_upc(item.upc), "product"), (normal_code(item.sku), "product")}
     return [FloorCodeRow(ticket_pk=row.id, code=c, kind=k) for c, k in found if c]
@@ -135,6 +136,23 @@ def items_of(session: Session, ticket_pk: int) -> Sequence[FloorItemRow]:
 def counting(session: Session, key: str) -> FloorCountRow | None:
     """The counting of this key, if it has been taken."""
     return session.scalar(sa.select(FloorCountRow).where(FloorCountRow.key == key))
+
+
+def bag_counts(session: Session, ticket_pk: int) -> list[BagCount]:
+    """What was counted bag by bag, each counting for itself."""
+    query = sa.select(FloorCountRow.content).where(FloorCountRow.ticket_pk == ticket_pk)
+    return [
+        BagCount(
+            str(content["bag"]),
+            line.get("sku"),
+            line.get("upc"),
+            int(line["counted"]),
+            int(line["damaged"]),
+        )
+        for content in session.scalars(query.order_by(FloorCountRow.id))
+        if content.get("bag")
+        for line in content["lines"]
+    ]
 
 
 def photo(session: Session, brands: Collection[str], photo_id: int) -> FloorPhotoRow | None:

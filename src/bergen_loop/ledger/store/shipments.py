@@ -196,6 +196,34 @@ def bags_of(session: Session, shipment_pk: int) -> list[BagRow]:
     return list(session.scalars(query.order_by(BagRow.code, BagRow.id)))
 
 
+def in_bag(
+    session: Session, brands: Collection[str], code: str
+) -> list[tuple[BagRow, ShipmentRmaRow, tuple[ShipmentUnit, ...]]]:
+    """The bags of known shipments with this barcode, the newest first: each with an RMA that
+    announces units of it, and these."""
+    query = sa.select(BagRow).where(
+        BagRow.code == normal_code(code),
+        BagRow.brand.in_(list(brands)),
+        BagRow.shipment_pk.is_not(None),
+    )
+    found: list[tuple[BagRow, ShipmentRmaRow, tuple[ShipmentUnit, ...]]] = []
+    for bag in session.scalars(query.order_by(BagRow.id.desc()).limit(MOST_BAGS)):
+        units = [
+            u
+            for u in units_of(session, bag.shipment_pk or 0)
+            if bag.code in {normal_code(b) for b in u.item.bags}
+            and bag.return_id in ("", u.item.return_id)
+        ]
+        for rma in rmas_of(session, [bag.shipment_pk or 0]):
+            mine = tuple(u for u in units if u.key in rma.unit_keys)
+            if mine and rma.ticket_id:
+                found.append((bag, rma, mine))
+    return found
+
+
+MOST_BAGS = 20
+
+
 # -- RMAs and what was counted ----------------------------------------------------------------
 
 

@@ -14,6 +14,10 @@ _EVENTS: dict[str, tuple[EventType, ...]] = {
     What.RMA_CLOSED: ("return.rma_closed",),
     What.COMPLETE: ("return.complete",),
     What.NEEDS_PERSON: ("return.attention",),
+    What.SHIPMENT_DONE: ("shipment.counted",),
+    What.CLAIM_OPENED: ("claim.opened",),
+    What.CLAIM_CHANGED: ("claim.changed",),
+    What.CLAIM_WITHDRAWN: ("claim.withdrawn",),
 }
 _CALLS: dict[str, tuple[EventType, ...]] = {
     EffectKind.TICKET: ("return.announced",),

@@ -45,6 +45,9 @@ def body(entry: JournalRow, type_: EventType, about: About | None) -> str:
             data["decision"] = _decision(about.decision)
     if type_ == "return.attention":
         data["attention"] = {"kind": entry.data.get("kind"), "tried": entry.data.get("tried")}
+    for name in ("shipment", "claim"):
+        if name in entry.data:
+            data[name] = entry.data[name]
     content = {"type": type_, "timestamp": _time(at), "data": data}
     return json.dumps(content, ensure_ascii=False, separators=(",", ":"))
 

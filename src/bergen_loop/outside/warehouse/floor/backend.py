@@ -7,8 +7,12 @@ A ticket: `{"brand", "ticket", "po", "status", "memo", "carrier", "tracking": [s
 bool, "finished_at": str | null, "items": [item]}`; an item: `{"sku", "upc", "description",
 "expected", "counted", "damaged", "note"}`, where a unit is either counted (good) or damaged.
 
-A counting: `{"key", "brand", "ticket", "finish": bool, "lines": [{"upc", "sku", "counted",
-"damaged", "reasons": [str]}], "photos": [{"code", "data": "data:image/jpeg;base64,..."}]}`. Its
+A ticket of a consolidated shipment that was found by the barcode of a bag has `"bag": {"barcode",
+"return_id", "items": [item]}` too: what was to come, and was counted, in this bag.
+
+A counting: `{"key", "brand", "ticket", "finish": bool, "bag": str | null, "lines": [{"upc", "sku",
+"counted", "damaged", "reasons": [str]}], "photos": [{"code", "data":
+"data:image/jpeg;base64,..."}]}`. Its
 numbers are added to what was counted before; `key` is unique to the counting, so that sending
 it again changes nothing.
 """
@@ -35,8 +39,9 @@ class FloorBackend(Protocol):
     """Tickets to be counted, and countings of them."""
 
     def find(self, code: str) -> list[Json]:
-        """Tickets with this number, PO or tracking number; else open tickets that expect a
-        product with this UPC. At most 20, the likeliest first."""
+        """Tickets of the shipment that has a bag with this barcode; else with this number, PO or
+        tracking number; else open tickets that expect a product with this UPC. At most 20, the
+        likeliest first."""
         ...
 
     def count(self, counting: Json, who: str) -> Json:

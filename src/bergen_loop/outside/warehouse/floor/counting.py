@@ -46,6 +46,8 @@ class Counting(_Part):
     brand: Text
     ticket: Text
     finish: bool
+    bag: Text | None = None
+    """Barcode of the bag of a consolidated shipment that it is a counting of."""
     lines: Annotated[list[Line], Field(max_length=500)]
     photos: Annotated[list[Photo], Field(max_length=20)] = Field(default_factory=list[Photo])
 

@@ -8,10 +8,12 @@ from collections.abc import Callable, Collection, Sequence
 from datetime import UTC, datetime
 
 from bergen_loop.domain.codes import normal_code, normal_upc
-from bergen_loop.domain.rma import TicketStatus
-from bergen_loop.ledger.codec import storable
+from bergen_loop.domain.receipt import BagCount
+from bergen_loop.domain.rma import RmaItem, TicketStatus
+from bergen_loop.domain.shipment import ShipmentUnit
+from bergen_loop.ledger.codec import load_items, storable
 from bergen_loop.ledger.database import Clash, Ledger, Session
-from bergen_loop.ledger.store import floor, returns
+from bergen_loop.ledger.store import floor, returns, shipments
 from bergen_loop.ledger.tables.floor import (
     FloorCountRow,
     FloorItemRow,
@@ -40,9 +42,12 @@ class EmbeddedFloor(FloorBackend):
         self._ledger, self._brands, self._now = ledger, brands, now
 
     def find(self, code: str) -> list[Json]:
-        """By number, PO or tracking number; else what is open and expects the product."""
+        """By a bag's barcode; by number, PO or tracking number; else what is open and expects the
+        product."""
         wanted = codes.tracking_candidates(code)
         with self._ledger.read() as session:
+            if bags := self._bags(session, code):
+                return bags
             rows: Sequence[FloorTicketRow] = ()
             for candidate in wanted:
                 rows = floor.called(session, self._brands, candidate)
@@ -53,6 +58,24 @@ class EmbeddedFloor(FloorBackend):
                 for key in dict.fromkeys(keys):
                     rows = rows or floor.expecting(session, self._brands, key)
             return [as_json(row, floor.items_of(session, row.id)) for row in rows]
+
+    def _bags(self, session: Session, code: str) -> list[Json]:
+        """The tickets of a bag, each with what of it the bag was to hold."""
+        found: list[Json] = []
+        for bag, rma, units in shipments.in_bag(session, self._brands, code):
+            row = floor.by_ticket(session, rma.brand, rma.ticket_id or "")
+            if row is None:
+                continue
+            counted = [
+                c for c in floor.bag_counts(session, row.id) if normal_code(c.bag) == bag.code
+            ]
+            items = _bag_items(load_items(rma.items), units, counted)
+            shown = as_json(row, floor.items_of(session, row.id))
+            found.append(
+                shown
+                | {"bag": {"barcode": bag.barcode, "return_id": bag.return_id, "items": items}}
+            )
+        return found
 
     def count(self, counting: Json, who: str) -> Json:
         """Take a counting once, whatever the network makes of it."""
@@ -124,6 +147,48 @@ class EmbeddedFloor(FloorBackend):
         with self._ledger.read() as session:
             row = floor.photo(session, self._brands, photo_id)
         return (row.content_type, row.body) if row else None
+
+
+def _bag_items(
+    announced: Sequence[RmaItem], units: Sequence[ShipmentUnit], counted: Sequence[BagCount]
+) -> list[Json]:
+    """What a bag was to hold, by the products of its ticket, and what was counted of it."""
+    keys = {u.key for u in units}
+    items: list[Json] = [
+        _bag_item(i.sku, i.upc, i.description, expected)
+        for i in announced
+        if (expected := sum(n for key, n in i.pieces if key in keys))
+    ]
+    named = {key for i in announced for key, _ in i.pieces}
+    items += [
+        _bag_item(u.line.sku, u.line.barcode, u.line.title, 1) for u in units if u.key not in named
+    ]
+    for count in counted:
+        item = next((i for i in items if _is_of(i, count)), None)
+        if item is None:
+            items.append(item := _bag_item(count.sku, count.upc, "not told to be in this bag", 0))
+        item["counted"] += count.counted
+        item["damaged"] += count.damaged
+    return items
+
+
+def _bag_item(sku: str | None, upc: str | None, description: str | None, expected: int) -> Json:
+    return {
+        "sku": sku,
+        "upc": upc,
+        "description": description,
+        "expected": expected,
+        "counted": 0,
+        "damaged": 0,
+        "note": None,
+    }
+
+
+def _is_of(item: Json, count: BagCount) -> bool:
+    upc, sku = normal_upc(count.upc), normal_code(count.sku)
+    return bool(
+        (upc and normal_upc(item["upc"]) == upc) or (sku and normal_code(item["sku"]) == sku)
+    )
 
 
 def _bytes(data: str) -> bytes:

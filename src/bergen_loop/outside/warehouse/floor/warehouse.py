@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -80,7 +81,8 @@ class EmbeddedWarehouse(WarehousePort):
             if customer_po and normal_code(row.customer_po) != normal_code(customer_po):
                 message = f"the ticket is of PO {row.customer_po}, not {customer_po}"
                 raise Unreadable(message, **self._where(ticket_id))
-            return _receipt(row, floor.items_of(session, row.id))
+            receipt = _receipt(row, floor.items_of(session, row.id))
+            return replace(receipt, bags=tuple(floor.bag_counts(session, row.id)))
 
     def close_rma(
         self, ticket_id: str, last_status: TicketStatus | None, observed_at: datetime | None
