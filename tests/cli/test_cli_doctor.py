@@ -85,7 +85,7 @@ def test_a_configuration_with_a_mistake(well: Busy) -> None:
     (found,) = wrong(well)
     assert found[0] == "configuration"
     assert "servce" in found[1]
-    assert found[2] == "remove it, or correct its spelling"
+    assert found[2] == "remove it, or correct its spelling. See docs/settings.md"
 
 
 def test_no_database_yet_is_none_that_was_made_by_looking(well: Busy) -> None:

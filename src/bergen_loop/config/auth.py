@@ -15,6 +15,7 @@ class GroupAccess(Model):
     """What the members of a group at the OpenID provider may do."""
 
     role: Role
+    """What its members may: see docs/console.md."""
     brands: list[str] | None = None
     """Brands they may see; left out: all."""
 
@@ -23,12 +24,17 @@ class OidcSettings(Model):
     """Sign-in at an OpenID Connect provider."""
 
     issuer: HttpUrl
+    """The provider's address, exactly as it calls itself."""
     client_id: str
+    """By which it knows this service."""
     client_secret: Secret
+    """What this service proves that with."""
     label: str = "Single sign-on"
     """What the button says."""
     scope: str = "openid email profile"
+    """What the provider is asked for, with `openid` in it."""
     groups_claim: str = "groups"
+    """The claim that lists a person's groups."""
     groups: dict[str, GroupAccess] = Field(default_factory=dict[str, GroupAccess])
     """Group -> access. Of several groups the first in this list counts."""
     default: GroupAccess | None = None
@@ -55,3 +61,4 @@ class AuthSettings(Model):
     """required: whoever signs in by password and may act on returns or manage accounts sets up
     an app that shows codes before anything else. Accounts at the OpenID provider have its own."""
     oidc: OidcSettings | None = None
+    """Sign-in at an OpenID Connect provider; left out: by password here."""

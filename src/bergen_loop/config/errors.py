@@ -17,9 +17,11 @@ class Problem:
     fix: str
 
     def __str__(self) -> str:
-        return (
-            f"{self.file}:{self.line}:{self.column}: {self.field}: {self.message}. Fix: {self.fix}"
-        )
+        from bergen_loop.config.guide import section  # which looks through all settings
+
+        where = f"{self.file}:{self.line}:{self.column}: {self.field}"
+        fix = self.fix.rstrip(".")
+        return f"{where}: {self.message}. Fix: {fix}. See {section(self.field)}"
 
 
 class ConfigError(Exception):

@@ -16,8 +16,11 @@ class ConditionSettings(Model):
     title: str | None = None
     """Title of the grade, such as `Grade A`; null: not graded."""
     grade: str | None = None
+    """Loop's `grade` of the condition."""
     category_name: str | None = None
+    """Loop's `category_name` of the condition."""
     category_parent: str | None = None
+    """Loop's `category_parent` of the condition."""
     disposition: DispositionOutcome | None = None
     """What becomes of the unit; null: not assessed."""
 
@@ -26,13 +29,18 @@ class GradingSettings(Model):
     """Grades and dispositions, told to Loop before a return is processed or flagged."""
 
     enabled: bool = False
+    """Whether grades and dispositions are told at all."""
     subject: str = "Item condition grade"
+    """Of every grade: the `subject` of its condition_category in Loop."""
     processor: Annotated[str, Field(max_length=100)] | None = None
     """E-mail address that Loop shows as who inspected it."""
     good: ConditionSettings | None = ConditionSettings(
         title="Grade A", disposition=DispositionOutcome.BACK_TO_STOCK
     )
+    """For units that were counted and are not damaged; null: they are not told."""
     damaged: ConditionSettings | None = ConditionSettings(
         title="Grade D", disposition=DispositionOutcome.RESALE_HOLD
     )
+    """For damaged units."""
     missing: ConditionSettings | None = ConditionSettings(disposition=DispositionOutcome.MISSING)
+    """For units that did not come."""

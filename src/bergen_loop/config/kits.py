@@ -19,10 +19,15 @@ class KitPartSettings(Model):
     """A part of a kit: how many of it, and what the warehouse calls it where that is known."""
 
     quantity: Annotated[int, Field(ge=1, le=1000)] = 1
+    """How many of it are in the kit."""
     upc: str | None = None
+    """The part's UPC in the warehouse."""
     style: str | None = None
+    """The part's Style in the warehouse."""
     color: str | None = None
+    """The part's Color in the warehouse."""
     size: str | None = None
+    """The part's Size in the warehouse."""
 
 
 def _part(value: object) -> object:

@@ -57,18 +57,26 @@ class LoopSettings(Model):
     """A brand's access to Loop."""
 
     api_key: Secret
+    """Made in Loop's admin, with the scopes Returns (all) and Developer Tools."""
     webhook_secret: Secret | None = None
+    """By which Loop's webhooks are known to be Loop's; left out: none are taken."""
     base_url: HttpUrl = "https://api.loopreturns.com/api"
+    """Where Loop's API is, without its version."""
     version: Annotated[str, Field(pattern=r"^(\d{4}-\d{2}|v1)$")] = "2026-10"
+    """Of Loop's API, as its addresses have it."""
     calls_per_minute: Annotated[int, Field(ge=1, le=300)] = 300
+    """Loop's limit for the key, in calls; lower it where others use the same key."""
     page_size: Annotated[int, Field(ge=1, le=750)] = 750
+    """Returns a page of Loop's lists; it shrinks by itself while Loop does not manage it."""
     timeout: Duration = timedelta(seconds=30)
+    """How long an answer of Loop's may take."""
     overlap: Duration = timedelta(minutes=10)
     """How far each pull reaches back over the one before."""
     deep_overlap: Duration = timedelta(hours=3)
     """How far a pull reaches back every `deep_every`: pages that shift while they are read can
     hide a return from several short overlaps."""
     deep_every: Duration = timedelta(hours=1)
+    """How often a pull reaches back by `deep_overlap`."""
     look_aside: Duration = timedelta(minutes=30)
     """How often at least Loop's lists of cancelled returns and of those in review are read; they
     are read as well before anything is settled, or announced after a wait."""
@@ -85,12 +93,16 @@ class CloseSettings(Model):
     """How an RMA is closed in Bergen. REX11's public service has no call for it."""
 
     strategy: Literal["confirm", "file", "http"] = "confirm"
+    """confirm: look that the warehouse has finished the ticket. file: also drop a file for it.
+    http: also call an address."""
     folder: Path | None = None
     """Where `file` drops a file for each RMA."""
     url: HttpUrl | None = None
     """What `http` calls; {ticket} and {brand} are filled in after the host."""
     method: Literal["POST", "PUT", "PATCH", "DELETE"] = "POST"
+    """Of the call that `http` makes."""
     headers: dict[str, Secret] = Field(default_factory=dict[str, SecretStr])
+    """Of that call: name and secret value."""
 
     @model_validator(mode="after")
     def _whole(self) -> Self:
@@ -121,26 +133,35 @@ class Rex11Settings(Model):
     """A brand's access to REX11, and what of REX11 is documented nowhere."""
 
     endpoint: HttpUrl = _REX11.endpoint
+    """The web service's address."""
     web_address: str
+    """The brand's account at Bergen: WebAddress, such as www.acme.atworkweb.com."""
     user_name: str
+    """UserName of that account."""
     password: Secret
+    """Password of that account."""
     time_zone: Zone = _REX11.zone
+    """In which REX11 writes its times: they have none."""
     timeout: Duration = timedelta(seconds=_REX11.timeouts.read)
+    """How long an answer of REX11's may take."""
     overlap: Duration = timedelta(hours=2)
     """How far each read of statuses by date reaches back over the one before."""
     close: CloseSettings = CloseSettings()
+    """How an RMA is closed in Bergen."""
     statuses_date_type: int | None = _REX11.statuses_date_type
     """dateType of GetReceivingStatusesByDateConfigurable; left out, the older
     GetReceivingStatusesByDate is called."""
     window_precision: Literal["minute", "day"] = _REX11.window_precision
     """day: for a service that takes no times of day in a query."""
     auth_signs: AuthSignSettings = AuthSignSettings()
+    """By what a refused token is known."""
     nothing_found_codes: list[int] = Field(
         default_factory=lambda: sorted(_REX11.nothing_found_codes)
     )
     """ErrorCodes by which lists say that there is nothing. Taking an error for "no ticket" could
     make a second RMA, so there are none by default."""
     shipment_type: Literal["NA", "GOH", "FLAT", "OPENTOHANG", "CASE"] = "NA"
+    """ShipmentType of every item that is announced."""
     confirm_no_ticket: bool = _REX11.confirm_no_ticket
     """Whether "no ticket has this PO" must be heard twice, the second time with a new token."""
     inventory_batch: Annotated[int, Field(ge=1, le=1000)] = _REX11.inventory_batch
@@ -154,17 +175,27 @@ class SupplierSettings(Model):
     every one it is known to have taken names company, state and country."""
 
     company_name: str | None = None
+    """Needed."""
     address1: str | None = None
+    """Street and number."""
     address2: str | None = None
+    """Second line of the address."""
     city: str | None = None
+    """Town."""
     state: str | None = None
+    """Needed, unless `non_us_region` is given."""
     zip: str | None = None
+    """Postal code."""
     country: str | None = None
+    """Needed; as REX11 writes it, such as USA."""
     non_us_region: str | None = None
     """In place of the state, outside of the United States."""
     phone: str | None = None
+    """Telephone number."""
     fax: str | None = None
+    """Fax number."""
     email: str | None = None
+    """E-mail address."""
 
     @model_validator(mode="after")
     def _whole(self) -> Self:
@@ -190,12 +221,15 @@ class AnnounceSettings(Model):
     """How returns become RMAs."""
 
     warehouse: Warehouse = "BERGEN LOGISTICS NJ"
+    """Where returns go that `destinations` does not send elsewhere."""
     destinations: dict[str, Warehouse | None] = Field(default_factory=dict[str, Warehouse | None])
     """Loop destination id -> warehouse; null: not Bergen, leave those returns alone. Where any
     are listed, a return for another one waits for a person."""
     po_length: Annotated[int, Field(ge=10, le=500)] = 50
     """Characters of a CustomerPO at most. REX11's limit is not documented."""
     po_template: str = "LR-{return_id}"
+    """The CustomerPO of an RMA: text with {return_id}, which it must hold, and {order_name}. A
+    second RMA of a return gets `-2` behind it."""
     code_length: Annotated[int, Field(ge=8, le=500)] = CODE_LIMIT
     """Characters of a SKU or UPC at most. REX11's limit is not documented."""
     product_fields: dict[
@@ -203,21 +237,35 @@ class AnnounceSettings(Model):
     ] = Field(default_factory=dict[Literal["style", "color", "size"], str])
     """Where the shop has Style, Color and Size of products whose UPC REX11 does not list."""
     when: AnnounceWhen = AnnounceWhen.LABEL
+    """What a return must have come to before its RMA is made. submitted: nothing more. label: a
+    tracking number for every unit, or `label_wait`. in_transit: the carrier has it. delivered: the
+    carrier has delivered it."""
     label_wait: Duration = timedelta(hours=1)
+    """With `when: label`: how long after it was submitted an RMA waits for the tracking number."""
     no_parcel_methods: list[str] | None = None
+    """Names of return methods that send nothing to the warehouse; left out: words such as keep,
+    donate."""
     no_parcel_method_types: list[str] | None = None
     """How returns are handed over that send nothing to the warehouse (Loop lists no values)."""
     no_parcel_outcomes: list[str] | None = None
+    """Outcomes of units that are not sent back; left out: keep, keep item, donate."""
     reason_codes: dict[str, str] = Field(default_factory=dict[str, str])
+    """Loop's return reason -> REX11's ReturnReasonCode; a reason that is not listed goes as it
+    is."""
     expected_days: Annotated[int, Field(ge=0, le=365)] = 14
+    """ExpectedDate of an RMA: so many days after it is made."""
     start: datetime | None = None
     """Returns created before are left alone."""
     supplier: SupplierSettings | None = None
+    """Who sends the goods, on every RMA; needed as soon as REX11 refuses RMAs without it."""
     check_products: bool = True
+    """Whether REX11 is asked for a product before the first RMA with it."""
     add_products: bool = False
     """Whether a product unknown to REX11 may be added to it."""
     product_poll: Duration = timedelta(minutes=2)
+    """How often the import of a product is looked after."""
     product_patience: Duration = timedelta(hours=24)
+    """How long the import of a product may take before a person is told."""
     multi_parcel: bool = False
     """Whether returns travel in several parcels: each label gets an RMA of its own. Costs one
     call of Loop's ASN report in a tick that announces anything."""
@@ -248,6 +296,7 @@ class SettleSettings(Model):
     """How decisions become calls to Loop."""
 
     concurrency: Annotated[int, Field(ge=1, le=64)] = 8
+    """Calls to Loop at the same time, for this brand."""
     confirm_within: Duration = timedelta(hours=1)
     """How long Loop may take from taking a process call to showing the return closed."""
     lost_answer_wait: Duration = timedelta(minutes=15)
@@ -262,25 +311,37 @@ class RepeatSettings(Model):
     """How often a call that had no effect is made again before a person is told."""
 
     attempts: Annotated[int, Field(ge=1, le=50)] = 5
+    """How often a call is made before a person is told."""
     first_pause: Duration = timedelta(minutes=1)
     """Doubled after each attempt."""
     longest_pause: Duration = timedelta(hours=1)
+    """No pause between two attempts is longer."""
 
 
 class BrandSettings(Model):
     """One brand."""
 
     name: str
+    """What people call the brand."""
     mode: Literal["live", "shadow", "paused"] = "shadow"
+    """live: acts on Loop and REX11. shadow: makes RMAs and decides, and sends no decision. paused:
+    nothing. `brands mode` and the console set another, which goes before this one."""
     loop: LoopSettings
+    """The brand's access to Loop."""
     warehouse: Literal["rex11", "embedded"] = "rex11"
     """embedded: no REX11; parcels are counted on this service's own floor page."""
     rex11: Rex11Settings
+    """The brand's access to REX11. Left out with `warehouse: embedded`."""
     announce: AnnounceSettings = AnnounceSettings()
+    """How returns become RMAs."""
     settle: SettleSettings = SettleSettings()
+    """How decisions become calls to Loop."""
     repeats: RepeatSettings = RepeatSettings()
+    """How often a call that had no effect is made again."""
     grading: GradingSettings = GradingSettings()
+    """What the warehouse's findings are called in Loop."""
     shipments: ShipmentSettings = ShipmentSettings()
+    """Consolidated shipments of box-free returns."""
     kits: KitsInFile = Field(default_factory=KitMap)
     """SKU of a kit -> its parts in the warehouse, each with its quantity."""
     kits_file: KitsFileSetting | None = None
@@ -379,21 +440,33 @@ class ServiceSettings(Model):
     """The service itself."""
 
     database: str = "sqlite:///var/bergen-loop.db"
+    """Where the ledger is, as an SQLAlchemy address: `sqlite:///PATH`, or
+    `postgresql+psycopg://USER:PASSWORD@HOST/NAME`. The variable BERGEN_LOOP_DATABASE goes before
+    it."""
     engine_database: str | None = None
     """Where the engine keeps its schedules and queues; default: beside the ledger."""
     key_file: Path | None = None
     """Holds the keys of secrets kept in the ledger, unless BERGEN_LOOP_KEY does (relative to
     this file)."""
     host: str = "127.0.0.1"
+    """The address that console, API and webhooks listen on."""
     port: Annotated[int, Field(ge=1, le=65535)] = 8800
+    """The TCP port that they listen on."""
     public_url: HttpUrl | None = None
+    """The address under which browsers and Loop reach the service, through a proxy that ends TLS.
+    Cookies are for https alone then, and webhooks can be registered."""
     proxies: list[str] = Field(default_factory=lambda: ["127.0.0.1", "::1"])
     """Addresses or networks of proxies in front: of these alone X-Forwarded-For is believed."""
     auth: AuthSettings = AuthSettings()
+    """How people sign in."""
     console: ConsoleSettings = ConsoleSettings()
+    """How the console shows things."""
     api: ApiSettings = ApiSettings()
+    """What programs may ask."""
     alerts: AlertSettings = AlertSettings()
+    """When people are called, and where."""
     metrics: MetricsSettings = MetricsSettings()
+    """Who may read /metrics."""
     workers: Annotated[int, Field(ge=1, le=500)] = 32
     """How many brands are synced at once on this machine."""
     worker_gone_after: Duration = timedelta(seconds=30)
@@ -410,6 +483,7 @@ class Settings(Model):
     """The whole file."""
 
     service: ServiceSettings = ServiceSettings()
+    """The service itself; every field has a default that works on one machine."""
     brands: dict[Annotated[str, Field(pattern=BRAND_ID)], BrandSettings] = Field(
         default_factory=dict[str, BrandSettings]
     )

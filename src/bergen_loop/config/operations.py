@@ -43,6 +43,7 @@ class AlertSettings(Model):
     incident_after: Duration = timedelta(minutes=5)
     """Loop or REX11 has not answered, or refused a brand's access, for so long."""
     attention_older: Duration = timedelta(hours=4)
+    """An item of the attention list may wait so long before people are called."""
     sync_stalled: Duration = timedelta(minutes=15)
     """No sync without error for so long (for a brand polled more rarely: three polls)."""
     budget_share: Annotated[float, Field(gt=0, le=1)] = 0.9
@@ -59,6 +60,7 @@ class EventSettings(Model):
     """Where a brand is told of its returns' moments (Standard Webhooks)."""
 
     url: str
+    """The brand's own https address; only one that is public is called."""
     secret: Secret
     """`whsec_` and base64 of 24 to 64 random bytes; the receiver checks signatures with it."""
     moments: list[EventType] | None = None
@@ -66,6 +68,7 @@ class EventSettings(Model):
     allow_loopback: bool = False
     """Only for trying it out: take plain http on this machine."""
     timeout: Duration = timedelta(seconds=10)
+    """How long its answer may take."""
 
     @field_validator("secret")
     @classmethod

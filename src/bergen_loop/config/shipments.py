@@ -25,14 +25,17 @@ class ShipmentSettings(Model):
     license_plate: str = "{box}"
     """REX11's LicensePlate: text with {shipment}, {loop_shipment}, {box}, {tracking}."""
     license_plate_length: Annotated[int, Field(ge=1, le=500)] = 50
+    """Characters of a LicensePlate at most. REX11's limit is not documented."""
     tracking_numbers: list[Scannable] = Field(
         default_factory=lambda: [Scannable.TRACKING, Scannable.BOX]
     )
     """REX11's TrackingNumbers, in this order: the carrier's, the box's barcode, the bags'."""
     most_tracking_numbers: Annotated[int, Field(ge=1, le=1000)] = 50
+    """TrackingNumbers on one RMA at most."""
     memo: str = "Happy Returns {shipment} box {box}: {units} units, {returns} returns, {bags} bags"
     """REX11's Memo: text with the same names and {units}, {returns}, {bags}, {bag_list}."""
     memo_length: Annotated[int, Field(ge=10, le=10_000)] = 250
+    """Characters of a Memo at most. REX11's limit is not documented."""
     most_items: Annotated[int, Field(ge=1, le=5000)] = 200
     """Products on one RMA; a box with more gets several."""
     product_wait: Duration = timedelta(hours=6)
