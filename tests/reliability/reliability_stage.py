@@ -267,16 +267,15 @@ class Stage:
         """A webhook reaches the service's real endpoint code, in a process of its own."""
         ledger = Ledger(f"sqlite:///{self.path}")
         try:
-            status, _ = webhooks._take(  # pyright: ignore[reportPrivateUsage]
+            taken = webhooks._take(  # pyright: ignore[reportPrivateUsage]
                 _Brands(self.settings, ledger),  # type: ignore[arg-type]
-                lambda _brand: None,
                 BRAND,
                 item.body,
                 item.signature,
             )
         finally:
             ledger.close()
-        return str(status)
+        return str(taken.status)
 
 
 QUIET = (5.0, 30.0, 60.0, 90.0, 180.0, 960.0, 960.0, 30.0, 3700.0, 30.0, 3700.0, 30.0, 960.0, 960.0,
