@@ -148,3 +148,19 @@ def test_one_command_has_every_suspended_system_called_again(busy: Busy) -> None
     assert "elm: Loop process will be called again" in text(done)
     assert "none" in busy.run("breaker", "list").output
     assert text(busy.run("breaker", "reset", "--all")) == "nothing was suspended"
+
+
+def test_items_are_taken_on_put_off_ignored_and_put_back(busy: Busy) -> None:
+    number = str(items(busy.ledger, Need.ACCESS)[0])
+    assert f"{number}: mara has it" in text(busy.run("attention", "assign", number, "--to", "mara"))
+    put_off = busy.run("attention", "snooze", number, "--hours", "48")
+    assert f"{number}: is put off for 48 h" in text(put_off)
+    told = text(busy.run("attention"))
+    assert f"item {number} (mara has it; put off until " in told
+    busy.run("attention", "snooze", number, "--hours", "0")
+    busy.run("attention", "assign", number, "--to", " ")
+    assert f"({number}" not in text(busy.run("attention"))
+    busy.run("attention", "ignore", number, "--reason", "known")
+    back = busy.run("attention", "undo", number, "--reason", "not known after all")
+    assert f"{number}: is on the list again" in text(back)
+    assert busy.run("attention", "undo", number, "--reason", "x").exit_code == 1

@@ -143,6 +143,9 @@ def test_the_command_line_finds_the_same(filled: Ledger) -> None:
     with filled.read() as session:
         assert [r.return_id for r in views.find_return(session, "acme-tee-red-m")] == ["4002"]
         assert views.find_return(session, "4001", "zebra") == []
+        (row,) = views.find_return(session, "4001")
+        sentence = views.return_view(session, row).why().sentence()
+        assert "bergen-loop judges it with the next sync." in sentence
 
 
 def test_figures(ledger: Ledger) -> None:

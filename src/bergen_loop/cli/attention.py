@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
 import typer
@@ -37,6 +37,7 @@ from bergen_loop.tell.standing import named, short
 
 app = typer.Typer(help="What needs a person, and why.")
 
+LONGEST_ASSIGNEE = 100
 SHOWN = 5
 """Returns and items called by name with each cause; `attention list` has all."""
 EVERYONE = Scope.of(None)
@@ -143,6 +144,48 @@ def ignore(
     _each(ledger, items, actions.ignore, reason, "is off the list; its return is left to people")
 
 
+@app.command("undo")
+def undo(
+    items: IdsArgument,
+    reason: ReasonOption,
+    config: ConfigOption = DEFAULT_CONFIG,
+) -> None:
+    """Put ignored items back on the list, as old as they are."""
+    ledger, reason = _begun(config, items, reason)
+    _each(ledger, items, actions.undo, reason, "is on the list again")
+
+
+@app.command("assign")
+def assign(
+    items: IdsArgument,
+    to: Annotated[str, typer.Option(help="Who has it from now on; empty: nobody.")],
+    config: ConfigOption = DEFAULT_CONFIG,
+) -> None:
+    """Say who has taken items on. It keeps nobody else from them."""
+    name = storable(to.strip())[:LONGEST_ASSIGNEE] or None
+
+    def act(tx: Transaction, item: AttentionRow, _why: str) -> None:
+        actions.assign(tx, item, name)
+
+    _each(_ledger_with(config, items), items, act, "", f"{name or 'nobody'} has it")
+
+
+@app.command("snooze")
+def snooze(
+    items: IdsArgument,
+    hours: Annotated[int, typer.Option(min=0, max=744, help="For how long; 0: no longer.")] = 24,
+    config: ConfigOption = DEFAULT_CONFIG,
+) -> None:
+    """Put items off. They hold their returns all the same, and are back when something else is
+    said of them."""
+
+    def act(tx: Transaction, item: AttentionRow, _why: str) -> None:
+        actions.snooze(tx, item, tx.now + timedelta(hours=hours) if hours else None)
+
+    done = f"is put off for {hours} h" if hours else "is not put off any more"
+    _each(_ledger_with(config, items), items, act, "", done)
+
+
 def _opened(config: ConfigOption, brands: list[str] | None) -> tuple[Ledger, Scope]:
     settings = settings_of(config)
     return open_ledger(settings), Scope.of(brands_of(settings, brands) if brands else None)
@@ -152,12 +195,17 @@ def _begun(config: ConfigOption, items: Sequence[int], reason: str) -> tuple[Led
     """The ledger and the reason as it is kept, once both and every number are good."""
     if not reason.strip():
         fail("say why, for the journal: --reason '...'", 2)
+    return _ledger_with(config, items), storable(reason.strip())
+
+
+def _ledger_with(config: ConfigOption, items: Sequence[int]) -> Ledger:
+    """The ledger, once it is known to have these items."""
     ledger = open_ledger(settings_of(config))
     with ledger.read() as session:
         known = {i.id for i in listing.attention_items(session, EVERYONE, items)}
     if unknown := [str(n) for n in items if n not in known]:
         fail(f"no item {', '.join(unknown)}; see `bergen-loop attention`. Nothing was done", 2)
-    return ledger, storable(reason.strip())
+    return ledger
 
 
 def _each(ledger: Ledger, items: Sequence[int], act: Act, reason: str, done: str) -> None:
@@ -186,15 +234,25 @@ def _print(cause: Cause, now: datetime) -> None:
     facts += [f"since {age}", named(cause.brands)]
     console.print(Text(f"{words.kind(cause.kind)}{about}", style="bold yellow"))
     lines = [Text(" · ".join(fact for fact in facts if fact), style="bold")]
-    lines.append(Text(cause.items[0].reason))
+    lines.append(Text(cause.said))
     if cause.returns:
         lines.append(
             _some([f"{r.order_name or '?'} (return {r.return_id})" for r in cause.returns])
         )
-    lines.append(_some([str(i.id) for i in cause.items], "item ", 20))
+    lines.append(_some([_numbered(i, now) for i in cause.items], "item ", 20))
     for line in lines:
         console.print(Padding(line, (0, 0, 0, 2)))
     console.print()
+
+
+def _numbered(item: AttentionRow, now: datetime) -> str:
+    """`17`, `17 (mara has it; put off until Nov 24 10:00)`."""
+    notes = [f"{item.assignee} has it"] if item.assignee else []
+    if item.snoozed_until and item.snoozed_until > now:
+        notes.append(f"put off until {when(item.snoozed_until)} UTC")
+    if item.tried_again_at:
+        notes.append(f"tried again by {item.tried_again_by}")
+    return f"{item.id} ({'; '.join(notes)})" if notes else str(item.id)
 
 
 def _some(names: Sequence[str], what: str = "", most: int = SHOWN) -> Text:

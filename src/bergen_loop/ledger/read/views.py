@@ -123,6 +123,8 @@ def return_view(
     """Everything about one return. Without its `brand`'s settings every unit counts as one that
     comes, and kits are not known."""
     brand = brand or BrandFacts(row.brand)
+    if "content" in sa.inspect(row).unloaded:  # of a list: it came without it
+        session.refresh(row, ["content"])
     rmas = returns.rmas_of(session, [row.id]).get(row.id, [])
     receipts = list(
         session.scalars(
