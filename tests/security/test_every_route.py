@@ -25,6 +25,7 @@ RULES: dict[tuple[str, str], Permission | str] = {
     ("GET", "/ready"): OPEN,
     ("GET", "/metrics"): OPEN,
     ("POST", "/webhooks/loop/{brand}"): OPEN,
+    ("GET", "/photos/{address}"): OPEN,
     ("GET", "/api/v1/openapi.json"): OPEN,
     ("GET", "/api/v1/reference"): OPEN,
     ("GET", "/login"): OPEN,
@@ -81,6 +82,7 @@ RULES: dict[tuple[str, str], Permission | str] = {
     ("GET", "/floor/{name}"): P.COUNT,
     ("GET", "/floor/api/me"): P.COUNT,
     ("GET", "/floor/api/find"): P.COUNT,
+    ("GET", "/floor/api/expected"): P.COUNT,
     ("POST", "/floor/api/count"): P.COUNT,
     ("GET", "/floor/api/photos/{photo_id}"): P.COUNT,
     # people

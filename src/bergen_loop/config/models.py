@@ -51,6 +51,7 @@ def _pattern(value: str) -> str:
 
 
 Pattern = Annotated[str, AfterValidator(_pattern)]
+_PICTURES = re.compile(r"https://[A-Za-z0-9.-]+(:\d{1,5})?/[^{}\s]*(\{(sku|upc)\}[^{}\s]*)+")
 
 
 class LoopSettings(Model):
@@ -288,6 +289,9 @@ class BrandSettings(Model):
     criteria: str = "standard"
     """Name of a preset, path of a criteria file (relative to this file), or the text itself, of
     several lines."""
+    product_pictures: str | None = None
+    """Where pictures of the products are, for the floor page: an https address with `{sku}` or
+    `{upc}` in it. (Neither Loop nor REX11 gives any.)"""
     poll: Duration = timedelta(seconds=60)
     """How often the brand is synced while something happens."""
     poll_max: Duration = timedelta(minutes=5)
@@ -329,6 +333,18 @@ class BrandSettings(Model):
             for field, name in fields.items()
             if name not in known
         ]
+
+    @field_validator("product_pictures")
+    @classmethod
+    def _a_picture(cls, value: str | None) -> str | None:
+        if value is None:
+            return None
+        if not _PICTURES.fullmatch(value):
+            raise ValueError(
+                "must be a full https:// address with {sku} or {upc} behind its host, and no "
+                "other braces"
+            )
+        return value
 
     @model_validator(mode="after")
     def _kits_once(self) -> Self:

@@ -38,6 +38,7 @@ from bergen_loop.console import (
     oidc,
     overview,
     passwords,
+    photos,
     returns,
     shadow,
     signin,
@@ -149,6 +150,7 @@ async def _lifespan(app: FastAPI) -> AsyncGenerator[None]:
 def _routes(app: FastAPI) -> None:
     for router in (webhooks.router, health.router, metrics.router):
         app.include_router(router)
+    app.include_router(photos.router, include_in_schema=False)
     for router in (signin.router, oidc.router, account.router):
         app.include_router(router, include_in_schema=False)
     pages = (

@@ -13,6 +13,7 @@ from fastapi.responses import HTMLResponse
 from bergen_loop.config.console import ConsoleSettings
 from bergen_loop.console.access import NOT_FOUND, Viewer
 from bergen_loop.console.forms import RowId
+from bergen_loop.console.photos import HEADERS, picture
 from bergen_loop.console.state import console_of
 from bergen_loop.console.templating import page, zone_of
 from bergen_loop.console.working import offered
@@ -28,9 +29,6 @@ from bergen_loop.people.counts import is_of, may_correct
 from bergen_loop.people.looking import view_of
 
 router = APIRouter()
-
-FILE_HEADERS = {"content-security-policy": "default-src 'none'; sandbox"}
-"""What came from people is shown as what it is, and never run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +100,7 @@ def photo(
         found = counting.photo(session, rmas, number)
     if found is None:
         raise HTTPException(404, NOT_FOUND)
-    return Response(found[1], media_type=found[0], headers=FILE_HEADERS)
+    return picture(*found)
 
 
 @router.get("/returns/{brand}/{return_id}/files/{number}")
@@ -116,7 +114,7 @@ def evidence_file(
         found = counting.file(session, rmas, number)
     if found is None:
         raise HTTPException(404, NOT_FOUND)
-    return Response(found.body, media_type=found.content_type, headers=FILE_HEADERS)
+    return Response(found.body, media_type=found.content_type, headers=HEADERS)
 
 
 def _doubts(view: ReturnView) -> tuple[str, ...]:

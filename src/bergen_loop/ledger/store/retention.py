@@ -33,7 +33,7 @@ from bergen_loop.ledger.tables.core import (
     RmaRow,
     WebhookRow,
 )
-from bergen_loop.ledger.tables.floor import FloorCodeRow, FloorTicketRow
+from bergen_loop.ledger.tables.floor import FloorCodeRow, FloorPhotoRow, FloorTicketRow
 from bergen_loop.ledger.tables.operations import OutboxRow
 from bergen_loop.text import without_addresses
 
@@ -181,7 +181,8 @@ def _erase(session: Session, row: ReturnRow, result: Erased) -> None:
 
 
 def _floor(session: Session, rma: RmaRow, known: Sequence[str]) -> None:
-    """The same ticket on the embedded warehouse floor."""
+    """The same ticket on the embedded warehouse floor. Its photos go too: a label or a letter may
+    be on them."""
     mine = (FloorTicketRow.brand == rma.brand, FloorTicketRow.customer_po == rma.customer_po)
     for ticket in session.scalars(sa.select(FloorTicketRow).where(*mine)):
         tracking = set(ticket.tracking_numbers) | set(known)
@@ -191,6 +192,7 @@ def _floor(session: Session, rma: RmaRow, known: Sequence[str]) -> None:
                 sa.func.lower(FloorCodeRow.code).in_([t.casefold() for t in tracking]),
             )
         )
+        session.execute(sa.delete(FloorPhotoRow).where(FloorPhotoRow.ticket_pk == ticket.id))
         ticket.tracking_numbers = [ERASED for _ in ticket.tracking_numbers]
 
 

@@ -3,9 +3,11 @@
 There are two: `EmbeddedFloor`, and the sandbox's, which shares nothing with this package and
 answers the same questions for its own tickets. All values are plain JSON, as they travel.
 
-A ticket: `{"brand", "ticket", "po", "status", "memo", "carrier", "tracking": [str], "finished":
-bool, "finished_at": str | null, "items": [item]}`; an item: `{"sku", "upc", "description",
-"expected", "counted", "damaged", "note"}`, where a unit is either counted (good) or damaged.
+A ticket: `{"brand", "ticket", "po", "status", "memo", "carrier", "tracking": [str], "due",
+"finished": bool, "finished_at": str | null, "items": [item]}`; an item: `{"sku", "upc",
+"description", "expected", "counted", "damaged", "note", "picture"}`, where a unit is either counted (good) or
+damaged, and the picture is an address or null. `due` of a ticket is the day on which it is
+expected, or null.
 
 A counting: `{"key", "brand", "ticket", "finish": bool, "lines": [{"upc", "sku", "counted",
 "damaged", "reasons": [str]}], "photos": [{"code", "data": "data:image/jpeg;base64,..."}]}`. Its
@@ -37,6 +39,11 @@ class FloorBackend(Protocol):
     def find(self, code: str) -> list[Json]:
         """Tickets with this number, PO or tracking number; else open tickets that expect a
         product with this UPC. At most 20, the likeliest first."""
+        ...
+
+    def expected(self) -> list[Json]:
+        """Open tickets, those that are due first, at most 300: kept by the page, so that parcels
+        can be counted without a network."""
         ...
 
     def count(self, counting: Json, who: str) -> Json:
