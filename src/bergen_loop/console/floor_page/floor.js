@@ -388,7 +388,7 @@ function drawLine(line, hit) {
 function askDamage(line) {
   let reason = null;
   let photo = null;
-  const done = el("button", { type: "button", id: "mark", class: "stop", disabled: true }, "Mark one as damaged");
+  const done = el("button", { type: "button", id: "mark", class: "stop", disabled: true }, "Mark damaged");
   const reasons = REASONS.map((text) => el("button", { type: "button", "aria-pressed": "false", onclick: (event) => {
     for (const other of reasons) other.setAttribute("aria-pressed", String(other === event.currentTarget));
     reason = text;

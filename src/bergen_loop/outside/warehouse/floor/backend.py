@@ -5,9 +5,9 @@ answers the same questions for its own tickets. All values are plain JSON, as th
 
 A ticket: `{"brand", "ticket", "po", "status", "memo", "carrier", "tracking": [str], "due",
 "finished": bool, "finished_at": str | null, "items": [item]}`; an item: `{"sku", "upc",
-"description", "expected", "counted", "damaged", "note", "picture"}`, where a unit is either counted (good) or
-damaged, and the picture is an address or null. `due` of a ticket is the day on which it is
-expected, or null.
+"description", "expected", "counted", "damaged", "note", "picture"}`, where a unit is either
+counted (good) or damaged, and the picture is an address or null. `due` of a ticket is the day on
+which it is expected, or null.
 
 A counting: `{"key", "brand", "ticket", "finish": bool, "lines": [{"upc", "sku", "counted",
 "damaged", "reasons": [str]}], "photos": [{"code", "data": "data:image/jpeg;base64,..."}]}`. Its
