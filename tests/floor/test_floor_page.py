@@ -244,7 +244,7 @@ def test_a_day_at_the_floor_with_a_phone_online_and_offline(
         lines = view_of(ctx, first_id).receipts[-1].content["lines"]
         assert sum(x["actual"] + x["damaged"] for x in lines) == 2
         page.goto(f"{url}/returns/{BRAND}/{first_id}")
-        picture = page.get_by_role("img", name=f"Damage of {codes[0]}: Torn")
+        picture = page.get_by_role("img", name=f"Photo of {codes[0]}: Torn")
         expect(picture).to_be_visible()
         assert picture.evaluate("image => image.naturalWidth") == 1
 

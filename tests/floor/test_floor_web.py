@@ -176,7 +176,7 @@ def test_a_photo_is_shown_as_a_picture_to_who_may_see_its_return(
     )  # fmt: skip
     assert send(client, damaged(mine, JPEG))[0] == 200
     page = client.get("/returns/acme/700").text
-    shown = re.search(r'<img src="(/returns/acme/700/photos/\d+)" alt="Damage of 1: Torn"', page)
+    shown = re.search(r'<img src="(/returns/acme/700/photos/\d+)" alt="Photo of 1: Torn"', page)
     assert shown
     address = shown[1]
     answer = client.get(address)

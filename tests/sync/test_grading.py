@@ -100,15 +100,15 @@ def test_what_the_floor_said_and_photographed_goes_with_the_grade_of_the_damaged
     worlds.run(world, ctx, ticks=2)
     (rma,) = Look(ctx).view(return_id).rmas
     units = [str(item["upc"]) for item in rma.items for _ in range(item["expected"])]
-    torn, fine = units
+    torn, lines = units[0], [{"upc": u, "counted": 1} for u in units[1:]]
+    mine = next((x for x in lines if x["upc"] == torn), None) or {"upc": torn, "counted": 0}
+    mine |= {"damaged": 1, "reasons": ["Torn"]}
+    lines = [mine, *(x for x in lines if x is not mine)]
     picture = "data:image/jpeg;base64," + base64.b64encode(b"\xff\xd8\xff").decode()
     EmbeddedFloor(sqlite_ledger, ["northpine"], now=ctx.now).count(
         {
             "key": "k" * 16, "brand": "northpine", "ticket": rma.ticket_id, "finish": True,
-            "lines": [
-                {"upc": torn, "counted": 0, "damaged": 1, "reasons": ["Torn"]},
-                {"upc": fine, "counted": 1},
-            ],
+            "lines": lines,
             "photos": [{"code": torn, "data": picture}],
         },
         "flo",
