@@ -15,6 +15,7 @@ VALUES = {
     "number": "1",
     "item_id": "1",
     "photo_id": "1",
+    "kind": "calls",
     "address": "x" * 43,
     "name": "floor.css",
     "step": "loop",

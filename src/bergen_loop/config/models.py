@@ -23,7 +23,12 @@ from bergen_loop.config.console import ApiSettings, ConsoleSettings
 from bergen_loop.config.fields import Duration, HttpUrl, Model, Secret, Zone
 from bergen_loop.config.grading import GradingSettings
 from bergen_loop.config.kits import KitMap, KitsFileSetting, KitsInFile, domain_kits
-from bergen_loop.config.operations import AlertSettings, EventSettings, MetricsSettings
+from bergen_loop.config.operations import (
+    AlertSettings,
+    CallSettings,
+    EventSettings,
+    MetricsSettings,
+)
 from bergen_loop.config.shipments import ShipmentSettings
 from bergen_loop.domain.announce import AnnounceRules, AnnounceWhen, words
 from bergen_loop.domain.codes import CODE_LIMIT, normal_code
@@ -300,6 +305,7 @@ class BrandSettings(Model):
     """How long after a return has ended its customer's data is kept; left out: for good."""
     events: EventSettings | None = None
     """Where the brand's own systems are told of its returns."""
+    calls: CallSettings = CallSettings()
 
     @model_validator(mode="before")
     @classmethod

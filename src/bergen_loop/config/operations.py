@@ -51,6 +51,18 @@ class AlertSettings(Model):
     """Whether an unusual share of flagged returns is told."""
 
 
+class CallSettings(Model):
+    """The log of calls to Loop and REX11, for people."""
+
+    keep: Duration = timedelta(days=14)
+    """How long a call can be looked at; 0: none is kept."""
+    bodies: bool = True
+    """Whether what was said is kept too (at most 4,000 characters each way, without secrets and
+    e-mail addresses): of calls that change something, and of those that failed."""
+    routine: bool = False
+    """Whether the looks that every tick takes are kept too, and not only counted."""
+
+
 class EventSettings(Model):
     """Where a brand is told of its returns' moments (Standard Webhooks)."""
 

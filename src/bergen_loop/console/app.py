@@ -27,6 +27,7 @@ from bergen_loop.console import (
     connecting,
     correcting,
     criteria,
+    deliveries,
     errors,
     events,
     floor,
@@ -155,7 +156,7 @@ def _routes(app: FastAPI) -> None:
         app.include_router(router, include_in_schema=False)
     pages = (
         connecting, brand_settings, overview, incidents, lists, attention, audit, brand, mode,
-        shadow, trying, criteria, accounts, events, returns, correcting, acting,
+        deliveries, shadow, trying, criteria, accounts, events, returns, correcting, acting,
     )  # fmt: skip
     for module in pages:
         app.include_router(module.router, include_in_schema=False, dependencies=[_VIEWER])

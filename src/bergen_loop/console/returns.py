@@ -22,11 +22,15 @@ from bergen_loop.domain.receipt import ReceiptLine
 from bergen_loop.domain.returns import Return, ReturnLine
 from bergen_loop.ledger.codec import load_receipt, load_return
 from bergen_loop.ledger.read import counting, listing, views, why
+from bergen_loop.ledger.read.deliveries import said_about
 from bergen_loop.ledger.read.views import ReturnView
 from bergen_loop.ledger.store import returns as ledger_returns
 from bergen_loop.ledger.tables.core import ReturnRow, RmaRow
 from bergen_loop.people.counts import is_of, may_correct
 from bergen_loop.people.looking import view_of
+
+MOST_SAID = 50
+"""Calls, webhooks and events shown with a return, of each."""
 
 router = APIRouter()
 
@@ -82,11 +86,17 @@ def return_page(request: Request, person: Viewer, brand: str, return_id: str) ->
             files=counting.files(session, view.receipts),
             countings=counting.countings(session, view.rmas),
             photos=counting.photos(session, view.rmas),
+            said=said_about(session, row, _names(view.rmas), MOST_SAID),
             actions=offered(person, row),
             loop_link=loop_link(settings, row, view),
             ticket_links={r.id: ticket_link(settings, r) for r in view.rmas},
             done=request.query_params.get("done", ""),
         )
+
+
+def _names(rmas: Iterable[RmaRow]) -> list[str]:
+    """What calls about a return's RMAs call them."""
+    return [name for r in rmas for name in (r.customer_po, r.ticket_id) if name]
 
 
 @router.get("/returns/{brand}/{return_id}/photos/{number}")

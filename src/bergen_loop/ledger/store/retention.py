@@ -19,7 +19,7 @@ from sqlalchemy.orm import Session
 
 from bergen_loop.domain.lifecycle import ENDED, Stage
 from bergen_loop.domain.words import What
-from bergen_loop.ledger.store import chain, journal
+from bergen_loop.ledger.store import calls, chain, journal
 from bergen_loop.ledger.tables.core import (
     AttentionRow,
     DecisionRow,
@@ -174,6 +174,9 @@ def _erase(session: Session, row: ReturnRow, result: Erased) -> None:
             files = sa.delete(ReceiptFileRow).where(ReceiptFileRow.receipt_pk == receipt.id)
             session.execute(files)
         _floor(session, rma, known)
+    rmas = list(session.scalars(sa.select(RmaRow).where(RmaRow.return_pk == row.id)))
+    names = {x for r in rmas for x in (r.customer_po, r.ticket_id) if x}
+    calls.unsay(session, row.brand, {row.return_id, *names})
     for table in _TEXTS:
         query = sa.select(table).where(table.return_pk == row.id)
         _mask_rows(session, table, query, known, result)
