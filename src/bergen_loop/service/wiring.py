@@ -14,7 +14,7 @@ from bergen_loop.ledger.database import Ledger
 from bergen_loop.ledger.tables.core import BrandRow
 from bergen_loop.outside.breaker import Breakers, Guard
 from bergen_loop.outside.budget import shared_limiter
-from bergen_loop.outside.http import Around, Retries, Timeouts
+from bergen_loop.outside.http import Around, OnCall, Retries, Timeouts
 from bergen_loop.outside.limiter import limiter_for
 from bergen_loop.outside.loop.client import LoopClient, LoopConfig
 from bergen_loop.outside.warehouse.floor.warehouse import EmbeddedWarehouse
@@ -35,9 +35,7 @@ def connect(brand: str, settings: BrandSettings, ledger: Ledger, folder: Path) -
     breakers, counts, calls = Breakers(), Counts(), Calls(settings.calls)
     on_call = observer(counts.add, calls.add)
     try:
-        loop = _guarded_loop(
-            brand, settings, ledger, breakers.loop, observer(counts.add, calls.add)
-        )
+        loop = _guarded_loop(brand, settings, ledger, breakers.loop, on_call)
         warehouse = _warehouse(brand, settings, ledger, breakers.rex11, on_call)
     except ValueError as error:
         problem = Problem(
