@@ -16,6 +16,7 @@ VALUES = {
     "item_id": "1",
     "photo_id": "1",
     "kind": "calls",
+    "what": "skus",
     "address": "x" * 43,
     "name": "floor.css",
     "step": "loop",

@@ -36,6 +36,7 @@ from bergen_loop.console import (
     lists,
     metrics,
     mode,
+    month,
     oidc,
     overview,
     passwords,
@@ -156,7 +157,7 @@ def _routes(app: FastAPI) -> None:
         app.include_router(router, include_in_schema=False)
     pages = (
         connecting, brand_settings, overview, incidents, lists, attention, audit, brand, mode,
-        deliveries, shadow, trying, criteria, accounts, events, returns, correcting, acting,
+        deliveries, month, shadow, trying, criteria, accounts, events, returns, correcting, acting,
     )  # fmt: skip
     for module in pages:
         app.include_router(module.router, include_in_schema=False, dependencies=[_VIEWER])

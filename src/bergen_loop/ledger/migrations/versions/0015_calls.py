@@ -1,4 +1,4 @@
-"""The log of calls to Loop and REX11; webhooks and events by their return"""
+"""The log of calls to Loop and REX11; webhooks and events by their return; favourites"""
 
 from __future__ import annotations
 
@@ -32,6 +32,12 @@ def upgrade() -> None:
         sa.Column("sent", sa.Text(), nullable=True),
         sa.Column("received", sa.Text(), nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_calls")),
+    )
+    op.create_table(
+        "favourites",
+        sa.Column("account_id", _ID, autoincrement=False, nullable=False),
+        sa.Column("brand", sa.String(), nullable=False),
+        sa.PrimaryKeyConstraint("account_id", "brand", name=op.f("pk_favourites")),
     )
     op.create_index("ix_calls_brand", "calls", ["brand", "id"])
     op.create_index("ix_calls_subject", "calls", ["brand", "subject", "id"])
