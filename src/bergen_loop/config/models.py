@@ -28,6 +28,7 @@ from bergen_loop.config.operations import (
     CallSettings,
     EventSettings,
     MetricsSettings,
+    WeeklySettings,
 )
 from bergen_loop.config.shipments import ShipmentSettings
 from bergen_loop.domain.announce import AnnounceRules, AnnounceWhen, words
@@ -306,6 +307,8 @@ class BrandSettings(Model):
     events: EventSettings | None = None
     """Where the brand's own systems are told of its returns."""
     calls: CallSettings = CallSettings()
+    weekly: WeeklySettings | None = None
+    """Who is told of the brand's week; left out: nobody."""
 
     @model_validator(mode="before")
     @classmethod

@@ -63,6 +63,17 @@ class CallSettings(Model):
     """Whether the looks that every tick takes are kept too, and not only counted."""
 
 
+class WeeklySettings(Model):
+    """A brand's week, told to its people by mail or chat."""
+
+    urls: Annotated[list[Secret], Field(min_length=1)]
+    """Apprise addresses, each the name of a secret: see `service.alerts.urls`."""
+    weekday: Annotated[int, Field(ge=0, le=6)] = 0
+    """0: Monday."""
+    hour: Annotated[int, Field(ge=0, le=23)] = 6
+    """From this hour of that day on (UTC)."""
+
+
 class EventSettings(Model):
     """Where a brand is told of its returns' moments (Standard Webhooks)."""
 

@@ -18,6 +18,7 @@ from bergen_loop.ledger.store import calls, chain, outbox, retention
 from bergen_loop.outside.errors import OutsideError
 from bergen_loop.people import subscriptions
 from bergen_loop.service.registry import Registry
+from bergen_loop.tell import weekly
 from bergen_loop.tell.alerts import evaluate
 
 log = structlog.get_logger()
@@ -224,6 +225,17 @@ def alerts(_scheduled_at: datetime, _context: Any) -> None:
 @DBOS.step()
 def _alerts() -> int:
     return evaluate(registry().ledger, registry().settings, datetime.now(UTC))
+
+
+@DBOS.workflow()
+def tell_weeks(_scheduled_at: datetime, _context: Any) -> None:
+    """Tell brands' people of their week, where its time has come."""
+    _tell_weeks()
+
+
+@DBOS.step()
+def _tell_weeks() -> int:
+    return weekly.tell_due(registry().ledger, registry().settings, datetime.now(UTC))
 
 
 @DBOS.workflow()

@@ -14,7 +14,8 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from bergen_loop.domain.decision import SETTLING_OUTCOMES, Outcome
-from bergen_loop.domain.lifecycle import Moment
+from bergen_loop.domain.lifecycle import GOING_ON, Moment
+from bergen_loop.domain.returns import LoopState
 from bergen_loop.ledger.read.listing import MOMENT_TIME
 from bergen_loop.ledger.tables.core import DecisionRow, ReturnRow
 
@@ -176,3 +177,28 @@ def _number(value: object) -> int:
 
 def _decided(brands: Sequence[str], since: datetime) -> sa.ColumnElement[bool]:
     return sa.and_(DecisionRow.brand.in_(list(brands)), DecisionRow.decided_at >= since)
+
+
+Amounts = list[tuple[str | None, str | None]]
+"""(total as Loop's decimal string, currency) of returns."""
+
+
+def settled(session: Session, brand: str, since: datetime) -> tuple[Amounts, Amounts]:
+    """What was settled since: processed, and flagged."""
+    query = sa.select(ReturnRow.total, ReturnRow.currency, ReturnRow.loop_state).where(
+        ReturnRow.brand == brand, ReturnRow.settled_at >= since, ReturnRow.received_at.is_not(None)
+    )
+    processed: Amounts = []
+    flagged: Amounts = []
+    for total, currency, state in session.execute(query):
+        if state in (LoopState.CLOSED, LoopState.REVIEW):
+            (processed if state == LoopState.CLOSED else flagged).append((total, currency))
+    return processed, flagged
+
+
+def held(session: Session, brand: str) -> Amounts:
+    """What a person has to decide about before it goes on."""
+    query = sa.select(ReturnRow.total, ReturnRow.currency).where(
+        ReturnRow.brand == brand, ReturnRow.held, ReturnRow.stage.in_(GOING_ON)
+    )
+    return [(total, currency) for total, currency in session.execute(query)]
