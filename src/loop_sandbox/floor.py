@@ -22,6 +22,7 @@ FOLDER = Path(__file__).parents[1] / "bergen_loop" / "console" / "floor_page"
 FILES = {
     "": ("index.html", "text/html; charset=utf-8"),
     "floor.js": ("floor.js", "text/javascript; charset=utf-8"),
+    "sw.js": ("sw.js", "text/javascript; charset=utf-8"),
     "floor.css": ("floor.css", "text/css; charset=utf-8"),
 }
 HEADERS = {
@@ -30,7 +31,7 @@ HEADERS = {
 }
 BEFORE_COUNT = ("PendingCSR", "PendingPrinting", "PrintedPendingCount", "CountingInProgress")
 AFTER_COUNT = ("PendingPutaway", "PutAwayInProgress", "AddedToInventory")
-MOST_FOUND = 20
+MOST_FOUND, MOST_EXPECTED = 20, 300
 
 Json = dict[str, Any]
 
@@ -55,6 +56,8 @@ def handle_floor(world: SandboxWorld, request: WireRequest) -> Outgoing:
         case "GET", ["api", "find"]:
             found = SandboxFloor(world).find(request.query.get("code", ""))
             return Outgoing(json_answer({"tickets": found}))
+        case "GET", ["api", "expected"]:
+            return Outgoing(json_answer({"tickets": SandboxFloor(world).expected()}))
         case "POST", ["api", "count"]:
             return Outgoing(_count(world, request))
         case _:
@@ -98,6 +101,12 @@ class SandboxFloor:
             if not found:
                 found = [t for t in every if not _finished(t) and wanted in _products(t)]
             return [_as_json(t) for t in reversed(found[-MOST_FOUND:])]
+
+    def expected(self) -> list[Json]:
+        """Tickets that are not finished, the oldest first."""
+        with self._world.lock:
+            every = [t for b in self._world.brands.values() for t in b.tickets.values()]
+            return [_as_json(t) for t in every if not _finished(t)][:MOST_EXPECTED]
 
     def count(self, counting: Json, who: str) -> Json:
         """Take a counting: {"ticket": ticket, "repeated": bool}."""
@@ -190,6 +199,7 @@ def _as_json(ticket: Ticket) -> Json:
         "memo": ticket.fields.get("Memo") or None,
         "carrier": ticket.fields.get("Carrier") or None,
         "tracking": list(ticket.tracking_numbers),
+        "due": None,
         "finished": _finished(ticket),
         "finished_at": ticket.added.isoformat() if ticket.added else None,
         "items": [
@@ -201,6 +211,7 @@ def _as_json(ticket: Ticket) -> Json:
                 "counted": _number(item.actual),
                 "damaged": _number(item.damaged),
                 "note": item.values.get("Comments") or None,
+                "picture": None,
             }
             for item in ticket.items
         ],

@@ -11,7 +11,7 @@ import pytest
 import sqlalchemy as sa
 from axe_playwright_python.sync_playwright import Axe
 from floor_support import BRAND, console, scan
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from bergen_loop.domain.lifecycle import Moment, Stage
 from bergen_loop.flow.context import BrandContext
@@ -143,52 +143,111 @@ def test_what_is_not_on_the_rma_is_added_as_extra(
     assert world.effects(return_id)["money_moved"] == 0
 
 
-def test_counted_offline_it_is_sent_once_when_the_network_is_back(
+def reachable(page: Page) -> None:
+    """Nothing sticks out sideways or stands one letter a line, and axe finds nothing."""
+    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+    for name in page.locator(".name:visible").all():
+        box = name.bounding_box()
+        assert box is not None
+        assert box["width"] > 150, name.text_content()
+    for button in page.locator("button:visible").all():
+        box = button.bounding_box()
+        assert box is not None
+        assert min(box["width"], box["height"]) >= 44, button.text_content()
+        assert box["x"] >= 0 and box["x"] + box["width"] <= 390, button.text_content()
+    results = Axe().run(page)
+    assert results.violations_count == 0, results.generate_report()
+
+
+def test_a_day_at_the_floor_with_a_phone_online_and_offline(
     world: World, ctx: BrandContext, page: Page
 ) -> None:
-    _, view = announced(world, ctx)
+    page.set_viewport_size({"width": 390, "height": 844})
+    first_id, first = announced(world, ctx)
+    _, second = announced(world, ctx, units=1)
+    codes = upcs(first)
+    row = page.locator(f'li[data-code="{codes[0]}"]')
     with console(ctx) as url:
         page.goto(f"{url}/floor/")
-        scan(page, view.rmas[0].customer_po)
-        expect(page.locator("#ticket-title")).to_be_visible()
+        expect(page.locator("#expected-title")).to_have_text("Expected: 2")
+        page.evaluate("navigator.serviceWorker.ready.then(() => true)")
+        reachable(page)
+        page.get_by_role("button", name=str(first.rmas[0].ticket_id)).click()
+        scan(page, codes[0])
+        row.locator("button.damage").click()
+        page.get_by_role("button", name="Stained").click()
+        page.set_input_files(
+            "dialog input", {"name": "a.png", "mimeType": "image/png", "buffer": a_photo()}
+        )
+        expect(page.locator("dialog .shot")).to_be_visible()
+        reachable(page)
+        page.click("#mark")
+        expect(row.locator(".counts")).to_contain_text("1 damaged")
+        expect(row.locator(".reasons")).to_have_text("Stained (1 photo)")
+        reachable(page)
+        scan(page, "999999999999")
+        page.click("#add-extra")
+        page.click("#undo")
+        expect(page.locator("#say")).to_have_text(
+            "Taken back: 999999999999, which is not on the RMA"
+        )
+        expect(page.locator(".items li")).to_have_count(len(set(codes)))
+        page.click("#undo")
+        expect(row.locator(".reasons")).to_be_hidden()
+        row.locator("button.damage").click()
+        page.get_by_role("button", name="Torn").click()
+        page.set_input_files(
+            "dialog input", {"name": "b.png", "mimeType": "image/png", "buffer": a_photo()}
+        )
+        expect(page.locator("dialog .file")).to_contain_text("Photo taken")
+        page.click("#mark")
+
         page.context.set_offline(True)
-        for code in upcs(view):
-            scan(page, code)
+        page.reload()
+        expect(row.locator(".counts")).to_contain_text("1 damaged")
+        expect(row.locator(".reasons")).to_have_text("Torn (1 photo)")
+        scan(page, codes[1])
         finish(page)
         expect(page.locator("#network")).to_have_text(re.compile(r"1 counting\(s\) wait"))
+        expect(page.locator("#expected-title")).to_have_text("Expected: 1")
+        scan(page, "000000")
+        expect(page.locator("#say")).to_contain_text("put the parcel aside until it is back")
+        scan(page, first.rmas[0].customer_po)
+        expect(page.locator("#say")).to_contain_text("counted here, and waits to be sent")
+        scan(page, str(second.row.tracking_number))
+        scan(page, upcs(second)[0])
+        finish(page)
+        reachable(page)
+        page.reload()
+        expect(page.locator("#network")).to_have_text(re.compile(r"2 counting\(s\) wait"))
+
+        # The first answer is lost after the server has taken the counting: it is sent again.
         posts: list[str] = []
         page.on("request", lambda r: posts.append(r.url) if r.method == "POST" else None)
-        # The first answer is lost after the server has taken the counting: it is sent again.
         lost: list[int] = []
 
-        def lose_once(route: object) -> None:
+        def lose_once(route: Route) -> None:
             if lost:
-                route.continue_()  # type: ignore[attr-defined]
+                route.continue_()
                 return
             lost.append(1)
-            route.fetch()  # type: ignore[attr-defined]
-            route.abort()  # type: ignore[attr-defined]
+            route.fetch()
+            route.abort()
 
         page.route("**/api/count", lose_once)
         page.context.set_offline(False)
         sent(page)
-        assert len(posts) == 2
-    with ctx.ledger.read() as session:
-        assert session.scalar(sa.select(sa.func.count()).select_from(FloorCountRow)) == 1
-    worlds.run(world, ctx, seconds=2)
-    lines = view_of(ctx, view.row.return_id).receipts[-1].content["lines"]
-    assert sum(x["actual"] for x in lines) == 2
-
-
-def test_a_reload_keeps_the_counting(world: World, ctx: BrandContext, page: Page) -> None:
-    _, view = announced(world, ctx)
-    with console(ctx) as url:
-        page.goto(f"{url}/floor/")
-        scan(page, view.rmas[0].customer_po)
-        scan(page, upcs(view)[0])
-        expect(page.locator("li.hit .counts")).to_contain_text("1 of")
-        page.reload()
-        expect(page.locator("#ticket .counts").first).to_contain_text("1 of")
+        assert len(posts) == 3
+        with ctx.ledger.read() as session:
+            assert session.scalar(sa.select(sa.func.count()).select_from(FloorCountRow)) == 2
+        worlds.run(world, ctx, ticks=2, seconds=2)
+        lines = view_of(ctx, first_id).receipts[-1].content["lines"]
+        assert sum(x["actual"] + x["damaged"] for x in lines) == 2
+        page.goto(f"{url}/returns/{BRAND}/{first_id}")
+        picture = page.get_by_role("img", name=f"Photo of {codes[0]}: Torn")
+        expect(picture).to_be_visible()
+        answer = page.request.get(f"{url}{picture.get_attribute('src')}")
+        assert answer.body()[:2] == b"\xff\xd8"
 
 
 def test_the_focus_comes_back_to_the_field_and_a_scan_presses_no_button(

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import base64
+
 import pytest
+import sqlalchemy as sa
 
 from bergen_loop.config.grading import GradingSettings
 from bergen_loop.domain.lifecycle import Stage
 from bergen_loop.flow.context import BrandContext
+from bergen_loop.ledger.database import Ledger
+from bergen_loop.ledger.tables.floor import FloorPhotoRow
+from bergen_loop.outside.warehouse.floor.embedded import EmbeddedFloor
 from support import worlds
 from support.look import Look
 from support.worlds import World
@@ -83,3 +89,36 @@ def test_what_is_unclear_is_not_graded(world: World, grading: BrandContext, look
     return_id = arrive(world, grading, "garbled")
     worlds.run(world, grading, ticks=2)
     assert gradings(world, return_id) == []
+
+
+def test_what_the_floor_said_and_photographed_goes_with_the_grade_of_the_damaged_unit(
+    world: World, sqlite_ledger: Ledger
+) -> None:
+    settings = GradingSettings(enabled=True, photos_at="https://loop.example/")
+    ctx = worlds.context(world, sqlite_ledger, warehouse="embedded", grading=settings)
+    return_id = world.new_return("northpine", units=2, late_label=False)
+    worlds.run(world, ctx, ticks=2)
+    (rma,) = Look(ctx).view(return_id).rmas
+    units = [str(item["upc"]) for item in rma.items for _ in range(item["expected"])]
+    torn, lines = units[0], [{"upc": u, "counted": 1} for u in units[1:]]
+    mine = next((x for x in lines if x["upc"] == torn), None) or {"upc": torn, "counted": 0}
+    mine |= {"damaged": 1, "reasons": ["Torn"]}
+    lines = [mine, *(x for x in lines if x is not mine)]
+    picture = "data:image/jpeg;base64," + base64.b64encode(b"\xff\xd8\xff").decode()
+    EmbeddedFloor(sqlite_ledger, ["northpine"], now=ctx.now).count(
+        {
+            "key": "k" * 16, "brand": "northpine", "ticket": rma.ticket_id, "finish": True,
+            "lines": lines,
+            "photos": [{"code": torn, "data": picture}],
+        },
+        "flo",
+    )  # fmt: skip
+    worlds.run(world, ctx, ticks=2)
+    told = [g for g in gradings(world, return_id) if "condition_category" in g]
+    (broken,) = [g for g in told if "Grade D" in str(g)]
+    (whole,) = [g for g in told if "Grade A" in str(g)]
+    assert broken["note"] == "Torn; 1 photo(s)"
+    with sqlite_ledger.read() as session:
+        address = session.scalars(sa.select(FloorPhotoRow.given_as)).one()
+    assert broken["images"] == [f"https://loop.example/photos/{address}"]
+    assert not whole.get("note") and not whole.get("images")

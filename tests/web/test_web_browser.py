@@ -10,10 +10,11 @@ import shutil
 import threading
 import time
 from collections.abc import Generator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 import uvicorn
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser as Chromium
@@ -28,6 +29,7 @@ from bergen_loop.domain.returns import LoopState
 from bergen_loop.domain.words import What
 from bergen_loop.ledger.read.people import Role
 from bergen_loop.ledger.store import journal
+from bergen_loop.ledger.tables.core import BreakerRow
 
 pytestmark = pytest.mark.browser
 
@@ -236,3 +238,32 @@ def test_it_works_without_script(chromium: Chromium, served: tuple[Desk, str]) -
     expect(page.get_by_role("heading", level=1)).to_have_text("Order #ACME103")
     context.close()
     assert row_of(desk.ledger, "acme", "103").stage == Stage.SETTLING
+
+
+def test_an_incident_from_its_banner_to_its_end(page: Page, served: tuple[Desk, str]) -> None:
+    desk, _ = served
+    now = datetime.now(UTC)
+    with desk.ledger.write() as session:
+        for brand in ("acme", "zebra"):
+            session.add(
+                BreakerRow(brand=brand, system="rex11", failures=7, probes=2, opened_at=now,
+                           open_until=now + timedelta(minutes=9), error="Unavailable")
+            )  # fmt: skip
+    page.goto("/returns")
+    banner = page.get_by_label("Incidents")
+    expect(banner.get_by_role("status").first).to_contain_text("REX11 unreachable for acme, zebra")
+    accessible(page)
+    banner.get_by_role("link").first.click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Incidents")
+    expect(page.get_by_role("row", name="Acme")).to_contain_text("Unavailable")
+    accessible(page)
+    banner.get_by_role("button", name="Try again now").first.click()
+    expect(page.get_by_text("One call of each of 2 brands is let through")).to_be_visible()
+    expect(banner).to_contain_text("next try now")
+    assert sorted(desk.nudged) == ["acme", "zebra"]
+    # The tick that was asked for got an answer: the page says so by itself.
+    with desk.ledger.write() as session:
+        session.execute(sa.delete(BreakerRow))
+        journal.record(session, now, What.SYSTEM_CALLED_AGAIN, "it works again", brand="acme")
+    expect(page.get_by_text("Held back now")).to_be_hidden()
+    expect(banner.get_by_text("REX11")).to_have_count(0)

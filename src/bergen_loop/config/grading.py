@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from bergen_loop.config.fields import Model
+from bergen_loop.config.fields import HttpUrl, Model
 from bergen_loop.outside.loop.requests import DispositionOutcome
 
 
@@ -34,6 +34,9 @@ class GradingSettings(Model):
     """Of every grade: the `subject` of its condition_category in Loop."""
     processor: Annotated[str, Field(max_length=100)] | None = None
     """E-mail address that Loop shows as who inspected it."""
+    photos_at: HttpUrl | None = None
+    """The public address of this service, to give Loop photos of damage with a grade: each then
+    has an address of its own that nobody can guess, and that needs no sign-in. Left out: none."""
     good: ConditionSettings | None = ConditionSettings(
         title="Grade A", disposition=DispositionOutcome.BACK_TO_STOCK
     )

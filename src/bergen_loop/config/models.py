@@ -23,7 +23,13 @@ from bergen_loop.config.console import ApiSettings, ConsoleSettings
 from bergen_loop.config.fields import Duration, HttpUrl, Model, Secret, Zone
 from bergen_loop.config.grading import GradingSettings
 from bergen_loop.config.kits import KitMap, KitsFileSetting, KitsInFile, domain_kits
-from bergen_loop.config.operations import AlertSettings, EventSettings, MetricsSettings
+from bergen_loop.config.operations import (
+    AlertSettings,
+    CallSettings,
+    EventSettings,
+    MetricsSettings,
+    WeeklySettings,
+)
 from bergen_loop.config.shipments import ShipmentSettings
 from bergen_loop.domain.announce import AnnounceRules, AnnounceWhen, words
 from bergen_loop.domain.codes import CODE_LIMIT, normal_code
@@ -51,6 +57,7 @@ def _pattern(value: str) -> str:
 
 
 Pattern = Annotated[str, AfterValidator(_pattern)]
+_PICTURES = re.compile(r"https://[A-Za-z0-9.-]+(:\d{1,5})?/[^{}\s]*(\{(sku|upc)\}[^{}\s]*)+")
 
 
 class LoopSettings(Model):
@@ -349,6 +356,9 @@ class BrandSettings(Model):
     criteria: str = "standard"
     """Name of a preset, path of a criteria file (relative to this file), or the text itself, of
     several lines."""
+    product_pictures: str | None = None
+    """Where pictures of the products are, for the floor page: an https address with `{sku}` or
+    `{upc}` in it. (Neither Loop nor REX11 gives any.)"""
     poll: Duration = timedelta(seconds=60)
     """How often the brand is synced while something happens."""
     poll_max: Duration = timedelta(minutes=5)
@@ -357,6 +367,9 @@ class BrandSettings(Model):
     """How long after a return has ended its customer's data is kept; left out: for good."""
     events: EventSettings | None = None
     """Where the brand's own systems are told of its returns."""
+    calls: CallSettings = CallSettings()
+    weekly: WeeklySettings | None = None
+    """Who is told of the brand's week; left out: nobody."""
 
     @model_validator(mode="before")
     @classmethod
@@ -390,6 +403,18 @@ class BrandSettings(Model):
             for field, name in fields.items()
             if name not in known
         ]
+
+    @field_validator("product_pictures")
+    @classmethod
+    def _a_picture(cls, value: str | None) -> str | None:
+        if value is None:
+            return None
+        if not _PICTURES.fullmatch(value):
+            raise ValueError(
+                "must be a full https:// address with {sku} or {upc} behind its host, and no "
+                "other braces"
+            )
+        return value
 
     @model_validator(mode="after")
     def _kits_once(self) -> Self:

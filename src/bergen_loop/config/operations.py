@@ -56,6 +56,29 @@ class AlertSettings(Model):
     """Whether an unusual share of flagged returns is told."""
 
 
+class CallSettings(Model):
+    """The log of calls to Loop and REX11, for people."""
+
+    keep: Duration = timedelta(days=14)
+    """How long a call can be looked at; 0: none is kept."""
+    bodies: bool = True
+    """Whether what was said is kept too (at most 4,000 characters each way, without secrets and
+    e-mail addresses): of calls that change something, and of those that failed."""
+    routine: bool = False
+    """Whether the looks that every tick takes are kept too, and not only counted."""
+
+
+class WeeklySettings(Model):
+    """A brand's week, told to its people by mail or chat."""
+
+    urls: Annotated[list[Secret], Field(min_length=1)]
+    """Apprise addresses, each the name of a secret: see `service.alerts.urls`."""
+    weekday: Annotated[int, Field(ge=0, le=6)] = 0
+    """0: Monday."""
+    hour: Annotated[int, Field(ge=0, le=23)] = 6
+    """From this hour of that day on (UTC)."""
+
+
 class EventSettings(Model):
     """Where a brand is told of its returns' moments (Standard Webhooks)."""
 

@@ -27,6 +27,7 @@ from bergen_loop.console import (
     connecting,
     correcting,
     criteria,
+    deliveries,
     errors,
     events,
     floor,
@@ -35,9 +36,11 @@ from bergen_loop.console import (
     lists,
     metrics,
     mode,
+    month,
     oidc,
     overview,
     passwords,
+    photos,
     returns,
     shadow,
     shipments,
@@ -150,11 +153,12 @@ async def _lifespan(app: FastAPI) -> AsyncGenerator[None]:
 def _routes(app: FastAPI) -> None:
     for router in (webhooks.router, health.router, metrics.router):
         app.include_router(router)
+    app.include_router(photos.router, include_in_schema=False)
     for router in (signin.router, oidc.router, account.router):
         app.include_router(router, include_in_schema=False)
     pages = (
         connecting, brand_settings, overview, incidents, lists, attention, audit, brand, mode,
-        shadow, trying, criteria, accounts, events, returns, correcting, acting,
+        deliveries, month, shadow, trying, criteria, accounts, events, returns, correcting, acting,
         shipments,
     )  # fmt: skip
     for module in pages:

@@ -5,18 +5,21 @@ from __future__ import annotations
 import json
 from pathlib import Path
 from typing import Annotated, Any, cast
+from urllib.parse import urlsplit
 
 from fastapi import APIRouter, Depends, HTTPException, Request, Response
 from fastapi.responses import FileResponse, JSONResponse, RedirectResponse
 
+from bergen_loop.config import BrandSettings
 from bergen_loop.console.access import Form, Permission, Person, field, needs
 from bergen_loop.console.forms import RowId
+from bergen_loop.console.photos import picture
+from bergen_loop.console.security import CSP, PERMISSIONS
 from bergen_loop.console.state import console_of
 from bergen_loop.outside.warehouse.floor.backend import FloorRefused
 from bergen_loop.outside.warehouse.floor.embedded import EmbeddedFloor
 
-FILES = {"floor.js": "text/javascript", "floor.css": "text/css"}
-PHOTO_HEADERS = {"content-security-policy": "default-src 'none'; sandbox"}
+FILES = {"floor.js": "text/javascript", "sw.js": "text/javascript", "floor.css": "text/css"}
 
 router = APIRouter(prefix="/floor")
 
@@ -32,9 +35,14 @@ def without_slash() -> RedirectResponse:
 
 
 @router.get("/")
-def page(_worker: Worker) -> FileResponse:
-    """The page itself."""
-    return FileResponse(_folder / "index.html", media_type="text/html")
+def page(request: Request, worker: Worker) -> FileResponse:
+    """The page itself: it may use the camera, and show pictures of the brands' products."""
+    hosts = {f"https://{urlsplit(one).netloc}" for one in _pictures(request, worker).values()}
+    headers = {
+        "content-security-policy": CSP.replace("img-src", f"img-src {' '.join(sorted(hosts))}"),
+        "permissions-policy": PERMISSIONS.replace("camera=()", "camera=(self)"),
+    }
+    return FileResponse(_folder / "index.html", media_type="text/html", headers=headers)
 
 
 @router.get("/api/me")
@@ -47,6 +55,12 @@ def me(worker: Worker) -> JSONResponse:
 def find(request: Request, worker: Worker, code: str) -> JSONResponse:
     """Tickets for what was scanned: {"tickets": [ticket]}."""
     return JSONResponse({"tickets": _floor(request, worker).find(code[:200])})
+
+
+@router.get("/api/expected")
+def expected(request: Request, worker: Worker) -> JSONResponse:
+    """What is to come: {"tickets": [ticket]}."""
+    return JSONResponse({"tickets": _floor(request, worker).expected()})
 
 
 @router.post("/api/count")
@@ -74,7 +88,7 @@ def photo(request: Request, worker: Worker, photo_id: RowId) -> Response:
     found = _floor(request, worker).photo(photo_id)
     if found is None:
         raise HTTPException(404, "there is no such photo")
-    return Response(found[1], media_type=found[0], headers=PHOTO_HEADERS)
+    return picture(*found)
 
 
 @router.get("/{name}")
@@ -86,10 +100,16 @@ def file(name: str) -> FileResponse:
 
 
 def _floor(request: Request, worker: Worker) -> EmbeddedFloor:
-    registry = console_of(request).registry
-    brands = [
-        brand
-        for brand, settings in registry.settings.brands.items()
-        if settings.warehouse == "embedded" and brand in worker.scope
-    ]
-    return EmbeddedFloor(registry.ledger, brands)
+    ledger, pictures = console_of(request).registry.ledger, _pictures(request, worker)
+    return EmbeddedFloor(ledger, list(_brands(request, worker)), pictures=pictures)
+
+
+def _brands(request: Request, worker: Worker) -> dict[str, BrandSettings]:
+    every = console_of(request).registry.settings.brands.items()
+    return {b: s for b, s in every if s.warehouse == "embedded" and b in worker.scope}
+
+
+def _pictures(request: Request, worker: Worker) -> dict[str, str]:
+    """By brand, where the pictures of its products are."""
+    brands = _brands(request, worker).items()
+    return {b: s.product_pictures for b, s in brands if s.product_pictures}

@@ -3,25 +3,29 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import parse_qsl, urlencode
 
-from fastapi import APIRouter, Request
-from fastapi.responses import HTMLResponse, StreamingResponse
+from fastapi import APIRouter, HTTPException, Request
+from fastapi.responses import HTMLResponse, RedirectResponse, StreamingResponse
 from markupsafe import Markup
 
 from bergen_loop.config import BrandSettings
-from bergen_loop.console.access import Viewer
+from bergen_loop.console.access import NOT_FOUND, Form, Viewer, field
 from bergen_loop.console.charts import Bar, bar_chart, spark
 from bergen_loop.console.export import download
+from bergen_loop.console.forms import whole
 from bergen_loop.console.state import console_of
 from bergen_loop.console.templating import day_start, page, today, zone_of
 from bergen_loop.domain.lifecycle import Moment, Stage
 from bergen_loop.ledger.database import Session
 from bergen_loop.ledger.read import figures, listing
 from bergen_loop.ledger.read.figures import DayOfReturns
-from bergen_loop.ledger.store import backfill, budget, modes, returns
+from bergen_loop.ledger.read.search import cleaned
+from bergen_loop.ledger.store import backfill, budget, favourites, modes, returns
 from bergen_loop.ledger.store.backfill import Backfill
 from bergen_loop.ledger.tables.core import BrandRow
 from bergen_loop.service.registry import Registry
@@ -65,6 +69,7 @@ def glances(
     attention = figures.attention_by_brand(session, brands, datetime.now(UTC))
     rows = returns.brand_rows(session)
     pulls = backfill.under_way(session, brands, datetime.now(UTC))
+    used = budget.counted_by_key(session)
     found = [
         BrandGlance(
             brand=brand,
@@ -74,7 +79,7 @@ def glances(
             attention=attention.get(brand, 0),
             today=reached[brand],
             stages=stages[brand],
-            budget=_budget(session, registry.brand(brand)),
+            budget=_budget(used, registry.brand(brand)),
             history=pulls.get(brand),
         )
         for brand in brands
@@ -86,10 +91,97 @@ def _syncs(glance: BrandGlance) -> bool:
     return glance.row is None or glance.row.last_sync_ok is not False
 
 
-def _budget(session: Session, settings: BrandSettings) -> tuple[int, int]:
+def _budget(used: Mapping[str, int], settings: BrandSettings) -> tuple[int, int]:
     key = settings.loop.api_key.get_secret_value()
-    used = budget.counted(session, hashlib.sha256(key.encode()).hexdigest())
-    return used, settings.loop.calls_per_minute
+    digest = hashlib.sha256(key.encode()).hexdigest()
+    return used.get(digest, 0), settings.loop.calls_per_minute
+
+
+# -- many brands --------------------------------------------------------------------------------
+
+PAGE = 50
+MANY = 8
+"""From so many brands on there is something to search and sort by."""
+_LONG_AGO = datetime.min.replace(tzinfo=UTC)
+
+SORTS: dict[str, tuple[str, Callable[[BrandGlance], Any]]] = {
+    "attention": ("needs attention", lambda g: (-g.attention, _syncs(g))),
+    "open": ("open returns", lambda g: -g.open),
+    "received": ("received today", lambda g: -g.today[Moment.RECEIVED]),
+    "sync": ("last sync, oldest first", lambda g: _synced_at(g)),
+    "name": ("name", lambda g: 0),
+}
+FILTERS: dict[str, tuple[str, Callable[[BrandGlance], bool]]] = {
+    "attention": ("with attention", lambda g: g.attention > 0),
+    "failing": ("failing or never synced", lambda g: not _well(g)),
+    modes.LIVE: ("live", lambda g: g.mode == modes.LIVE),
+    modes.SHADOW: ("in shadow", lambda g: g.mode == modes.SHADOW),
+    modes.PAUSED: ("paused", lambda g: g.mode == modes.PAUSED),
+}
+
+
+def _synced_at(glance: BrandGlance) -> datetime:
+    return (glance.row.last_sync_finished_at if glance.row else None) or _LONG_AGO
+
+
+def _well(glance: BrandGlance) -> bool:
+    synced = glance.row is not None and glance.row.last_sync_finished_at is not None
+    return glance.mode == modes.PAUSED or (synced and _syncs(glance))
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which brands are listed, and how; nonsense is taken for nothing."""
+
+    text: str = ""
+    sort: str = "attention"
+    only: str = ""
+    starts: int = 0
+
+    @classmethod
+    def of(cls, request: Request) -> Wanted:
+        q = request.query_params
+        sort, only = q.get("sort", ""), q.get("only", "")
+        known = only in FILTERS or only == STARRED
+        starts = min(whole(q.get("from")) or 0, 1_000_000)
+        return cls(
+            cleaned(q.get("b", "")).strip(),
+            sort if sort in SORTS else "attention",
+            only if known else "",
+            starts - starts % PAGE,
+        )
+
+    @property
+    def given(self) -> dict[str, str]:
+        """For links to the same list."""
+        sort = "" if self.sort == "attention" else self.sort
+        return {"b": self.text, "sort": sort, "only": self.only}
+
+    def among(self, lines: Sequence[BrandGlance], starred: frozenset[str]) -> list[BrandGlance]:
+        """Those that are meant, in order: starred ones first."""
+        text = self.text.casefold()
+        found = [g for g in lines if text in g.name.casefold() or text in g.brand.casefold()]
+        if self.only == STARRED:
+            found = [g for g in found if g.brand in starred]
+        elif self.only:
+            found = [g for g in found if FILTERS[self.only][1](g)]
+        key = SORTS[self.sort][1]
+        return sorted(found, key=lambda g: (g.brand not in starred, key(g), g.name.casefold()))
+
+
+STARRED = "starred"
+
+
+@router.post("/favourites", response_class=RedirectResponse)
+def favourite(request: Request, form: Form, person: Viewer) -> RedirectResponse:
+    """Show a brand first from now on, or no more."""
+    registry, brand = console_of(request).registry, field(form, "brand")
+    if brand not in person.scope or brand not in registry:
+        raise HTTPException(404, NOT_FOUND)
+    with registry.ledger.write() as session:
+        favourites.turn(session, person.account, brand)
+    back = urlencode(parse_qsl(field(form, "back")[:1000]))
+    return RedirectResponse(f"/?{back}" if back else "/", 303)
 
 
 @router.get("/", response_class=HTMLResponse)
@@ -105,13 +197,24 @@ def overview(request: Request, person: Viewer, brand: str | None = None) -> HTML
         oldest = listing.attention(session, scope, now=datetime.now(UTC), limit=OLDEST)
         names = listing.return_names(session, [i.return_pk for i in oldest.rows if i.return_pk])
         kinds = listing.attention_kinds(session, scope, datetime.now(UTC))
+        starred = favourites.of(session, person.account)
         silent = standing.silent(session, registry.settings, brands, datetime.now(UTC))
-    charts = len(brands) == 1
+    charts, wanted = len(brands) == 1, Wanted.of(request)
+    meant = wanted.among(lines, starred)
+    shown = meant[wanted.starts : wanted.starts + PAGE]
     days = {g.brand: console.trends.of(g.brand) for g in lines} if len(brands) <= FEW else {}
     return page(
         request,
         "overview.html",
         lines=lines,
+        shown=shown,
+        meant=len(meant),
+        wanted=wanted,
+        starred=starred,
+        sorts=SORTS,
+        filters=FILTERS,
+        many=len(lines) >= MANY,
+        page_size=PAGE,
         chosen=brand,
         silent=silent,
         day=day,

@@ -13,6 +13,7 @@ from fastapi.responses import HTMLResponse
 from bergen_loop.config.console import ConsoleSettings
 from bergen_loop.console.access import NOT_FOUND, Viewer
 from bergen_loop.console.forms import RowId
+from bergen_loop.console.photos import HEADERS, picture
 from bergen_loop.console.state import console_of
 from bergen_loop.console.templating import page, zone_of
 from bergen_loop.console.working import offered
@@ -21,16 +22,17 @@ from bergen_loop.domain.receipt import ReceiptLine
 from bergen_loop.domain.returns import Return, ReturnLine
 from bergen_loop.ledger.codec import load_receipt, load_return
 from bergen_loop.ledger.read import counting, listing, views, why
+from bergen_loop.ledger.read.deliveries import said_about
 from bergen_loop.ledger.read.views import ReturnView
 from bergen_loop.ledger.store import returns as ledger_returns
 from bergen_loop.ledger.tables.core import ReturnRow, RmaRow
 from bergen_loop.people.counts import is_of, may_correct
 from bergen_loop.people.looking import view_of
 
-router = APIRouter()
+MOST_SAID = 50
+"""Calls, webhooks and events shown with a return, of each."""
 
-FILE_HEADERS = {"content-security-policy": "default-src 'none'; sandbox"}
-"""What came from people is shown as what it is, and never run."""
+router = APIRouter()
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,11 +86,17 @@ def return_page(request: Request, person: Viewer, brand: str, return_id: str) ->
             files=counting.files(session, view.receipts),
             countings=counting.countings(session, view.rmas),
             photos=counting.photos(session, view.rmas),
+            said=said_about(session, row, _names(view.rmas), MOST_SAID),
             actions=offered(person, row),
             loop_link=loop_link(settings, row, view),
             ticket_links={r.id: ticket_link(settings, r) for r in view.rmas},
             done=request.query_params.get("done", ""),
         )
+
+
+def _names(rmas: Iterable[RmaRow]) -> list[str]:
+    """What calls about a return's RMAs call them."""
+    return [name for r in rmas for name in (r.customer_po, r.ticket_id) if name]
 
 
 @router.get("/returns/{brand}/{return_id}/photos/{number}")
@@ -102,7 +110,7 @@ def photo(
         found = counting.photo(session, rmas, number)
     if found is None:
         raise HTTPException(404, NOT_FOUND)
-    return Response(found[1], media_type=found[0], headers=FILE_HEADERS)
+    return picture(*found)
 
 
 @router.get("/returns/{brand}/{return_id}/files/{number}")
@@ -116,7 +124,7 @@ def evidence_file(
         found = counting.file(session, rmas, number)
     if found is None:
         raise HTTPException(404, NOT_FOUND)
-    return Response(found.body, media_type=found.content_type, headers=FILE_HEADERS)
+    return Response(found.body, media_type=found.content_type, headers=HEADERS)
 
 
 def _doubts(view: ReturnView) -> tuple[str, ...]:

@@ -72,6 +72,7 @@ class What(StrEnum):
     COUNT_CORRECTED = "count_corrected"
     """A person said what came, where a receipt is unclear; `data`: ticket, before, after."""
     EXPORTED = "exported"
+    EVENT_RESENT = "event_resent"
     MODE_SET = "mode_set"
     MODE_LIVE = "mode_live"
     PACE_SET = "pace_set"
@@ -154,6 +155,7 @@ _TITLES = {
     What.DECIDED_BY_HAND: "decided by hand",
     What.BRAND_CHANGED: "brand's settings changed",
     What.BRAND_ROLLED_BACK: "brand's settings rolled back",
+    What.EVENT_RESENT: "event sent again",
     What.MODE_SET: "mode set",
     What.MODE_LIVE: "live takes effect",
     What.PACE_SET: "gradual start changed",

@@ -31,6 +31,7 @@ from bergen_loop.outside.breaker import Breakers
 from bergen_loop.outside.loop.client import LoopClient
 from bergen_loop.outside.warehouse.port import WarehousePort
 from bergen_loop.tell import tracing
+from bergen_loop.tell.calls import Calls
 
 A = TypeVar("A")
 B = TypeVar("B")
@@ -141,6 +142,7 @@ class BrandContext:
     warehouse: WarehousePort
     criteria: Criteria
     counts: Counts = field(default_factory=Counts)
+    calls: Calls = field(default_factory=Calls)
     breakers: Breakers = field(default_factory=Breakers)
     unchanged: Unchanged = field(default_factory=Unchanged)
     now: Callable[[], datetime] = utc_now

@@ -8,30 +8,35 @@ Grading never holds up a refund: what Loop refuses is shown to people, and the r
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TypeVar
 
 from bergen_loop.config.grading import ConditionSettings, GradingSettings
+from bergen_loop.domain.codes import normal_code, normal_upc
 from bergen_loop.domain.decision import Outcome
-from bergen_loop.domain.grading import GradedUnit, graded_units
+from bergen_loop.domain.grading import GradedUnit, UnitCondition, graded_units
 from bergen_loop.domain.lifecycle import Stage
 from bergen_loop.domain.words import EffectKind, Need
 from bergen_loop.flow.calls import Call, Undertaking, carry_out
 from bergen_loop.flow.context import BrandContext
 from bergen_loop.flow.facts import comparison_of
-from bergen_loop.ledger.store import effects, returns
+from bergen_loop.ledger.codec import load_receipt
+from bergen_loop.ledger.store import effects, floor, returns
 from bergen_loop.ledger.store.effects import AlreadyIntended, EffectState, Intent
 from bergen_loop.ledger.tables.core import DecisionRow, EffectRow, ReturnRow
 from bergen_loop.ledger.transaction import FencedTransaction, Transaction
 from bergen_loop.outside.errors import OutsideError
 from bergen_loop.outside.loop.requests import AssessItem, Condition, GradeItem
+from bergen_loop.text import shortened
 
 KINDS = (EffectKind.GRADE, EffectKind.ASSESS)
 PER_CALL = 30
 """Loop takes at most so many items in a call."""
 PER_TICK = 400
+MOST_NOTE = 255
+"""Characters: as many as a description may have; for a note Loop documents no limit."""
 LOST = "its answer was lost; grades cannot be read back, so it is not repeated"
 
 I = TypeVar("I")  # noqa: E741
@@ -53,6 +58,19 @@ def run(ctx: BrandContext) -> None:
         carry_out(ctx, Gradings(ctx, kind), rows)
 
 
+@dataclass(slots=True)
+class Remarks:
+    """What the warehouse said and showed of damaged units, by their codes."""
+
+    notes: dict[str, list[str]] = field(default_factory=dict[str, list[str]])
+    images: dict[str, list[str]] = field(default_factory=dict[str, list[str]])
+
+    def of(self, unit: GradedUnit, kind: Mapping[str, list[str]]) -> list[str]:
+        if unit.condition is not UnitCondition.DAMAGED:
+            return []
+        return list(dict.fromkeys(one for code in unit.codes for one in kind.get(code, ())))
+
+
 @dataclass(frozen=True, slots=True)
 class Found:
     """What the warehouse found of a return. `by` names the counts: each is told once."""
@@ -62,6 +80,7 @@ class Found:
     by: str
     units: tuple[GradedUnit, ...]
     at: datetime
+    remarks: Remarks = field(default_factory=Remarks)
 
 
 class _Telling(Undertaking[I, Sequence[Items], None]):
@@ -91,7 +110,7 @@ class _Telling(Undertaking[I, Sequence[Items], None]):
     def _items(self, found: Found) -> Items:
         settings = self.ctx.settings.grading
         if self.kind is EffectKind.GRADE:
-            return [g for u in found.units if (g := _grade(settings, u, found.at))]
+            return [g for u in found.units if (g := _grade(settings, u, found.at, found.remarks))]
         return [a for u in found.units if (a := _assess(settings, u, found.at))]
 
     def _intend(self, tx: FencedTransaction, found: Found) -> EffectRow | None:
@@ -163,7 +182,8 @@ class Gradings(_Telling[ReturnRow]):
         if decision.outcome == Outcome.REMOVE_LINES:
             units = tuple(u for u in units if u.line_item_id not in decision.line_item_ids)
         receipts = "-".join(str(i) for i in decision.receipt_ids)
-        return Found(row.id, row.return_id, receipts, units, row.received_at or tx.now)
+        at, remarks = row.received_at or tx.now, _remarks(self.ctx, tx, row)
+        return Found(row.id, row.return_id, receipts, units, at, remarks)
 
 
 class FoundGradings(_Telling[Found]):
@@ -180,7 +200,27 @@ def _wanted(settings: GradingSettings, unit: GradedUnit) -> ConditionSettings | 
     ]
 
 
-def _grade(settings: GradingSettings, unit: GradedUnit, at: datetime) -> GradeItem | None:
+def _remarks(ctx: BrandContext, tx: Transaction, row: ReturnRow) -> Remarks:
+    found = Remarks()
+    rmas, receipts = returns.final_receipts(tx.session, [row.id])[row.id]
+    for receipt in receipts:
+        for line in load_receipt(receipt.content).lines:
+            for code in (normal_code(line.sku), normal_upc(line.upc)):
+                if code and line.comments and line.damaged:
+                    found.notes.setdefault(code, []).append(line.comments)
+    at = ctx.settings.grading.photos_at
+    if at and ctx.settings.warehouse == "embedded":
+        given = floor.give(tx.session, ctx.brand, [rma.customer_po for rma in rmas])
+        for code, addresses in given.items():
+            images = [f"{at.rstrip('/')}/photos/{address}" for address in addresses]
+            for normal in {normal_code(code), normal_upc(code)} - {None, ""}:
+                found.images.setdefault(str(normal), []).extend(images)
+    return found
+
+
+def _grade(
+    settings: GradingSettings, unit: GradedUnit, at: datetime, remarks: Remarks
+) -> GradeItem | None:
     wanted = _wanted(settings, unit)
     if wanted is None or wanted.title is None:
         return None
@@ -196,6 +236,8 @@ def _grade(settings: GradingSettings, unit: GradedUnit, at: datetime) -> GradeIt
         condition=condition,
         description=unit.description,
         return_processor=settings.processor,
+        note=shortened("; ".join(remarks.of(unit, remarks.notes)), MOST_NOTE) or None,
+        images=tuple(remarks.of(unit, remarks.images)),
         inspected_at=at,
     )
 

@@ -30,7 +30,7 @@ from bergen_loop.flow.context import BrandContext, Tick
 from bergen_loop.ledger.absence import absence
 from bergen_loop.ledger.database import LedgerError, Session, trouble
 from bergen_loop.ledger.locks import LockLost, brand_lock
-from bergen_loop.ledger.store import budget, cursors, journal, modes, returns
+from bergen_loop.ledger.store import budget, calls, cursors, journal, modes, returns
 from bergen_loop.ledger.tables.core import BrandRow
 from bergen_loop.ledger.transaction import Transaction
 from bergen_loop.outside.breaker import LOOP, REX11
@@ -172,7 +172,7 @@ def end(ctx: BrandContext, results: dict[str, dict[str, Any]]) -> None:
         if not errors:
             row.last_good_sync_at = row.last_sync_finished_at
         row.next_due_at = _next_due(ctx, tx, results, failed=bool(errors))
-        journal.count(tx.session, ctx.brand, ctx.counts.take())
+        _count(ctx, tx)
         ctx.breakers.save(tx)
         _mind(tx, {name: r.get("error") for name, r in results.items()})
 
@@ -298,9 +298,18 @@ def hurry(ctx: BrandContext) -> bool:
                 row.quiet_looks = 0
             due = returns.earliest_due(tx.session, ctx.brand)
             row.next_due_at = min(filter(None, (row.next_due_at, due)), default=None)
-            journal.count(tx.session, ctx.brand, ctx.counts.take())
+            _count(ctx, tx)
             ctx.breakers.save(tx)
     return well
+
+
+def _count(ctx: BrandContext, tx: Transaction) -> None:
+    """Write down what was called and counted."""
+    rows, over = ctx.calls.take()
+    calls.add(tx.session, rows)
+    if over:
+        ctx.counts.add("calls.not_kept", over)
+    journal.count(tx.session, ctx.brand, ctx.counts.take())
 
 
 @contextmanager

@@ -59,6 +59,8 @@ _UNMISTAKABLE = 16
 """Characters of a secret that no ordinary text holds by chance: these are hidden in answers before
 they are read. A short password may be a word of a product's title, which must stay as it came."""
 _KEPT_OF_TOO_LARGE = 10_000
+QUOTED = 4000
+"""Characters of a body in a `CallRecord`."""
 _log = structlog.get_logger(__name__)
 
 
@@ -102,6 +104,8 @@ class Request:
     """Besides the connection's own: they are in nothing that leaves."""
     attempts: int | None = None
     """At most so many attempts, instead of the connection's."""
+    private: bool = False
+    """Nothing of what is said in it is kept: a token is asked for."""
     final: bool = True
     """False where a refusal of access proves nothing yet: the caller gets a new token then."""
 
@@ -138,6 +142,11 @@ class CallRecord:
     attempt: int = 1
     waited: float = 0.0
     """Seconds waited for a turn before `started_at`."""
+    changes: bool = False
+    sent: str | None = None
+    received: str | None = None
+    """What was said, without secrets and cut at `QUOTED`: of calls that change something, and of
+    those that failed."""
 
 
 OnCall = Callable[[CallRecord], None]
@@ -355,6 +364,8 @@ class Connection:
                 status=(error.status if error else None) or (answer.status if answer else None),
                 attempt=number,
                 waited=waited,
+                changes=request.changes,
+                **self._said(request, answer, failed=outcome != "ok"),
             )
             self._tell(request, record, error)
 
@@ -436,6 +447,17 @@ class Connection:
             _log.exception(
                 "on_call_failed", system=record.system, brand=record.brand, call=record.call
             )
+
+    def _said(self, request: Request, answer: Answer | None, *, failed: bool) -> dict[str, Any]:
+        if request.private or not (request.changes or failed):
+            return {}
+        bodies = {"sent": request.content, "received": answer.body if answer else None}
+        return {name: self._excerpt(request, body) for name, body in bodies.items() if body}
+
+    def _excerpt(self, request: Request, body: bytes) -> str:
+        # Cut after the secrets are out: half of one would not be found.
+        text = body[: 4 * QUOTED].decode("utf-8", "replace").replace("\x00", "")
+        return self._clean(request, text)[:QUOTED]
 
     def _clean(self, request: Request, text: str) -> str:
         return redact(text, (*self._secrets, *request.secrets))

@@ -80,6 +80,11 @@ class Engine:
                     "schedule": "0 * * * * *",
                 },
                 {
+                    "schedule_name": "weekly",
+                    "workflow_fn": workflows.tell_weeks,
+                    "schedule": "40 */10 * * * *",
+                },
+                {
                     "schedule_name": "seal",
                     "workflow_fn": workflows.seal,
                     "schedule": "20 * * * * *",

@@ -14,7 +14,7 @@ from bergen_loop.ledger.database import Ledger
 from bergen_loop.ledger.tables.core import BrandRow
 from bergen_loop.outside.breaker import Breakers, Guard
 from bergen_loop.outside.budget import shared_limiter
-from bergen_loop.outside.http import Around, Retries, Timeouts
+from bergen_loop.outside.http import Around, OnCall, Retries, Timeouts
 from bergen_loop.outside.limiter import limiter_for
 from bergen_loop.outside.loop.client import LoopClient, LoopConfig
 from bergen_loop.outside.warehouse.floor.warehouse import EmbeddedWarehouse
@@ -26,16 +26,17 @@ from bergen_loop.outside.warehouse.rex11.close import (
     FileDrop,
     HttpCall,
 )
-from bergen_loop.tell.calls import observer
+from bergen_loop.tell.calls import Calls, observer
 
 
 def connect(brand: str, settings: BrandSettings, ledger: Ledger, folder: Path) -> BrandContext:
     """A brand's context. `folder` is where relative paths of its settings start.
     Raises ConfigError for settings or criteria that cannot be used."""
-    breakers, counts = Breakers(), Counts()
+    breakers, counts, calls = Breakers(), Counts(), Calls(settings.calls)
+    on_call = observer(counts.add, calls.add)
     try:
-        loop = _guarded_loop(brand, settings, ledger, breakers.loop, counts)
-        warehouse = _warehouse(brand, settings, ledger, breakers.rex11, counts)
+        loop = _guarded_loop(brand, settings, ledger, breakers.loop, on_call)
+        warehouse = _warehouse(brand, settings, ledger, breakers.rex11, on_call)
     except ValueError as error:
         problem = Problem(
             "(configuration)", 1, 1, f"brands.{brand}", str(error), "correct this setting"
@@ -50,24 +51,24 @@ def connect(brand: str, settings: BrandSettings, ledger: Ledger, folder: Path) -
         criteria=criteria(brand, settings, folder),
         breakers=breakers,
         counts=counts,
+        calls=calls,
     )
 
 
 def _guarded_loop(
-    brand: str, settings: BrandSettings, ledger: Ledger, guard: Guard, counts: Counts
+    brand: str, settings: BrandSettings, ledger: Ledger, guard: Guard, on_call: OnCall
 ) -> LoopClient:
     key = settings.loop.api_key.get_secret_value()
     limiter = shared_limiter(ledger, key, settings.loop.calls_per_minute)
-    return loop_client(brand, settings, around=Around(limiter, guard, observer(counts.add)))
+    return loop_client(brand, settings, around=Around(limiter, guard, on_call))
 
 
 def _warehouse(
-    brand: str, settings: BrandSettings, ledger: Ledger, guard: Guard, counts: Counts
+    brand: str, settings: BrandSettings, ledger: Ledger, guard: Guard, on_call: OnCall
 ) -> WarehousePort:
     if settings.warehouse == "embedded":
         return EmbeddedWarehouse(brand, ledger)
-    around = Around(guard=guard, on_call=observer(counts.add))
-    return rex11_warehouse(brand, settings, around=around)
+    return rex11_warehouse(brand, settings, around=Around(guard=guard, on_call=on_call))
 
 
 def loop_client(

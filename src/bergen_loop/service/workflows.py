@@ -14,10 +14,11 @@ from bergen_loop.flow import tick
 from bergen_loop.ledger.absence import absence
 from bergen_loop.ledger.database import LedgerError, trouble
 from bergen_loop.ledger.locks import BrandBusy, LockLost
-from bergen_loop.ledger.store import chain, outbox, retention
+from bergen_loop.ledger.store import calls, chain, outbox, retention
 from bergen_loop.outside.errors import OutsideError
 from bergen_loop.people import subscriptions
 from bergen_loop.service.registry import Registry
+from bergen_loop.tell import weekly
 from bergen_loop.tell.alerts import evaluate
 
 log = structlog.get_logger()
@@ -178,13 +179,15 @@ def _forget(brand: str) -> bool:
     """Some hundreds of returns; whether there may be more."""
     now, after = datetime.now(UTC), registry().brand(brand).retention
     with registry().ledger.write() as session:
+        keep = registry().brand(brand).calls.keep
+        forgotten = calls.forget(session, brand, now - keep)
         done = retention.keep_erased(session, now, brand).returns
         if after is not None:
             done += retention.expire(session, now, brand, after).returns
     if done:
         registry().ledger.scour()
         log.info("personal data masked", brand=brand, returns=done)
-    return done >= retention.PER_RUN
+    return done >= retention.PER_RUN or forgotten >= calls.AT_A_TIME
 
 
 @DBOS.step()
@@ -222,6 +225,17 @@ def alerts(_scheduled_at: datetime, _context: Any) -> None:
 @DBOS.step()
 def _alerts() -> int:
     return evaluate(registry().ledger, registry().settings, datetime.now(UTC))
+
+
+@DBOS.workflow()
+def tell_weeks(_scheduled_at: datetime, _context: Any) -> None:
+    """Tell brands' people of their week, where its time has come."""
+    _tell_weeks()
+
+
+@DBOS.step()
+def _tell_weeks() -> int:
+    return weekly.tell_due(registry().ledger, registry().settings, datetime.now(UTC))
 
 
 @DBOS.workflow()

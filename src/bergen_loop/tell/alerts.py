@@ -12,9 +12,9 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import structlog
+from pydantic import SecretStr
 
 from bergen_loop.config import Settings
-from bergen_loop.config.operations import AlertSettings
 from bergen_loop.ledger.database import Ledger, Session
 from bergen_loop.ledger.read import snapshot
 from bergen_loop.ledger.store import alerts as kept
@@ -49,7 +49,7 @@ def evaluate(ledger: Ledger, settings: Settings, now: datetime, send: Send | Non
         if alerts.flag_rate and _flags_due(session, now):
             shares = _flag_rates(session, settings, now)
             _note(session, shares, now, lambda row: row.kind == FLAGS.name)
-    return _tell(ledger, settings, now, send or _apprise(alerts))
+    return _tell(ledger, settings, now, send or sender(alerts.urls))
 
 
 # -- noting -------------------------------------------------------------------------------------
@@ -164,12 +164,12 @@ def _subject(row: AlertRow) -> str:
     return TITLES.get(name, name)
 
 
-def _apprise(alerts: AlertSettings) -> Send:
+def sender(urls: Sequence[SecretStr]) -> Send:
     """Send by Apprise, each address for itself: it counts as sent when one of them took it. With
     no address at all an alert is only logged and kept."""
 
     def send(title: str, text: str) -> bool:
-        sent = [_to_one(url.get_secret_value(), title, text) for url in alerts.urls]
+        sent = [_to_one(url.get_secret_value(), title, text) for url in urls]
         # An address is a secret: it is named by its place in the list.
         failed = [number for number, ok in enumerate(sent, 1) if not ok]
         if failed:

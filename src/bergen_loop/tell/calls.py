@@ -1,4 +1,4 @@
-"""Outside calls, told by the clients' hooks: counted, traced, and logged.
+"""Outside calls, told by the clients' hooks: counted, traced, logged, and kept for people.
 
 The counts go with a tick's others into the ledger's counters, so they are the same whichever
 process is asked for metrics, and outlive a restart.
@@ -6,16 +6,24 @@ process is asked for metrics, and outlive a restart.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import structlog
 
+from bergen_loop.config.operations import CallSettings
+from bergen_loop.ledger.codec import storable
 from bergen_loop.outside.http import CallRecord, OnCall
 from bergen_loop.tell import tracing
+from bergen_loop.text import shortened, without_addresses
 
 Add = Callable[[str, int], None]
 """Adds to a count of the brand."""
+
+MASKED = "[address]"
+"""In the place of an e-mail address."""
 
 log = structlog.get_logger()
 
@@ -31,13 +39,70 @@ class CallName:
     """`ok`, or the class of the error."""
 
 
-def observer(add: Add) -> OnCall:
+class Calls:
+    """The calls of a tick that people may want to look at, until its end, when they are written
+    with its other counts in one statement. Thread-safe, and bounded: what is over is counted."""
+
+    MOST = 5000
+
+    def __init__(self, settings: CallSettings | None = None) -> None:
+        self._settings = settings or CallSettings()
+        self._lock = threading.Lock()
+        self._rows: list[dict[str, Any]] = []
+        self._over = 0
+
+    def add(self, record: CallRecord) -> None:
+        """Keep it, if it is one of those that are kept: a look that every tick takes and that
+        found an answer is in the counters only."""
+        settings = self._settings
+        routine = record.outcome == "ok" and not record.changes and record.subject is None
+        if not settings.keep or (routine and not settings.routine):
+            return
+        with self._lock:
+            if len(self._rows) >= self.MOST:
+                self._over += 1
+                return
+            self._rows.append(_row(record, bodies=settings.bodies))
+
+    def take(self) -> tuple[list[dict[str, Any]], int]:
+        """All so far, and how many more there were; starts again from nothing."""
+        with self._lock:
+            taken, self._rows, self._over = (self._rows, self._over), [], 0
+        return taken
+
+
+def _row(record: CallRecord, *, bodies: bool) -> dict[str, Any]:
+    sent, received = (
+        storable(without_addresses(body, MASKED)) if bodies and body else None
+        for body in (record.sent, record.received)
+    )
+    return {
+        "brand": record.brand,
+        "at": record.started_at,
+        "system": record.system.casefold(),
+        "call": record.call,
+        "subject": shortened(storable(record.subject), 200) if record.subject else None,
+        "milliseconds": round(record.seconds * 1000),
+        "waited": round(record.waited * 1000),
+        "outcome": record.outcome,
+        "effect": record.effect.value if record.effect else None,
+        "status": record.status,
+        "attempt": record.attempt,
+        "changes": record.changes,
+        "sent": sent,
+        "received": received,
+    }
+
+
+def observer(add: Add, keep: Callable[[CallRecord], None] | None = None) -> OnCall:
     """The hook for a connection to any system."""
 
     def observe(record: CallRecord) -> None:
         name = CallName(record.system.casefold(), record.call, record.outcome)
         add(counter(name), 1)
         add(f"ms:{name.system}:{name.call}", round(record.seconds * 1000))
+        if keep is not None:
+            keep(record)
         failed = None if record.outcome == "ok" else record.outcome
         about = "return.id" if name.system == "loop" else "rex11.subject"
         tracing.past_span(

@@ -2,17 +2,20 @@
 //
 // A finished counting goes into a queue in this browser first and from there to the server, again
 // and again until it has answered. Each carries a key, by which the server knows a repeat: so it
-// may be sent twice, but is counted once.
+// may be sent twice, but is counted once. What is expected is kept here too, so that a parcel can
+// be opened and counted without a network; a service worker (sw.js) keeps the page itself.
 "use strict";
 
 const RETRY_MS = 3000;
 const PHOTO_SIDE = 1200;
 const REASONS = ["Stained", "Torn", "Worn", "Broken", "Missing parts", "Other"];
-const QUEUE = "floor.queue";
-const CURRENT = "floor.current";
+const MOST_UNDONE = 40;
+const EXPECTED_EVERY_MS = 60_000;
 
 const $ = (id) => document.getElementById(id);
-let current = null; // {ticket, lines: [line], photos: [{code, data}]}
+let current = null; // {ticket, lines: [line], photos: [{code, data}], undo: [{lines, photos, say}]}
+let queue = []; // [{counting, po, error}], the oldest first
+let expected = []; // tickets, as the server gave them last
 let sending = false;
 
 // -- small helpers ------------------------------------------------------------------------------
@@ -20,7 +23,7 @@ let sending = false;
 function el(tag, attributes = {}, ...children) {
   const made = document.createElement(tag);
   for (const [name, value] of Object.entries(attributes)) {
-    if (name === "onclick" || name === "onchange") made[name] = value;
+    if (["onclick", "onchange", "onerror"].includes(name)) made[name] = value;
     else if (value === true) made.setAttribute(name, "");
     else if (value !== false && value != null) made.setAttribute(name, String(value));
   }
@@ -51,20 +54,65 @@ function newKey() {
   return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
 }
 
-function load(name, otherwise) {
-  try {
-    return JSON.parse(localStorage.getItem(name)) ?? otherwise;
-  } catch {
-    return otherwise;
-  }
+// -- what this browser keeps --------------------------------------------------------------------
+
+// Two stores: `queue` has a counting under its key, `page` whatever else. Every change is written
+// in the order in which it was made; `kept` settles when the last one is on disk.
+let database = null;
+let kept = Promise.resolve();
+
+function opened() {
+  return new Promise((give, fail) => {
+    const asked = indexedDB.open("floor", 1);
+    asked.onupgradeneeded = () => {
+      asked.result.createObjectStore("queue");
+      asked.result.createObjectStore("page");
+    };
+    asked.onsuccess = () => give(asked.result);
+    asked.onerror = () => fail(asked.error);
+  });
 }
 
-function store(name, value) {
-  try {
-    localStorage.setItem(name, JSON.stringify(value));
-    return true;
-  } catch {
-    return false; // full: photos are large
+function inStore(name, mode, work) {
+  return new Promise((give, fail) => {
+    const transaction = database.transaction(name, mode);
+    const asked = work(transaction.objectStore(name));
+    transaction.oncomplete = () => give(asked.result);
+    transaction.onabort = transaction.onerror = () => fail(transaction.error);
+  });
+}
+
+function write(name, key, value) {
+  if (!database) return kept;
+  const copy = structuredClone(value);
+  kept = kept.then(() => inStore(name, "readwrite", (s) => (copy === null ? s.delete(key) : s.put(copy, key))));
+  kept = kept.catch(() => say("This device keeps nothing any more (is it full?): finish and stay online", "bad"));
+  return kept;
+}
+
+async function recall() {
+  database = await opened();
+  // So that the browser does not throw countings away when room gets short.
+  navigator.storage?.persist?.().catch(() => {});
+  current = (await inStore("page", "readonly", (s) => s.get("current"))) ?? null;
+  expected = (await inStore("page", "readonly", (s) => s.get("expected"))) ?? [];
+  await fromEarlier();
+  queue = await inStore("queue", "readonly", (s) => s.getAll());
+  queue.sort((one, other) => one.at - other.at);
+}
+
+// An earlier release kept them elsewhere.
+async function fromEarlier() {
+  for (const [name, take] of [
+    ["floor.queue", (found) => found.forEach((one, n) => write("queue", one.counting.key, { at: n, ...one }))],
+    ["floor.current", (found) => { current ??= { undo: [], ...found }; keep(); }],
+  ]) {
+    try {
+      const found = JSON.parse(localStorage.getItem(name));
+      if (found) take(found);
+    } catch { /* nothing that can be read */ }
+    await kept;
+    localStorage.removeItem(name);
   }
 }
 
@@ -122,14 +170,20 @@ function scanned(code) {
 function taken(code) {
   if (!current) return find(code);
   const line = current.lines.find(
-    (one) => (one.upc && upcKey(one.upc) === upcKey(code)) || (one.sku && plain(one.sku) === plain(code)));
+    (one) => isProduct(one, code));
   if (line) return countOne(line);
-  const own = [current.ticket.bag?.barcode, current.ticket.ticket, current.ticket.po, ...current.ticket.tracking].map(plain);
-  const folded = plain(code);
-  if (own.some((one) => one && (one === folded || folded.endsWith(one)))) {
-    return say("That is this RMA: scan its items", "good");
-  }
+  if (isTicket(current.ticket, code)) return say("That is this RMA: scan its items", "good");
   askUnknown(code);
+}
+
+const isProduct = (one, code) =>
+  (one.upc && upcKey(one.upc) === upcKey(code)) || (one.sku && plain(one.sku) === plain(code));
+
+// A label's barcode may have more before the tracking number than people read.
+function isTicket(ticket, code) {
+  const folded = plain(code);
+  return [ticket.bag?.barcode, ticket.ticket, ticket.po, ...ticket.tracking].map(plain)
+    .some((one) => one && (one === folded || (one.length > 7 && folded.endsWith(one))));
 }
 
 // -- finding a ticket ---------------------------------------------------------------------------
@@ -140,11 +194,41 @@ async function find(code) {
   try {
     answer = await fetch(`api/find?code=${encodeURIComponent(code)}`, { headers: { accept: "application/json" } });
   } catch {
-    return say("No network: an RMA can be looked up when it is back", "bad");
+    return findKept(code);
   }
   const found = await json(answer);
-  if (!found) return say(answer.redirected || answer.status === 401 ? "Sign in again, then scan" : "The server did not answer: scan again", "bad");
-  showChoices(code, found.tickets);
+  if (found) return showChoices(code, found.tickets.map(asCounted));
+  if (answer.redirected || answer.status === 401) return say("Sign in again, then scan", "bad");
+  findKept(code);
+}
+
+// Without a network: among what was expected when there last was one.
+function findKept(code) {
+  const known = expected.filter((one) => isTicket(one, code));
+  const fit = known.length ? known : expected.filter((one) => one.items.some((item) => isProduct(item, code)));
+  if (fit.length) return showChoices(code, fit.map(asCounted));
+  say(`No network, and ${code} is not among what is expected here: put the parcel aside until it is back`, "bad");
+}
+
+// What waits here to be sent is counted already, though the server does not know it yet.
+function asCounted(ticket) {
+  const waiting = queue.filter((one) => !one.error && one.counting.brand === ticket.brand
+    && one.counting.ticket === ticket.ticket).map((one) => one.counting);
+  if (!waiting.length) return ticket;
+  const own = structuredClone(ticket);
+  const { items } = own.bag ?? own; // of a bag: what was counted of it, and not of its ticket's others
+  for (const { lines, finish, bag } of waiting) {
+    own.finished ||= finish;
+    if (finish) own.status = "counted here, and waits to be sent";
+    if (own.bag && own.bag.barcode !== bag) continue;
+    for (const line of lines) {
+      let item = items.find((one) => isProduct(one, line.upc ?? line.sku));
+      if (!item) items.push(item = { upc: line.upc, sku: line.sku, expected: 0, counted: 0, damaged: 0 });
+      item.counted += line.counted;
+      item.damaged += line.damaged;
+    }
+  }
+  return own;
 }
 
 async function json(answer) {
@@ -177,9 +261,11 @@ function open(ticket) {
     ticket,
     lines: (ticket.bag ?? ticket).items.map((item) => ({
       upc: item.upc, sku: item.sku, description: item.description, expected: item.expected,
+      picture: item.picture ?? null,
       before: item.counted, beforeDamaged: item.damaged, counted: 0, damaged: 0, reasons: [],
     })),
     photos: [],
+    undo: [],
   };
   keep();
   say(ticket.bag ? `Bag ${ticket.bag.barcode}: scan what is in it` : `RMA ${ticket.ticket}: scan its items`, "good");
@@ -188,15 +274,30 @@ function open(ticket) {
 
 // -- counting -----------------------------------------------------------------------------------
 
-function keep() {
-  if (!current) localStorage.removeItem(CURRENT);
-  else if (!store(CURRENT, current)) store(CURRENT, { ...current, photos: [] });
+const keep = () => write("page", "current", current);
+
+// Before each change: so that it can be taken back, until the counting is finished.
+function remember(what) {
+  current.undo.push({ lines: structuredClone(current.lines), photos: [...current.photos], what });
+  if (current.undo.length > MOST_UNDONE) current.undo.shift();
+}
+
+function undo() {
+  const last = current.undo.pop();
+  if (!last) return;
+  current.lines = last.lines;
+  current.photos = last.photos;
+  $("unknown").hidden = true;
+  keep();
+  draw();
+  say(`Taken back: ${last.what}`);
 }
 
 const good = (line) => line.before + line.counted;
 const bad = (line) => line.beforeDamaged + line.damaged;
 
 function countOne(line) {
+  remember(`one ${nameOf(line)}`);
   line.counted += 1;
   const total = good(line) + bad(line);
   const over = total > line.expected;
@@ -205,10 +306,15 @@ function countOne(line) {
 }
 
 function takeBack(line) {
+  remember(`one ${nameOf(line)} less`);
   if (line.counted > 0) line.counted -= 1;
   else if (line.damaged > 0) {
     line.damaged -= 1;
     line.reasons.pop();
+    const last = current.photos.findLastIndex((one) => one.code === (line.upc ?? line.sku));
+    if (current.photos.filter((one) => one.code === (line.upc ?? line.sku)).length > line.damaged) {
+      current.photos.splice(last, 1);
+    }
   }
   say(`${nameOf(line)}: ${good(line) + bad(line)} of ${line.expected}`);
   changed(line);
@@ -223,6 +329,7 @@ function changed(line) {
 function askUnknown(code) {
   say(`${code} is not on this RMA`, "bad");
   const add = () => {
+    remember(`${code}, which is not on the RMA`);
     current.lines.push({ upc: code, sku: null, description: "Not on the RMA", expected: 0,
       before: 0, beforeDamaged: 0, counted: 1, damaged: 0, reasons: [] });
     say(`${code} added as an extra item`, "good");
@@ -241,15 +348,19 @@ function draw(hit = null) {
   const section = $("ticket");
   section.hidden = !current;
   $("ask").textContent = current ? "Scan each item" : "Scan RMA, PO, tracking number, bag or UPC";
+  drawExpected();
   if (!current) return section.replaceChildren();
   const { ticket, lines } = current;
+  const rma = `RMA ${ticket.ticket} · PO ${ticket.po}`;
+  const more = ticket.bag ? rma : ticket.memo;
   section.replaceChildren(
-    el("h2", { id: "ticket-title" }, ticket.bag
-      ? `Bag ${ticket.bag.barcode} · return ${ticket.bag.return_id || "?"}` : `RMA ${ticket.ticket} · PO ${ticket.po}`),
-    el("p", {}, ticket.bag ? `RMA ${ticket.ticket} · PO ${ticket.po}` : ticket.memo ?? ""),
+    el("h2", { id: "ticket-title" }, ticket.bag ? `Bag ${ticket.bag.barcode} · return ${ticket.bag.return_id || "?"}` : rma),
+    more ? el("p", { class: "memo" }, more) : null,
     el("ul", { class: "items" }, ...lines.map((line) => drawLine(line, line === hit))),
     el("div", { class: "bar" },
-      el("button", { type: "button", id: "leave", onclick: leave }, "Leave without counting"),
+      el("button", { type: "button", id: "leave", onclick: leave }, "Leave without counting")),
+    el("div", { class: "bar last" },
+      el("button", { type: "button", id: "undo", disabled: !current.undo.length, onclick: undo }, "Undo"),
       el("button", { type: "button", id: "finish", class: "go", onclick: askFinish }, "Finish")));
 }
 
@@ -257,11 +368,17 @@ function drawLine(line, hit) {
   const total = good(line) + bad(line);
   const kind = total > line.expected ? "over" : total === line.expected ? "full" : "";
   const name = nameOf(line);
-  const damaged = bad(line) ? el("span", { class: "damaged" }, ` · ${bad(line)} damaged`) : null;
-  return el("li", { class: hit ? "hit" : null, "data-code": line.upc ?? line.sku },
+  const damaged = bad(line) ? el("span", { class: "damaged" }, `${bad(line)} damaged`) : null;
+  const shots = current.photos.filter((one) => one.code === (line.upc ?? line.sku)).length;
+  const why = [...new Set(line.reasons)].join(", ") + (shots ? ` (${shots} photo${shots > 1 ? "s" : ""})` : "");
+  return el("li", { class: [hit && "hit", line.picture && "pictured"].filter(Boolean).join(" ") || null,
+    "data-code": line.upc ?? line.sku },
+    line.picture ? el("img", { class: "picture", src: line.picture, alt: "", loading: "lazy",
+      onerror: (event) => event.target.remove() }) : null,
     el("span", { class: "name" }, name,
       el("small", {}, [line.description, line.upc && `UPC ${line.upc}`].filter(Boolean).join(" · "))),
     el("span", { class: `counts ${kind}` }, `${good(line)} of ${line.expected}`, damaged),
+    why ? el("p", { class: "reasons" }, why) : null,
     el("div", { class: "acts" },
       el("button", { type: "button", "aria-label": `One ${name} less`, disabled: line.counted + line.damaged === 0,
         onclick: () => takeBack(line) }, "−1"),
@@ -275,18 +392,21 @@ function drawLine(line, hit) {
 function askDamage(line) {
   let reason = null;
   let photo = null;
-  const done = el("button", { type: "button", id: "mark", class: "stop", disabled: true }, "Mark one as damaged");
+  const done = el("button", { type: "button", id: "mark", class: "stop", disabled: true }, "Mark damaged");
   const reasons = REASONS.map((text) => el("button", { type: "button", "aria-pressed": "false", onclick: (event) => {
     for (const other of reasons) other.setAttribute("aria-pressed", String(other === event.currentTarget));
     reason = text;
     done.disabled = false;
   } }, text));
   const note = el("span", {}, "Take a photo");
+  const shot = el("img", { class: "shot", alt: "The photo that was taken", hidden: true });
   const file = el("input", { type: "file", accept: "image/*", capture: "environment", "aria-label": "Photo of the damage",
     onchange: async () => {
       try {
         photo = file.files.length ? await shrink(file.files[0]) : null;
-        note.textContent = photo ? "Photo taken" : "Take a photo";
+        note.textContent = photo ? "Photo taken: take another" : "Take a photo";
+        shot.hidden = !photo;
+        if (photo) shot.src = photo;
       } catch {
         note.textContent = "This photo cannot be read";
       }
@@ -297,11 +417,12 @@ function askDamage(line) {
   };
   showPanel(`Damaged: ${nameOf(line)}`,
     el("div", { class: "bar", role: "group", "aria-label": "What is wrong" }, ...reasons),
-    el("div", { class: "bar" }, el("span", { class: "file" }, note, file)),
+    el("div", { class: "bar" }, el("span", { class: "file" }, note, file)), shot,
     el("div", { class: "bar" }, el("button", { type: "button", onclick: () => $("panel").close() }, "Back"), done));
 }
 
 function markDamaged(line, reason, photo) {
+  remember(`one ${nameOf(line)} damaged`);
   if (line.counted > 0) line.counted -= 1; // the unit that was scanned as good
   line.damaged += 1;
   line.reasons.push(reason);
@@ -316,6 +437,82 @@ async function shrink(file) {
   const canvas = el("canvas", { width: Math.round(picture.width * scale), height: Math.round(picture.height * scale) });
   canvas.getContext("2d").drawImage(picture, 0, 0, canvas.width, canvas.height);
   return canvas.toDataURL("image/jpeg", 0.75);
+}
+
+// -- the camera ---------------------------------------------------------------------------------
+
+const CODES = ["ean_13", "ean_8", "upc_a", "upc_e", "code_128", "code_39", "itf", "codabar", "qr_code", "data_matrix"];
+const NO_CAMERA = "This browser reads no barcodes by camera (Chrome and Edge on Android do): use a scanner, or Keyboard";
+
+async function openCamera() {
+  if (!("BarcodeDetector" in window) || !navigator.mediaDevices?.getUserMedia) return say(NO_CAMERA, "bad");
+  let stream;
+  let detector;
+  try {
+    const known = await BarcodeDetector.getSupportedFormats();
+    const formats = CODES.filter((one) => known.includes(one));
+    if (!formats.length) return say(NO_CAMERA, "bad");
+    detector = new BarcodeDetector({ formats });
+    stream = await navigator.mediaDevices.getUserMedia({ video: { facingMode: "environment" } });
+  } catch (error) {
+    return say(error.name === "NotAllowedError"
+      ? "The camera is not allowed for this page: allow it in the browser, or use a scanner"
+      : "There is no camera here that can be used: use a scanner, or Keyboard", "bad");
+  }
+  const video = el("video", { autoplay: true, muted: true, playsinline: true, "aria-label": "The camera's picture" });
+  video.srcObject = stream;
+  const seen = el("p", { class: "sub", role: "status" }, "Hold a barcode before the camera");
+  showPanel("Scan by camera", video, seen,
+    el("div", { class: "bar" }, el("button", { type: "button", onclick: () => $("panel").close() }, "Done")));
+  await watch(video, detector, (code) => {
+    scanned(code);
+    seen.textContent = `Read: ${code}`;
+  });
+  for (const track of stream.getTracks()) track.stop();
+}
+
+// The same code counts again once it has been out of sight for a moment.
+async function watch(video, detector, read) {
+  let last = { code: null, at: 0 };
+  while ($("panel").open && video.isConnected) {
+    const [found] = video.readyState >= 2 ? await detector.detect(video).catch(() => []) : [];
+    if (found) {
+      if (found.rawValue !== last.code || Date.now() - last.at > 1500) read(found.rawValue);
+      last = { code: found.rawValue, at: Date.now() };
+    }
+    await new Promise((go) => { setTimeout(go, 150); });
+  }
+}
+
+$("camera").addEventListener("click", () => openCamera().catch(() => say(NO_CAMERA, "bad")));
+
+// -- what is expected ---------------------------------------------------------------------------
+
+async function lookExpected() {
+  try {
+    const found = await json(await fetch("api/expected", { headers: { accept: "application/json" } }));
+    if (found) {
+      expected = found.tickets;
+      write("page", "expected", expected);
+    }
+  } catch { /* what was expected last still stands */ }
+  drawExpected();
+}
+
+function drawExpected() {
+  const section = $("expected");
+  const open_ = expected.map(asCounted).filter((one) => !one.finished);
+  section.hidden = Boolean(current) || !open_.length;
+  if (section.hidden) return section.replaceChildren();
+  const units = (one) => one.items.reduce((total, item) => total + item.expected, 0);
+  const begun = (one) => one.items.some((item) => item.counted || item.damaged);
+  section.replaceChildren(
+    el("h2", { id: "expected-title" }, `Expected: ${open_.length}`),
+    ...open_.slice(0, 50).map((one) => el("button", { type: "button", class: "choice", onclick: () => open(one) },
+      `${one.ticket} · PO ${one.po}`,
+      el("small", {}, [`${units(one)} unit${units(one) === 1 ? "" : "s"}`, begun(one) && "begun",
+        one.due && `due ${one.due}`, one.carrier, one.tracking[0]].filter(Boolean).join(" · ")))),
+    open_.length > 50 ? el("p", { class: "sub" }, `and ${open_.length - 50} more: scan the parcel's label`) : "");
 }
 
 function showPanel(title, ...content) {
@@ -371,18 +568,12 @@ function submit(finish) {
       .map(({ upc, sku, counted, damaged, reasons }) => ({ upc, sku, counted, damaged, reasons })),
     photos,
   };
-  const entry = { counting, po: ticket.po, error: null };
-  const queue = load(QUEUE, []);
-  if (!store(QUEUE, [...queue, entry])) {
-    entry.counting.photos = [];
-    if (!store(QUEUE, [...queue, entry])) {
-      return say("This device has no room left: connect it to the network, then finish again", "bad");
-    }
-  }
-  const lost = photos.length && !entry.counting.photos.length ? " (its photos did not fit)" : "";
-  closeTicket(`${ticket.bag ? `Bag ${ticket.bag.barcode}` : `RMA ${ticket.ticket}`} counted${lost}`);
+  const entry = { at: Date.now(), counting, po: ticket.po, error: null };
+  queue.push(entry);
+  const written = write("queue", counting.key, entry);
+  closeTicket(`${ticket.bag ? `Bag ${ticket.bag.barcode}` : `RMA ${ticket.ticket}`} counted`);
   drawQueue();
-  send();
+  written.then(send); // on disk first: a lost page must not lose a counting
 }
 
 // -- sending ------------------------------------------------------------------------------------
@@ -391,7 +582,7 @@ async function send() {
   if (sending) return;
   sending = true;
   try {
-    for (const entry of load(QUEUE, []).filter((one) => !one.error)) {
+    for (const entry of queue.filter((one) => !one.error)) {
       if (!(await sendOne(entry))) break;
     }
   } finally {
@@ -405,7 +596,7 @@ async function sendOne(entry) {
   let answer;
   try {
     const who = await json(await fetch("api/me", { headers: { accept: "application/json" } }));
-    if (!who) return network("Sign in again: countings wait to be sent");
+    if (!who) return network("Sign in again: countings wait to be sent", "/login?next=/floor/");
     const body = new URLSearchParams({ csrf: who.csrf, counting: JSON.stringify(entry.counting) });
     answer = await fetch("api/count", { method: "POST", body, headers: { accept: "application/json" } });
   } catch {
@@ -415,7 +606,7 @@ async function sendOne(entry) {
     replace(entry.counting.key, null);
     return network("");
   }
-  if ([404, 409, 413, 422].includes(answer.status)) {
+  if ([400, 404, 409, 413, 422].includes(answer.status)) {
     let error = `refused (${answer.status})`;
     try {
       error = (await answer.json()).error ?? error;
@@ -428,22 +619,23 @@ async function sendOne(entry) {
 }
 
 function replace(key, entry) {
-  const queue = load(QUEUE, []).flatMap((one) => (one.counting.key !== key ? [one] : entry ? [entry] : []));
-  store(QUEUE, queue);
+  queue = queue.flatMap((one) => (one.counting.key !== key ? [one] : entry ? [entry] : []));
+  write("queue", key, entry);
 }
 
 let trouble = "";
-function network(text) {
-  trouble = text;
+let cure = null;
+function network(text, href = null) {
+  [trouble, cure] = [text, href];
   return text === "";
 }
 
 function drawQueue() {
-  const queue = load(QUEUE, []);
   const waiting = queue.filter((one) => !one.error);
   const refused = queue.filter((one) => one.error);
   $("network").textContent = waiting.length
     ? `${waiting.length} counting(s) wait to be sent. ${trouble}` : trouble || "All sent";
+  if (cure) $("network").append(" ", el("a", { href: cure }, "Sign in"));
   $("network").dataset.waiting = String(waiting.length);
   $("queue").hidden = !refused.length;
   const drop = (one) => {
@@ -457,12 +649,24 @@ function drawQueue() {
       el("button", { type: "button", onclick: () => drop(one) }, "Seen"))));
 }
 
-addEventListener("online", send);
+addEventListener("online", () => { if (!queue.length) network(""); drawQueue(); send(); lookExpected(); });
 addEventListener("offline", () => { network("No network"); drawQueue(); });
-setInterval(send, RETRY_MS);
 
-current = load(CURRENT, null);
-draw();
-drawQueue();
-send();
-toField();
+async function begin() {
+  try {
+    await recall();
+  } catch {
+    say("This browser keeps nothing (a private window?): stay online until all is sent", "bad");
+  }
+  if (!navigator.onLine) network("No network");
+  draw();
+  drawQueue();
+  send();
+  toField();
+  lookExpected();
+  setInterval(send, RETRY_MS);
+  setInterval(lookExpected, EXPECTED_EVERY_MS);
+  navigator.serviceWorker?.register("sw.js").catch(() => { /* the page works, while there is a network */ });
+}
+
+turn = begin(); // what is scanned meanwhile waits

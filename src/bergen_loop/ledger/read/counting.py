@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
@@ -45,12 +46,20 @@ def countings(session: Session, rmas: Sequence[RmaRow]) -> list[Counting]:
 def photos(session: Session, rmas: Sequence[RmaRow]) -> list[Shown]:
     """The photos of damage that were taken of these RMAs' parcels."""
     query = (
-        sa.select(FloorPhotoRow.id, FloorPhotoRow.code)
+        sa.select(FloorPhotoRow.id, FloorPhotoRow.code, FloorCountRow.content)
         .join(FloorTicketRow, FloorTicketRow.id == FloorPhotoRow.ticket_pk)
+        .join(FloorCountRow, FloorCountRow.id == FloorPhotoRow.count_pk)
         .where(_tickets(rmas))
         .order_by(FloorPhotoRow.id)
     )
-    return [Shown(pk, code) for pk, code in session.execute(query)]
+    return [Shown(pk, _captioned(code, content)) for pk, code, content in session.execute(query)]
+
+
+def _captioned(code: str, content: Mapping[str, Any]) -> str:
+    """A product, and what was said to be wrong with it: `850001: Torn`."""
+    lines = [x for x in content.get("lines", ()) if code in (x.get("upc"), x.get("sku"))]
+    reasons = dict.fromkeys(str(r) for x in lines for r in x.get("reasons", ()) if r)
+    return f"{code}: {', '.join(reasons)}" if reasons else code
 
 
 def photo(session: Session, rmas: Sequence[RmaRow], photo_id: int) -> tuple[str, bytes] | None:

@@ -107,6 +107,16 @@ def pause(session: Session, key_hash: str, seconds: float, *, at_ms: int | None 
     budget.paused_until_ms = max(budget.paused_until_ms, now + round(seconds * 1000))
 
 
+def counted_by_key(session: Session) -> dict[str, int]:
+    """The same of every key, in one question."""
+    query = (
+        sa.select(BudgetLeaseRow.key_hash, sa.func.sum(BudgetLeaseRow.permits))
+        .where(BudgetLeaseRow.counts_until_ms > clock.now_ms(session))
+        .group_by(BudgetLeaseRow.key_hash)
+    )
+    return {key: int(number) for key, number in session.execute(query)}
+
+
 def counted(session: Session, key_hash: str) -> int:
     """How many calls of the key count against its limit now, in all processes."""
     now = clock.now_ms(session)

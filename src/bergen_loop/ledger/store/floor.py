@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Collection, Sequence
 from datetime import datetime
 
 import sqlalchemy as sa
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, defer
 
 from bergen_loop.domain.codes import normal_code, normal_upc
 from bergen_loop.domain.receipt import BagCount
 from bergen_loop.domain.rma import RmaRequest, TicketStatus
 from bergen_loop.ledger.codec import storable
+from bergen_loop.ledger.store.chunks import chunks
 from bergen_loop.ledger.tables.floor import (
     FloorCodeRow,
     FloorCountRow,
@@ -114,6 +116,16 @@ def _with_code(brands: Collection[str], code: str) -> sa.Select[FloorTicketRow]:
     )
 
 
+def expected(session: Session, brands: Collection[str], limit: int) -> Sequence[FloorTicketRow]:
+    """Open tickets of these brands: those begun first, then by the day on which they are due."""
+    query = sa.select(FloorTicketRow).where(
+        FloorTicketRow.brand.in_(list(brands)), FloorTicketRow.status.in_(OPEN)
+    )
+    begun = FloorTicketRow.status == TicketStatus.COUNTING_IN_PROGRESS
+    due = (FloorTicketRow.expected_on.is_(None), FloorTicketRow.expected_on)
+    return session.scalars(query.order_by(begun.desc(), *due, FloorTicketRow.id).limit(limit)).all()
+
+
 def changed(
     session: Session, brand: str, since: datetime, until: datetime
 ) -> Sequence[FloorTicketRow]:
@@ -131,6 +143,16 @@ def items_of(session: Session, ticket_pk: int) -> Sequence[FloorItemRow]:
     return session.scalars(
         sa.select(FloorItemRow).where(FloorItemRow.ticket_pk == ticket_pk).order_by(FloorItemRow.id)
     ).all()
+
+
+def items_of_each(session: Session, tickets: Collection[int]) -> dict[int, list[FloorItemRow]]:
+    """The items of several tickets, in order."""
+    found: dict[int, list[FloorItemRow]] = {pk: [] for pk in tickets}
+    for ids in chunks(list(tickets)):
+        query = sa.select(FloorItemRow).where(FloorItemRow.ticket_pk.in_(ids))
+        for item in session.scalars(query.order_by(FloorItemRow.id)):
+            found[item.ticket_pk].append(item)
+    return found
 
 
 def counting(session: Session, key: str) -> FloorCountRow | None:
@@ -162,3 +184,26 @@ def photo(session: Session, brands: Collection[str], photo_id: int) -> FloorPhot
         .join(FloorTicketRow, FloorTicketRow.id == FloorPhotoRow.ticket_pk)
         .where(FloorPhotoRow.id == photo_id, FloorTicketRow.brand.in_(list(brands)))
     )
+
+
+def give(session: Session, brand: str, pos: Collection[str]) -> dict[str, list[str]]:
+    """Let who knows an address fetch the photos of these POs: code -> the secret parts of the
+    addresses, made where there are none yet."""
+    query = (
+        sa.select(FloorPhotoRow)
+        .join(FloorTicketRow, FloorTicketRow.id == FloorPhotoRow.ticket_pk)
+        .where(FloorTicketRow.brand == brand, FloorTicketRow.customer_po.in_(list(pos)))
+        .options(defer(FloorPhotoRow.body))
+        .order_by(FloorPhotoRow.id)
+    )
+    found: dict[str, list[str]] = {}
+    for row in session.scalars(query):
+        address = row.given_as or secrets.token_urlsafe(32)
+        row.given_as = address
+        found.setdefault(row.code, []).append(address)
+    return found
+
+
+def given(session: Session, address: str) -> FloorPhotoRow | None:
+    """The photo that was given away under this address."""
+    return session.scalar(sa.select(FloorPhotoRow).where(FloorPhotoRow.given_as == address))

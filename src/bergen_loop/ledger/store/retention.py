@@ -19,7 +19,7 @@ from sqlalchemy.orm import Session
 
 from bergen_loop.domain.lifecycle import ENDED, Stage
 from bergen_loop.domain.words import What
-from bergen_loop.ledger.store import chain, journal
+from bergen_loop.ledger.store import calls, chain, journal
 from bergen_loop.ledger.tables.core import (
     AttentionRow,
     DecisionRow,
@@ -33,7 +33,7 @@ from bergen_loop.ledger.tables.core import (
     RmaRow,
     WebhookRow,
 )
-from bergen_loop.ledger.tables.floor import FloorCodeRow, FloorTicketRow
+from bergen_loop.ledger.tables.floor import FloorCodeRow, FloorPhotoRow, FloorTicketRow
 from bergen_loop.ledger.tables.operations import OutboxRow
 from bergen_loop.text import without_addresses
 
@@ -174,6 +174,9 @@ def _erase(session: Session, row: ReturnRow, result: Erased) -> None:
             files = sa.delete(ReceiptFileRow).where(ReceiptFileRow.receipt_pk == receipt.id)
             session.execute(files)
         _floor(session, rma, known)
+    rmas = list(session.scalars(sa.select(RmaRow).where(RmaRow.return_pk == row.id)))
+    names = {x for r in rmas for x in (r.customer_po, r.ticket_id) if x}
+    calls.unsay(session, row.brand, {row.return_id, *names})
     for table in _TEXTS:
         query = sa.select(table).where(table.return_pk == row.id)
         _mask_rows(session, table, query, known, result)
@@ -181,7 +184,8 @@ def _erase(session: Session, row: ReturnRow, result: Erased) -> None:
 
 
 def _floor(session: Session, rma: RmaRow, known: Sequence[str]) -> None:
-    """The same ticket on the embedded warehouse floor."""
+    """The same ticket on the embedded warehouse floor. Its photos go too: a label or a letter may
+    be on them."""
     mine = (FloorTicketRow.brand == rma.brand, FloorTicketRow.customer_po == rma.customer_po)
     for ticket in session.scalars(sa.select(FloorTicketRow).where(*mine)):
         tracking = set(ticket.tracking_numbers) | set(known)
@@ -191,6 +195,7 @@ def _floor(session: Session, rma: RmaRow, known: Sequence[str]) -> None:
                 sa.func.lower(FloorCodeRow.code).in_([t.casefold() for t in tracking]),
             )
         )
+        session.execute(sa.delete(FloorPhotoRow).where(FloorPhotoRow.ticket_pk == ticket.id))
         ticket.tracking_numbers = [ERASED for _ in ticket.tracking_numbers]
 
 

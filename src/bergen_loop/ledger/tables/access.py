@@ -48,3 +48,13 @@ class AnswerRow(Base):
     body: Mapped[Any] = mapped_column(PlainJson)
     made_at: Mapped[datetime]
     ends_at: Mapped[datetime] = mapped_column(index=True)
+
+
+class FavouriteRow(Base):
+    """A brand that somebody wants to see first."""
+
+    __tablename__ = "favourites"
+
+    account_id: Mapped[int] = mapped_column(BigId, primary_key=True, autoincrement=False)
+    """0: of whoever reaches a console where nobody signs in."""
+    brand: Mapped[str] = mapped_column(primary_key=True)

@@ -510,6 +510,7 @@ class WebhookRow(Base):
     __table_args__ = (
         sa.UniqueConstraint("brand", "digest"),
         sa.Index("ix_webhooks_todo", "brand", "handled_at"),
+        sa.Index("ix_webhooks_return", "brand", "return_id", "id"),
     )
 
     id: Mapped[int] = mapped_column(BigId, primary_key=True, autoincrement=True)

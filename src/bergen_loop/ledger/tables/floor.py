@@ -10,6 +10,8 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from bergen_loop.ledger.tables.core import Base, BigId
 
+OPEN_ONLY = "status IN ('Draft', 'CountingInProgress')"
+
 
 class FloorTicketRow(Base):
     """One RMA in a warehouse without REX11. A PO makes one ticket, however often it is asked
@@ -19,6 +21,13 @@ class FloorTicketRow(Base):
     __table_args__ = (
         sa.UniqueConstraint("brand", "customer_po"),
         sa.Index("ix_floor_tickets_changed", "brand", "status_at"),
+        sa.Index(
+            "ix_floor_tickets_open",
+            "brand",
+            "id",
+            sqlite_where=sa.text(OPEN_ONLY),
+            postgresql_where=sa.text(OPEN_ONLY),
+        ),
     )
 
     id: Mapped[int] = mapped_column(BigId, primary_key=True, autoincrement=True)
@@ -99,7 +108,10 @@ class FloorPhotoRow(Base):
     """A photo of damage."""
 
     __tablename__ = "floor_photos"
-    __table_args__ = (sa.Index("ix_floor_photos_ticket", "ticket_pk", "id"),)
+    __table_args__ = (
+        sa.Index("ix_floor_photos_ticket", "ticket_pk", "id"),
+        sa.Index("ix_floor_photos_given", "given_as", unique=True),
+    )
 
     id: Mapped[int] = mapped_column(BigId, primary_key=True, autoincrement=True)
     ticket_pk: Mapped[int] = mapped_column(
@@ -112,3 +124,5 @@ class FloorPhotoRow(Base):
     """UPC or SKU of the item it shows."""
     content_type: Mapped[str]
     body: Mapped[bytes] = mapped_column(sa.LargeBinary)
+    given_as: Mapped[str | None]
+    """The secret part of the address under which Loop was told that it may fetch it."""

@@ -62,6 +62,7 @@ class OutboxRow(Base):
             postgresql_where=sa.text("state = 'pending'"),
         ),
         sa.Index("ix_outbox_list", "brand", "id"),
+        sa.Index("ix_outbox_return", "return_pk", "id"),
     )
 
     id: Mapped[int] = mapped_column(BigId, primary_key=True, autoincrement=True)
@@ -109,6 +110,35 @@ class EndpointRow(Base):
     """Attempts in a row that the endpoint as a whole did not answer."""
     failing_since: Mapped[datetime | None]
     last_error: Mapped[str | None]
+
+
+class CallRow(Base):
+    """One attempt at a call to Loop or REX11, kept for people for a time."""
+
+    __tablename__ = "calls"
+    __table_args__ = (
+        sa.Index("ix_calls_brand", "brand", "id"),
+        sa.Index("ix_calls_subject", "brand", "subject", "id"),
+    )
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True, autoincrement=True)
+    brand: Mapped[str]
+    at: Mapped[datetime]
+    system: Mapped[str]
+    call: Mapped[str]
+    subject: Mapped[str | None]
+    """The return, PO, ticket or UPC that it is about."""
+    milliseconds: Mapped[int]
+    waited: Mapped[int]
+    """Milliseconds before it, for its turn under the limit of calls."""
+    outcome: Mapped[str]
+    """`ok`, or the class of the error."""
+    effect: Mapped[str | None]
+    status: Mapped[int | None]
+    attempt: Mapped[int]
+    changes: Mapped[bool]
+    sent: Mapped[str | None] = mapped_column(sa.Text)
+    received: Mapped[str | None] = mapped_column(sa.Text)
 
 
 class AlertRow(Base):

@@ -3,9 +3,11 @@
 There are two: `EmbeddedFloor`, and the sandbox's, which shares nothing with this package and
 answers the same questions for its own tickets. All values are plain JSON, as they travel.
 
-A ticket: `{"brand", "ticket", "po", "status", "memo", "carrier", "tracking": [str], "finished":
-bool, "finished_at": str | null, "items": [item]}`; an item: `{"sku", "upc", "description",
-"expected", "counted", "damaged", "note"}`, where a unit is either counted (good) or damaged.
+A ticket: `{"brand", "ticket", "po", "status", "memo", "carrier", "tracking": [str], "due",
+"finished": bool, "finished_at": str | null, "items": [item]}`; an item: `{"sku", "upc",
+"description", "expected", "counted", "damaged", "note", "picture"}`, where a unit is either
+counted (good) or damaged, and the picture is an address or null. `due` of a ticket is the day on
+which it is expected, or null.
 
 A ticket of a consolidated shipment that was found by the barcode of a bag has `"bag": {"barcode",
 "return_id", "items": [item]}` too: what was to come, and was counted, in this bag.
@@ -42,6 +44,11 @@ class FloorBackend(Protocol):
         """Tickets of the shipment that has a bag with this barcode; else with this number, PO or
         tracking number; else open tickets that expect a product with this UPC. At most 20, the
         likeliest first."""
+        ...
+
+    def expected(self) -> list[Json]:
+        """Open tickets, those that are due first, at most 300: kept by the page, so that parcels
+        can be counted without a network."""
         ...
 
     def count(self, counting: Json, who: str) -> Json:

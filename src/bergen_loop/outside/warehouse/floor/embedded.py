@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import UTC, datetime
+from urllib.parse import quote
 
 from bergen_loop.domain.codes import normal_code, normal_upc
 from bergen_loop.domain.receipt import BagCount
@@ -24,6 +25,8 @@ from bergen_loop.outside.warehouse.floor import codes
 from bergen_loop.outside.warehouse.floor.backend import FloorBackend, FloorRefused, Json
 from bergen_loop.outside.warehouse.floor.counting import Counting, Line, parse
 
+MOST_EXPECTED = 300
+
 
 def _utc_now() -> datetime:
     return datetime.now(UTC)
@@ -37,9 +40,12 @@ class EmbeddedFloor(FloorBackend):
         ledger: Ledger,
         brands: Collection[str],
         *,
+        pictures: Mapping[str, str] | None = None,
         now: Callable[[], datetime] = _utc_now,
     ) -> None:
+        """`pictures`: by brand, the address of a product's picture, with `{sku}` or `{upc}`."""
         self._ledger, self._brands, self._now = ledger, brands, now
+        self._pictures = pictures or {}
 
     def find(self, code: str) -> list[Json]:
         """By a bag's barcode; by number, PO or tracking number; else what is open and expects the
@@ -57,7 +63,16 @@ class EmbeddedFloor(FloorBackend):
                 keys = [c for c in (normal_upc(code), normal_code(code)) if c]
                 for key in dict.fromkeys(keys):
                     rows = rows or floor.expecting(session, self._brands, key)
-            return [as_json(row, floor.items_of(session, row.id)) for row in rows]
+            return self._json(session, rows)
+
+    def expected(self) -> list[Json]:
+        """Open tickets, those that are due first."""
+        with self._ledger.read() as session:
+            return self._json(session, floor.expected(session, self._brands, MOST_EXPECTED))
+
+    def _json(self, session: Session, rows: Sequence[FloorTicketRow]) -> list[Json]:
+        items = floor.items_of_each(session, [row.id for row in rows])
+        return [as_json(row, items[row.id], self._pictures.get(row.brand)) for row in rows]
 
     def _bags(self, session: Session, code: str) -> list[Json]:
         """The tickets of a bag, each with what of it the bag was to hold."""
@@ -117,14 +132,14 @@ class EmbeddedFloor(FloorBackend):
         session.add(kept)
         session.flush()
         for photo in counting.photos:
-            head, _, data = photo.data.partition(",")
+            kind, body = _picture(photo.data)
             session.add(
                 FloorPhotoRow(
                     ticket_pk=row.id,
                     count_pk=kept.id,
                     code=photo.code,
-                    content_type=head.removeprefix("data:").removesuffix(";base64"),
-                    body=_bytes(data),
+                    content_type=kind,
+                    body=body,
                 )
             )
         session.flush()
@@ -191,11 +206,21 @@ def _is_of(item: Json, count: BagCount) -> bool:
     )
 
 
-def _bytes(data: str) -> bytes:
+_SIGNS = (("image/jpeg", b"\xff\xd8\xff"), ("image/png", b"\x89PNG\r\n\x1a\n"))
+
+
+def _picture(data: str) -> tuple[str, bytes]:
+    """(type, bytes) by what it is, not by what it is called. FloorRefused for no picture."""
     try:
-        return base64.b64decode(data, validate=True)
+        body = base64.b64decode(data.partition(",")[2], validate=True)
     except (binascii.Error, ValueError):
         raise FloorRefused("a photo is broken: take it again") from None
+    kind = next((kind for kind, sign in _SIGNS if body.startswith(sign)), None)
+    if body[:4] == b"RIFF" and body[8:12] == b"WEBP":
+        kind = "image/webp"
+    if kind is None:
+        raise FloorRefused("a photo is no JPEG, PNG or WebP picture: take it again")
+    return kind, body
 
 
 def _add_up(session: Session, row: FloorTicketRow, counting: Counting) -> None:
@@ -234,7 +259,20 @@ def _comments(before: str | None, reasons: Sequence[str], photos: int) -> str | 
     return "; ".join(dict.fromkeys(parts)) or None
 
 
-def as_json(row: FloorTicketRow, items: Sequence[FloorItemRow]) -> Json:
+def _address(template: str | None, item: FloorItemRow) -> str | None:
+    """Where the picture of a product is; None where that takes a code which it has not."""
+    if template is None:
+        return None
+    for name, value in (("{sku}", item.sku), ("{upc}", item.upc)):
+        if name in template and not value:
+            return None
+        template = template.replace(name, quote(value or "", safe=""))
+    return template
+
+
+def as_json(
+    row: FloorTicketRow, items: Sequence[FloorItemRow], pictures: str | None = None
+) -> Json:
     """A ticket as the page takes it."""
     return {
         "brand": row.brand,
@@ -245,6 +283,7 @@ def as_json(row: FloorTicketRow, items: Sequence[FloorItemRow]) -> Json:
         "carrier": row.carrier,
         "tracking": list(row.tracking_numbers),
         "finished": row.status not in floor.OPEN,
+        "due": row.expected_on.isoformat() if row.expected_on else None,
         "finished_at": row.finished_at.isoformat() if row.finished_at else None,
         "items": [
             {
@@ -255,6 +294,7 @@ def as_json(row: FloorTicketRow, items: Sequence[FloorItemRow]) -> Json:
                 "counted": item.actual,
                 "damaged": item.damaged,
                 "note": item.comments,
+                "picture": _address(pictures, item),
             }
             for item in items
         ],

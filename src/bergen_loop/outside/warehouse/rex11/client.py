@@ -280,5 +280,6 @@ class Rex11Client:
             changes=call.changes,
             secrets=call.secrets,
             final=final,
+            private=not token,  # it is the token that is asked for
         )
         return self._connection.call(request, read)
