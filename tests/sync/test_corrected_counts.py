@@ -30,6 +30,7 @@ def illegible(operation: str, body: bytes) -> bytes:
 
 def unclear(world: World, ctx: BrandContext) -> str:
     """A complete parcel of which one count cannot be read."""
+    world.sandbox.settings.update({"review_held_share": 0.0, "two_label_share": 0.0})
     world.rewrites.append(illegible)
     return arrive(world, ctx, "complete", outcome="refund")
 

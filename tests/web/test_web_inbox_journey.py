@@ -88,6 +88,7 @@ def test_an_unclear_receipt_from_the_inbox_to_its_end(
     page: Page, world: World, ctx: BrandContext
 ) -> None:
     look = Look(ctx)
+    world.sandbox.settings.update({"review_held_share": 0.0, "two_label_share": 0.0})
     world.advance((datetime.now(UTC) - world.now()) / timedelta(seconds=1))
     world.rewrites.append(illegible)
     ids = [world.new_return(ctx.brand, units=2, late_label=False, outcome="refund") for _ in "ab"]
