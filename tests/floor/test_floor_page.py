@@ -163,8 +163,9 @@ def test_a_day_at_the_floor_with_a_phone_online_and_offline(
     world: World, ctx: BrandContext, page: Page
 ) -> None:
     page.set_viewport_size({"width": 390, "height": 844})
+    second_id = world.new_return(BRAND, units=1, late_label=False, outcome="refund")
     first_id, first = announced(world, ctx)
-    _, second = announced(world, ctx, units=1)
+    second = view_of(ctx, second_id)
     codes = upcs(first)
     row = page.locator(f'li[data-code="{codes[0]}"]')
     with console(ctx) as url:
