@@ -368,6 +368,7 @@ class BrandSettings(Model):
     events: EventSettings | None = None
     """Where the brand's own systems are told of its returns."""
     calls: CallSettings = CallSettings()
+    """What is kept of the calls made to Loop and REX11, and for how long."""
     weekly: WeeklySettings | None = None
     """Who is told of the brand's week; left out: nobody."""
 
