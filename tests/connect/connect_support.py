@@ -36,7 +36,8 @@ class Place:
         """End of a path -> the status it is answered with."""
         self.date: str | None = None
         """The Date header of every answer."""
-        self.world = SandboxWorld(7, 0, clock=ManualClock(datetime.now(UTC)), settings=Settings())
+        self.clock = ManualClock(datetime.now(UTC))
+        self.world = SandboxWorld(7, 0, clock=self.clock, settings=Settings())
         self.brand = self.world.brand("northpine")
         self._sandbox = create_app(self.world)
         self.url = ""
@@ -119,8 +120,8 @@ class Place:
     def catch_up(self) -> None:
         """Let the sandbox's clock be that of the service, and what is due by it be done."""
         with self.world.lock:
-            behind = (datetime.now(UTC) - self.world.clock.now()).total_seconds()
-            self.world.clock.advance(max(0.0, behind))
+            behind = (datetime.now(UTC) - self.clock.now()).total_seconds()
+            self.clock.advance(max(0.0, behind))
             self.world.run_due()
 
     def receive(self, return_id: str, kind: str = "complete") -> None:

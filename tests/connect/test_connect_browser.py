@@ -184,7 +184,9 @@ def test_from_nothing_to_the_first_processed_return_without_a_restart(
     _comes_to(place, returned, Stage.RECEIVED, judged=True)
     _criteria(page)
     _settings(page)
-    assert place.world.find_return(returned).state == "open", "in shadow nothing is done in Loop"
+    shown = place.world.find_return(returned)
+    assert shown, "in shadow nothing is done in Loop"
+    assert shown.state == "open"
     _go_live(page)
     _comes_to(place, returned, Stage.COMPLETE)
     page.goto(f"/returns/northpine/{returned}")
@@ -199,6 +201,7 @@ def test_from_nothing_to_the_first_processed_return_without_a_restart(
 def _criteria(page: Page) -> None:
     """Changed, with a mistake at its line, tried, published, rolled back."""
     page.goto("/brands/northpine")
+    page.get_by_role("link", name="Receipt criteria", exact=True).click()
     page.get_by_role("link", name="Try others on the past, change them, history").click()
     text = page.get_by_label("Criteria, as YAML")
     strict = text.input_value()
@@ -257,6 +260,7 @@ def _go_live(page: Page) -> None:
 
 def _settings(page: Page) -> None:
     page.goto("/brands/northpine")
+    page.get_by_role("link", name="Settings", exact=True).click()
     page.get_by_role("link", name="Change them, history (version 3)").click()
     text = page.get_by_label("Settings, as in the configuration file")
     text.fill(text.input_value().replace("poll: 1s", "poll: 2s"))
@@ -280,7 +284,7 @@ def _settings(page: Page) -> None:
 
 def _comes_to(place: Place, returned: str, stage: Stage, *, judged: bool = False) -> None:
     """The running service brings the return there by itself."""
-    until = time.monotonic() + 60
+    until, row = time.monotonic() + 60, None
     ledger = place.ledger()
     try:
         while time.monotonic() < until:
