@@ -112,7 +112,8 @@ def test_the_past_is_tried_against_what_was_decided(past: Past, file: Path) -> N
     assert report["matrix"] == {"process": {"flag": 2}, "flag": {"flag": 1}}
     assert report["changed_total"] == 2
     assert [c["return_id"] for c in report["changed"]] == ["1001", "1003"]
-    assert report["changed"][0]["sentence"].startswith("It was processed. Now: Flagged as look")
+    told = report["changed"][0]["sentence"]
+    assert told.startswith("It was decided to process it. Now: To flag as look")
     assert [d["day"] for d in report["days"]] == ["2026-11-02", "2026-11-03"]
     same = past.json("criteria", "test", "standard", "--since", "2026-11-01")["report"]
     assert same["changed_total"] == 0, "closed by now, but it is judged as it was then: open"

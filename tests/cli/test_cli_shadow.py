@@ -32,7 +32,7 @@ def test_what_would_have_been_done_against_what_people_did(past: Past) -> None:
     (listed,) = found["disagreements"]
     assert listed["return_id"] == wrong
     assert listed["sentence"].startswith(
-        "We would have flagged it; it was processed by hand. Flagged as damaged"
+        "We would have flagged it; it was processed by hand. To flag as damaged"
     )
     shown = text(past.run("shadow", "report", "--brand", "acme"))
     assert "8 return(s) judged in shadow; 75.0% alike" in shown

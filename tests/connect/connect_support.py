@@ -20,7 +20,7 @@ from typer.testing import CliRunner, Result
 from bergen_loop.cli.main import app
 from bergen_loop.ledger.database import Ledger
 from bergen_loop.ledger.tables.core import JournalRow
-from loop_sandbox import ManualClock, SandboxWorld, Settings, create_app
+from loop_sandbox import ManualClock, SandboxWorld, Settings, create_app, parcels
 from loop_sandbox.catalogue import unknown_to_rex11
 from support.brands import SUPPLIER
 
@@ -31,11 +31,13 @@ class Place:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.config = folder / "bergen-loop.yaml"
+        self.database = f"sqlite:///{folder}/ledger.db"
         self.refuse: dict[str, int] = {}
         """End of a path -> the status it is answered with."""
         self.date: str | None = None
         """The Date header of every answer."""
-        self.world = SandboxWorld(7, 0, clock=ManualClock(datetime.now(UTC)), settings=Settings())
+        self.clock = ManualClock(datetime.now(UTC))
+        self.world = SandboxWorld(7, 0, clock=self.clock, settings=Settings())
         self.brand = self.world.brand("northpine")
         self._sandbox = create_app(self.world)
         self.url = ""
@@ -94,7 +96,7 @@ class Place:
         return YAML(typ="safe").load(self.config.read_text())["brands"]["northpine"]
 
     def ledger(self) -> Ledger:
-        return Ledger(f"sqlite:///{self.folder}/ledger.db")
+        return Ledger(self.database)
 
     def journal(self) -> list[JournalRow]:
         with self.ledger().read() as session:
@@ -114,6 +116,20 @@ class Place:
             await send(message)
 
         await self._sandbox(scope, receive, dated)
+
+    def catch_up(self) -> None:
+        """Let the sandbox's clock be that of the service, and what is due by it be done."""
+        with self.world.lock:
+            behind = (datetime.now(UTC) - self.clock.now()).total_seconds()
+            self.clock.advance(max(0.0, behind))
+            self.world.run_due()
+
+    def receive(self, return_id: str, kind: str = "complete") -> None:
+        """The warehouse counts a return's parcel."""
+        with self.world.lock:
+            for ticket in self.brand.tickets.values():
+                if return_id in (ticket.po or ""):
+                    parcels.receive(self.world, ticket, kind, None)
 
     def close(self) -> None:
         self.world.close()

@@ -1,4 +1,5 @@
-"""From a service without a brand to a connected one in a real browser, without a restart.
+"""From a service without a brand to the first processed return in a real browser, without a
+restart: on SQLite, and on PostgreSQL with two workers.
 
 Needs Chromium (`apt-get install chromium`, or BERGEN_LOOP_CHROMIUM); without it these fail.
 """
@@ -6,6 +7,7 @@ Needs Chromium (`apt-get install chromium`, or BERGEN_LOOP_CHROMIUM); without it
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -22,26 +24,39 @@ from axe_playwright_python.sync_playwright import Axe
 from connect_support import Place
 from playwright.sync_api import Page, expect, sync_playwright
 
-from bergen_loop.ledger.tables.core import BrandRow, ReturnRow
+from bergen_loop.domain.lifecycle import Stage
+from bergen_loop.ledger.tables.core import DecisionRow, ReturnRow
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]
 WIDTHS = {"desktop": (1280, 900), "phone": (390, 844)}
 
 
-@pytest.fixture
-def served(place: Place) -> Generator[str]:
-    """`bergen-loop serve` in a process of its own; its configuration has no brand."""
+@pytest.fixture(
+    params=[
+        pytest.param(("sqlite", "desktop"), id="sqlite"),
+        pytest.param(("postgresql", "phone"), id="two workers", marks=pytest.mark.postgres),
+    ]
+)
+def served(request: pytest.FixtureRequest, place: Place) -> Generator[tuple[str, str]]:
+    """`bergen-loop serve` in a process of its own, on PostgreSQL with a second worker beside it;
+    its configuration has no brand. Its address, and how wide the browser is."""
+    database, width = request.param
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    place.config.write_text(
-        f"service:\n  database: sqlite:///{place.folder}/ledger.db\n  schedule: 1s\n"
-    )
+    if database == "postgresql":
+        place.database = request.getfixturevalue("postgres").new_ledger()
+    place.config.write_text(f"service:\n  database: {place.database}\n  schedule: 1s\n")
     place.config.chmod(0o444)
-    command = [sys.executable, "-m", "bergen_loop", "serve", "-c", str(place.config),
-               "--port", str(port), "--no-auth"]  # fmt: skip
+    here = [sys.executable, "-m", "bergen_loop"]
+    commands = [[*here, "serve", "-c", str(place.config), "--port", str(port), "--no-auth"]]
+    if database == "postgresql":
+        commands.append([*here, "worker", "-c", str(place.config)])
     with (place.folder / "serve.log").open("wb") as log:
-        process = subprocess.Popen(command, stdout=log, stderr=log, cwd=place.folder)
+        processes = [
+            subprocess.Popen(command, stdout=log, stderr=log, cwd=place.folder)
+            for command in commands
+        ]
     url = f"http://127.0.0.1:{port}"
     try:
         until = time.monotonic() + 60
@@ -51,22 +66,25 @@ def served(place: Place) -> Generator[str]:
                 break
             except httpx2.HTTPError:
                 said = (place.folder / "serve.log").read_text()
-                assert process.poll() is None and time.monotonic() < until, said
+                assert processes[0].poll() is None and time.monotonic() < until, said
                 time.sleep(0.1)
-        yield url
+        yield url, width
     finally:
-        process.terminate()
-        process.wait(30)
+        for process in processes:
+            process.terminate()
+        for process in processes:
+            process.wait(30)
 
 
-@pytest.fixture(params=list(WIDTHS))
-def page(request: pytest.FixtureRequest, served: str) -> Generator[Page]:
+@pytest.fixture
+def page(served: tuple[str, str]) -> Generator[Page]:
     path = os.environ.get("BERGEN_LOOP_CHROMIUM") or shutil.which("chromium")
     assert path, "Chromium is not installed: apt-get install chromium, or set BERGEN_LOOP_CHROMIUM"
-    width, height = WIDTHS[request.param]
+    url, wide = served
+    width, height = WIDTHS[wide]
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
-        opened = browser.new_page(viewport={"width": width, "height": height}, base_url=served)
+        opened = browser.new_page(viewport={"width": width, "height": height}, base_url=url)
         said: list[str] = []
         opened.on("console", lambda m: said.append(m.text) if m.type == "error" else None)
         opened.on("pageerror", lambda e: said.append(str(e)))
@@ -89,7 +107,9 @@ def accessible(page: Page, name: str = "") -> None:
         page.screenshot(path=Path(folder) / f"{name}-{width}.png", full_page=True)
 
 
-def test_from_nothing_to_a_brand_in_shadow_without_a_restart(page: Page, place: Place) -> None:
+def test_from_nothing_to_the_first_processed_return_without_a_restart(
+    page: Page, place: Place
+) -> None:
     returned = place.new_return()
     started = time.monotonic()
     page.goto("/")
@@ -153,26 +173,107 @@ def test_from_nothing_to_a_brand_in_shadow_without_a_restart(page: Page, place: 
     expect(start).to_have_value("2026-13-45")
     accessible(page, "start-wrong")
     start.fill("2026-01-01T00:00:00Z")
+    page.get_by_label("How often Loop is asked").fill("1s")
     page.get_by_role("button", name="Connect in shadow").click()
 
     expect(page.get_by_text("is connected, in shadow")).to_be_visible()
     accessible(page, "connected")
     assert time.monotonic() - started < 300
-    _synced(place, returned)
+    _comes_to(place, returned, Stage.ANNOUNCED)
+    place.receive(returned)
+    _comes_to(place, returned, Stage.RECEIVED, judged=True)
+    _criteria(page)
+    _settings(page)
+    shown = place.world.find_return(returned)
+    assert shown, "in shadow nothing is done in Loop"
+    assert shown.state == "open"
+    _go_live(page)
+    _comes_to(place, returned, Stage.COMPLETE)
+    page.goto(f"/returns/northpine/{returned}")
+    expect(page.get_by_text("Return complete").first).to_be_visible()
+    accessible(page, "processed")
+    page.goto("/brands/northpine")
+    page.get_by_role("button", name="Back to shadow now").click()
+    expect(page.get_by_text("The mode is set: Northpine Apparel is shadow.")).to_be_visible()
+    accessible(page, "shadow-again")
 
-    page.get_by_role("link", name="Change them, history (version 1)").click()
+
+def _criteria(page: Page) -> None:
+    """Changed, with a mistake at its line, tried, published, rolled back."""
+    page.goto("/brands/northpine")
+    page.get_by_role("link", name="Receipt criteria", exact=True).click()
+    page.get_by_role("link", name="Try others on the past, change them, history").click()
+    text = page.get_by_label("Criteria, as YAML")
+    strict = text.input_value()
+    text.fill(strict.replace("receipt.damaged", "receipt.damagd"))
+    expect(page.locator("#mistakes")).to_contain_text("Line 11, column", timeout=20_000)
+    accessible(page, "criteria-wrong")
+    text.fill(strict + "# rec")
+    text.press("End")
+    text.press("Control+End")
+    text.press_sequentially("eipt.dam")
+    expect(page.get_by_role("option", name="receipt.damaged a whole number")).to_be_visible()
+    accessible(page, "criteria-completed")
+    text.press("Escape")
+    page.get_by_text("Put together from common rules").click()
+    page.get_by_label("A person approves complete returns").fill("1")
+    page.get_by_role("button", name="Write the rules into the editor").click()
+    expect(text).to_have_value(re.compile("high_value_cents: 100 "))
+    accessible(page, "criteria-common")
+    page.get_by_role("button", name="Try them").click()
+    expect(page.get_by_text("To be paid as it was decided, not with these")).to_be_visible()
+    accessible(page, "criteria-tried")
+    page.get_by_role("button", name="Publish").click()
+    expect(page.locator("#wrong-why")).to_contain_text("needs a reason")
+    page.get_by_label("Reason, for the journal").fill("All of them are looked at")
+    page.get_by_role("button", name="Publish").click()
+    expect(page.get_by_text("running workers take it up")).to_be_visible()
+    accessible(page, "criteria-published")
+    page.get_by_role("link", name="1", exact=True).click()
+    expect(page.get_by_text("+name: strict")).to_be_visible()
+    accessible(page, "criteria-version")
+    page.get_by_label("Reason, for the journal").fill("Strict was right")
+    page.get_by_role("button", name="Have these hold again").click()
+    expect(page.locator("p.good")).to_contain_text("strict")
+
+
+def _go_live(page: Page) -> None:
+    """By its checklist: what is open has to be said to be meant."""
+    page.goto("/brands/northpine")
+    page.get_by_role("link", name="Go live…").click()
+    expect(page.get_by_role("heading", name="Checklist")).to_be_visible()
+    accessible(page, "golive")
+    page.get_by_label("Returns an hour, at most").fill("none")
+    page.get_by_role("button", name="Go live").click()
+    expect(page.locator("#wrong-returns")).to_contain_text("is no number of returns")
+    expect(page.locator("#wrong-paid")).to_contain_text("Say that this is meant")
+    accessible(page, "golive-wrong")
+    for box in page.get_by_role("checkbox").all():
+        box.check()
+    page.get_by_label("Returns an hour, at most").fill("5")
+    page.get_by_label("Reason, for the journal").fill("It decides as we do")
+    page.get_by_role("button", name="Go live").click()
+    expect(page.get_by_text("The mode is set: Northpine Apparel is live.")).to_be_visible()
+    expect(page.get_by_text("Gradual start: at most 5 returns an hour")).to_be_visible()
+    accessible(page, "live")
+
+
+def _settings(page: Page) -> None:
+    page.goto("/brands/northpine")
+    page.get_by_role("link", name="Settings", exact=True).click()
+    page.get_by_role("link", name="Change them, history (version 3)").click()
     text = page.get_by_label("Settings, as in the configuration file")
-    text.fill(text.input_value() + "poll: 45s\n")
+    text.fill(text.input_value().replace("poll: 1s", "poll: 2s"))
     page.get_by_label("Reason, for the journal").fill("calmer")
     page.get_by_role("button", name="Check, try and change").click()
-    expect(page.get_by_text("Version 2 holds")).to_be_visible()
+    expect(page.get_by_text("Version 4 holds")).to_be_visible()
     accessible(page, "settings")
-    page.get_by_role("link", name="1", exact=True).click()
-    expect(page.get_by_text("poll: 45s taken out")).to_be_visible()
+    page.get_by_role("link", name="3", exact=True).click()
+    expect(page.get_by_text("poll: 2s → 1s")).to_be_visible()
     accessible(page, "version")
     page.get_by_label("Reason, for the journal").fill("as before")
     page.get_by_role("button", name="Roll back").click()
-    expect(page.get_by_text("Version 3 holds")).to_be_visible()
+    expect(page.get_by_text("Version 5 holds")).to_be_visible()
     page.goto("/brands/northpine/checks")
     page.get_by_role("button", name="Check now").click()
     expect(page.get_by_text("it works: REX11 gives a token")).to_be_visible()
@@ -181,14 +282,19 @@ def test_from_nothing_to_a_brand_in_shadow_without_a_restart(page: Page, place: 
     accessible(page, "remove")
 
 
-def _synced(place: Place, returned: str) -> None:
-    """The running service has taken the brand up by itself, and the return with it."""
-    until = time.monotonic() + 60
-    while time.monotonic() < until:
-        with place.ledger().read() as session:
-            row = session.get(BrandRow, "northpine")
-            known = session.scalars(sa.select(ReturnRow.return_id)).all()
-        if row is not None and row.last_sync_ok and returned in known:
-            return
-        time.sleep(0.3)
-    raise AssertionError((place.folder / "serve.log").read_text())
+def _comes_to(place: Place, returned: str, stage: Stage, *, judged: bool = False) -> None:
+    """The running service brings the return there by itself."""
+    until, row = time.monotonic() + 60, None
+    ledger = place.ledger()
+    try:
+        while time.monotonic() < until:
+            place.catch_up()
+            with ledger.read() as session:
+                row = session.scalar(sa.select(ReturnRow).where(ReturnRow.return_id == returned))
+                decided = session.scalar(sa.select(sa.func.count()).select_from(DecisionRow))
+            if row is not None and row.stage == stage and (decided or not judged):
+                return
+            time.sleep(0.2)
+    finally:
+        ledger.close()
+    raise AssertionError((row and row.stage, (place.folder / "serve.log").read_text()))

@@ -34,7 +34,7 @@ def test_a_brand_by_questions(place: Place) -> None:
     b = place.brand
     text = ask(
         place,
-        *("Not An Id", "northpine", "Northpine Apparel"),
+        *("Not An Id", "new", "northpine", "Northpine Apparel"),
         *("wrong-key", "", "y", b.loop_key, b.webhook_secret),
         *("", b.web_address, b.user_name, "wrong", "y", "", "", b.password),
         *("can", "", "NJ", "", "2026-13-45", "2026-11-01", "strict", "file", "http:/no", ""),
@@ -43,6 +43,7 @@ def test_a_brand_by_questions(place: Place) -> None:
     for secret in (*place.secrets, "wrong-key"):
         assert secret not in text
     assert "Write it like acme" in text
+    assert "The console's own pages have this name" in text
     assert "2026-13-45: Input should be a valid datetime" in text
     assert "http:/no: must be a full https:// URL" in text
     assert "✗ Loop API key, scope Returns: Loop refuses" in text

@@ -96,11 +96,9 @@ def test_what_waited_in_shadow_is_paid_little_by_little(world: World, ctx: Brand
 def test_an_amount_of_money_an_hour(world: World, ctx: BrandContext) -> None:
     ids = received(world, ctx, 3)
     with ctx.ledger.write() as session:
-        for row, total in zip(
-            session.scalars(sa.select(ReturnRow).order_by(ReturnRow.id)),
-            ("40.00", "90.00", None),
-            strict=True,
-        ):
+        for return_id, total in zip(ids, ("40.00", "90.00", None), strict=True):
+            row = returns.by_id(session, BRAND, return_id)
+            assert row is not None
             row.total, row.currency = total, "USD"
     go_live(ctx, amount="100")
     worlds.run(world, ctx, ticks=2)

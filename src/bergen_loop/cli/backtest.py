@@ -100,7 +100,7 @@ def _bar(count: int, most: int) -> str:
 def _matrix(report: BacktestReport) -> Any:
     outcomes = sorted({o for counts in report.matrix.values() for o in counts})
     rows = [(was, *(counts.get(o, 0) for o in outcomes)) for was, counts in report.matrix.items()]
-    return table("Really decided (rows), now (columns)", ["really", *outcomes], rows)
+    return table("Decided then (rows), now (columns)", ["then", *outcomes], rows)
 
 
 def _days(days: tuple[Day, ...]) -> Text:

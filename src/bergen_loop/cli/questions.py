@@ -15,6 +15,7 @@ from bergen_loop.connect.answers import BRAND_ID
 from bergen_loop.connect.draft import is_reference
 from bergen_loop.domain.criteria import PRESETS
 from bergen_loop.outside.warehouse.rex11.config import WAREHOUSES, warehouse_name
+from bergen_loop.people.brands import RESERVED
 from bergen_loop.secrets import SCHEMES
 
 Block = dict[str, Any]
@@ -26,9 +27,11 @@ def brand_id(default: str | None) -> str:
     """The id of the brand in the configuration."""
     while True:
         given = _text("Brand id (small letters, digits, - and _)", default)
-        if BRAND_ID.fullmatch(given):
+        if BRAND_ID.fullmatch(given) and given not in RESERVED:
             return given
-        say(("Write it like acme or acme-shoes", "red"))
+        words = "The console's own pages have this name: choose another one"
+        say((words if given in RESERVED else "Write it like acme or acme-shoes", "red"))
+        default = None
 
 
 def loop_access(old: Mapping[str, Any]) -> Block:

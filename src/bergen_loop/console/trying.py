@@ -60,6 +60,11 @@ router = APIRouter()
 
 _one_at_a_time = threading.Lock()
 """Trying takes a processor for seconds: the syncs of this process must not wait for several."""
+PATIENCE = 10.0
+"""Seconds that somebody who asks for it waits for their turn; what is tried while they type does
+not."""
+_queue = threading.BoundedSemaphore(3)
+"""So few wait, for each takes one of the threads that answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,17 +126,20 @@ def try_page(request: Request, person: Viewer, form: Form, brand: str) -> HTMLRe
     registry, wanted = _registry(request, brand), wanted_of(form)
     if wanted.which == PASTED and not person.can(PASTING):
         raise HTTPException(403, "your role allows to try presets and this brand's own criteria")
+    patience = 0 if "hx-request" in request.headers else PATIENCE
     try:
-        tried = try_out(registry, brand, wanted, zone_of(request))
+        tried = try_out(registry, brand, wanted, zone_of(request), patience)
     except Refused as refused:
         return criteria_page(request, brand, wanted, refused=refused)
     return criteria_page(request, brand, wanted, tried=tried)
 
 
-def try_out(registry: Registry, brand: str, wanted: Wanted, zone: ZoneInfo) -> Tried:
-    """Try criteria on a brand's past, one at a time in this process; a day begins in `zone`.
-    Raises Refused."""
-    if not _one_at_a_time.acquire(blocking=False):
+def try_out(
+    registry: Registry, brand: str, wanted: Wanted, zone: ZoneInfo, patience: float | None = None
+) -> Tried:
+    """Try criteria on a brand's past, one at a time in this process, waiting `patience` seconds
+    for one's turn (None: `PATIENCE`); a day begins in `zone`. Raises Refused."""
+    if not _turn(PATIENCE if patience is None else patience):
         problem = "criteria are being tried by somebody else right now; try again in some seconds"
         raise Refused(503, problem)
     try:
@@ -141,6 +149,16 @@ def try_out(registry: Registry, brand: str, wanted: Wanted, zone: ZoneInfo) -> T
         return _try(registry, brand, wanted, day_start(day, zone))
     finally:
         _one_at_a_time.release()
+
+
+def _turn(patience: float) -> bool:
+    """Whether nobody else tries criteria, now or soon."""
+    if not _queue.acquire(blocking=False):
+        return False
+    try:
+        return _one_at_a_time.acquire(timeout=patience)
+    finally:
+        _queue.release()
 
 
 def wanted_of(form: FormData) -> Wanted:

@@ -115,7 +115,7 @@ def unsigned(points: Collection[Point], why: str, signed: Signed) -> dict[str, s
     problems: dict[str, str] = {}
     if not signed.all:
         missing = [p for p in points if p.open and p.name not in signed.accepted]
-        problems |= {p.name.value: f"say that this is meant: {p.found}" for p in missing}
+        problems |= dict.fromkeys((p.name.value for p in missing), "say that this is meant")
     if not why.strip():
         problems["why"] = "this needs a reason: write one, for the journal"
     return problems

@@ -11,13 +11,14 @@ from datetime import date, timedelta
 from criteria_cases import PAIR, case, got, ticket
 
 from bergen_loop.domain.criteria import BacktestReport, ChangedReturn, Day, preset, replay
-from bergen_loop.domain.criteria.backtest import MAX_CHANGED
+from bergen_loop.domain.criteria.backtest import MAX_CHANGED, Moved
 from bergen_loop.domain.decision import Case, Outcome
 
 GOOD = case(PAIR, ticket(got("A", 1), got("B", 1)))
 DAMAGED = case(PAIR, ticket(got("A", 1, 1), got("B", 1)))
 SHORT = case(PAIR, ticket(got("A", 1), got("B", 0)))
-DAMAGED_REASON = "Flagged as damaged: SKU A: 1 of 1 damaged (rule 'damaged')."
+PROCESS = "It was decided to process it. Now: "
+DAMAGED_REASON = "To flag as damaged: SKU A: 1 of 1 damaged (rule 'damaged')."
 
 
 def on(day: int, judged: Case) -> Case:
@@ -52,19 +53,19 @@ def test_replays_history() -> None:
         },
         changed_total=3,
         changed=(
-            ChangedReturn("2", "process", Outcome.FLAG, f"It was processed. Now: {DAMAGED_REASON}"),
+            ChangedReturn("2", "process", Outcome.FLAG, PROCESS + DAMAGED_REASON),
             ChangedReturn(
                 "5",
                 "flag",
                 Outcome.WAIT,
-                "It was flagged. Now: Waiting until 2026-03-09 12:00 UTC: SKU B: 1 of 1 missing "
-                "(rule 'short').",
+                "It was decided to flag it. Now: Waiting until 2026-03-09 12:00 UTC: SKU B: "
+                "1 of 1 missing (rule 'short').",
             ),
             ChangedReturn(
                 "6",
                 "closed by hand",
                 Outcome.PROCESS,
-                "It was closed by hand. Now: Processed: 2 of 2 units counted, none damaged, "
+                "It was closed by hand. Now: To process: 2 of 2 units counted, none damaged, "
                 "nothing extra (rule 'complete').",
             ),
         ),
@@ -72,6 +73,8 @@ def test_replays_history() -> None:
             Day(date(2026, 3, 2), Counter({"process": 2, "wait": 1}), 2),
             Day(date(2026, 3, 3), Counter({"flag": 2, "wait": 1}), 1),
         ),
+        paid_now=Moved(1, unknown=1),
+        paid_before=Moved(1, unknown=1),
     )
 
 

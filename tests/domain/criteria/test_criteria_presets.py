@@ -65,20 +65,20 @@ UNCLEAR_DECISION = Decision(
 )
 FOUND_DAMAGE = "Warehouse found damage. SKU A: 1 of 2 damaged"
 DAMAGED_DECISION = Decision(
-    F, "damaged", "Flagged as damaged: SKU A: 1 of 2 damaged (rule 'damaged').", FOUND_DAMAGE
+    F, "damaged", "To flag as damaged: SKU A: 1 of 2 damaged (rule 'damaged').", FOUND_DAMAGE
 )
 OTHERS = "Warehouse found other items than announced. "
 SWAPPED_DECISION = Decision(
     F,
     "not-as-announced",
-    "Flagged as unexpected items: SKU B: 1 of 1 missing; SKU Z: 1 not on the return "
+    "To flag as unexpected items: SKU B: 1 of 1 missing; SKU Z: 1 not on the return "
     "(rule 'not-as-announced').",
     OTHERS + "SKU B: 1 of 1 missing; SKU Z: 1 not on the return",
 )
 COMPLETE_DECISION = Decision(
     P,
     "complete",
-    "Processed: 2 of 2 units counted, none damaged, nothing extra (rule 'complete').",
+    "To process: 2 of 2 units counted, none damaged, nothing extra (rule 'complete').",
 )
 COUNTING_DECISION = Decision(
     A,
@@ -102,7 +102,7 @@ SHORT_WAITS_7 = Decision(
 SHORT_FLAGGED = Decision(
     F,
     "short",
-    "Flagged as items missing: SKU B: 1 of 1 missing (rule 'short').",
+    "To flag as items missing: SKU B: 1 of 1 missing (rule 'short').",
     "Not received after 8 days. SKU B: 1 of 1 missing",
 )
 
@@ -122,7 +122,7 @@ TABLE: list[tuple[str, Case, Decision]] = [
         Decision(
             F,
             "not-as-announced",
-            "Flagged as unexpected items: SKU Z: 2 not on the return (rule 'not-as-announced').",
+            "To flag as unexpected items: SKU Z: 2 not on the return (rule 'not-as-announced').",
             OTHERS + "SKU Z: 2 not on the return",
         ),
     ),
@@ -177,7 +177,7 @@ TABLE: list[tuple[str, Case, Decision]] = [
         Decision(
             P,
             "all-came",
-            "Processed: 2 of 2 units counted, and rule 'all-came' allows: "
+            "To process: 2 of 2 units counted, and rule 'all-came' allows: "
             "SKU Z: 2 not on the return.",
         ),
     ),
@@ -188,7 +188,7 @@ TABLE: list[tuple[str, Case, Decision]] = [
         Decision(
             R,
             "short",
-            "Removed 1 unit and processed 1 unit: SKU B: 1 of 1 missing (rule 'short').",
+            "To take 1 unit off and process 1 unit: SKU B: 1 of 1 missing (rule 'short').",
             line_item_ids=("2",),
         ),
     ),
@@ -198,7 +198,7 @@ TABLE: list[tuple[str, Case, Decision]] = [
         Decision(
             F,
             "short",
-            "Flagged, for rule 'short' may not process this: SKU B has outcome exchange, "
+            "To flag, for rule 'short' may not process this: SKU B has outcome exchange, "
             "not refund or credit.",
             "Needs a person (short): SKU B: 1 of 1 missing",
         ),
@@ -209,7 +209,7 @@ TABLE: list[tuple[str, Case, Decision]] = [
         Decision(
             F,
             "nothing-came",
-            "Flagged as nothing received: SKU A: 1 of 1 missing; SKU B: 1 of 1 missing "
+            "To flag as nothing received: SKU A: 1 of 1 missing; SKU B: 1 of 1 missing "
             "(rule 'nothing-came').",
             "The parcel had none of the units. SKU A: 1 of 1 missing; SKU B: 1 of 1 missing",
         ),
@@ -223,7 +223,7 @@ TABLE: list[tuple[str, Case, Decision]] = [
         Decision(
             F,
             "high-value",
-            "Flagged as high value: no differences (rule 'high-value').",
+            "To flag as high value: no differences (rule 'high-value').",
             "Complete and undamaged, 2 of 2. Worth 500.00 USD: please approve.",
         ),
     ),

@@ -75,9 +75,9 @@ class BacktestReport:
     days: tuple[Day, ...]
     """In the order of time; days without a receipt are left out."""
     paid_now: Moved = field(default_factory=Moved)
-    """Would be paid, and were not."""
+    """Decided to be paid by these, and not so before."""
     paid_before: Moved = field(default_factory=Moved)
-    """Were paid, and would not be."""
+    """Decided to be paid before, and not so by these."""
 
     @property
     def before(self) -> dict[str, int]:
@@ -141,17 +141,18 @@ def _add(tally: _Tally, return_id: str, case: Case, really: str | None, now: Dec
         if (after in PAYS) is not (really in PAYS):
             (tally.paid_now if after in PAYS else tally.paid_before).add(case)
         if len(tally.changed) < MAX_CHANGED:
-            sentence = f"It was {_WAS.get(really, really)}. Now: {now.reason}"
+            sentence = f"It was {_DECIDED.get(really, really)}. Now: {now.reason}"
             tally.changed.append(ChangedReturn(return_id, really, now.outcome, sentence))
 
 
-_WAS = {
-    "process": "processed",
-    "flag": "flagged",
-    "wait": "left waiting",
-    "remove_lines": "processed without some lines",
-    "attention": "on the attention list",
+_DECIDED = {
+    "process": "decided to process it",
+    "flag": "decided to flag it",
+    "wait": "decided to wait",
+    "remove_lines": "decided to take units off and process the rest",
+    "attention": "decided to ask a person",
 }
+"""What was decided; in shadow it was not done."""
 
 
 def _sorted(counts: Counter[str]) -> dict[str, int]:

@@ -86,13 +86,13 @@ def _process(rule: Rule, case: Case) -> Decision:
     rest = "none damaged, nothing extra"
     if not c.complete:
         rest = f"and rule '{rule.name}' allows: {problem_text(c)}"
-        return Decision(Outcome.PROCESS, rule.name, plain(f"Processed: {counted}, {rest}."))
-    return Decision(Outcome.PROCESS, rule.name, f"Processed: {counted}, {rest} ({_by(rule)}).")
+        return Decision(Outcome.PROCESS, rule.name, plain(f"To process: {counted}, {rest}."))
+    return Decision(Outcome.PROCESS, rule.name, f"To process: {counted}, {rest} ({_by(rule)}).")
 
 
 def _flag(rule: Rule, action: Flag, case: Case) -> Decision:
     values = note_values(case, rule.name, action.reason)
-    text = f"Flagged as {action.reason}: {problem_text(case.comparison)} ({_by(rule)})."
+    text = f"To flag as {action.reason}: {problem_text(case.comparison)} ({_by(rule)})."
     return Decision(
         Outcome.FLAG, rule.name, plain(text), note=render(action.note, values) or action.reason
     )
@@ -118,7 +118,7 @@ def _remove(rule: Rule, action: RemoveLines, case: Case) -> Decision:
     number = _units(len(plan.line_item_ids))
     left = _units(case.comparison.expected - len(plan.line_item_ids))
     problem = problem_text(case.comparison)
-    text = f"Removed {number} and processed {left}: {problem} ({_by(rule)})."
+    text = f"To take {number} off and process {left}: {problem} ({_by(rule)})."
     return Decision(Outcome.REMOVE_LINES, rule.name, plain(text), line_item_ids=plan.line_item_ids)
 
 
@@ -126,7 +126,7 @@ def _stopped(rule: Rule, stop: Obstacle, case: Case) -> Decision:
     """A rule said to pay out and must not be followed."""
     if stop.outcome is Outcome.ATTENTION:
         return _attention(rule.name, f"rule '{rule.name}' may not process this: {stop.text}")
-    text = f"Flagged, for rule '{rule.name}' may not process this: {stop.text}."
+    text = f"To flag, for rule '{rule.name}' may not process this: {stop.text}."
     note = render(NOT_FOLLOWED_NOTE, note_values(case, rule.name, stop.text))
     return Decision(Outcome.FLAG, rule.name, plain(text), note=note)
 
