@@ -18,7 +18,7 @@ import sqlalchemy as sa
 from bench.fleet import Fleet, fleet
 from bench.latency import known_for_long
 from bench.report import Section, percentile, section
-from bench.rig import machine, quiet
+from bench.rig import quiet
 from bergen_loop.ledger.tables.core import BrandRow
 
 POLL = 10.0
@@ -92,11 +92,11 @@ def main() -> Section:
         "A look among many",
         "python -m bench.among",
         [
-            f"A brand with nothing to do, by itself in a service (looked at every {POLL:g} s) and "
-            f"among {options.brands} of them (each every 60 s), on {kind}, {machine()}, the sandbox "
-            "on the same machine. A look is one list of Loop's and one of REX11's; its time is from "
-            "its begin to its end by the ledger, both calls in it. Processor time is that of the "
-            "whole service in the time, console, engine and all, by look."
+            f"A brand with nothing to do, by itself in a service (looked at every {POLL:g} s), "
+            f"and {options.brands} of them (each every 60 s), on {kind}, the sandbox on the same "
+            "machine. A look is one list of Loop's and one of REX11's; its time is from its begin "
+            "to its end by the ledger, both calls in it. Processor time is that of the whole "
+            "service in the time, console, engine and all, by look."
         ],
         ["", "looks", "p50 ms", "p95 ms", "p50, times", "CPU ms a look", "CPU of a core"],
         rows,
