@@ -21,6 +21,7 @@ ALL = (
     "backfill",
     "cost",
     "footprint",
+    "among",
     "latency",
     "isolation",
     "pages",

@@ -96,6 +96,11 @@ class Fleet:
         """Start the service, and wait until it answers."""
         self._service.start(lambda: _answers(f"{self.url}/health"))
 
+    @property
+    def pid(self) -> int:
+        """Of the service's process."""
+        return self._service.pid
+
     def subscribe(self, slugs: Collection[str], wanted: Sequence[tuple[str, str]]) -> None:
         """Have Loop send these brands' webhooks, each a (topic, trigger), to the service."""
         address = f"{self.known['loop_base_url']}/2026-10/webhooks"

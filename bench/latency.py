@@ -26,7 +26,6 @@ from bench.report import Section, percentile, section
 from bench.rig import SUPPLIER, machine, quiet
 from bergen_loop.config import BrandSettings
 from bergen_loop.config.models import ServiceSettings
-from bergen_loop.console.webhooks import PER_POLL
 from bergen_loop.flow.adopt import FIRST_PULL
 from bergen_loop.ledger.store import cursors
 from bergen_loop.outside.loop.webhooks import WANTED
@@ -204,8 +203,6 @@ class Phase:
     """What happened to returns told of, and to parcels received, within a time; in seconds."""
 
     tickets: list[float] = field(default_factory=list[float])
-    to_tick: list[float] = field(default_factory=list[float])
-    """Of these, what passed before the tick that made the ticket began."""
     processes: list[float] = field(default_factory=list[float])
     from_tick: list[float] = field(default_factory=list[float])
     """Of these, what passed after the tick that made the call began."""
@@ -221,8 +218,6 @@ def measured(world: World, ticks: dict[str, list[Tick]], window: Window) -> Phas
     for return_id, at in _within(world.told, started, ended):
         done = world.ticket.get(return_id, float("inf"))
         phase.tickets.append(_in_time(phase, done - at))
-        if tick := _tick_of(ticks[world.brand[return_id]], done):
-            phase.to_tick.append(max(0.0, tick.begun - at))
     for return_id, at in _within(world.received, started, ended):
         done = world.processed.get(return_id, float("inf"))
         phase.processes.append(_in_time(phase, done - at))
@@ -334,7 +329,7 @@ def run(folder: Path, plan: Plan) -> Run:
         sandbox={"late_label_share": 0.0, "rate_limit_per_minute": LIMIT},
         brand={"announce": {"label_wait": "0s", "supplier": SUPPLIER}},
     ) as made:
-        _known_for_long(made)
+        known_for_long(made)
         made.start()
         made.subscribe(names, WANTED)
         world = World(made, floods)
@@ -359,7 +354,7 @@ def run(folder: Path, plan: Plan) -> Run:
         )
 
 
-def _known_for_long(made: Fleet) -> None:
+def known_for_long(made: Fleet) -> None:
     """As brands are after their first minutes: returns are not looked up in REX11 before their
     RMA is made, as those of a brand's first pull are."""
     with made.ledger.write() as session:
@@ -414,7 +409,6 @@ def main() -> Section:
 def _table(a: Phase, b: Phase) -> list[tuple[object, ...]]:
     return [
         *_rows("webhook to RMA", a.tickets, b.tickets),
-        *_rows("- of it, until the tick begins", a.to_tick, b.to_tick),
         *_rows("receipt to process call", a.processes, b.processes),
         *_rows("- of it, since the tick began", a.from_tick, b.from_tick),
         *_rows("a tick, begin to end", a.lasted, b.lasted),
@@ -454,11 +448,11 @@ def _text(result: Run, plan: Plan) -> list[str]:
         "Settings are the defaults, except that RMAs do not wait for labels (`label_wait: 0s`); "
         "the brands have been known to the ledger for a day.",
         "Times are the sandbox's own: a webhook's is when Loop sends it, a receipt's when the "
-        "ticket is AddedToInventory. A webhook brings a tick of its brand at once, which the queue "
-        f"begins within a second, or else {poll / PER_POLL:g} s after the last that one brought. "
-        "REX11 tells of no receipt, so its first figure is mostly waiting for the next tick: "
-        f"every {poll:g} s, up to {longest:g} s while nothing happens, and after webhooks; the "
-        "second leaves that wait out.",
+        "ticket is AddedToInventory. A webhook of a new return is seen to at once, in the process "
+        "that took it. REX11 tells of no receipt, so its first figure is mostly waiting for the "
+        f"next look: every {poll:g} s, up to {longest:g} s while nothing happens and it is not "
+        "known when the warehouse works; the second leaves that wait out. Ticks are those of the "
+        "engine: of brands for which there was something to do.",
     ]
 
 

@@ -27,6 +27,12 @@ class Process:
         self.log = log
         self._child: subprocess.Popen[bytes] | None = None
 
+    @property
+    def pid(self) -> int:
+        """Of the process, which has been started."""
+        assert self._child is not None
+        return self._child.pid
+
     def start(self, answers: Callable[[], bool]) -> None:
         """Start, and wait until it answers. Raises DidNotStart."""
         with self.log.open("ab") as log:
