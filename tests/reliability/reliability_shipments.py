@@ -55,7 +55,7 @@ class Lives:
     def play(self) -> list[str]:
         """Two shipments as the dice will; what is wrong when all is at rest."""
         stage, dice = self.stage, self.dice
-        stage.control("settings", happy_returns_seconds=12 * HOUR)
+        stage.control("settings", happy_returns_seconds=12 * HOUR, reopen_share=0.0)
         for _ in range(2):
             for _ in range(dice.randint(2, 5)):
                 stage.new_return(
@@ -168,6 +168,10 @@ class Lives:
             row = store.by_happy_id(session, BRAND, shipment.happy_id)
             if row is None or row.read_at is None:
                 return [f"{shipment.happy_id} was never read"]
+            if row.remarks and any(
+                i.kind == "shipment_counts" for i in attention.open_items(session, BRAND)
+            ):
+                return []  # people have been asked about its counts
             claims = store.claims_of(session, row.id).values()
             bags = store.bags_of(session, row.id)
         claimed: Counter[str] = Counter()

@@ -5,14 +5,19 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import httpx2
 import pytest
 import sqlalchemy as sa
 
 from bergen_loop.domain.lifecycle import Stage
 from bergen_loop.domain.shipment import ShipmentStage
+from bergen_loop.flow import receive
 from bergen_loop.flow.context import BrandContext
+from bergen_loop.ledger.store import cursors
 from bergen_loop.ledger.store import shipments as store
 from bergen_loop.ledger.tables.shipments import BagRow, ClaimRow, ShipmentRmaRow, ShipmentRow
+from bergen_loop.ledger.transaction import Transaction
+from bergen_loop.people import shipments as people
 from loop_sandbox import loop_happy
 from loop_sandbox.model import Shipment
 from support import worlds
@@ -253,6 +258,28 @@ def test_a_lost_answer_is_looked_for_by_its_po_and_no_second_ticket_made(
     worlds.run(world, happy, ticks=3, seconds=120)
     assert len(bar.tickets(shipment)) == 1
     assert row_of(happy, shipment).stage == ShipmentStage.AWAITED
+
+
+def test_a_shipment_entered_by_hand_takes_the_ticket_that_is_there_and_a_missed_count_is_seen(
+    world: World, happy: BrandContext, bar: Bar
+) -> None:
+    shipment = bar.ship(bar.drop(), tell=False)
+    po = f"HR-{shipment.happy_id}-{shipment.box}"
+    item = {"sku": sku_of(bar, shipment.returns[0]), "expected": 1}
+    made = {"brand": "northpine", "customer_po": po, "items": [item]}
+    assert httpx2.post(f"{world.url}/control/tickets", json=made).status_code == 201
+    world.advance(600)  # the look-up by PO shows it by now
+    with happy.ledger.write() as session:
+        people.enter(Transaction(session, "northpine", happy.now(), "ada"), shipment.happy_id)
+    worlds.run(world, happy)
+    assert len(bar.tickets(shipment)) == 1
+    assert row_of(happy, shipment).stage == ShipmentStage.AWAITED
+    bar.arrive(shipment)
+    world.advance(8 * DAY)
+    with happy.ledger.write() as session:
+        cursors.set(session, "northpine", receive.CURSOR, happy.now())  # the list has missed it
+    worlds.run(world, happy, ticks=2)
+    assert (row_of(happy, shipment).stage, claims(happy)) == (ShipmentStage.DONE, [])
 
 
 def test_a_product_that_is_refused_keeps_no_box_from_being_announced(

@@ -36,6 +36,8 @@ from bergen_loop.ledger.transaction import Transaction
 from bergen_loop.outside.errors import Effect, OutsideError, Scope
 
 PER_TICK = 100
+UNDONE = (ShipmentStage.READ, ShipmentStage.AWAITED, ShipmentStage.COUNTED)
+"""Something of it may still come."""
 TELL_AFTER = timedelta(hours=1)
 """How long a ticket may fail to be read before a person is told."""
 LATE = timedelta(days=60)
@@ -136,17 +138,18 @@ def _reopened(tx: Transaction, row: ShipmentRow, rma: ShipmentRmaRow) -> None:
 
 def _look_once_more(ctx: BrandContext) -> None:
     """Before something is acted on that was counted long ago, its tickets are read again: shares
-    whose wait is over, and shipments whose missing units are about to be claimed."""
-    stages = [ShipmentStage.AWAITED, ShipmentStage.COUNTED]
+    whose wait is over; and all of a shipment whose missing units are about to be claimed, for a
+    list may have missed that one of them was counted."""
     with ctx.ledger.read() as session:
         asked = {s.shipment_pk for s in store.shares_to_read(session, ctx.brand)}
-        over = {r.id for r in store.due(session, ctx.brand, stages, ctx.now(), PER_TICK)}
+        over = {r.id for r in store.due(session, ctx.brand, UNDONE, ctx.now(), PER_TICK)}
     pks = {pk for pk in asked if pk} | over
     if not pks:
         return
     with ctx.write() as tx:
         for rma in store.rmas_of(tx.session, pks):
-            rma.to_read = rma.to_read or rma.read_status is not None
+            known = rma.ticket_id is not None and rma.shipment_pk in over
+            rma.to_read = rma.to_read or known or rma.read_status is not None
 
 
 # -- what was counted -------------------------------------------------------------------------
@@ -162,10 +165,9 @@ class _Answer:
 def _read(ctx: BrandContext, result: Shipped) -> tuple[set[int], set[int]]:
     """Read the tickets that are due. The RMAs (keys) that could be, and the shipments (keys) to
     be judged: those of which something was read, and those whose time has come."""
-    stages = [ShipmentStage.AWAITED, ShipmentStage.COUNTED]
     with ctx.ledger.read() as session:
         todo = store.to_read(session, ctx.brand, PER_TICK)
-        judged = {r.id for r in store.due(session, ctx.brand, stages, ctx.now(), PER_TICK)}
+        judged = {r.id for r in store.due(session, ctx.brand, UNDONE, ctx.now(), PER_TICK)}
     read: set[int] = set()
     for batch in ctx.batches(todo):
         answers = ctx.in_parallel(lambda rma: _receipt(ctx, rma), batch)
@@ -309,7 +311,7 @@ def _judge(
     _move(ctx, tx, row, standing)
     _share(ctx, tx, row, standing, judgement)
     if standing.whole or standing.over:
-        result.claims += _claim(ctx, tx, row, standing, judgement)
+        result.claims += _claim(ctx, tx, row, standing, judgement, clear=not doubts)
         _mind_missing(tx, row, standing, judgement)
 
 
@@ -477,9 +479,12 @@ def _claim(
     row: ShipmentRow,
     standing: _Standing,
     judgement: Judgement,
+    *,
+    clear: bool,
 ) -> int:
     """Open, change and withdraw claims so that they are what the counts say. Those that people
-    have closed stay as they are. How many were opened."""
+    have closed stay as they are; what is not `clear` is not noted on returns. How many were
+    opened."""
     wanted = {
         d.key: d for d in judgement.differences if standing.over or d.kind is not Differs.MISSING
     }
@@ -511,7 +516,8 @@ def _claim(
             claim.state, claim.closed_at, claim.why = store.WITHDRAWN, tx.now, "counted since"
             _journal(tx, row, claim, What.CLAIM_WITHDRAWN)
             changed.append(claim)
-    _note(ctx, tx, row, changed)
+    if clear:
+        _note(ctx, tx, row, changed)
     return opened
 
 

@@ -46,6 +46,12 @@ GIVE_UP = timedelta(hours=24)
 """After which it is asked for no more, until a person wants it."""
 IN_TRANSIT = timedelta(days=21)
 """A bag that a return named longer ago is not on its way any more."""
+WEBHOOK = "webhook"
+"""Who told of a shipment, where nobody did by hand."""
+LOOK_FIRST = timedelta(days=90)
+"""How long after a restore RMAs are looked for first."""
+LATE_TICKETS = timedelta(days=1)
+"""How long a ticket may turn up by its PO although it was not found when it was looked for."""
 LOOSE = "shipments"
 """Subject of the one item about bags without a known shipment."""
 
@@ -84,7 +90,7 @@ def take_webhook(tx: Transaction, hook: WebhookRow) -> None:
             f"loop {loop_id or digest(hook.body)[:12]}",
         )
         return
-    learn(tx, happy_id, loop_id or None, "webhook")
+    learn(tx, happy_id, loop_id or None, WEBHOOK)
 
 
 def learn(tx: Transaction, happy_id: str, loop_id: str | None, who: str) -> ShipmentRow | None:
@@ -213,7 +219,9 @@ def _take(
     known = {id_: load_return(r.content) for id_, r in rows.items()}
     units = shipping.units_of(items.items, known)
     store.set_units(tx.session, tx.now, row, units)
-    row.read_at, row.stage, row.due_at = tx.now, ShipmentStage.READ, None
+    row.read_at, row.stage = tx.now, ShipmentStage.READ
+    # However far it has come by then, what is missing is told.
+    row.due_at = (row.shipped_at or tx.now) + ctx.settings.shipments.missing_wait
     row.expected, row.returns = len(units), len(ids)
     row.bags = len({p.key for p in shipping.places_of(units).values()})
     row.boxes = len({u.item.box for u in units})
@@ -318,6 +326,7 @@ class _Due:
 def announce(ctx: BrandContext, result: Shipped) -> None:
     """Resolve lost ticket calls by looking, then make the RMAs that are due."""
     _find_lost(ctx)
+    _find_late(ctx)
     with ctx.ledger.read() as session:
         rmas = store.rmas_due(session, ctx.brand, ctx.now(), PER_TICK)
         rows = store.by_pks(session, [rma.shipment_pk for rma in rmas])
@@ -361,6 +370,8 @@ class ShipmentTickets(Undertaking[_Due, RmaRequest, str]):
     ) -> None:
         super().__init__(ctx)
         self.result, self.unknown, self.known = result, unknown, known
+        self.past: set[str] = set()
+        """POs that may have a ticket which this ledger does not know."""
         self.rmas: dict[str, ShipmentRmaRow] = {}
 
     def intend(self, tx: FencedTransaction, items: Sequence[_Due]) -> list[Call[RmaRequest]]:
@@ -382,6 +393,8 @@ class ShipmentTickets(Undertaking[_Due, RmaRequest, str]):
             if not request.items:
                 self._nothing(tx, rma)
                 continue
+            if _may_have_past(self.ctx, one.shipment):
+                self.past.add(rma.customer_po)
             payload = {"customer_po": rma.customer_po, "shipment": one.shipment.happy_id}
             intent = Intent(EffectKind.SHIPMENT_TICKET, ticket_key(rma.customer_po), None, payload)
             try:
@@ -453,6 +466,9 @@ class ShipmentTickets(Undertaking[_Due, RmaRequest, str]):
         self.result.attention += 1
 
     def send(self, call: Call[RmaRequest]) -> str:
+        po = call.request.customer_po
+        if po in self.past and (found := self.ctx.warehouse.find_rmas(po)):
+            return found[0]
         self.ctx.counts.add("rex11.ticket_add")
         return self.ctx.warehouse.create_rma(call.request)
 
@@ -460,7 +476,12 @@ class ShipmentTickets(Undertaking[_Due, RmaRequest, str]):
         self.rmas = _rmas(tx, of)
 
     def taken(self, tx: Transaction, effect: EffectRow, answer: str) -> None:
-        exists(tx, self.rmas[effect.key], effect, answer, f"REX11 made ticket {answer}")
+        rma = self.rmas[effect.key]
+        exists(tx, rma, effect, answer, f"REX11 made ticket {answer}")
+        rma.to_read = rma.customer_po in self.past  # it may have been there, and counted, before
+        if effect.attempts > 1:
+            # The first one may have arrived all the same, and show only later.
+            effect.try_at = tx.now + self.ctx.settings.announce.lost_ticket_wait
         self.result.rmas += 1
 
     def refused(self, tx: Transaction, effect: EffectRow, error: OutsideError) -> None:
@@ -490,6 +511,14 @@ class ShipmentTickets(Undertaking[_Due, RmaRequest, str]):
 
     def lost(self, tx: Transaction, effect: EffectRow) -> None:
         """`_find_lost` looks for it."""
+
+
+def _may_have_past(ctx: BrandContext, row: ShipmentRow) -> bool:
+    """Whether its RMAs may have been made before this ledger knew of it: a person has entered it,
+    or the ledger was put back from a backup."""
+    restored = ctx.tick.restored_at
+    lately = restored is not None and ctx.now() - restored < LOOK_FIRST
+    return row.learned_from != WEBHOOK or lately
 
 
 def _rmas(tx: Transaction, of: Sequence[EffectRow]) -> dict[str, ShipmentRmaRow]:
@@ -590,17 +619,43 @@ def _looked(
     if tickets:
         exists(tx, rma, effect, tickets[0], f"found by its PO {po}: ticket {tickets[0]}")
         rma.to_read = True  # its status may have changed before it was known
-        own = normal_ticket_id(tickets[0])
-        if others := [t for t in tickets[1:] if normal_ticket_id(t) != own]:
-            tx.needs_person(
-                Need.TWO_TICKETS,
-                f"REX11 has more tickets with PO {po} than {tickets[0]}, which is followed: "
-                f"{', '.join(others)}. Have Bergen cancel them",
-                po,
-            )
+        _tell_others(tx, rma, tickets)
         return
     wait = ctx.settings.announce.lost_ticket_wait
     if tx.now - (effect.doubt_since or tx.now) < wait:
         return  # it may still be on its way into REX11: look again at the next tick
     if had_no_effect(ctx, tx, effect, f"no ticket with PO {po} in REX11, {wait} later"):
         rma.due_at = effect.try_at
+
+
+def _tell_others(tx: Transaction, rma: ShipmentRmaRow, tickets: Sequence[str]) -> bool:
+    """Tell that REX11 has more tickets with a PO than the one that is followed, if it has."""
+    own = normal_ticket_id(rma.ticket_id or "")
+    others = [t for t in tickets if normal_ticket_id(t) != own]
+    if others:
+        tx.needs_person(
+            Need.TWO_TICKETS,
+            f"REX11 has more tickets with PO {rma.customer_po} than {rma.ticket_id}, which is "
+            f"followed: {', '.join(others)}. Have Bergen cancel them",
+            rma.customer_po,
+        )
+    return bool(others)
+
+
+def _find_late(ctx: BrandContext) -> None:
+    """Where a ticket was added again, the first add may have arrived after all and show its ticket
+    late: looked for, ever more rarely, for a day."""
+    kind = EffectKind.SHIPMENT_TICKET
+    with ctx.ledger.read() as session:
+        due = effects.to_look_after(session, ctx.brand, kind, ctx.now(), PER_TICK)
+    for batch in ctx.batches(due):
+        found = ctx.in_parallel(lambda e: _find(ctx, e), batch)
+        with ctx.write() as tx:
+            fresh = effects.by_pks(tx.session, [effect.id for effect in batch])
+            rmas = _rmas(tx, list(fresh.values()))
+            for one, tickets in zip(batch, found, strict=True):
+                effect, late = fresh[one.id], tx.now - (one.finished_at or tx.now)
+                wait = max(ctx.settings.announce.lost_ticket_wait, late)
+                effect.try_at = tx.now + wait if late < LATE_TICKETS else None
+                if isinstance(tickets, list) and _tell_others(tx, rmas[effect.key], tickets):
+                    effect.try_at = None
