@@ -110,6 +110,7 @@ class Lives:
             self.never_told.add(made.happy_id)
 
     def _enter(self, made: Shipment) -> None:
+        self.stage.fuse = Fuse()  # whoever enters it is in another process
         with self.stage.ctx.ledger.write() as session:
             tx = Transaction(session, BRAND, self.stage.now(), "somebody")
             people.enter(tx, made.happy_id)

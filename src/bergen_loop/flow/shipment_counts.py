@@ -311,7 +311,7 @@ def _judge(
     _move(ctx, tx, row, standing)
     _share(ctx, tx, row, standing, judgement)
     if standing.whole or standing.over:
-        result.claims += _claim(ctx, tx, row, standing, judgement, clear=not doubts)
+        result.claims += _claim(ctx, tx, row, standing, judgement)
         _mind_missing(tx, row, standing, judgement)
 
 
@@ -479,11 +479,9 @@ def _claim(
     row: ShipmentRow,
     standing: _Standing,
     judgement: Judgement,
-    *,
-    clear: bool,
 ) -> int:
     """Open, change and withdraw claims so that they are what the counts say. Those that people
-    have closed stay as they are; what is not `clear` is not noted on returns. How many were
+    have closed stay as they are; counts in doubt are not noted on returns. How many were
     opened."""
     wanted = {
         d.key: d for d in judgement.differences if standing.over or d.kind is not Differs.MISSING
@@ -516,7 +514,7 @@ def _claim(
             claim.state, claim.closed_at, claim.why = store.WITHDRAWN, tx.now, "counted since"
             _journal(tx, row, claim, What.CLAIM_WITHDRAWN)
             changed.append(claim)
-    if clear:
+    if not (judgement.doubts and standing.receipts):
         _note(ctx, tx, row, changed)
     return opened
 
