@@ -126,9 +126,9 @@ def spoil(
             unit.fate = "late"
         elif place in damaged:
             unit.fate = "damaged"
-        if named.intersection(misplaced) and len(shipment.boxes) > 1:
-            other = shipment.boxes.index(unit.box) + 1
-            unit.really_in = shipment.boxes[other % len(shipment.boxes)]
+        if named.intersection(misplaced):
+            full = sorted({u.box for u in shipment.units})
+            unit.really_in = full[(full.index(unit.box) + 1) % len(full)]
 
 
 def arrive(
