@@ -212,7 +212,7 @@ def test_a_lost_ledger_is_rebuilt_without_a_second_effect(
 
 def test_pages_that_shift_hide_no_return_from_a_rebuild(stages: Stages) -> None:
     stage = stages(returns=9)
-    stage.fault("loop", "shifting_pages", operation="list", probability=1.0, count=8)
+    stage.fault("loop", "shifting_pages", operation="list", probability=1.0, count=16)
     assert rebuild.run(stage.ctx).returns == len(stage.brand.returns)
 
 
