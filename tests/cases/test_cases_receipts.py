@@ -184,6 +184,19 @@ def test_a_ticket_listed_with_all_its_statuses_is_read_itself(
     assert story.calls(TICKET) <= 6
 
 
+def test_a_count_that_says_the_same_again_is_not_noted_twice(story: Story) -> None:
+    return_id = story.received("damaged")
+    story.ticks(3)
+    assert story.look.stage(return_id) is Stage.FLAGGED
+    ticket = story.ticket(return_id)
+    for comment in ("Looked at", "Looked at again"):
+        line = {"upc": ticket.items[0].values["UPC"], "comments": comment}
+        story.world.reopen_ticket(ticket.id, "none", seconds=30, lines=[line])
+        story.ticks(4)
+    notes = story.notes(return_id)
+    assert len(notes) == len(set(notes)) == 2
+
+
 def test_a_ticket_that_is_never_answered_is_told_alone_and_lifted_by_itself(story: Story) -> None:
     bad, good = story.announced(), story.announced()
     number = story.ticket(bad).id

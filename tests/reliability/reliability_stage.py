@@ -273,6 +273,9 @@ class Stage:
                 item.body,
                 item.signature,
             )
+        except Exception as error:
+            self.bugs.append(f"webhook {item.trigger}: {error!r}")
+            raise
         finally:
             ledger.close()
         return str(taken.status)

@@ -210,6 +210,12 @@ def test_a_lost_ledger_is_rebuilt_without_a_second_effect(
         assert len([s for s in _stages_of(stage).values() if s == At.COMPLETE]) >= 4
 
 
+def test_pages_that_shift_hide_no_return_from_a_rebuild(stages: Stages) -> None:
+    stage = stages(returns=9)
+    stage.fault("loop", "shifting_pages", operation="list", probability=1.0, count=16)
+    assert rebuild.run(stage.ctx).returns == len(stage.brand.returns)
+
+
 def test_what_was_flagged_and_opened_again_is_not_processed_by_a_new_ledger(
     stages: Stages,
 ) -> None:

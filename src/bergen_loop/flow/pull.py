@@ -144,9 +144,8 @@ def _since(
     settings = ctx.settings.loop
     if cursor is None:
         return started - settings.backfill, True
-    running = (
-        started - cursor < settings.deep_every
-    )  # a pull that was interrupted goes on as it was
+    # A long pull that was interrupted goes on as it was.
+    running = started - cursor < max(settings.deep_every, settings.deep_overlap)
     if running and deep is not None and started - deep >= settings.deep_every:
         return cursor - max(settings.deep_overlap, settings.overlap), True
     return cursor - settings.overlap, deep is None

@@ -109,6 +109,10 @@ def plan_note_of_flag(tx: Transaction, row: ReturnRow) -> None:
 
 
 def plan_note(tx: Transaction, row: ReturnRow, name: str, content: str) -> None:
-    """Have a note made; one of the same `name` is made once per return."""
+    """Have a note made; one of the same `name` is made once per return, and one that says what the
+    last one said is not made at all."""
+    notes = [e for e in effects.of_return(tx.session, row.id) if e.kind == EffectKind.NOTE]
+    if notes and notes[-1].payload.get("content") == content:
+        return
     payload = {"return_id": row.return_id, "content": content}
     tx.plan(Intent(EffectKind.NOTE, f"note:{row.return_id}:{name}", row.id, payload))

@@ -12,7 +12,8 @@ a receipt counts as flagged; it is never processed.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
+from typing import Literal
 
 from bergen_loop.domain.announce import physical_lines, why_not_announced
 from bergen_loop.flow import adopt, intake, pull, receive, tick
@@ -23,6 +24,10 @@ from bergen_loop.repair import drift
 from bergen_loop.repair.drift import Done, Finding, Summary
 
 WINDOW = timedelta(days=120)
+
+WAYS: tuple[Literal["created_at", "updated_at"], ...] = ("created_at", "updated_at")
+MOST_WALKS = 6
+"""Twice, and again while pages shift."""
 
 
 def run(ctx: BrandContext, window: timedelta = WINDOW) -> Summary:
@@ -35,22 +40,33 @@ def run(ctx: BrandContext, window: timedelta = WINDOW) -> Summary:
         with ctx.ledger.write() as session:
             if cursors.get(session, ctx.brand, adopt.FIRST_PULL) is None:
                 cursors.set(session, ctx.brand, adopt.FIRST_PULL, started)
-        for way in ("created_at", "updated_at"):
-            pages = ctx.loop.walk_returns(
-                summary.since,
-                started + pull.AHEAD,
-                filter=way,
-                page_size=ctx.settings.loop.page_size,
-            )
-            for page in pages:
-                _take_page(ctx, summary, page.returns)
-                if page.incomplete:
-                    _tell_incomplete(ctx, summary, page.incomplete)
+        for number in range(MOST_WALKS):
+            if _walk(ctx, summary, started, WAYS[number % 2]) and number:
+                break
         with ctx.ledger.write() as session:
             cursors.set(session, ctx.brand, pull.CURSOR, started)
             cursors.set(session, ctx.brand, pull.ASIDE, started)
             cursors.set(session, ctx.brand, receive.CURSOR, started)
         return drift.close(ctx, summary)
+
+
+def _walk(
+    ctx: BrandContext, summary: Summary, started: datetime, way: Literal["created_at", "updated_at"]
+) -> bool:
+    """Take in what Loop's list shows. Whether no return came twice: where one did, pages have
+    shifted while they were read, which hides others."""
+    seen, whole = set[str](), True
+    pages = ctx.loop.walk_returns(
+        summary.since, started + pull.AHEAD, filter=way, page_size=ctx.settings.loop.page_size
+    )
+    for page in pages:
+        ids = {parsed.value.id for parsed in page.returns if parsed.value is not None}
+        whole = whole and not seen & ids
+        seen |= ids
+        _take_page(ctx, summary, page.returns)
+        if page.incomplete:
+            _tell_incomplete(ctx, summary, page.incomplete)
+    return whole
 
 
 def _tell_incomplete(ctx: BrandContext, summary: Summary, why: str) -> None:
