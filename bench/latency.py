@@ -326,7 +326,7 @@ def run(folder: Path, plan: Plan) -> Run:
         folder,
         names,
         database=plan.database,
-        sandbox={"late_label_share": 0.0, "rate_limit_per_minute": LIMIT},
+        sandbox={"unkind": False, "late_label_share": 0.0, "rate_limit_per_minute": LIMIT},
         brand={"announce": {"label_wait": "0s", "supplier": SUPPLIER}},
     ) as made:
         known_for_long(made)
