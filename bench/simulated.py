@@ -105,10 +105,13 @@ def simulation(*, webhooks: bool = False, **settings: Any) -> Generator[Simulati
     quiet()
     with (
         tempfile.TemporaryDirectory(prefix="bergen-loop-bench-") as folder,
-        worlds.serving(settings=Settings()) as world,
+        worlds.serving(settings=Settings(review_held_share=0.0)) as world,
     ):
         ledger = Ledger(f"sqlite:///{folder}/ledger.db")
         ledger.migrate()
+        # A product without a barcode is refused by REX11 and waits for a person.
+        catalogue = world.sandbox.brand(BRAND).catalogue
+        catalogue[:] = [product for product in catalogue if product.shop_barcode]
         # One call at a time: threads that wait would each move the clock.
         settle = {"concurrency": 1, **settings.pop("settle", {})}
         ctx = worlds.context(world, ledger, BRAND, settle=settle, **settings)
