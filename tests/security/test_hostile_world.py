@@ -174,6 +174,9 @@ ARGUMENTS: dict[str, list[list[str]]] = {
     "attention list": [[], ["--all"]],
     "attention retry": [["1", "--reason", "x"]],
     "attention ignore": [["2", "--reason", NASTY]],
+    "attention undo": [["2", "--reason", NASTY]],
+    "attention assign": [["3", "--to", NASTY]],
+    "attention snooze": [["3", "--hours", "1"]],
     "shipments": [[]],
     "shipments add": [[BRAND, NASTY]],
     "claims": [[], ["--all"]],
@@ -217,8 +220,8 @@ ARGUMENTS: dict[str, list[list[str]]] = {
 
 
 REFUSED = {"brands add", "brands remove", "brands rollback", "brands import", "brands show",
-           "brands history", "erase", "shipments add"}  # fmt: skip
-"""Asked for what there is not: the refusal quotes what was asked."""
+           "brands history", "brands resume", "erase", "shipments add"}  # fmt: skip
+"""Asked for what there is not (a brand that is paused): the refusal quotes what was asked."""
 
 
 def _leaves(name: str, command: Any) -> Iterator[tuple[str, click.Command]]:

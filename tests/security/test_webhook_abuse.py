@@ -128,11 +128,15 @@ def test_an_unknown_brand_is_not_told_apart_from_a_wrong_signature(
         assert (answer.status_code, answer.text) == (known.status_code, known.text) == (
             401, "wrong signature",
         )  # fmt: skip
-        assert answer.headers == known.headers
+        assert _apart_from_its_id(answer) == _apart_from_its_id(known)
     assert len(verified) == 4
     with door.ledger.read() as session:
         assert journal.counters(session, endpoint.UNKNOWN) == {"webhooks.refused": 3}
     assert door.client.post("/webhooks/loop/..%2f..%2fetc", content=event()).status_code == 404
+
+
+def _apart_from_its_id(answer: Any) -> dict[str, str]:
+    return {name: value for name, value in answer.headers.items() if name != "x-request-id"}
 
 
 @pytest.mark.parametrize("name", ["id", "topic", "trigger"])
