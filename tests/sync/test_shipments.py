@@ -351,3 +351,20 @@ def test_a_brand_without_return_bars_makes_no_call_for_them(
     worlds.run(world, ctx, ticks=2, seconds=7200)
     assert look.stage(return_id) is Stage.ANNOUNCED, "as any other return"
     assert world.calls("happy_returns.shipment") == []
+
+
+def test_a_ticket_that_rex11_never_answers_is_told_and_lifted_when_it_does(
+    world: World, happy: BrandContext, bar: Bar, look: Look
+) -> None:
+    shipment = bar.ship(bar.drop())
+    worlds.run(world, happy)
+    operation = "GetReceivingTicketObjectByTicketNo"
+    world.fault("rex11", "reset_before", operation=operation)
+    bar.arrive(shipment)
+    worlds.run(world, happy, ticks=2)
+    assert look.brand_attention() == []
+    worlds.run(world, happy, ticks=9, seconds=3600)
+    assert [k for k, _ in look.brand_attention()] == ["shipment_counts"]
+    world.sandbox.faults.clear()
+    worlds.run(world, happy, ticks=3, seconds=3600)
+    assert (row_of(happy, shipment).stage, look.brand_attention()) == (ShipmentStage.DONE, [])

@@ -220,9 +220,18 @@ def _take(tx: Transaction, rma: ShipmentRmaRow, receipt: Receipt) -> None:
 
 
 def _unread(tx: Transaction, rma: ShipmentRmaRow, error: OutsideError) -> None:
-    """A passing trouble is tried again at the next tick; else a person is told."""
+    """A passing trouble is tried again at the next tick, and told where it goes on for long; else a
+    person is told."""
     if error.effect is Effect.NOT_SENT:
         since = rma.unread_since = rma.unread_since or tx.now
+        if error.raw is None and tx.now - since >= receive.TELL_UNANSWERED_AFTER:
+            tx.needs_person(
+                Need.SHIPMENT_COUNTS,
+                f"ticket {rma.ticket_id} of a consolidated shipment has not been read since "
+                f"{since:%Y-%m-%d %H:%M} UTC: {error.message}. Ask Bergen about the ticket",
+                rma.customer_po,
+                "every sync reads it again; this is lifted when it works",
+            )
         if error.raw is None or tx.now - since < TELL_AFTER:
             return
     rma.to_read, rma.unread_since = False, None
