@@ -158,6 +158,8 @@ class Item(BaseModel):
     tried: str = Field(description="What the service has done about it", examples=[""])
     blocking: bool = Field(description="It holds the return", examples=[True])
     opened_at: datetime
+    assignee: str | None = Field(description="Who has taken it on", examples=["mara"])
+    snoozed_until: datetime | None = Field(description="Put off until then", examples=[None])
     resolved_at: datetime | None = Field(description="null: it is open", examples=[None])
     resolved_by: str | None = Field(examples=[None])
     resolution: str | None = Field(examples=[None])

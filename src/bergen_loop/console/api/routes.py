@@ -432,6 +432,8 @@ def item_of(row: AttentionRow, names: dict[int, tuple[str, str | None]]) -> Item
         tried=row.tried,
         blocking=row.blocking,
         opened_at=row.opened_at,
+        assignee=row.assignee,
+        snoozed_until=row.snoozed_until,
         resolved_at=row.resolved_at,
         resolved_by=row.resolved_by,
         resolution=row.resolution,
