@@ -329,6 +329,7 @@ def test_every_attempt_is_recorded() -> None:
             scope=Scope.SYSTEM,
             status=503,
             attempt=1,
+            received="{}",
         ),
         CallRecord(
             **common,
