@@ -185,7 +185,7 @@ def serving(returns: int = 0, seed: int = 7, settings: Settings | None = None) -
         world.close()
 
 
-QUICK = Retries(attempts=2, rate_limited=2, first_wait=0.01, first_wait_limited=0.01)
+QUICK = Retries(attempts=2, rate_limited=2, first_wait=0.01, first_wait_limited=0.01, jitter=0.01)
 
 
 def brand_settings(world: World, brand: str = "northpine", **changes: Any) -> BrandSettings:

@@ -16,9 +16,10 @@ from bergen_loop.ledger.tables.core import BrandRow, BreakerRow, JournalRow, Ret
 from bergen_loop.ledger.tables.operations import AlertRow
 from bergen_loop.ledger.transaction import transaction
 from bergen_loop.outside.breaker import Breakers
+from bergen_loop.tell.standing import clock_time
 
 NOW = datetime.now(UTC)
-SINCE, NEXT = NOW - timedelta(minutes=20), NOW + timedelta(minutes=9)
+SINCE, NEXT = NOW - timedelta(minutes=20), NOW + timedelta(hours=1)
 
 
 @pytest.fixture
@@ -45,7 +46,7 @@ def sentence(desk: Desk, what: str) -> str:
     from bergen_loop.console.templating import ZoneInfo
 
     zone = ZoneInfo(desk.registry.settings.service.console.time_zone)
-    since, then = (f"{t.astimezone(zone):%H:%M}" for t in (SINCE, NEXT))
+    since, then = (clock_time(t, datetime.now(UTC), zone) for t in (SINCE, NEXT))
     return what.format(since=since, next=then)
 
 
