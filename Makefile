@@ -14,7 +14,7 @@ demo: .venv/installed ## the whole flow, running: sandbox, service and console
 
 test: .venv/installed check ## everything that must hold
 	scripts/system-deps.sh
-	$(BIN)/python -m pytest -n 3 --dist loadgroup $(TESTS)
+	$(BIN)/python -m pytest -n 4 --dist loadgroup $(TESTS)
 
 quick: .venv/installed ## style, types, layers, and the tests that answer within a minute
 	@$(MAKE) --no-print-directory -O -j2 check quick-tests

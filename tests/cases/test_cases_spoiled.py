@@ -182,7 +182,7 @@ def calls_unspoiled() -> int:
 
 
 @settings(
-    max_examples=EXAMPLES or 14,
+    max_examples=EXAMPLES or 9,
     deadline=None,
     derandomize=not EXAMPLES,
     suppress_health_check=[HealthCheck.too_slow],

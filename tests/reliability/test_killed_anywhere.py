@@ -10,7 +10,7 @@ import pytest
 from reliability_scenes import ENDS, kill_at, points
 
 SCENES = list(ENDS)
-SHARE = 150
+SHARE = 300
 """Of the many points around commits and reads every so many-th is taken, others in each scene;
 `tools/soak` takes all of them."""
 WHOLE = ("complete", "unknown product")
