@@ -42,7 +42,7 @@ audit: .venv/installed ## known weaknesses of what is installed (asks an advisor
 
 screenshots: .venv/installed ## docs/images, from the running product
 	scripts/system-deps.sh
-	$(BIN)/python scripts/screenshots.py
+	PYTHONPATH=. $(BIN)/python scripts/screenshots.py
 
 sbom: .venv/installed ## var/sbom.json: what a user installs, as CycloneDX
 	@mkdir -p var
