@@ -109,6 +109,19 @@ def test_a_new_return_whose_lines_are_in_doubt_goes_to_a_person(
     story.settled(bad, good)
 
 
+def test_a_number_that_no_json_may_hold_where_nothing_is_read_holds_nothing_up(
+    story: Story,
+) -> None:
+    return_id = story.submit(*story.stock()[:2])
+    story.rewrite_bytes("list", rows(return_id, lambda row: row.update(weight=float("nan"))))
+    story.ticks(5)
+    assert story.look.stage(return_id) is Stage.ANNOUNCED
+    story.world.receive(return_id)
+    story.ticks(4)
+    story.settled(return_id)
+    assert not story.failed
+
+
 @pytest.mark.parametrize("change", LINES)
 def test_a_known_return_whose_lines_come_to_be_in_doubt_is_not_judged_on_them(
     story: Story, change: Callable[[Row], None]

@@ -19,6 +19,7 @@ from bergen_loop.domain.returns import Label, LoopState, Return, ReturnLine, Ret
 from bergen_loop.domain.rma import RmaItem, TicketStatus
 from bergen_loop.ledger import codec
 from bergen_loop.ledger.tables.core import EffectRow, ReturnRow
+from bergen_loop.outside.loop.json_values import loads
 from support.ledgers import empty_ledger
 
 NOW = datetime(2026, 11, 3, 9, 30, tzinfo=UTC)
@@ -102,6 +103,12 @@ def test_what_is_no_return_is_a_value_error(data: dict[str, Any]) -> None:
 def test_json_of_earlier_releases_that_no_standard_allows_is_still_read() -> None:
     assert codec.decode('{"a": "\\ud800"}') == {"a": "\ud800"}
     assert str(codec.decode("[NaN]")) == "[nan]"
+
+
+def test_a_number_as_it_was_written_is_a_text() -> None:
+    assert codec.encode(loads("[NaN, 1e999]")) == '["NaN","1e999"]'
+    with pytest.raises(TypeError, match="object is no plain data"):
+        codec.encode(object())
 
 
 def test_rows_added_together_get_their_keys_in_the_order_they_were_added(tmp_path: Path) -> None:

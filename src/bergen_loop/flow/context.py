@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import threading
 from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Sequence
@@ -86,11 +85,7 @@ class Unchanged:
 
 
 def _fingerprint(raw: object) -> bytes:
-    try:
-        text = encode(raw)
-    except TypeError:  # it holds what no JSON may hold, such as NaN: kept as it came
-        text = json.dumps(raw, default=str)
-    return hashlib.blake2b(text.encode(), digest_size=16).digest()
+    return hashlib.blake2b(encode(raw).encode(), digest_size=16).digest()
 
 
 def utc_now() -> datetime:
