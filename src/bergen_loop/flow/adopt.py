@@ -7,7 +7,7 @@ idempotent (I3), so such a return is looked up by its PO first, and its ticket a
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import groupby
@@ -24,7 +24,7 @@ from bergen_loop.flow.pull import FIRST_PULL as FIRST_PULL
 from bergen_loop.ledger.codec import digest, dump_item, dump_receipt, load_return
 from bergen_loop.ledger.store import effects, returns
 from bergen_loop.ledger.store.effects import EffectState, Intent, settling_key, ticket_key
-from bergen_loop.ledger.tables.core import ReturnRow, RmaRow
+from bergen_loop.ledger.tables.core import EffectRow, ReturnRow, RmaRow
 from bergen_loop.ledger.transaction import Transaction
 from bergen_loop.outside.errors import OutsideError, Scope, Unreadable
 
@@ -105,6 +105,23 @@ def find_read(ctx: BrandContext, po: str) -> list[str]:
     return found
 
 
+def find_made(ctx: BrandContext, effect: EffectRow) -> list[str] | OutsideError:
+    """The tickets of a call whose answer was lost, or why they cannot be found. Raises OutsideError
+    where the brand has no access."""
+    try:
+        return find_read(ctx, str(effect.payload["customer_po"]))
+    except OutsideError as error:
+        if error.scope is Scope.ACCESS:
+            raise
+        return error
+
+
+def others_than(followed: str | None, tickets: Iterable[str]) -> list[str]:
+    """Those that are not the one which is followed."""
+    own = normal_ticket_id(followed or "")
+    return [t for t in tickets if normal_ticket_id(t) != own]
+
+
 def _read(ctx: BrandContext, ticket_id: str, po: str) -> Receipt:
     ctx.counts.add("rex11.ticket_read")
     return ctx.warehouse.receipt(ticket_id, po)
@@ -151,7 +168,7 @@ def _follow(
             returns.add_receipts(tx.session, [(rma, followed, hash_)], tx.now)
         rma.read_status = rma.ticket_status
         row.received_at = row.received_at or followed.added_to_inventory_at or tx.now
-    others = [t.ticket_id for t in alive if t.ticket_id != rma.ticket_id]
+    others = others_than(rma.ticket_id, [t.ticket_id for t in alive])
     if others:
         two_tickets(tx, row, po, rma.ticket_id or "", others)
 

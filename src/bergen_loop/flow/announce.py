@@ -15,7 +15,7 @@ from bergen_loop.domain import announce as rules
 from bergen_loop.domain.lifecycle import Stage
 from bergen_loop.domain.naming import Known
 from bergen_loop.domain.returns import LoopState, Return
-from bergen_loop.domain.rma import RmaRequest, TicketStatus, normal_ticket_id
+from bergen_loop.domain.rma import RmaRequest, TicketStatus
 from bergen_loop.domain.words import EffectKind, Need, What
 from bergen_loop.flow import adopt, products, pull, transitions
 from bergen_loop.flow.calls import Call, Undertaking, carry_out, had_no_effect, ready
@@ -397,7 +397,7 @@ def _find_lost(ctx: BrandContext, result: Announced) -> None:
     with ctx.ledger.read() as session:
         lost = effects.in_doubt(session, ctx.brand, [EffectKind.TICKET], PER_TICK)
     for batch in ctx.batches(lost):
-        found = ctx.in_parallel(lambda e: _find(ctx, e), batch)
+        found = ctx.in_parallel(lambda e: adopt.find_made(ctx, e), batch)
         ctx.boundary("ticket looked up")
         with ctx.write() as tx:
             fresh = effects.by_pks(tx.session, [effect.id for effect in batch])
@@ -411,15 +411,6 @@ def _find_lost(ctx: BrandContext, result: Announced) -> None:
                 else:
                     _looked(ctx, tx, made, effect, tickets)
                     result.found += bool(tickets)
-
-
-def _find(ctx: BrandContext, effect: EffectRow) -> list[str] | OutsideError:
-    try:
-        return adopt.find_read(ctx, str(effect.payload["customer_po"]))
-    except OutsideError as error:
-        if error.scope is Scope.ACCESS:
-            raise
-        return error
 
 
 def _looked(
@@ -453,7 +444,7 @@ def _find_late(ctx: BrandContext) -> None:
     with ctx.ledger.read() as session:
         due = effects.to_look_after(session, ctx.brand, EffectKind.TICKET, ctx.now(), PER_TICK)
     for batch in ctx.batches(due):
-        found = ctx.in_parallel(lambda e: _find(ctx, e), batch)
+        found = ctx.in_parallel(lambda e: adopt.find_made(ctx, e), batch)
         with ctx.write() as tx:
             fresh = effects.by_pks(tx.session, [effect.id for effect in batch])
             made = _Made.load(tx, list(fresh.values()))
@@ -464,9 +455,7 @@ def _find_late(ctx: BrandContext) -> None:
                 if isinstance(tickets, OutsideError):
                     continue
                 rma = made.rma(effect)
-                own = normal_ticket_id(rma.ticket_id or "")
-                others = [t for t in tickets if normal_ticket_id(t) != own]
-                if others:
+                if others := adopt.others_than(rma.ticket_id, tickets):
                     effect.try_at = None
                     row, po = made.row(effect), rma.customer_po
                     adopt.two_tickets(tx, row, po, rma.ticket_id or "", others)

@@ -24,6 +24,7 @@ from bergen_loop.flow.transitions import plan_note
 from bergen_loop.ledger.codec import digest, load_receipt
 from bergen_loop.ledger.store import cursors, effects, returns
 from bergen_loop.ledger.tables.core import ReceiptRow, ReturnRow, RmaRow
+from bergen_loop.ledger.tables.shipments import ShipmentRmaRow
 from bergen_loop.ledger.transaction import Transaction
 from bergen_loop.outside.errors import Effect, OutsideError, Scope
 
@@ -290,7 +291,9 @@ def take_share(
 
 
 @dataclass(frozen=True, slots=True)
-class _Answer:
+class Answer:
+    """What reading an RMA's ticket came to."""
+
     rma_pk: int
     receipt: Receipt | None = None
     error: OutsideError | None = None
@@ -298,7 +301,7 @@ class _Answer:
 
 def _read_and_take(ctx: BrandContext, due: Sequence[RmaRow], result: Received) -> None:
     for batch in ctx.batches(due):
-        answers = ctx.in_parallel(lambda rma: _read(ctx, rma), batch)
+        answers = ctx.in_parallel(lambda rma: read_ticket(ctx, rma), batch)
         ctx.take_in(answers, lambda tx, some: _take(ctx, tx, some), _set_aside_answer)
         ctx.tick.tickets_read.update(a.rma_pk for a in answers if a.receipt)
         result.read += sum(a.receipt is not None for a in answers)
@@ -306,17 +309,18 @@ def _read_and_take(ctx: BrandContext, due: Sequence[RmaRow], result: Received) -
         ctx.boundary("receipt recorded")
 
 
-def _read(ctx: BrandContext, rma: RmaRow) -> _Answer:
+def read_ticket(ctx: BrandContext, rma: RmaRow | ShipmentRmaRow) -> Answer:
+    """Read the ticket. Raises OutsideError where the brand has no access."""
     ctx.counts.add("rex11.ticket_read")
     try:
-        return _Answer(rma.id, ctx.warehouse.receipt(rma.ticket_id or "", rma.customer_po))
+        return Answer(rma.id, ctx.warehouse.receipt(rma.ticket_id or "", rma.customer_po))
     except OutsideError as error:
         if error.scope is Scope.ACCESS:
             raise
-        return _Answer(rma.id, error=error)
+        return Answer(rma.id, error=error)
 
 
-def _take(ctx: BrandContext, tx: Transaction, answers: Sequence[_Answer]) -> None:
+def _take(ctx: BrandContext, tx: Transaction, answers: Sequence[Answer]) -> None:
     rmas = returns.rmas_by_pk(tx.session, [a.rma_pk for a in answers])
     rows = returns.by_pks(tx.session, [rma.return_pk for rma in rmas.values()])
     newest = returns.latest_receipts(tx.session, list(rmas))
@@ -471,7 +475,7 @@ def _unread(
     )
 
 
-def _set_aside_answer(tx: Transaction, answer: _Answer, error: Exception) -> None:
+def _set_aside_answer(tx: Transaction, answer: Answer, error: Exception) -> None:
     """It was read, but cannot be put into the ledger."""
     rma = returns.rmas_by_pk(tx.session, [answer.rma_pk])[answer.rma_pk]
     rma.to_read = False

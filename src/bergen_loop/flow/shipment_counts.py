@@ -33,13 +33,11 @@ from bergen_loop.ledger.store import shipments as store
 from bergen_loop.ledger.tables.core import ReturnRow, RmaRow
 from bergen_loop.ledger.tables.shipments import ClaimRow, ShipmentRmaRow, ShipmentRow
 from bergen_loop.ledger.transaction import Transaction
-from bergen_loop.outside.errors import Effect, OutsideError, Scope
+from bergen_loop.outside.errors import Effect, OutsideError
 
 PER_TICK = 100
 UNDONE = (ShipmentStage.READ, ShipmentStage.AWAITED, ShipmentStage.COUNTED)
 """Something of it may still come."""
-TELL_AFTER = timedelta(hours=1)
-"""How long a ticket may fail to be read before a person is told."""
 LATE = timedelta(days=60)
 """How long ago another shipment's difference may be that explains one."""
 
@@ -155,13 +153,6 @@ def _look_once_more(ctx: BrandContext) -> None:
 # -- what was counted -------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class _Answer:
-    rma_pk: int
-    receipt: Receipt | None = None
-    error: OutsideError | None = None
-
-
 def _read(ctx: BrandContext, result: Shipped) -> tuple[set[int], set[int]]:
     """Read the tickets that are due. The RMAs (keys) that could be, and the shipments (keys) to
     be judged: those of which something was read, and those whose time has come."""
@@ -170,7 +161,7 @@ def _read(ctx: BrandContext, result: Shipped) -> tuple[set[int], set[int]]:
         judged = {r.id for r in store.due(session, ctx.brand, UNDONE, ctx.now(), PER_TICK)}
     read: set[int] = set()
     for batch in ctx.batches(todo):
-        answers = ctx.in_parallel(lambda rma: _receipt(ctx, rma), batch)
+        answers = ctx.in_parallel(lambda rma: receive.read_ticket(ctx, rma), batch)
         with ctx.write() as tx:
             fresh = store.rmas_by_pks(tx.session, [rma.id for rma in batch])
             for answer in answers:
@@ -186,16 +177,6 @@ def _read(ctx: BrandContext, result: Shipped) -> tuple[set[int], set[int]]:
     return read, judged
 
 
-def _receipt(ctx: BrandContext, rma: ShipmentRmaRow) -> _Answer:
-    ctx.counts.add("rex11.ticket_read")
-    try:
-        return _Answer(rma.id, ctx.warehouse.receipt(rma.ticket_id or "", rma.customer_po))
-    except OutsideError as error:
-        if error.scope is Scope.ACCESS:
-            raise
-        return _Answer(rma.id, error=error)
-
-
 def _take(tx: Transaction, rma: ShipmentRmaRow, receipt: Receipt) -> None:
     if rma.ticket_status != receive.status_of(receipt):
         _changed(tx, rma, receipt)
@@ -208,12 +189,9 @@ def _take(tx: Transaction, rma: ShipmentRmaRow, receipt: Receipt) -> None:
     if not final or not store.add_receipt(tx.session, tx.now, rma, receipt, hash_):
         return
     row.arrived_at = row.arrived_at or tx.now
-    units = sum(x.actual or 0 for x in receipt.lines)
-    damaged = sum(x.damaged or 0 for x in receipt.lines)
     tx.journal(
         What.SHIPMENT_RECEIVED,
-        f"ticket {receipt.ticket_id} of shipment {row.happy_id}: {units} counted, "
-        f"{damaged} damaged",
+        f"ticket {receipt.ticket_id} of shipment {row.happy_id}: {receipt.counts}",
         None,
         {"shipment": row.happy_id, "ticket": receipt.ticket_id},
     )
@@ -232,7 +210,7 @@ def _unread(tx: Transaction, rma: ShipmentRmaRow, error: OutsideError) -> None:
                 rma.customer_po,
                 "every sync reads it again; this is lifted when it works",
             )
-        if error.raw is None or tx.now - since < TELL_AFTER:
+        if error.raw is None or tx.now - since < receive.TELL_AFTER:
             return
     rma.to_read, rma.unread_since = False, None
     if error.raw:

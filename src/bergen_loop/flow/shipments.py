@@ -21,10 +21,10 @@ from bergen_loop.domain.announce import tracking_numbers
 from bergen_loop.domain.comparison import units_by_product
 from bergen_loop.domain.naming import Known
 from bergen_loop.domain.returns import Return
-from bergen_loop.domain.rma import RmaRequest, normal_ticket_id
+from bergen_loop.domain.rma import RmaRequest
 from bergen_loop.domain.shipment import Scannable, ShipmentStage, ShipmentUnit
 from bergen_loop.domain.words import EffectKind, Need, What
-from bergen_loop.flow import products
+from bergen_loop.flow import adopt, products
 from bergen_loop.flow.calls import Call, Undertaking, carry_out, had_no_effect, ready
 from bergen_loop.flow.context import BrandContext
 from bergen_loop.ledger.codec import digest, dump_item, load_item, load_return
@@ -467,7 +467,7 @@ class ShipmentTickets(Undertaking[_Due, RmaRequest, str]):
 
     def send(self, call: Call[RmaRequest]) -> str:
         po = call.request.customer_po
-        if po in self.past and (found := self.ctx.warehouse.find_rmas(po)):
+        if po in self.past and (found := adopt.find_read(self.ctx, po)):
             return found[0]
         self.ctx.counts.add("rex11.ticket_add")
         return self.ctx.warehouse.create_rma(call.request)
@@ -582,7 +582,7 @@ def _find_lost(ctx: BrandContext) -> None:
     with ctx.ledger.read() as session:
         lost = effects.in_doubt(session, ctx.brand, kinds, PER_TICK)
     for batch in ctx.batches(lost):
-        found = ctx.in_parallel(lambda e: _find(ctx, e), batch)
+        found = ctx.in_parallel(lambda e: adopt.find_made(ctx, e), batch)
         ctx.boundary("shipment ticket looked up")
         with ctx.write() as tx:
             fresh = effects.by_pks(tx.session, [effect.id for effect in batch])
@@ -592,15 +592,6 @@ def _find_lost(ctx: BrandContext) -> None:
                 effect.state = EffectState.DOUBT
                 effect.doubt_since = effect.doubt_since or tx.now
                 _looked(ctx, tx, rmas[effect.key], effect, tickets)
-
-
-def _find(ctx: BrandContext, effect: EffectRow) -> list[str] | OutsideError:
-    try:
-        return ctx.warehouse.find_rmas(str(effect.payload["customer_po"]))
-    except OutsideError as error:
-        if error.scope is Scope.ACCESS:
-            raise
-        return error
 
 
 def _looked(
@@ -630,8 +621,7 @@ def _looked(
 
 def _tell_others(tx: Transaction, rma: ShipmentRmaRow, tickets: Sequence[str]) -> bool:
     """Tell that REX11 has more tickets with a PO than the one that is followed, if it has."""
-    own = normal_ticket_id(rma.ticket_id or "")
-    others = [t for t in tickets if normal_ticket_id(t) != own]
+    others = adopt.others_than(rma.ticket_id, tickets)
     if others:
         tx.needs_person(
             Need.TWO_TICKETS,
@@ -649,7 +639,7 @@ def _find_late(ctx: BrandContext) -> None:
     with ctx.ledger.read() as session:
         due = effects.to_look_after(session, ctx.brand, kind, ctx.now(), PER_TICK)
     for batch in ctx.batches(due):
-        found = ctx.in_parallel(lambda e: _find(ctx, e), batch)
+        found = ctx.in_parallel(lambda e: adopt.find_made(ctx, e), batch)
         with ctx.write() as tx:
             fresh = effects.by_pks(tx.session, [effect.id for effect in batch])
             rmas = _rmas(tx, list(fresh.values()))
