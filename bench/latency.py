@@ -26,7 +26,6 @@ from bench.report import Section, percentile, section
 from bench.rig import SUPPLIER, machine, quiet
 from bergen_loop.config import BrandSettings
 from bergen_loop.config.models import ServiceSettings
-from bergen_loop.flow.adopt import FIRST_PULL
 from bergen_loop.ledger.store import cursors
 from bergen_loop.outside.loop.webhooks import WANTED
 from bergen_loop.service.service import engine_url
@@ -359,7 +358,7 @@ def known_for_long(made: Fleet) -> None:
     RMA is made, as those of a brand's first pull are."""
     with made.ledger.write() as session:
         for slug in made.slugs:
-            cursors.set(session, slug, FIRST_PULL, datetime.now(UTC) - timedelta(days=1))
+            cursors.set(session, slug, cursors.FIRST_PULL, datetime.now(UTC) - timedelta(days=1))
 
 
 def _window(world: World, traffic: Traffic, seconds: float) -> Window:

@@ -16,7 +16,7 @@ from pydantic import SecretStr
 from bergen_loop.config import BrandSettings
 from bergen_loop.domain.criteria import preset
 from bergen_loop.flow import pull
-from bergen_loop.flow.context import BrandContext
+from bergen_loop.flow.context import AHEAD, BrandContext
 from bergen_loop.ledger.database import Ledger
 from bergen_loop.ledger.store import backfill, cursors
 from bergen_loop.ledger.store.backfill import Backfill
@@ -175,7 +175,7 @@ def test_windows_have_a_least_and_a_greatest_size(
     configure(ctx, loop={"backfill": 200 * DAY})
     pull.pull(ctx)
     sizes = spans(shop.windows())
-    assert max(sizes) <= pull.LONGEST + pull.AHEAD
+    assert max(sizes) <= pull.LONGEST + AHEAD
     assert pull.LONGEST in sizes
     assert min(sizes) == pull.SHORTEST
     assert covers(shop.windows(), NOW - 200 * DAY, NOW)

@@ -18,9 +18,7 @@ from bergen_loop.domain.receipt import Receipt
 from bergen_loop.domain.returns import LoopState, Return
 from bergen_loop.domain.rma import TicketStatus, normal_ticket_id
 from bergen_loop.domain.words import EffectKind, Need
-from bergen_loop.flow.context import BrandContext
-from bergen_loop.flow.pull import AHEAD
-from bergen_loop.flow.pull import FIRST_PULL as FIRST_PULL
+from bergen_loop.flow.context import AHEAD, BrandContext
 from bergen_loop.ledger.codec import digest, dump_item, dump_receipt, load_return
 from bergen_loop.ledger.store import effects, returns
 from bergen_loop.ledger.store.effects import EffectState, Intent, settling_key, ticket_key

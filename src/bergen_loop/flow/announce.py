@@ -142,7 +142,7 @@ def _without_past(
     if not rows:
         return []
     with ctx.ledger.read() as session:
-        first = cursors.get(session, ctx.brand, adopt.FIRST_PULL)
+        first = cursors.get(session, ctx.brand, cursors.FIRST_PULL)
         tried = effects.returns_with_ticket_call(session, [row.id for row in rows])
     old = [r for r in rows if r.id not in tried and adopt.may_have_past(r, first)]
     new = {row.id for row in rows} - {row.id for row in old}

@@ -38,6 +38,9 @@ B = TypeVar("B")
 
 log = structlog.get_logger()
 
+AHEAD = timedelta(minutes=5)
+"""A list's end is set this far ahead, against a clock of ours that is behind the other system's."""
+
 
 class Counts:
     """Thread-safe counts of a tick, written to the ledger at its end."""

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from datetime import datetime
 
 from bergen_loop.flow import intake, pull, receive
-from bergen_loop.flow.context import BrandContext
+from bergen_loop.flow.context import AHEAD, BrandContext
 from bergen_loop.ledger.store import modes
 from bergen_loop.ledger.store.quiet import Waiting
 from bergen_loop.ledger.tables.core import BrandRow
@@ -57,7 +57,7 @@ def _in_loop(ctx: BrandContext, since: datetime, now: datetime) -> bool:
     settings = ctx.settings.loop
     pages = ctx.loop.list_returns(
         since - settings.overlap,
-        now + pull.AHEAD,
+        now + AHEAD,
         filter="updated_at",
         page_size=settings.page_size,
     )

@@ -11,15 +11,13 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from bergen_loop.domain.words import Need
-from bergen_loop.flow.context import BrandContext
+from bergen_loop.flow.context import AHEAD, BrandContext
 from bergen_loop.flow.intake import Pulled, store
 from bergen_loop.ledger.store import backfill, cursors, returns, webhooks
 from bergen_loop.ledger.transaction import Transaction
 
 CURSOR = "loop.updated_at"
 ASIDE = "loop.updated_at.aside"
-FIRST_PULL = "loop.first_pull"
-"""When this ledger first looked at the brand's returns."""
 SHORTEST, LONGEST = timedelta(hours=1), timedelta(days=4)
 """A long pull goes by windows and moves its cursor after each, so that it resumes where a crash
 left it. Windows get shorter where there is much, and longer where there is little."""
@@ -30,8 +28,6 @@ SMALLEST = timedelta(minutes=1)
 PATIENCE = timedelta(hours=1)
 """How long the cursor waits at a window that cannot be walked to its end. So long nothing counts
 as pulled, hence nothing is settled once the last whole pull is too old."""
-AHEAD = timedelta(minutes=5)
-"""`to` is set this far ahead, against a clock of ours that is behind Loop's."""
 _ONLY_NEW = ("return.created", "label.created", "label.updated")
 """Triggers that tell nothing of cancelled returns or of those in review."""
 
@@ -154,8 +150,8 @@ def _since(
 def _note_first(ctx: BrandContext, started: datetime) -> None:
     """From when on returns are seen as they come: older ones may have been announced before."""
     with ctx.ledger.write() as session:
-        if cursors.get(session, ctx.brand, FIRST_PULL) is None:
-            cursors.set(session, ctx.brand, FIRST_PULL, started)
+        if cursors.get(session, ctx.brand, cursors.FIRST_PULL) is None:
+            cursors.set(session, ctx.brand, cursors.FIRST_PULL, started)
 
 
 def _tell_gaps(tx: Transaction, walk: _Walk, gaps: list[str], *, patient: bool) -> None:

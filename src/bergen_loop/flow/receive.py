@@ -18,7 +18,7 @@ from bergen_loop.domain.receipt import Receipt
 from bergen_loop.domain.rma import TicketChange, TicketStatus, normal_ticket_id
 from bergen_loop.domain.words import Need, What
 from bergen_loop.flow import adopt, pull
-from bergen_loop.flow.context import BrandContext
+from bergen_loop.flow.context import AHEAD, BrandContext
 from bergen_loop.flow.facts import comparison_of
 from bergen_loop.flow.transitions import plan_note
 from bergen_loop.ledger.codec import digest, load_receipt
@@ -31,7 +31,6 @@ from bergen_loop.outside.errors import Effect, OutsideError, Scope
 log = structlog.get_logger()
 
 CURSOR = "rex11.statuses"
-AHEAD = timedelta(minutes=5)
 PER_TICK = 150
 ROUNDED = {"minute": timedelta(minutes=5), "day": timedelta(days=2)}
 """How much farther back than asked REX11's list may reach, by the precision of its windows."""

@@ -17,7 +17,7 @@ from typing import Literal
 
 from bergen_loop.domain.announce import physical_lines, why_not_announced
 from bergen_loop.flow import adopt, intake, pull, receive, tick
-from bergen_loop.flow.context import BrandContext
+from bergen_loop.flow.context import AHEAD, BrandContext
 from bergen_loop.ledger.store import cursors, returns
 from bergen_loop.outside.loop.models import ParsedReturn
 from bergen_loop.repair import drift
@@ -38,8 +38,8 @@ def run(ctx: BrandContext, window: timedelta = WINDOW) -> Summary:
     summary = Summary(ctx.brand, "rebuild", started - window, started)
     with tick.holding(ctx):
         with ctx.ledger.write() as session:
-            if cursors.get(session, ctx.brand, adopt.FIRST_PULL) is None:
-                cursors.set(session, ctx.brand, adopt.FIRST_PULL, started)
+            if cursors.get(session, ctx.brand, cursors.FIRST_PULL) is None:
+                cursors.set(session, ctx.brand, cursors.FIRST_PULL, started)
         for number in range(MOST_WALKS):
             if _walk(ctx, summary, started, WAYS[number % 2]) and number:
                 break
@@ -57,7 +57,7 @@ def _walk(
     shifted while they were read, which hides others."""
     seen, whole = set[str](), True
     pages = ctx.loop.walk_returns(
-        summary.since, started + pull.AHEAD, filter=way, page_size=ctx.settings.loop.page_size
+        summary.since, started + AHEAD, filter=way, page_size=ctx.settings.loop.page_size
     )
     for page in pages:
         ids = {parsed.value.id for parsed in page.returns if parsed.value is not None}

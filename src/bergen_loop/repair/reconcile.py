@@ -15,8 +15,8 @@ from datetime import timedelta
 from bergen_loop.domain.receipt import Receipt
 from bergen_loop.domain.rma import TicketStatus
 from bergen_loop.domain.words import Need
-from bergen_loop.flow import adopt, intake, look, pull, receive, tick
-from bergen_loop.flow.context import BrandContext
+from bergen_loop.flow import adopt, intake, look, receive, tick
+from bergen_loop.flow.context import AHEAD, BrandContext
 from bergen_loop.ledger.codec import load_return
 from bergen_loop.ledger.database import Session
 from bergen_loop.ledger.store import effects, returns
@@ -63,7 +63,7 @@ def _compare_returns(ctx: BrandContext, summary: Summary) -> set[str]:
     for way in ("created_at", "updated_at"):
         pages = ctx.loop.walk_returns(
             summary.since,
-            summary.until + pull.AHEAD,
+            summary.until + AHEAD,
             filter=way,
             page_size=ctx.settings.loop.page_size,
         )
@@ -164,7 +164,7 @@ def _read_stale_tickets(ctx: BrandContext, summary: Summary, stale: timedelta) -
 def _find_unknown_tickets(ctx: BrandContext, summary: Summary) -> None:
     """Tickets that changed in the window and are not in the ledger: is one of them for one of
     our POs?"""
-    changes = ctx.warehouse.changed_tickets(summary.since, summary.until + receive.AHEAD)
+    changes = ctx.warehouse.changed_tickets(summary.since, summary.until + AHEAD)
     ctx.counts.add("rex11.statuses_by_date")
     with ctx.ledger.read() as session:
         known = returns.rmas_by_ticket(session, ctx.brand, [c.ticket_id for c in changes])

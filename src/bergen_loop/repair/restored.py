@@ -9,7 +9,6 @@ from __future__ import annotations
 from datetime import datetime
 
 from bergen_loop.domain.words import What
-from bergen_loop.flow.pull import FIRST_PULL
 from bergen_loop.ledger.database import Session
 from bergen_loop.ledger.store import cursors, journal, restores
 
@@ -18,7 +17,7 @@ def mark(session: Session, now: datetime, *, who: str, source: str) -> list[str]
     """Tell a restored ledger that it was restored; its brands."""
     brands = restores.mark(session, now)
     for brand in brands:
-        cursors.set(session, brand, FIRST_PULL, now)
+        cursors.set(session, brand, cursors.FIRST_PULL, now)
     why = f"put back from {source}; RMAs are looked for before they are made"
     journal.record(session, now, What.LEDGER_RESTORED, why, brand=None, who=who)
     return brands

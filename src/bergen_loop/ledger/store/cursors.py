@@ -11,6 +11,9 @@ from sqlalchemy.orm import Session
 
 from bergen_loop.ledger.tables.core import CursorRow
 
+FIRST_PULL = "loop.first_pull"
+"""When this ledger first looked at the brand's returns."""
+
 
 def get(session: Session, brand: str, name: str) -> datetime | None:
     """The time of this name; None: not set."""
