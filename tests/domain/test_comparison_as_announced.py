@@ -329,3 +329,36 @@ def test_of_a_kit_as_many_are_complete_as_the_parts_make(
     assert kit.short == max(0, kits - whole - min(a, b // 2))
     exact = a == kits - whole and b == 2 * (kits - whole)
     assert result.complete == exact
+
+
+# -- a line whose product changed after it was announced ----------------------------------------
+
+
+SHIRT = unit(1, "SHIRT-M", "10001")
+SET: Kits = {"gift-set": (KitPart("SOAP", 2, "20001"), KitPart("DISH", 1, "20002"))}
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "kits", "came", "complete"),
+    [
+        # The same product, called otherwise by the shop in one of its codes.
+        (SHIRT, replace(SHIRT, barcode="10009"), {}, got(upc="10001"), True),
+        (SHIRT, replace(SHIRT, sku="SHIRT-MEDIUM"), {}, got(upc="10001"), True),
+        (SHIRT, replace(SHIRT, barcode=None), {}, got(upc="10001"), True),
+        # Another product: what was announced does not count for it; if it came, all is well.
+        (SHIRT, unit(1, "MUG", "30001"), {}, got(upc="10001"), False),
+        (SHIRT, unit(1, "MUG", "30001"), {}, got(upc="30001"), True),
+        (SHIRT, unit(1, "MUG", None), {}, got(sku="shirt-m", upc="10001"), False),
+        # A kit is not called as its parts are, and still is what was announced.
+        (unit(1, "GIFT-SET"), unit(1, "GIFT-SET", "40001"), SET, None, True),
+        (unit(1, "GIFT-SET"), SHIRT, SET, None, False),
+    ],
+)
+def test_an_announced_line_counts_only_while_it_is_the_same_product(
+    before: ReturnLine, now: ReturnLine, kits: Kits, came: ReceiptLine | None, complete: bool
+) -> None:
+    announced = rma_items([before], AnnounceRules(kits=kits))
+    lines = [came] if came else read_back(announced)
+    result = compare([now], [receipt(*lines)], [announced])
+    assert result.complete is complete, result
+    assert complete or result.short, result

@@ -210,6 +210,26 @@ def test_a_lost_ledger_is_rebuilt_without_a_second_effect(
         assert len([s for s in _stages_of(stage).values() if s == At.COMPLETE]) >= 4
 
 
+@pytest.mark.parametrize("by_command", [True, False])
+def test_tickets_that_do_not_show_yet_when_the_ledger_is_lost_are_not_made_again(
+    stages: Stages, *, by_command: bool
+) -> None:
+    """By the syncs alone it is known from the tickets that do show."""
+    stage = stages(returns=2, po_lookup_delay_seconds=90.0)
+    stage.tick(after=100.0)
+    stage.tick(after=100.0)
+    late = stage.new_return(units=1)
+    stage.tick(after=1.0)
+    assert len(stage.tickets(late.id)) == 1
+    stage.fresh_ledger()
+    if by_command:
+        rebuild.run(stage.ctx)
+    stage.tick(after=20.0)
+    stage.rest()
+    _unharmed(stage)
+    assert [tickets for _, _, tickets in _log(stage).values()] == [1, 1, 1]
+
+
 def test_pages_that_shift_hide_no_return_from_a_rebuild(stages: Stages) -> None:
     stage = stages(returns=9)
     stage.fault("loop", "shifting_pages", operation="list", probability=1.0, count=16)

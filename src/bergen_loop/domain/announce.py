@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from itertools import islice
@@ -20,7 +20,7 @@ from bergen_loop.domain.codes import (
     sent_code,
     unsendable,
 )
-from bergen_loop.domain.comparison import units_by_product
+from bergen_loop.domain.comparison import is_another_product, units_by_product
 from bergen_loop.domain.naming import (
     KitPart,
     Kits,
@@ -438,7 +438,7 @@ class _Item:
         product = self.product
         reasons = list(dict.fromkeys(x.reason for x, _ in self.units if x.reason))
         code = rules.reason_codes.get(reasons[0], reasons[0]) if reasons else None
-        return RmaItem(
+        item = RmaItem(
             sku=product.sku,
             upc=product.upc,
             expected=sum(pieces for _, pieces in self.units),
@@ -451,6 +451,8 @@ class _Item:
             comments="; ".join(reasons) if len(reasons) > 1 else None,
             pieces=tuple((x.line_item_id, pieces) for x, pieces in self.units),
         )
+        otherwise = (x for x, _ in self.units if is_another_product(x, item))
+        return replace(item, sold=tuple((x.line_item_id, x.sku, x.barcode) for x in otherwise))
 
 
 # -- products ---------------------------------------------------------------------------------

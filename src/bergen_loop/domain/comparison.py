@@ -480,6 +480,8 @@ def _announced_as(unit: ReturnLine, announced: Sequence[Sequence[RmaItem]]) -> t
     sku, upc = normal_code(unit.sku), normal_upc(unit.barcode)
     for items in reversed(announced):
         named = [(i, n) for i in items for id_, n in i.pieces if id_ == unit.line_item_id]
+        if any(is_another_product(unit, i) for i, _ in named):
+            return ()  # the shop has put another product into the line since
         if not named:  # made before items named their units
             old = [i for i in items if not i.pieces]
             mine = [i for i in old if upc and normal_upc(i.upc) == upc]
@@ -488,6 +490,19 @@ def _announced_as(unit: ReturnLine, announced: Sequence[Sequence[RmaItem]]) -> t
         if named:
             return tuple(KitPart(i.sku, n, i.upc, i.style, i.color, i.size) for i, n in named)
     return ()
+
+
+def is_another_product(unit: ReturnLine, item: RmaItem) -> bool:
+    """Whether neither the SKU nor the barcode of a unit is that of the product that its RMA's item
+    was made for. Where they have no code of one kind, nothing speaks for it."""
+    own = ((sku, upc) for id_, sku, upc in item.sold if id_ == unit.line_item_id)
+    sku, upc = next(own, (item.sku, item.upc))
+    pairs = (
+        (normal_code(unit.sku), normal_code(sku)),
+        (normal_upc(unit.barcode), normal_upc(upc)),
+    )
+    known = [mine == then for mine, then in pairs if mine and then]
+    return bool(known) and not any(known)
 
 
 def _is_itself(parts: Sequence[KitPart], product: _Product) -> bool:

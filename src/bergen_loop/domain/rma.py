@@ -69,6 +69,9 @@ class RmaItem:
     pieces: tuple[tuple[str, int], ...] = ()
     """Line item ids of the units announced by it, each with how many pieces of it that unit
     takes: 1, unless it is a part of a kit. Not sent: the comparison goes by it."""
+    sold: tuple[tuple[str, str | None, str | None], ...] = ()
+    """Line item id, SKU and barcode of those units that the shop calls otherwise than this item,
+    such as kits. Not sent: a unit that becomes another product later is not this item any more."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from bergen_loop.domain import announce as rules
 from bergen_loop.domain.lifecycle import Stage
@@ -142,10 +142,12 @@ def _without_past(
     if not rows:
         return []
     with ctx.ledger.read() as session:
-        first = cursors.get(session, ctx.brand, cursors.FIRST_PULL)
+        marks = cursors.get_all(session, ctx.brand, [cursors.FIRST_PULL, cursors.FORMER])
         tried = effects.returns_with_ticket_call(session, [row.id for row in rows])
+    first, former = marks.get(cursors.FIRST_PULL), marks.get(cursors.FORMER)
     old = [r for r in rows if r.id not in tried and adopt.may_have_past(r, first)]
     new = {row.id for row in rows} - {row.id for row in old}
+    without = set[int]()
     for batch in ctx.batches(old):
         pasts = ctx.in_parallel(lambda row: _look_up(ctx, row), batch)
         ctx.boundary("past looked up")
@@ -155,11 +157,26 @@ def _without_past(
                 if isinstance(past, OutsideError):
                     _cannot_look(tx, fresh[row.id], past, result)
                 elif not past.tickets:
-                    new.add(row.id)
+                    without.add(row.id)
                 else:
                     adopt.take_over(ctx, tx, fresh[row.id], past)
                     result.found += 1
+    if result.found and former is None:
+        former = first  # what has tickets was announced by somebody, perhaps a moment ago
+    if not without or not _held_back(ctx, without, former):
+        new |= without
     return [row for row in rows if row.id in new]
+
+
+def _held_back(ctx: BrandContext, rows: set[int], former: datetime | None) -> bool:
+    """An earlier ledger's last tickets may not yet show by their PO: these wait until they must."""
+    until = former and former + ctx.settings.announce.lost_ticket_wait
+    if until is None or until <= ctx.now():
+        return False
+    with ctx.write() as tx:
+        for row in returns.by_pks(tx.session, sorted(rows)).values():
+            row.due_at = until
+    return True
 
 
 def _look_up(ctx: BrandContext, row: ReturnRow) -> adopt.Past | OutsideError:

@@ -40,6 +40,7 @@ def run(ctx: BrandContext, window: timedelta = WINDOW) -> Summary:
         with ctx.ledger.write() as session:
             if cursors.get(session, ctx.brand, cursors.FIRST_PULL) is None:
                 cursors.set(session, ctx.brand, cursors.FIRST_PULL, started)
+            cursors.set(session, ctx.brand, cursors.FORMER, started)
         for number in range(MOST_WALKS):
             if _walk(ctx, summary, started, WAYS[number % 2]) and number:
                 break

@@ -13,6 +13,8 @@ from bergen_loop.ledger.tables.core import CursorRow
 
 FIRST_PULL = "loop.first_pull"
 """When this ledger first looked at the brand's returns."""
+FORMER = "ledger.former"
+"""Until when an earlier ledger of the brand, that was lost, may have worked."""
 
 
 def get(session: Session, brand: str, name: str) -> datetime | None:
