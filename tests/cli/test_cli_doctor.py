@@ -10,6 +10,7 @@ import pytest
 import sqlalchemy as sa
 from busy_ledger import BRANDS, NEVER, PAUSED, Busy
 from cli_support import text
+from cryptography.fernet import Fernet
 
 from bergen_loop.cli import doctor
 from bergen_loop.ledger import clock
@@ -18,6 +19,7 @@ from bergen_loop.ledger.tables.core import (
     BrandRow,
     BreakerRow,
     ReturnRow,
+    UserRow,
     WebhookRow,
     WorkerRow,
 )
@@ -118,6 +120,24 @@ def test_clocks_that_differ(well: Busy, monkeypatch: pytest.MonkeyPatch) -> None
         session.scalars(sa.select(WorkerRow)).one().seen_at = late
     found = [words for name, words, _ in wrong(well) if name == "clocks"]
     assert found == ["the database's and this machine's are 180 s apart"]
+
+
+@pytest.mark.parametrize("key", ["", Fernet.generate_key().decode()])
+def test_second_factors_that_stand_in_the_clear(
+    well: Busy, monkeypatch: pytest.MonkeyPatch, key: str
+) -> None:
+    monkeypatch.setenv("BERGEN_LOOP_KEY", key)
+    well.config.write_text(well.config.read_text().replace(", key_file: keys", ""))
+    with well.ledger.write() as session:
+        for name, seed in (("ada", "2:sealed"), ("bob", "JBSWY3DPEHPK3PXP"), ("eve", None)):
+            session.add(
+                UserRow(name=name, role="operator", totp_secret=seed, created_at=datetime.now(UTC))
+            )
+    (found,) = wrong(well)
+    assert found[:2] == (
+        "second factors", "the seeds of 1 of 2 stand unencrypted in the ledger",
+    )  # fmt: skip
+    assert ("secrets new-key" in found[2]) is (not key)
 
 
 def test_no_worker(well: Busy) -> None:

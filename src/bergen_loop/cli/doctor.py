@@ -24,7 +24,9 @@ from bergen_loop.ledger.database import Ledger, LedgerError, exists, schema
 from bergen_loop.ledger.down import meaning, shown
 from bergen_loop.ledger.read import figures
 from bergen_loop.ledger.read.incidents import last_webhooks
+from bergen_loop.ledger.store import secrets
 from bergen_loop.ledger.store.workers import workers
+from bergen_loop.secrets.keys import KeySource, bound
 from bergen_loop.service.service import engine_url
 from bergen_loop.tell.standing import FAILING, OFF, named, short
 
@@ -86,7 +88,7 @@ def checks(config: Path) -> Iterator[Check]:
         if isinstance(error, LedgerError):
             yield Check("database", False, *meaning(error))
         return
-    for look in (_clocks, _workers, _syncs, _webhooks):
+    for look in (_clocks, _workers, _syncs, _webhooks, _second_factors):
         yield from _careful(look, ledger, found.settings)
     ledger.close()
 
@@ -252,6 +254,20 @@ def _webhooks(ledger: Ledger, settings: Settings) -> Iterator[Check]:
         yield Check("webhooks", True, f"{named(came)}: the latest {newest} ago")
     elif not missing:
         yield Check("webhooks", True, "none came yet, and no returns in the last day")
+
+
+def _second_factors(ledger: Ledger, settings: Settings) -> Iterable[Check]:
+    """Whether what makes their codes is encrypted."""
+    with ledger.read() as session:
+        seeds = secrets.seeds_kept(session)
+    clear = sum(not bound(seed) for seed in seeds)
+    if not clear:
+        return
+    what = f"the seeds of {clear} of {len(seeds)} stand unencrypted in the ledger"
+    how = "each is encrypted when it is used next"
+    if not KeySource(settings.service.key_file).configured:
+        how = f"`bergen-loop secrets new-key` makes a key; name it as service.key_file, and {how}"
+    yield Check("second factors", False, what, how)
 
 
 def _print(found: list[Check]) -> None:

@@ -29,6 +29,12 @@ def second_factors(session: Session) -> list[UserRow]:
     return list(session.scalars(sa.select(UserRow).where(there).with_for_update()))
 
 
+def seeds_kept(session: Session) -> list[str]:
+    """The seeds of second factors as they are kept: sealed, or in the clear."""
+    seeds = sa.select(UserRow.totp_secret).where(UserRow.totp_secret.is_not(None))
+    return [seed for seed in session.scalars(seeds) if seed]
+
+
 def tokens(session: Session) -> dict[str, str]:
     """All of them, still encrypted, by name; none in a ledger that has not been migrated yet."""
     if not sa.inspect(session.connection()).has_table(SecretRow.__tablename__):
