@@ -12,7 +12,7 @@ from bergen_loop.console import passwords
 from bergen_loop.domain.words import What
 from bergen_loop.ledger.database import Ledger
 from bergen_loop.ledger.read import people
-from bergen_loop.ledger.read.people import Role
+from bergen_loop.ledger.read.people import Account, Deed, Grant, Role
 from bergen_loop.ledger.tables.core import JournalRow
 
 NOW = datetime.now(UTC)
@@ -22,11 +22,10 @@ def test_a_reset_gives_a_new_password_and_takes_the_second_factor_away(past: Pas
     ledger = Ledger(f"sqlite:///{past.folder}/ledger.db")
     ledger.migrate()
     with ledger.write() as session:
-        user = people.add_user(
-            session, NOW, name="mara", role=Role.ENGINEER, brands=None, by="x",
-            password_hash=passwords.hashed("the one that was lost"),
-        )  # fmt: skip
-        people.set_second_factor(session, NOW, user, "SECRET", ["code"])
+        hash_ = passwords.hashed("the one that was lost")
+        deed = Deed(session, NOW, "x")
+        user = people.add_user(deed, Account("mara", Grant(Role.ENGINEER, None), hash_))
+        people.set_second_factor(deed, user, "SECRET", ["code"])
     assert "mara" in past.run("accounts", "list").output
     result = past.run("accounts", "reset", "mara")
     assert result.exit_code == 0, result.output

@@ -14,15 +14,13 @@ from mcp.client.stdio import StdioServerParameters, stdio_client
 
 from bergen_loop.cli.assistant import TOKEN
 from bergen_loop.ledger.read import people
-from bergen_loop.ledger.read.people import Role
+from bergen_loop.ledger.read.people import Deed, Grant, Role
 
 
 def token(past: Past) -> str:
     with past.ledger.write() as session:
-        return people.add_token(
-            session, datetime.now(UTC), name="desk", role=Role.READ_ONLY, brands=["acme"],
-            expires_at=None, by="test",
-        )  # fmt: skip
+        deed = Deed(session, datetime.now(UTC), "test")
+        return people.add_token(deed, "desk", Grant(Role.READ_ONLY, ["acme"]), expires_at=None)
 
 
 def test_it_answers_as_the_token_may(past: Past) -> None:

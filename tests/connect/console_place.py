@@ -14,7 +14,7 @@ from bergen_loop.config.roster import Roster
 from bergen_loop.console.access import COOKIE
 from bergen_loop.console.app import create_app
 from bergen_loop.ledger.read import people
-from bergen_loop.ledger.read.people import Role
+from bergen_loop.ledger.read.people import Account, Deed, Grant, Role
 from bergen_loop.service.registry import Registry
 
 
@@ -64,10 +64,11 @@ def service(place: Place, role: Role = Role.ENGINEER, brands: list[str] | None =
     now = datetime.now(UTC)
     with ledger.write() as session:
         name = f"{role.value} {brands}"
+        deed = Deed(session, now, "test")
         user = people.user_named(session, name) or people.add_user(
-            session, now, name=name, role=role, brands=brands, by="test"
+            deed, Account(name, Grant(role, brands))
         )
-        token = people.start_session(session, now, user, lasts=timedelta(hours=1), how="by a test")
+        token = people.start_session(deed, user, lasts=timedelta(hours=1), how="by a test")
         signed = people.session_of(session, now, token, timedelta(hours=1))
         assert signed is not None
         csrf = signed[0].csrf

@@ -30,7 +30,7 @@ from bergen_loop.cli.main import COMMANDS, app, load
 from bergen_loop.domain.criteria import preset_text
 from bergen_loop.ledger.database import Ledger
 from bergen_loop.ledger.read import people
-from bergen_loop.ledger.read.people import Role
+from bergen_loop.ledger.read.people import Deed, Grant, Role
 from bergen_loop.ledger.tables.core import ReturnRow
 from loop_sandbox.__main__ import main as sandbox
 from support import worlds
@@ -136,8 +136,8 @@ class Office:
     def token(self) -> str:
         with self.ledger() as ledger, ledger.write() as session:
             return people.add_token(
-                session, datetime.now(UTC), name=f"assistant {secrets.token_hex(4)}",
-                role=Role.READ_ONLY, brands=None, expires_at=None, by="test",
+                Deed(session, datetime.now(UTC), "test"), f"assistant {secrets.token_hex(4)}",
+                Grant(Role.READ_ONLY, None), expires_at=None,
             )  # fmt: skip
 
     def filled(self, text: str) -> list[str]:

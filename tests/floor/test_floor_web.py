@@ -20,7 +20,7 @@ from bergen_loop.domain.lifecycle import Stage
 from bergen_loop.domain.rma import RmaItem, RmaRequest
 from bergen_loop.ledger.database import Ledger
 from bergen_loop.ledger.read import people
-from bergen_loop.ledger.read.people import Role
+from bergen_loop.ledger.read.people import Account, Deed, Grant, Role
 from bergen_loop.ledger.store import floor
 from bergen_loop.ledger.tables.core import RmaRow
 from bergen_loop.outside.warehouse.floor.warehouse import EmbeddedWarehouse
@@ -51,10 +51,8 @@ def client(sqlite_ledger: Ledger, nudged: list[str]) -> Generator[TestClient]:
             ("bob", Role.OPERATOR, ["other"]),
             ("flo", Role.FLOOR, ["acme"]),
         ):
-            people.add_user(
-                session, datetime.now(UTC), name=name, role=role, brands=brands,
-                password_hash=passwords.hashed(PASSWORD), by="test",
-            )  # fmt: skip
+            account = Account(name, Grant(role, brands), passwords.hashed(PASSWORD))
+            people.add_user(Deed(session, datetime.now(UTC), "test"), account)
     with TestClient(create_app(registry, nudged.append), base_url="http://127.0.0.1") as made:
         yield made
 

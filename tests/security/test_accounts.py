@@ -17,7 +17,7 @@ from web_support import NOW, Desk, make_desk
 from bergen_loop.console.app import FIRST_ACCOUNT, BadFirstAccount
 from bergen_loop.domain import names
 from bergen_loop.ledger.read import people
-from bergen_loop.ledger.read.people import Role
+from bergen_loop.ledger.read.people import Account, Deed, Grant, Role
 from bergen_loop.ledger.tables.core import ApiTokenRow, JournalRow, UserRow
 
 # -- names --------------------------------------------------------------------------------------
@@ -54,13 +54,13 @@ def test_names_of_people_are_taken(name: str) -> None:
 def test_names_that_look_alike_are_one(desk: Desk, one: str, other: str) -> None:
     assert names.skeleton(one) == names.skeleton(other)
     with desk.ledger.write() as session:
-        made: dict[str, Any] = {"role": Role.READ_ONLY, "brands": None, "by": "x"}
-        people.add_user(session, NOW, name=one, **made)
+        deed, grant = Deed(session, NOW, "x"), Grant(Role.READ_ONLY, None)
+        people.add_user(deed, Account(one, grant))
         with pytest.raises(people.Taken):
-            people.add_user(session, NOW, name=other, **made)
-        people.add_token(session, NOW, name=one, expires_at=None, **made)
+            people.add_user(deed, Account(other, grant))
+        people.add_token(deed, one, grant, expires_at=None)
         with pytest.raises(people.Taken):
-            people.add_token(session, NOW, name=other, expires_at=None, **made)
+            people.add_token(deed, other, grant, expires_at=None)
 
 
 @pytest.mark.parametrize(("one", "other"), [("op 1", "op 2"), ("anna", "hanna"), ("op6", "op8")])
@@ -101,10 +101,11 @@ def test_tokens_end_with_their_makers_account(desk: Desk, change: dict[str, str]
 
 def test_a_token_is_refused_while_its_maker_is_off_whoever_switched_it(desk: Desk) -> None:
     with desk.ledger.write() as session:
-        user = people.add_user(session, NOW, name="maker", role=Role.ENGINEER, brands=None, by="x")
+        deed = Deed(session, NOW, "maker")
+        user = people.add_user(deed, Account("maker", Grant(Role.ENGINEER, None)))
         value = people.add_token(
-            session, NOW, name="nightly", role=Role.READ_ONLY, brands=None, account=user.id,
-            expires_at=datetime.now(UTC) + timedelta(days=1), by="maker",
+            deed, "nightly", Grant(Role.READ_ONLY, None), account=user.id,
+            expires_at=datetime.now(UTC) + timedelta(days=1),
         )  # fmt: skip
         user.active = False
     header = {"authorization": f"Bearer {value}"}
@@ -168,8 +169,8 @@ def test_cookies_of_a_public_console_are_bound_to_its_host(desk: Desk) -> None:
     with desk.ledger.write() as session:
         from test_signing_in import QUICK
 
-        people.add_user(session, NOW, name="mara", role=Role.OPERATOR, brands=None, by="x",
-                        password_hash=QUICK.hash(PASSWORD))  # fmt: skip
+        account = Account("mara", Grant(Role.OPERATOR, None), QUICK.hash(PASSWORD))
+        people.add_user(Deed(session, NOW, "x"), account)
     answer = sign_in(client)
     assert answer.status_code == 303
     set_cookies = answer.headers.get_list("set-cookie")

@@ -21,7 +21,7 @@ from bergen_loop.console.access import COOKIE
 from bergen_loop.domain.words import What
 from bergen_loop.ledger.database import Ledger
 from bergen_loop.ledger.read import people
-from bergen_loop.ledger.read.people import Role
+from bergen_loop.ledger.read.people import Account, Deed, Grant, Role
 from bergen_loop.ledger.store import tries
 from bergen_loop.ledger.store.tries import Limit
 from bergen_loop.ledger.tables.access import TriesRow
@@ -64,10 +64,8 @@ def hasher(monkeypatch: pytest.MonkeyPatch) -> Generator[Hasher]:
 
 def add(desk: Desk, name: str = "mara", role: Role = Role.OPERATOR, **more: Any) -> UserRow:
     with desk.ledger.write() as session:
-        return people.add_user(
-            session, NOW, name=name, role=role, brands=None, by="test",
-            password_hash=QUICK.hash(PASSWORD), **more,
-        )  # fmt: skip
+        account = Account(name, Grant(role, None), QUICK.hash(PASSWORD), **more)
+        return people.add_user(Deed(session, NOW, "test"), account)
 
 
 def browser(address: tuple[str, int], source: str | None = None) -> httpx2.Client:

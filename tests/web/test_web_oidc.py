@@ -23,7 +23,7 @@ from web_support import NOW, Desk, make_desk
 
 from bergen_loop.console.access import COOKIE
 from bergen_loop.ledger.read import people
-from bergen_loop.ledger.read.people import Role
+from bergen_loop.ledger.read.people import Account, Deed, Grant, Role
 
 
 class Provider:
@@ -171,8 +171,8 @@ def test_the_default_is_for_people_of_no_group(full: Desk, provider: Provider) -
 def test_an_account_of_the_same_name_is_not_taken_over(full: Desk, provider: Provider) -> None:
     desk = desk_with(full, provider, default={"role": "read_only"})
     with desk.ledger.write() as session:
-        people.add_user(session, NOW, name="jo@bergen.example", role=Role.ENGINEER, brands=None,
-                        by="x", password_hash="x")  # fmt: skip
+        account = Account("jo@bergen.example", Grant(Role.ENGINEER, None), "x")
+        people.add_user(Deed(session, NOW, "x"), account)
     client, _ = sign_in(desk, provider)
     page = client.get("/account").text
     assert "jo@bergen.example (" in page

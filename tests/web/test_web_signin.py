@@ -18,7 +18,7 @@ from bergen_loop.console.access import COOKIE, ROLES
 from bergen_loop.console.app import FIRST_ACCOUNT, BadFirstAccount
 from bergen_loop.domain.words import What
 from bergen_loop.ledger.read import people
-from bergen_loop.ledger.read.people import Role
+from bergen_loop.ledger.read.people import Account, Deed, Grant, Role
 from bergen_loop.ledger.tables.access import TriesRow
 from bergen_loop.ledger.tables.core import ApiTokenRow, JournalRow, SessionRow, UserRow
 
@@ -35,10 +35,8 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def add(desk: Desk, name: str = "mara", role: Role = Role.OPERATOR) -> None:
     with desk.ledger.write() as session:
-        people.add_user(
-            session, NOW, name=name, role=role, brands=None, by="test",
-            password_hash=QUICK.hash(PASSWORD),
-        )  # fmt: skip
+        account = Account(name, Grant(role, None), QUICK.hash(PASSWORD))
+        people.add_user(Deed(session, NOW, "test"), account)
 
 
 def form_of(client: TestClient, path: str) -> dict[str, str]:
@@ -121,7 +119,7 @@ def test_guesses_from_elsewhere_end_after_five_for_a_quarter_of_an_hour(desk: De
 
 def test_an_account_without_password_cannot_sign_in_here(desk: Desk) -> None:
     with desk.ledger.write() as session:
-        people.add_user(session, NOW, name="mara", role=Role.ENGINEER, brands=None, by="x")
+        people.add_user(Deed(session, NOW, "x"), Account("mara", Grant(Role.ENGINEER, None)))
     for password in ("", "nobody's password"):
         assert sign_in(desk, password=password)[1].status_code == 403
 
@@ -359,8 +357,8 @@ def test_tokens_are_shown_once_and_can_be_revoked(desk: Desk) -> None:
 def test_a_token_runs_out(desk: Desk) -> None:
     with desk.ledger.write() as session:
         value = people.add_token(
-            session, NOW, name="short", role=Role.READ_ONLY, brands=None,
-            expires_at=datetime.now(UTC) - timedelta(seconds=1), by="x",
+            Deed(session, NOW, "x"), "short", Grant(Role.READ_ONLY, None),
+            expires_at=datetime.now(UTC) - timedelta(seconds=1),
         )  # fmt: skip
     answer = desk.client().get("/api/v1/brands", headers={"authorization": f"Bearer {value}"})
     assert answer.status_code == 401

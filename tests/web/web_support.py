@@ -25,7 +25,7 @@ from bergen_loop.domain.words import EffectKind, Need, What
 from bergen_loop.ledger.codec import digest, dump_receipt, dump_return
 from bergen_loop.ledger.database import Ledger
 from bergen_loop.ledger.read import people
-from bergen_loop.ledger.read.people import Role
+from bergen_loop.ledger.read.people import Account, Deed, Grant, Role
 from bergen_loop.ledger.store import attention, effects, journal, returns
 from bergen_loop.ledger.store.effects import EffectState, Intent, settling_key
 from bergen_loop.ledger.tables.core import DecisionRow, ReturnRow, RmaRow
@@ -65,11 +65,10 @@ class Desk:
         name = name or f"{role.value} of {'all' if brands is None else '+'.join(brands)}"
         with self.ledger.write() as session:
             user = people.user_named(session, name) or people.add_user(
-                session, NOW, name=name, role=role, brands=brands, by="test"
+                Deed(session, NOW, "test"), Account(name, Grant(role, brands))
             )
-            token = people.start_session(
-                session, datetime.now(UTC), user, lasts=timedelta(hours=1), how="by a test"
-            )
+            deed = Deed(session, datetime.now(UTC), user.name)
+            token = people.start_session(deed, user, lasts=timedelta(hours=1), how="by a test")
             found = people.session_of(session, datetime.now(UTC), token, timedelta(hours=1))
             assert found is not None
             csrf = found[0].csrf
@@ -80,10 +79,9 @@ class Desk:
     def token(self, role: Role = Role.OPERATOR, brands: Sequence[str] | None = None) -> TestClient:
         """A client of the API."""
         with self.ledger.write() as session:
-            value = people.add_token(
-                session, NOW, name=f"{role} {brands} {datetime.now(UTC)}", role=role,
-                brands=brands, expires_at=None, by="test",
-            )  # fmt: skip
+            name = f"{role} {brands} {datetime.now(UTC)}"
+            deed = Deed(session, NOW, "test")
+            value = people.add_token(deed, name, Grant(role, brands), expires_at=None)
         headers = {"authorization": f"Bearer {value}"}
         return TestClient(self.app, follow_redirects=False, headers=headers)
 

@@ -35,14 +35,15 @@ def reset(
     config: ConfigOption = DEFAULT_CONFIG,
 ) -> None:
     """Give an account a new password, shown once, and take its second factor away."""
-    password, now = passwords.issued(), datetime.now(UTC)
+    password = passwords.issued()
     hash_, by = passwords.hashed(password), person()
     with open_ledger(settings_of(config)).write() as session:
         user = people.user_named(session, name)
         if user is None or user.password_hash is None:
             fail(f"there is no account {name!r} that signs in with a password here", 2)
+        deed = people.Deed(session, datetime.now(UTC), by)
         if user.totp_secret:
-            people.remove_second_factor(session, now, user, by=by)
-        people.set_password(session, now, user, hash_, by=by, issued=True)
+            people.remove_second_factor(deed, user)
+        people.set_password(deed, user, hash_, issued=True)
     told = f"{password}\nUse it within seven days; it is changed at the first sign-in."
     console.print(told)

@@ -13,6 +13,7 @@ from bergen_loop.console.signin import auth_of, begin, new_password_problem
 from bergen_loop.console.state import Console, console_of
 from bergen_loop.console.templating import page
 from bergen_loop.ledger.read import people
+from bergen_loop.ledger.read.people import Deed
 from bergen_loop.ledger.tables.core import UserRow
 from bergen_loop.secrets.errors import SecretError
 
@@ -43,9 +44,8 @@ def change_password(request: Request, person: Viewer, form: Form) -> Response:
     hash_ = passwords.hashed(new)
     with console.registry.ledger.write() as session:
         fresh = session.get_one(UserRow, user.id)
-        people.set_password(
-            session, datetime.now(UTC), fresh, hash_, by=person.name, issued=False
-        )  # fmt: skip
+        deed = Deed(session, datetime.now(UTC), person.name)
+        people.set_password(deed, fresh, hash_, issued=False)
     return begin(request, user, "after a change of password", "/account")
 
 
@@ -77,7 +77,7 @@ def set_up(request: Request, person: Viewer, form: Form) -> Response:
     with console.registry.ledger.write() as session:
         fresh = session.get_one(UserRow, user.id)
         kept = console.seeds.sealed(user.id, secret)
-        people.set_second_factor(session, now, fresh, kept, codes)
+        people.set_second_factor(Deed(session, now, fresh.name), fresh, kept, codes)
         fresh.totp_step = step
     response = begin(request, user, "after setting up a second factor", "/account")
     shown = page(request, "factor.html", codes=codes)
@@ -99,7 +99,7 @@ def remove(request: Request, person: Viewer, form: Form) -> Response:
         return _page(request, person, _WRONG_CODE)
     with ledger.write() as session:
         fresh = session.get_one(UserRow, user.id)
-        people.remove_second_factor(session, datetime.now(UTC), fresh, by=person.name)
+        people.remove_second_factor(Deed(session, datetime.now(UTC), person.name), fresh)
     return begin(request, user, "after removing the second factor", "/account")
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 from fastapi import APIRouter, Depends, HTTPException, Request
@@ -16,7 +15,7 @@ from bergen_loop.console.signin import name_problem
 from bergen_loop.console.state import console_of
 from bergen_loop.console.templating import page
 from bergen_loop.ledger.read import people
-from bergen_loop.ledger.read.people import Role, Taken
+from bergen_loop.ledger.read.people import Account, Deed, Grant, Role, Taken
 from bergen_loop.ledger.tables.core import ApiTokenRow, UserRow
 
 LONGEST_TOKEN = 730
@@ -44,15 +43,13 @@ def add(request: Request, form: Form, person: Person = May) -> HTMLResponse:
     """Make an account with a password that is shown once."""
     password = passwords.issued()
     try:
-        name, (role, brands) = field(form, "name"), _access(request, form)
+        name, grant = field(form, "name"), _access(request, form)
         if problem := name_problem(console_of(request), name):
             raise Mistake(problem)
         hash_ = passwords.hashed(password)
         with console_of(request).registry.ledger.write() as session:
-            people.add_user(
-                session, datetime.now(UTC), name=name, role=role, brands=brands, by=person.name,
-                password_hash=hash_, issued=True,
-            )  # fmt: skip
+            account = Account(name, grant, hash_, issued=True)
+            people.add_user(Deed(session, datetime.now(UTC), person.name), account)
     except (Mistake, Taken) as error:
         return _people(request, problem=str(error), form=form)
     return _people(request, shown=(name, password))
@@ -62,7 +59,7 @@ def add(request: Request, form: Form, person: Person = May) -> HTMLResponse:
 def change(request: Request, number: RowId, form: Form, person: Person = May) -> Response:
     """Change role, brands or whether it is on; give it a new password, or take its second factor
     from it."""
-    console, now = console_of(request), datetime.now(UTC)
+    console = console_of(request)
     password = passwords.issued() if field(form, "new_password") else ""
     hash_ = passwords.hashed(password) if password else ""
     with console.registry.ledger.write() as session:
@@ -71,21 +68,19 @@ def change(request: Request, number: RowId, form: Form, person: Person = May) ->
             raise HTTPException(404, NOT_FOUND)
         if user.id == person.account:
             raise HTTPException(409, "your own account is changed by somebody else")
+        deed = Deed(session, datetime.now(UTC), person.name)
         if password:
             if user.password_hash is None:
                 raise HTTPException(409, "this account signs in elsewhere")
-            people.set_password(session, now, user, hash_, by=person.name, issued=True)
+            people.set_password(deed, user, hash_, issued=True)
         elif field(form, "reset_factor"):
-            people.remove_second_factor(session, now, user, by=person.name)
+            people.remove_second_factor(deed, user)
         else:
             try:
-                role, brands = _access(request, form)
+                grant = _access(request, form)
             except Mistake as error:
                 return _people(request, problem=str(error))
-            people.change_user(
-                session, now, user, role=role, brands=brands,
-                active=field(form, "active") == "1", by=person.name,
-            )  # fmt: skip
+            people.change_user(deed, user, grant, active=field(form, "active") == "1")
         name = user.name
     if password:
         return _people(request, shown=(name, password))
@@ -128,7 +123,7 @@ def add_token(request: Request, form: Form, person: Person = May) -> HTMLRespons
     """Make a token; its value is shown once."""
     now = datetime.now(UTC)
     try:
-        name, (role, brands) = field(form, "name"), _access(request, form)
+        name, grant = field(form, "name"), _access(request, form)
         days = whole(field(form, "days"))
         if problem := name_problem(console_of(request), name):
             raise Mistake(problem)
@@ -136,8 +131,8 @@ def add_token(request: Request, form: Form, person: Person = May) -> HTMLRespons
             raise Mistake(f"a token is valid for 1 to {LONGEST_TOKEN} days")
         with console_of(request).registry.ledger.write() as session:
             value = people.add_token(
-                session, now, name=name, role=role, brands=brands,
-                expires_at=now + timedelta(days=days), by=person.name, account=person.account,
+                Deed(session, now, person.name), name, grant,
+                expires_at=now + timedelta(days=days), account=person.account,
             )  # fmt: skip
     except (Mistake, Taken) as error:
         return _tokens(request, problem=str(error))
@@ -152,7 +147,7 @@ def revoke(request: Request, number: RowId, form: Form, person: Person = May) ->
         row = session.get(ApiTokenRow, number)
         if row is None:
             raise HTTPException(404, NOT_FOUND)
-        people.revoke_token(session, datetime.now(UTC), row, by=person.name)
+        people.revoke_token(Deed(session, datetime.now(UTC), person.name), row)
     return RedirectResponse("/tokens", 303)
 
 
@@ -176,15 +171,15 @@ def _tokens(
 # -- both ---------------------------------------------------------------------------------------
 
 
-def _access(request: Request, form: FormData) -> tuple[Role, Sequence[str] | None]:
-    """Role and brands of a form: none, unless they are chosen. Raises Mistake."""
+def _access(request: Request, form: FormData) -> Grant:
+    """What a form grants: no brand, unless it is chosen. Raises Mistake."""
     role = next((r for r in Role if r == field(form, "role")), None)
     if role is None:
         raise Mistake("choose a role")
     if field(form, "all_brands") == "1":
-        return role, None
+        return Grant(role, None)
     known = console_of(request).registry.settings.brands
     wanted = {str(v) for v in form.getlist("brands")}
     if not wanted <= set(known):
         raise Mistake("one of these brands is not there any more; choose again")
-    return role, [b for b in known if b in wanted]
+    return Grant(role, wanted)

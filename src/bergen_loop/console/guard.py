@@ -145,7 +145,9 @@ def code(console: Console, user: UserRow, actor: Actor, given: str) -> bool:
         with ledger.write() as session:
             fresh = session.get_one(UserRow, user.id, with_for_update=True)
             if paper := totp.recovery_code(given):
-                return people.take_recovery_code(session, now, fresh, paper)
+                return people.take_recovery_code(
+                    people.Deed(session, now, fresh.name), fresh, paper
+                )
             if (kept := fresh.totp_secret) is None:
                 return False
             step = totp.step_of(seeds.opened(fresh.id, kept), given, now, fresh.totp_step)

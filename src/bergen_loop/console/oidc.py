@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, cast
 
@@ -22,6 +23,7 @@ from bergen_loop.console.state import Console, console_of
 from bergen_loop.domain import names
 from bergen_loop.ledger.database import Session
 from bergen_loop.ledger.read import people
+from bergen_loop.ledger.read.people import Account, Deed, Grant
 from bergen_loop.ledger.tables.core import UserRow
 
 NAME = "oidc"
@@ -140,10 +142,9 @@ def _account(console: Console, claims: Mapping[str, Any]) -> UserRow:
         if user is None:
             user = _new(session, settings, subject, claims, access)
         elif (user.role, user.brands) != (access.role, _sorted(access.brands)):
-            people.change_user(
-                session, datetime.now(UTC), user, role=access.role, brands=access.brands,
-                active=user.active, by=settings.label,
-            )  # fmt: skip
+            deed = Deed(session, datetime.now(UTC), settings.label)
+            grant = Grant(access.role, access.brands)
+            people.change_user(deed, user, grant, active=user.active)
         if not user.active:
             raise NotWelcome("this account is switched off")
         return user
@@ -176,13 +177,14 @@ def _new(
         name = f"person {mark}"
     elif "@" in name and name != proven:
         name = f"{name} ({mark})"
-    kind: dict[str, Any] = {"role": access.role, "brands": access.brands, "by": settings.label,
-                            "issuer": settings.issuer, "subject": subject}  # fmt: skip
+    deed = Deed(session, datetime.now(UTC), settings.label)
+    grant = Grant(access.role, access.brands)
+    account = Account(name, grant, issuer=settings.issuer, subject=subject)
     try:
-        return people.add_user(session, datetime.now(UTC), name=name, **kind)
+        return people.add_user(deed, account)
     except people.Taken:
         made = f"{name.removesuffix(f' ({mark})')} ({mark})"
-        return people.add_user(session, datetime.now(UTC), name=made, **kind)
+        return people.add_user(deed, replace(account, name=made))
 
 
 def _sorted(brands: list[str] | None) -> list[str] | None:

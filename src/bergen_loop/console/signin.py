@@ -22,7 +22,7 @@ from bergen_loop.console.templating import page
 from bergen_loop.domain import names
 from bergen_loop.ledger.codec import storable
 from bergen_loop.ledger.read import people
-from bergen_loop.ledger.read.people import Role
+from bergen_loop.ledger.read.people import Account, Deed, Grant, Role
 from bergen_loop.ledger.store.journal import Actor
 from bergen_loop.ledger.tables.core import UserRow
 
@@ -133,9 +133,8 @@ def begin(request: Request, user: UserRow, how: str, target: str) -> RedirectRes
         if before:
             people.drop_session(session, before)
         people.get_known(session, now, fresh, claim.places)
-        token = people.start_session(
-            session, now, fresh, lasts=lasts, how=how, source=claim.source, browser=browser
-        )  # fmt: skip
+        deed = Deed(session, now, Actor(fresh.name, fresh.id, claim.source))
+        token = people.start_session(deed, fresh, lasts=lasts, how=how, browser=browser)
     response = RedirectResponse(inside(target), 303)
     _set_cookie(console, response, COOKIE, token, int(lasts.total_seconds()))
     known_for = int(people.KNOWN_FOR.total_seconds())
@@ -210,10 +209,8 @@ def first_account(
     with console.registry.ledger.write() as session:
         if people.any_user(session):
             return None
-        return people.add_user(
-            session, datetime.now(UTC), name=name, role=Role.ENGINEER, brands=None, by=by,
-            password_hash=hash_, issued=issued,
-        )  # fmt: skip
+        account = Account(name, Grant(Role.ENGINEER, None), hash_, issued=issued)
+        return people.add_user(Deed(session, datetime.now(UTC), by), account)
 
 
 def has_account(console: Console) -> bool:

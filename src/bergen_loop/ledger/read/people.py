@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
@@ -44,6 +46,60 @@ class Role(StrEnum):
     """Of the warehouse: counts parcels on the floor page, and sees nothing else."""
 
 
+@dataclass(frozen=True, slots=True)
+class Deed:
+    """Something done to accounts or tokens: in which transaction, when, and by whom."""
+
+    session: Session
+    now: datetime
+    who: str | Actor
+
+    @property
+    def name(self) -> str:
+        """As the journal calls them."""
+        return self.who.name if isinstance(self.who, Actor) else self.who
+
+    @property
+    def source(self) -> str | None:
+        """The address they come from."""
+        return self.who.source if isinstance(self.who, Actor) else None
+
+    def journal(self, what: What, why: str, data: Mapping[str, Any] | None = None) -> None:
+        """Append it, under their name."""
+        journal.record(self.session, self.now, what, why, brand=None, who=self.who, data=data)
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """What an account or a token may."""
+
+    role: Role
+    brands: Iterable[str] | None
+    """None: all."""
+
+    @property
+    def listed(self) -> list[str] | None:
+        """Its brands as they are kept."""
+        return None if self.brands is None else sorted(self.brands)
+
+    @property
+    def words(self) -> str:
+        """For people."""
+        return f"{self.role.value.replace('_', ' ')}, {brands_in_words(self.listed)}"
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """One to be made. `issued`: somebody else knows its password."""
+
+    name: str
+    grant: Grant
+    password_hash: str | None = None
+    issued: bool = False
+    issuer: str | None = None
+    subject: str | None = None
+
+
 class Taken(Exception):
     """The name, or one that looks like it, is in use already."""
 
@@ -70,43 +126,24 @@ def users(session: Session) -> list[UserRow]:
     return list(session.scalars(sa.select(UserRow).order_by(UserRow.name)))
 
 
-def add_user(
-    session: Session,
-    now: datetime,
-    *,
-    name: str,
-    role: Role,
-    brands: Iterable[str] | None,
-    by: str,
-    password_hash: str | None = None,
-    issued: bool = False,
-    issuer: str | None = None,
-    subject: str | None = None,
-) -> UserRow:
-    """Make an account; `issued`: somebody else knows its password. Raises Taken."""
-    _not_taken(name, session.scalars(sa.select(UserRow.name)))
+def add_user(deed: Deed, account: Account) -> UserRow:
+    """Make an account. Raises Taken."""
+    _not_taken(account.name, deed.session.scalars(sa.select(UserRow.name)))
+    grant = account.grant
     user = UserRow(
-        name=name,
-        password_hash=password_hash,
-        issued_at=now if issued else None,
-        issuer=issuer,
-        subject=subject,
-        role=role,
-        brands=None if brands is None else sorted(brands),
+        name=account.name,
+        password_hash=account.password_hash,
+        issued_at=deed.now if account.issued else None,
+        issuer=account.issuer,
+        subject=account.subject,
+        role=grant.role,
+        brands=grant.listed,
         active=True,
-        created_at=now,
+        created_at=deed.now,
     )
-    session.add(user)
-    session.flush()
-    journal.record(
-        session,
-        now,
-        What.ACCOUNT_MADE,
-        f"{name}: {role.value.replace('_', ' ')}, {brands_in_words(user.brands)}",
-        brand=None,
-        who=by,
-        data={"user": user.id},
-    )
+    deed.session.add(user)
+    deed.session.flush()
+    deed.journal(What.ACCOUNT_MADE, f"{account.name}: {grant.words}", {"user": user.id})
     return user
 
 
@@ -120,46 +157,26 @@ def _not_taken(name: str, taken: Iterable[str]) -> None:
             raise Taken(f"the name looks like {other!r}, which is taken")
 
 
-def change_user(
-    session: Session,
-    now: datetime,
-    user: UserRow,
-    *,
-    role: Role,
-    brands: Iterable[str] | None,
-    active: bool,
-    by: str,
-) -> None:
+def change_user(deed: Deed, user: UserRow, grant: Grant, *, active: bool) -> None:
     """Change what an account may do. Its sessions end, so that the change holds at once, and the
     tokens it made end where it may make none any more."""
     before = f"{user.role}, {brands_in_words(user.brands)}, active: {user.active}"
-    user.role, user.active = role, active
-    user.brands = None if brands is None else sorted(brands)
-    end_sessions(session, user)
-    if not (active and role is Role.ENGINEER and user.brands is None):
+    user.role, user.brands, user.active = grant.role, grant.listed, active
+    end_sessions(deed.session, user)
+    if not (active and grant.role is Role.ENGINEER and user.brands is None):
         made = sa.select(ApiTokenRow).where(ApiTokenRow.account_id == user.id)
-        for token in session.scalars(made.order_by(ApiTokenRow.id)):
-            revoke_token(session, now, token, by=by)
-    journal.record(
-        session,
-        now,
-        What.ACCOUNT_CHANGED,
-        f"{user.name}: {role.value.replace('_', ' ')}, {brands_in_words(user.brands)}"
-        + ("" if active else ", switched off"),
-        brand=None,
-        who=by,
-        data={"user": user.id, "before": before},
-    )
+        for token in deed.session.scalars(made.order_by(ApiTokenRow.id)):
+            revoke_token(deed, token)
+    why = f"{user.name}: {grant.words}" + ("" if active else ", switched off")
+    deed.journal(What.ACCOUNT_CHANGED, why, {"user": user.id, "before": before})
 
 
-def set_password(
-    session: Session, now: datetime, user: UserRow, hash_: str, *, by: str, issued: bool
-) -> None:
+def set_password(deed: Deed, user: UserRow, hash_: str, *, issued: bool) -> None:
     """Give an account a new password; `issued` by somebody else, who knows it. Its sessions
     end."""
-    user.password_hash, user.issued_at = hash_, now if issued else None
-    end_sessions(session, user)
-    journal.record(session, now, What.PASSWORD_SET, f"of {user.name}", brand=None, who=by)
+    user.password_hash, user.issued_at = hash_, deed.now if issued else None
+    end_sessions(deed.session, user)
+    deed.journal(What.PASSWORD_SET, f"of {user.name}")
 
 
 def brands_in_words(brands: list[str] | None) -> str:
@@ -172,33 +189,29 @@ def brands_in_words(brands: list[str] | None) -> str:
 # -- the second factor --------------------------------------------------------------------------
 
 
-def set_second_factor(
-    session: Session, now: datetime, user: UserRow, secret: str, codes: Iterable[str]
-) -> None:
+def set_second_factor(deed: Deed, user: UserRow, secret: str, codes: Iterable[str]) -> None:
     """Have an account sign in with a second factor; `codes` are for the day it is lost."""
     user.totp_secret, user.totp_new, user.totp_step = secret, None, None
     user.recovery_codes = [hashed(code) for code in codes]
-    end_sessions(session, user)
-    journal.record(session, now, What.SECOND_FACTOR_SET, "", brand=None, who=user.name)
+    end_sessions(deed.session, user)
+    deed.journal(What.SECOND_FACTOR_SET, "")
 
 
-def remove_second_factor(session: Session, now: datetime, user: UserRow, *, by: str) -> None:
+def remove_second_factor(deed: Deed, user: UserRow) -> None:
     """Have an account sign in by password alone. Its sessions end."""
     user.totp_secret = user.totp_new = user.totp_step = user.recovery_codes = None
-    end_sessions(session, user)
-    why = f"of {user.name}"
-    journal.record(session, now, What.SECOND_FACTOR_REMOVED, why, brand=None, who=by)
+    end_sessions(deed.session, user)
+    deed.journal(What.SECOND_FACTOR_REMOVED, f"of {user.name}")
 
 
-def take_recovery_code(session: Session, now: datetime, user: UserRow, code: str) -> bool:
+def take_recovery_code(deed: Deed, user: UserRow, code: str) -> bool:
     """Whether it is one that is left; it is gone then."""
     left = list(user.recovery_codes or [])
     if hashed(code) not in left:
         return False
     left.remove(hashed(code))
     user.recovery_codes = left
-    why = f"{len(left)} left"
-    journal.record(session, now, What.RECOVERY_CODE_USED, why, brand=None, who=user.name)
+    deed.journal(What.RECOVERY_CODE_USED, f"{len(left)} left")
     return True
 
 
@@ -223,16 +236,14 @@ def get_known(session: Session, now: datetime, user: UserRow, places: Iterable[s
 
 
 def start_session(
-    session: Session, now: datetime, user: UserRow, *, lasts: timedelta, how: str,
-    source: str | None = None, browser: str | None = None,
-) -> str:  # fmt: skip
+    deed: Deed, user: UserRow, *, lasts: timedelta, how: str, browser: str | None = None
+) -> str:
     """Sign somebody in; the value for the cookie."""
-    session.execute(sa.delete(SessionRow).where(SessionRow.expires_at <= now))
-    user.signed_in_at = now
-    actor = Actor(user.name, user.id, source)
-    journal.record(session, now, What.SIGNED_IN, how, brand=None, who=actor)
-    token, row = _new_session(session, now, user, lasts)
-    row.source, row.browser = source, browser
+    deed.session.execute(sa.delete(SessionRow).where(SessionRow.expires_at <= deed.now))
+    user.signed_in_at = deed.now
+    deed.journal(What.SIGNED_IN, how)
+    token, row = _new_session(deed.session, deed.now, user, lasts)
+    row.source, row.browser = deed.source, browser
     return token
 
 
@@ -332,40 +343,31 @@ def end_sessions(session: Session, user: UserRow) -> None:
 
 
 def add_token(
-    session: Session,
-    now: datetime,
-    *,
-    name: str,
-    role: Role,
-    brands: Iterable[str] | None,
-    expires_at: datetime | None,
-    by: str,
-    account: int | None = None,
+    deed: Deed, name: str, grant: Grant, *, expires_at: datetime | None, account: int | None = None
 ) -> str:
     """Make a token of the API, which ends with `account`; its value is not kept. Raises Taken."""
-    _not_taken(name, session.scalars(sa.select(ApiTokenRow.name)))
+    _not_taken(name, deed.session.scalars(sa.select(ApiTokenRow.name)))
     token = TOKEN_PREFIX + secrets.token_urlsafe(32)
     row = ApiTokenRow(
         name=name,
         token_hash=hashed(token),
-        role=role,
-        brands=None if brands is None else sorted(brands),
-        created_by=by,
+        role=grant.role,
+        brands=grant.listed,
+        created_by=deed.name,
         account_id=account,
-        created_at=now,
+        created_at=deed.now,
         expires_at=expires_at,
     )
-    session.add(row)
-    why = f"{name}: {role.value.replace('_', ' ')}, {brands_in_words(row.brands)}"
-    journal.record(session, now, What.TOKEN_MADE, why, brand=None, who=by)
+    deed.session.add(row)
+    deed.journal(What.TOKEN_MADE, f"{name}: {grant.words}")
     return token
 
 
-def revoke_token(session: Session, now: datetime, row: ApiTokenRow, *, by: str) -> None:
+def revoke_token(deed: Deed, row: ApiTokenRow) -> None:
     """Have a token refused from now on."""
     if row.revoked_at is None:
-        row.revoked_at = now
-        journal.record(session, now, What.TOKEN_REVOKED, row.name, brand=None, who=by)
+        row.revoked_at = deed.now
+        deed.journal(What.TOKEN_REVOKED, row.name)
 
 
 def tokens(session: Session) -> list[ApiTokenRow]:
