@@ -13,7 +13,7 @@ from typing import Any
 
 from reliability_fuse import Fuse
 from reliability_judge import Verdict, judge
-from reliability_stage import BRAND, Stage
+from reliability_stage import BRAND, File, Server, Stage
 
 from bergen_loop.flow.context import BrandContext
 from bergen_loop.ledger.store import attention
@@ -85,13 +85,16 @@ class Run:
 class Driver:
     """Plays one seed on a stage of its own."""
 
-    def __init__(self, folder: Path, seed: int, steps: int = 45) -> None:
+    def __init__(
+        self, folder: Path, seed: int, steps: int = 45, place: File | Server | None = None
+    ) -> None:
         self.seed = seed
         self.steps = steps
         self.rng = rng = random.Random(seed)
         self.stage = Stage(
             folder,
             seed,
+            place=place,
             returns=rng.choice((0, 0, 3, 6)),
             concurrency=rng.choice((1, 2, 4)),
             late_label_share=rng.choice((0.0, 0.4)),

@@ -45,9 +45,10 @@ class MortalLedger(Ledger):
 
     def __init__(self, url: str, *, pool_size: int = 20) -> None:
         super().__init__(url, pool_size=pool_size)
-        event.listen(
-            self.engine, "connect", lambda raw, _record: raw.execute("PRAGMA synchronous=OFF")
-        )
+        if self.is_sqlite:
+            event.listen(
+                self.engine, "connect", lambda raw, _record: raw.execute("PRAGMA synchronous=OFF")
+            )
 
     @contextmanager
     def write(self) -> Generator[Session]:

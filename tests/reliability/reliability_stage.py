@@ -1,7 +1,7 @@
 """A brand's real flows over a real ledger against a sandbox, with one clock for all of them.
 
 `Stage.tick` is one sync. A fuse may kill it half-way; then everything but the ledger's file is
-dropped and made anew, as a restart does.
+dropped and made anew, as a restart does; a ledger in PostgreSQL as well.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ from loop_sandbox.model import LoopReturn, Ticket
 from loop_sandbox.webhooks import Delivery
 from support import brands
 from support.ledgers import template
+from support.postgres import Cluster
 from support.wires import over
 
 START = datetime(2026, 11, 20, 15, 30, tzinfo=UTC)
@@ -68,6 +69,42 @@ rules:
 """
 
 
+class File:
+    """Where a ledger stays when everything else is dropped: a file."""
+
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / "ledger.db"
+        self.url = f"sqlite:///{self._path}"
+        if not self._path.exists():
+            shutil.copy(template(), self._path)
+
+    def lose(self) -> None:
+        """Begin with an empty one."""
+        for old in self._path.parent.glob("ledger.db*"):
+            if old.is_dir():
+                shutil.rmtree(old)
+            else:
+                old.unlink()
+        shutil.copy(template(), self._path)
+
+
+class Server:
+    """The same in a cluster of PostgreSQL's."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self._cluster = cluster
+        self.url = cluster.new_ledger()
+
+    def lose(self) -> None:
+        """Begin with an empty one."""
+        self._cluster.drop(self.url)
+        self.url = self._cluster.new_ledger()
+
+    def close(self) -> None:
+        """Throw it away."""
+        self._cluster.drop(self.url)
+
+
 class Stage:
     """One brand on its stage: sandbox, ledger, clock."""
 
@@ -81,10 +118,10 @@ class Stage:
         url: str | None = None,
         world: SandboxWorld | None = None,
         brand_changes: dict[str, Any] | None = None,
+        place: File | Server | None = None,
         **settings: Any,
     ) -> None:
         """`url`: talk to the world over sockets there instead of directly."""
-        self.folder = folder
         self.clock = ManualClock(START)
         if world:
             assert isinstance(world.clock, ManualClock)
@@ -118,9 +155,7 @@ class Stage:
         """Returns that a person decided about."""
         self.bugs: list[str] = []
         """Steps that failed for another reason than what Loop or REX11 did."""
-        self.path = folder / "ledger.db"
-        if not self.path.exists():
-            shutil.copy(template(), self.path)
+        self.place = place or File(folder)
         self.ctx = self._connect()
 
     # The service
@@ -131,7 +166,7 @@ class Stage:
 
     def _connect(self) -> BrandContext:
         fuse = Fuse()
-        ledger = MortalLedger(f"sqlite:///{self.path}", pool_size=8)
+        ledger = MortalLedger(self.place.url, pool_size=8)
         point: Callable[[str], None] = lambda name: self.fuse(name)  # noqa: E731
         ledger.fuse = point
         self.fuse = fuse
@@ -223,12 +258,7 @@ class Stage:
         self.world.webhooks.flush()
         self.lost_ledgers += 1
         self.close()
-        for old in self.folder.glob("ledger.db*"):
-            if old.is_dir():
-                shutil.rmtree(old)
-            else:
-                old.unlink()
-        shutil.copy(template(), self.path)
+        self.place.lose()
         self.ctx = self._connect()
 
     # The outside
@@ -265,7 +295,7 @@ class Stage:
 
     def _deliver(self, item: Delivery) -> str:
         """A webhook reaches the service's real endpoint code, in a process of its own."""
-        ledger = Ledger(f"sqlite:///{self.path}")
+        ledger = Ledger(self.place.url)
         try:
             taken = webhooks._take(  # pyright: ignore[reportPrivateUsage]
                 _Brands(self.settings, ledger),  # type: ignore[arg-type]

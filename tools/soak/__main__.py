@@ -24,10 +24,10 @@ from soak_runs import Job, Result, everywhere_jobs, prepare, run
 KINDS = ("random", "everywhere", "shipments", "process")
 
 
-def _jobs(kind: str, seed: int) -> Iterator[Job]:
+def _jobs(kind: str, seed: int, database: str) -> Iterator[Job]:
     if kind == "everywhere":
         return everywhere_jobs(seed)
-    return ((kind, "", n) for n in count(seed))
+    return ((kind, database, n) for n in count(seed))
 
 
 def main() -> int:
@@ -38,6 +38,9 @@ def main() -> int:
     )
     parser.add_argument("--minutes", type=float, default=10.0)
     parser.add_argument("--seed", type=int, default=1, help="the first seed; printed for failures")
+    parser.add_argument(
+        "--database", choices=("", "postgresql"), default="", help="of random lives; else SQLite"
+    )
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--json", action="store_true")
     given = parser.parse_args()
@@ -46,7 +49,7 @@ def main() -> int:
     totals, failures = Counter[str](), list[Result]()
     faults = Counter[str]()
     ahead = BoundedSemaphore(given.workers + 1)
-    jobs = _until(until, _paced(_jobs(given.kind, given.seed), ahead))
+    jobs = _until(until, _paced(_jobs(given.kind, given.seed, given.database), ahead))
     with multiprocessing.get_context("spawn").Pool(given.workers, prepare) as pool:
         for result in pool.imap_unordered(run, jobs):
             ahead.release()
@@ -56,6 +59,8 @@ def main() -> int:
                 print(f"FAILED {result.job}: {result.failed}", flush=True)  # noqa: T201
             if totals["runs"] % 100 == 0:
                 print(f"... {dict(totals)}", file=sys.stderr, flush=True)  # noqa: T201
+        pool.close()
+        pool.join()  # so that each puts away what it has started
     _report(given, totals, faults, failures)
     return 1 if failures else 0
 

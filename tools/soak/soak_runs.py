@@ -9,12 +9,16 @@ import tempfile
 import time
 import traceback
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import asdict, dataclass, field
+from functools import cache
+from multiprocessing.util import Finalize
 from pathlib import Path
+from typing import Any
 
 HARNESS = Path(__file__).resolve().parents[2] / "tests" / "reliability"
 Job = tuple[str, str, int]
-"""Kind, scene (of `everywhere`), and seed or point."""
+"""Kind; scene of `everywhere`, database of `random`; seed or point."""
 
 
 @dataclass(slots=True)
@@ -61,7 +65,25 @@ def memory() -> str | None:
 def _random(job: Job, folder: Path) -> Result:
     from reliability_driver import Driver
 
-    done = Driver(folder, job[2]).play()
+    if job[1] != "postgresql":
+        return _as_result(job, Driver(folder, job[2]).play())
+    from reliability_stage import Server
+
+    with closing(Server(_cluster())) as place:
+        return _as_result(job, Driver(folder, job[2], place=place).play())
+
+
+@cache
+def _cluster() -> Any:
+    """Of this process: PostgreSQL, as long as it runs."""
+    from support.postgres import Cluster
+
+    made = Cluster()
+    Finalize(made, made.stop, exitpriority=10)
+    return made
+
+
+def _as_result(job: Job, done: Any) -> Result:
     return Result(
         job, **asdict(done.verdict), ticks=done.ticks, kills=done.kills, calls=done.calls,
         faults=dict(done.faults),

@@ -60,16 +60,15 @@ def rma_of_po(session: Session, brand: str, po: str) -> RmaRow | None:
 
 def without_ticket(session: Session, brand: str, before: datetime, limit: int) -> list[ReturnRow]:
     """Returns submitted before that still have no ticket, or lack one."""
-    query = (
-        sa.select(ReturnRow)
-        .outerjoin(RmaRow, RmaRow.return_pk == ReturnRow.id)
-        .where(
-            ReturnRow.brand == brand,
-            ReturnRow.stage == Stage.SEEN,
-            ReturnRow.submitted_at <= before,
-            RmaRow.ticket_id.is_(None),
-        )
-        .distinct()
+    of_it = RmaRow.return_pk == ReturnRow.id
+    query = sa.select(ReturnRow).where(
+        ReturnRow.brand == brand,
+        ReturnRow.stage == Stage.SEEN,
+        ReturnRow.submitted_at <= before,
+        sa.or_(
+            ~sa.exists().where(of_it),
+            sa.exists().where(of_it, RmaRow.ticket_id.is_(None)),
+        ),
     )
     return list(session.scalars(query.order_by(ReturnRow.id).limit(limit)))
 
