@@ -136,6 +136,9 @@ RULES: dict[tuple[str, str], Permission | str] = {
     ("POST", "/api/v1/mcp"): P.VIEW,  # each tool has its own right: see test_web_assistants
     ("POST", "/api/v1/attention/{item_id}/retry"): P.ACT,
     ("POST", "/api/v1/attention/{item_id}/ignore"): P.ACT,
+    ("POST", "/api/v1/attention/{item_id}/undo"): P.ACT,
+    ("POST", "/api/v1/attention/{item_id}/assign"): P.ACT,
+    ("POST", "/api/v1/attention/{item_id}/snooze"): P.ACT,
 }
 
 WORDS = {

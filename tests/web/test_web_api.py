@@ -106,6 +106,41 @@ def test_attention_and_its_actions(full: Desk) -> None:
     assert all(w.startswith("token ") for w in who)
 
 
+def test_an_item_is_taken_on_put_off_and_taken_back(full: Desk) -> None:
+    api = full.token(Role.OPERATOR, ["acme"])
+    number = api.get("/api/v1/attention?kind=access").json()["items"][0]["id"]
+
+    def do(name: str, body: Any, key: str = "") -> tuple[int, str | None]:
+        headers = {"idempotency-key": key} if key else {}
+        answer = api.post(f"/api/v1/attention/{number}/{name}", json=body, headers=headers)
+        return answer.status_code, answer.headers.get("idempotency-replayed")
+
+    def item() -> AttentionRow:
+        with full.ledger.read() as session:
+            return session.get_one(AttentionRow, number)
+
+    assert do("assign", {"to": " mara ", "why": "her brand"}, "a") == (200, None)
+    assert do("assign", {"to": None}) == (200, None)
+    assert do("assign", {"to": " mara ", "why": "her brand"}, "a") == (200, "true")
+    assert item().assignee is None  # the repeat did nothing
+    assert do("assign", {"to": "m\x00ra"}) == (200, None)
+    assert item().assignee == "m\ufffdra"
+    assert do("snooze", {"hours": 4}) == (200, None)
+    assert item().snoozed_until is not None
+    assert do("snooze", {"hours": 0}) == (200, None)
+    assert item().snoozed_until is None
+    assert do("undo", {"why": "on the list still"})[0] == 409
+    assert do("ignore", {"why": "known"}) == (200, None)
+    assert do("snooze", {"hours": 1})[0] == do("assign", {"to": None})[0] == 409
+    assert do("undo", {"why": "not known after all"}) == (200, None)
+    assert item().resolved_at is None
+    for name, body in (("assign", {}), ("assign", {"to": ""}), ("snooze", {"hours": 745}),
+                       ("snooze", {"hours": 1, "days": 1}), ("undo", {"why": ""})):  # fmt: skip
+        assert do(name, body)[0] == 422, (name, body)
+    number = 99999
+    assert do("assign", {"to": None})[0] == 404
+
+
 def test_what_text_no_database_takes_is_cleaned(full: Desk) -> None:
     api = full.token()
     with full.ledger.read() as session:
@@ -147,7 +182,7 @@ def test_no_token_no_answer(full: Desk, header: str) -> None:
 def test_the_description_names_every_call_with_its_refusals_and_examples(full: Desk) -> None:
     described = full.client().get("/api/v1/openapi.json").json()
     api = {p: m for p, m in described["paths"].items() if p.startswith("/api/v1/")}
-    assert len(api) == 13
+    assert len(api) == 16
     for path, methods in api.items():
         for method, operation in methods.items():
             assert operation["security"] == [{"HTTPBearer": []}], path
@@ -187,7 +222,7 @@ def test_the_examples_are_what_the_calls_take_and_give(full: Desk) -> None:
             target = filled.replace("{item_id}", "1")
             query = {"q": "#1042"} if path.endswith("/search") else {}
             answer = api.request(method, target, json=body.get("example"), params=query)
-            repeated = path.endswith("/ignore")  # after a retry of the same item
+            repeated = path.endswith(("/ignore", "/undo"))  # after a retry of the same item
             assert answer.status_code == (409 if repeated else 200), (path, answer.text)
 
 

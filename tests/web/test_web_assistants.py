@@ -17,9 +17,12 @@ from bergen_loop.domain.criteria import preset_text
 from bergen_loop.domain.words import What
 from bergen_loop.ledger.read.people import Role
 from bergen_loop.ledger.store import attention
-from bergen_loop.ledger.tables.core import ApiTokenRow, EffectRow, JournalRow
+from bergen_loop.ledger.tables.core import ApiTokenRow, AttentionRow, EffectRow, JournalRow
 
-ACTING = {"retry_item", "ignore_item", "look_again", "add_note"}
+ACTING = {
+    "retry_item", "ignore_item", "undo_ignored", "assign_item", "snooze_item",
+    "look_again", "add_note",
+}  # fmt: skip
 
 
 class Assistant:
@@ -128,6 +131,19 @@ def test_what_it_does_is_done_once_and_journaled_under_the_token(full: Desk) -> 
     assert (entry.data, entry.source) == ({"why": "Dana asked"}, "testclient")
     assert mine.use("ignore_item", item=number, reason="known to Bergen") == {"repeated": False}
     assert "resolved already" in mine.use("ignore_item", item=number, reason="again")
+    assert mine.use("undo_ignored", item=number, reason="not known") == {"repeated": False}
+    lent = {"item": number, "to": "mara", "reason": "her brand", "key": "k2"}
+    assert mine.use("assign_item", **lent) == {"repeated": False}
+    assert mine.use("assign_item", **lent) == {"repeated": True}
+    assert "another call" in mine.use("assign_item", **lent | {"to": None})
+    assert mine.use("snooze_item", item=number, hours=4, reason="she is out") == {"repeated": False}
+    with full.ledger.read() as session:
+        item = session.get_one(AttentionRow, number)
+        told = session.scalars(
+            sa.select(JournalRow.why).where(JournalRow.happened == What.ASSIGNED)
+        ).all()
+    assert (item.resolved_at, item.assignee, told) == (None, "mara", ["to mara: her brand"])
+    assert item.snoozed_until
     assert mine.use("look_again", brand="acme", return_id="101", reason="moved") == {
         "repeated": False
     }
@@ -140,7 +156,11 @@ def test_it_may_what_the_tokens_role_and_brands_allow(full: Desk) -> None:
     note = {"text": "x", "reason": "y"}
     assert looker.use("add_note", brand="acme", return_id="102", **note) == no
     assert looker.use("retry_item", item=1, reason="y") == no
-    assert "brand_support" in support.use("ignore_item", item=1, reason="y")
+    for tool, given in (
+        ("ignore_item", {}), ("undo_ignored", {}),
+        ("assign_item", {"to": None}), ("snooze_item", {"hours": 1}),
+    ):  # fmt: skip
+        assert "brand_support" in support.use(tool, item=1, reason="y", **given)
     hidden = "there is nothing here, or it is not for you"
     for tool, given in (
         ("explain_return", {"brand": "zebra", "return_id": "507"}),

@@ -37,7 +37,6 @@ from bergen_loop.tell.standing import named, short
 
 app = typer.Typer(help="What needs a person, and why.")
 
-LONGEST_ASSIGNEE = 100
 SHOWN = 5
 """Returns and items called by name with each cause; `attention list` has all."""
 EVERYONE = Scope.of(None)
@@ -162,7 +161,7 @@ def assign(
     config: ConfigOption = DEFAULT_CONFIG,
 ) -> None:
     """Say who has taken items on. It keeps nobody else from them."""
-    name = storable(to.strip())[:LONGEST_ASSIGNEE] or None
+    name = to.strip() or None
 
     def act(tx: Transaction, item: AttentionRow, _why: str) -> None:
         actions.assign(tx, item, name)

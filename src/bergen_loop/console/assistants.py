@@ -25,8 +25,9 @@ from starlette.types import Receive, Scope, Send
 from bergen_loop import __version__
 from bergen_loop.console.access import NOT_FOUND, Permission, Person
 from bergen_loop.console.api.acting import Wanted, done, on_item, on_return
-from bergen_loop.console.api.models import Brand, ReturnDetail, ReturnSummary
+from bergen_loop.console.api.models import MOST_HOURS, Brand, ReturnDetail, ReturnSummary
 from bergen_loop.console.api.routes import brand_statuses, detail, narrowed, summaries
+from bergen_loop.console.attention import DOING, assigned, put_off
 from bergen_loop.console.state import Console
 from bergen_loop.console.templating import today
 from bergen_loop.console.trying import DAYS, NOW, PASTED, PASTING, Refused, try_out
@@ -39,6 +40,7 @@ from bergen_loop.ledger.read.causes import Cause
 from bergen_loop.ledger.scope import OutOfScope
 from bergen_loop.ledger.scope import Scope as Brands
 from bergen_loop.ledger.store import journal
+from bergen_loop.people.actions import LONGEST_ASSIGNEE
 
 FOUND = 20
 """Returns that are shown of a search."""
@@ -329,13 +331,49 @@ def backtest(
 def retry_item(item: Number, reason: Reason, key: Once = None) -> Taken:
     """Have the service try again what led to an item of the attention list. What may end in a
     call that moves money is refused here: people retry that by itself, in the console."""
-    return _act(Permission.ACT, on_item("retry", item, reason).under(key))
+    return _act(Permission.ACT, on_item(DOING["retry"], item, reason).under(key))
 
 
 def ignore_item(item: Number, reason: Reason, key: Once = None) -> Taken:
     """Take an item off the attention list. Its return is left to people: the service does nothing
     about it until something new happens to it."""
-    return _act(Permission.ACT, on_item("ignore", item, reason).under(key))
+    return _act(Permission.ACT, on_item(DOING["ignore"], item, reason).under(key))
+
+
+def undo_ignored(item: Number, reason: Reason, key: Once = None) -> Taken:
+    """Put an ignored item back on the attention list: it holds its return again, as old as it is.
+    Refused where the return has moved on."""
+    return _act(Permission.ACT, on_item(DOING["undo"], item, reason).under(key))
+
+
+def assign_item(
+    item: Number,
+    to: Annotated[
+        str | None,
+        Field(
+            min_length=1,
+            max_length=LONGEST_ASSIGNEE,
+            description="The name that they have in the console; null: nobody",
+        ),
+    ],
+    reason: Reason,
+    key: Once = None,
+) -> Taken:
+    """Say who has taken an item of the attention list on. It keeps nobody else from it."""
+    return _act(Permission.ACT, on_item(assigned(to), item, reason, to).under(key))
+
+
+def snooze_item(
+    item: Number,
+    hours: Annotated[
+        int, Field(ge=0, le=MOST_HOURS, description="From now on; 0: it is put off no longer")
+    ],
+    reason: Reason,
+    key: Once = None,
+) -> Taken:
+    """Put an item of the attention list off. It holds its return all the same, and is back at once
+    when something else is said of it."""
+    return _act(Permission.ACT, on_item(put_off(hours), item, reason, hours).under(key))
 
 
 def look_again(brand: BrandName, return_id: ReturnId, reason: Reason, key: Once = None) -> Taken:
@@ -373,7 +411,9 @@ def _act(permission: Permission, wanted: Wanted, brand: str | None = None) -> Ta
 # -- the server ---------------------------------------------------------------------------------
 
 LOOKING = (who_am_i, find_return, explain_return, attention_by_cause, brand_health, backtest)
-ACTING = (retry_item, ignore_item, look_again, add_note)
+ACTING = (
+    retry_item, ignore_item, undo_ignored, assign_item, snooze_item, look_again, add_note,
+)  # fmt: skip
 
 
 def server() -> MCPServer[Any]:

@@ -62,23 +62,15 @@ class Doing:
     needs_why: bool = True
 
 
-def _to_me(tx: Transaction, item: AttentionRow, _why: str) -> None:
-    actions.assign(tx, item, tx.who)
-
-
-def _to_nobody(tx: Transaction, item: AttentionRow, _why: str) -> None:
-    actions.assign(tx, item, None)
+def _to_me(tx: Transaction, item: AttentionRow, why: str) -> None:
+    actions.assign(tx, item, tx.who, why)
 
 
 def _put_off(hours: int) -> Act:
-    def run(tx: Transaction, item: AttentionRow, _why: str) -> None:
-        actions.snooze(tx, item, tx.now + timedelta(hours=hours))
+    def run(tx: Transaction, item: AttentionRow, why: str) -> None:
+        actions.snooze(tx, item, tx.now + timedelta(hours=hours) if hours else None, why)
 
     return run
-
-
-def _awake(tx: Transaction, item: AttentionRow, _why: str) -> None:
-    actions.snooze(tx, item, None)
 
 
 DOING: dict[str, Doing] = {
@@ -123,7 +115,7 @@ DOING: dict[str, Doing] = {
             "Back on the list",
             "Back on the list",
             "The items are not put off any more.",
-            _awake,
+            _put_off(0),
             needs_why=False,
         ),
         Doing(
@@ -136,6 +128,22 @@ DOING: dict[str, Doing] = {
         ),
     )
 }
+
+
+def assigned(to: str | None) -> Doing:
+    """To have an item taken on by somebody; None: by nobody."""
+
+    def run(tx: Transaction, item: AttentionRow, why: str) -> None:
+        actions.assign(tx, item, to, why)
+
+    return replace(DOING["assign"], run=run)
+
+
+def put_off(hours: int) -> Doing:
+    """To have an item put off for so many hours; 0: no longer."""
+    return replace(DOING["snooze"], run=_put_off(hours))
+
+
 ON_OPEN = ("retry", "assign", "snooze", "ignore")
 ON_TAB = {"open": ON_OPEN, "snoozed": ("wake", "retry"), "resolved": (), "ignored": ("undo",)}
 
@@ -283,9 +291,9 @@ def _with(form: FormData, doing: Doing) -> Doing:
     """With what its own fields say."""
     to, hours = field(form, "to"), field(form, "hours")
     if doing.name == "assign" and to == "nobody":
-        return replace(doing, run=_to_nobody)
+        return assigned(None)
     if doing.name == "snooze" and hours in SNOOZES:
-        return replace(doing, run=_put_off(int(hours)))
+        return put_off(int(hours))
     return doing
 
 

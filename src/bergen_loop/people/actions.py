@@ -13,7 +13,7 @@ from bergen_loop.domain.decision import NOTE_LIMIT, Outcome
 from bergen_loop.domain.lifecycle import BY_HAND, Stage
 from bergen_loop.domain.rma import TicketStatus
 from bergen_loop.domain.words import EffectKind, Need, Retry, What
-from bergen_loop.ledger.codec import digest, load_return
+from bergen_loop.ledger.codec import digest, load_return, storable
 from bergen_loop.ledger.store import attention, effects, modes, products, returns, shipments
 from bergen_loop.ledger.store.attention import Ended
 from bergen_loop.ledger.store.effects import EffectState, Intent
@@ -254,17 +254,23 @@ def undo(tx: Transaction, item: AttentionRow, why: str) -> None:
     tx.journal(What.REOPENED, why.strip() or "taken back", row, {"item": item.id})
 
 
-def assign(tx: Transaction, item: AttentionRow, to: str | None) -> None:
+LONGEST_ASSIGNEE = 100
+"""Characters of a name."""
+
+
+def assign(tx: Transaction, item: AttentionRow, to: str | None, why: str = "") -> None:
     """Say who has taken an item on; None: nobody. Raises NotPossible."""
     _check_open(item)
-    item.assignee = to
-    _told(tx, item, What.ASSIGNED, f"to {to}" if to else "to nobody")
+    item.assignee = to = storable((to or "").strip())[:LONGEST_ASSIGNEE] or None
+    _told(tx, item, What.ASSIGNED, (f"to {to}" if to else "to nobody", why))
 
 
 LONGEST_SNOOZE = timedelta(days=31)
 
 
-def snooze(tx: Transaction, item: AttentionRow, until: datetime | None) -> None:
+def snooze(
+    tx: Transaction, item: AttentionRow, until: datetime | None, why: str = ""
+) -> None:  # fmt: skip
     """Put an item off; None: no longer. It holds its return all the same, and is back as soon as
     something else is said of it. Raises NotPossible."""
     _check_open(item)
@@ -272,12 +278,12 @@ def snooze(tx: Transaction, item: AttentionRow, until: datetime | None) -> None:
         raise NotPossible(f"an item is put off for at most {LONGEST_SNOOZE.days} days")
     item.snoozed_until = until
     words = f"until {until:%Y-%m-%d %H:%M} UTC" if until else "no longer"
-    _told(tx, item, What.SNOOZED, words)
+    _told(tx, item, What.SNOOZED, (words, why))
 
 
-def _told(tx: Transaction, item: AttentionRow, what: What, why: str) -> None:
+def _told(tx: Transaction, item: AttentionRow, what: What, words: tuple[str, str]) -> None:
     row = tx.session.get(ReturnRow, item.return_pk) if item.return_pk else None
-    tx.journal(what, why, row, {"item": item.id, "kind": item.kind})
+    tx.journal(what, ": ".join(filter(None, words)), row, {"item": item.id, "kind": item.kind})
 
 
 def resync(tx: Transaction, row: ReturnRow, why: str = "") -> None:

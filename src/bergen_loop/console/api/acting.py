@@ -16,7 +16,7 @@ from fastapi.responses import JSONResponse
 
 from bergen_loop.console.access import NOT_FOUND, Person
 from bergen_loop.console.api.models import Done
-from bergen_loop.console.attention import DOING, do_in
+from bergen_loop.console.attention import Doing, do_in
 from bergen_loop.console.problems import Code, Refusal
 from bergen_loop.console.state import Console
 from bergen_loop.console.working import WORK, Asked, carry_out
@@ -66,14 +66,15 @@ def on_return(name: str, which: tuple[str, str], note: str = "", why: str = "") 
     return Wanted([name, brand, return_id, note, why], act)
 
 
-def on_item(name: str, number: int, why: str) -> Wanted:
-    """What can be done with an item of the attention list."""
+def on_item(doing: Doing, number: int, why: str, given: str | int | None = "") -> Wanted:
+    """What can be done with an item of the attention list; `given`: what it is done with."""
 
     def act(session: Session, _: Console, person: Person, now: datetime) -> str | None:
-        item = do_in(session, person, (DOING[name], number, why), now, alone=False)
+        item = do_in(session, person, (doing, number, why), now, alone=False)
         return None if item is None else item.brand
 
-    return Wanted([name, number, why], act)
+    more = [] if given == "" else [given]
+    return Wanted([doing.name, number, why, *more], act)
 
 
 def done(console: Console, person: Person, wanted: Wanted) -> tuple[Answer, bool]:

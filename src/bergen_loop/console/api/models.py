@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
@@ -10,9 +10,11 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from bergen_loop.console.working import TEXT_LIMIT
 from bergen_loop.domain.decision import NOTE_LIMIT
 from bergen_loop.domain.lifecycle import Stage
+from bergen_loop.people.actions import LONGEST_ASSIGNEE, LONGEST_SNOOZE
 
 WHOLE = 2**63 - 1
 """The greatest row id there can be."""
+MOST_HOURS = LONGEST_SNOOZE // timedelta(hours=1)
 
 
 class History(BaseModel):
@@ -182,6 +184,32 @@ class Why(BaseModel):
 
     why: Annotated[str, StringConstraints(min_length=1, max_length=TEXT_LIMIT)] = Field(
         examples=["the product was added in REX11"]
+    )
+
+
+class Because(BaseModel):
+    """Why it is done, where there is more to say."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    why: Annotated[str, StringConstraints(max_length=TEXT_LIMIT)] = Field(
+        default="", description="Kept in the journal", examples=["Mara knows the brand"]
+    )
+
+
+class TakenOn(Because):
+    """Who takes an item on."""
+
+    to: Annotated[str, StringConstraints(min_length=1, max_length=LONGEST_ASSIGNEE)] | None = Field(
+        description="The name that people have in the console; null: nobody", examples=["mara"]
+    )
+
+
+class PutOff(Because):
+    """For how long an item is put off."""
+
+    hours: int = Field(
+        ge=0, le=MOST_HOURS, description="From now on; 0: it is put off no longer", examples=[24]
     )
 
 

@@ -24,12 +24,15 @@ from bergen_loop.console.api.models import (
     ItemPage,
     MomentReached,
     NoteText,
+    PutOff,
     ReturnDetail,
     ReturnPage,
     ReturnSummary,
     StandsAt,
+    TakenOn,
     Why,
 )
+from bergen_loop.console.attention import DOING, assigned, put_off
 from bergen_loop.console.forms import CURSOR, read_cursor, write_cursor
 from bergen_loop.console.overview import BrandGlance, glances
 from bergen_loop.console.problems import MEDIA_TYPE, Code
@@ -400,13 +403,34 @@ def attention(
 
 
 @router.post(
+    "/attention/{item_id}/assign", tags=["attention"], responses=_ACTING, response_model=Done
+)
+def assign(
+    request: Request, item_id: ItemPath, body: TakenOn, person: Acting, key: Key = None
+) -> JSONResponse:
+    """Say who has taken the item on. It keeps nobody else from it."""
+    return _do(request, person, on_item(assigned(body.to), item_id, body.why, body.to), key)
+
+
+@router.post(
+    "/attention/{item_id}/snooze", tags=["attention"], responses=_ACTING, response_model=Done
+)
+def snooze(
+    request: Request, item_id: ItemPath, body: PutOff, person: Acting, key: Key = None
+) -> JSONResponse:
+    """Put the item off. It holds its return all the same, and is back at once when something else
+    is said of it."""
+    return _do(request, person, on_item(put_off(body.hours), item_id, body.why, body.hours), key)
+
+
+@router.post(
     "/attention/{item_id}/retry", tags=["attention"], responses=_ACTING, response_model=Done
 )
 def retry(
     request: Request, item_id: ItemPath, body: Why, person: Acting, key: Key = None
 ) -> JSONResponse:
     """Have the service try again what led to the item."""
-    return _do(request, person, on_item("retry", item_id, body.why), key)
+    return _do(request, person, on_item(DOING["retry"], item_id, body.why), key)
 
 
 @router.post(
@@ -416,7 +440,17 @@ def ignore(
     request: Request, item_id: ItemPath, body: Why, person: Acting, key: Key = None
 ) -> JSONResponse:
     """Take the item off the list; its return is left to people."""
-    return _do(request, person, on_item("ignore", item_id, body.why), key)
+    return _do(request, person, on_item(DOING["ignore"], item_id, body.why), key)
+
+
+@router.post(
+    "/attention/{item_id}/undo", tags=["attention"], responses=_ACTING, response_model=Done
+)
+def undo(
+    request: Request, item_id: ItemPath, body: Why, person: Acting, key: Key = None
+) -> JSONResponse:
+    """Put an ignored item back on the list: it holds its return again, as old as it is."""
+    return _do(request, person, on_item(DOING["undo"], item_id, body.why), key)
 
 
 def item_of(row: AttentionRow, names: dict[int, tuple[str, str | None]]) -> Item:
