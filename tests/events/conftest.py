@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Generator
 
 import pytest
-from events_support import Receiver, receiving
+
+from support.receivers import Receiver, receiving
 
 
 @pytest.fixture

@@ -8,7 +8,6 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 import sqlalchemy as sa
-from events_support import SECRET, Receiver, receiving
 from pydantic import SecretStr, ValidationError
 
 from bergen_loop.config.operations import EventSettings
@@ -20,6 +19,7 @@ from bergen_loop.ledger.tables.operations import AttemptRow, EndpointRow, Outbox
 from bergen_loop.tell.events import addresses, dispatch
 from bergen_loop.tell.events.addresses import Forbidden
 from bergen_loop.tell.events.dispatch import Dispatcher
+from support.receivers import SECRET, Receiver, receiving
 
 START = datetime.now(UTC).replace(microsecond=0)
 

@@ -6,12 +6,12 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from events_support import Receiver
 
 from bergen_loop.flow.context import BrandContext
 from bergen_loop.ledger.store import journal
 from bergen_loop.tell.events import dispatch, follow
 from support import worlds
+from support.receivers import Receiver
 from support.worlds import World
 
 BRAND = "northpine"

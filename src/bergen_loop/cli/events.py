@@ -9,10 +9,19 @@ from typing import Annotated, Any
 import typer
 
 from bergen_loop.cli.output import console, fail, print_json, say, table, when
-from bergen_loop.cli.setup import DEFAULT_CONFIG, ConfigOption, JsonOption, open_ledger, settings_of
+from bergen_loop.cli.setup import (
+    DEFAULT_CONFIG,
+    ConfigOption,
+    JsonOption,
+    brands_of,
+    open_ledger,
+    person,
+    settings_of,
+)
 from bergen_loop.ledger.read.deliveries import Delivery, endpoints, event_of, latest
 from bergen_loop.ledger.store import outbox
 from bergen_loop.ledger.tables.operations import EndpointRow
+from bergen_loop.tell.events import dispatch
 
 app = typer.Typer(no_args_is_help=True, help="Events for brands' own systems.")
 
@@ -61,6 +70,23 @@ def resend(
             fail(f"brand {brand} has no event {event}; see `bergen-loop events deliveries`", 1)
         outbox.send_again(session, row, datetime.now(UTC))
     say(f"{event} is delivered again as soon as the service runs")
+
+
+@app.command("test")
+def send_test(
+    brand: Annotated[str, typer.Option("--brand", "-b", help="The brand whose endpoint it is.")],
+    config: ConfigOption = DEFAULT_CONFIG,
+) -> None:
+    """Send a test event to a brand's endpoint now, and say what it answered."""
+    settings = settings_of(config)
+    brands_of(settings, [brand])
+    endpoint = settings.brands[brand].events
+    if endpoint is None:
+        fail(f"brand {brand} has no endpoint: name one as `events` in its settings", 2)
+    attempt = dispatch.send_test(open_ledger(settings), brand, endpoint, person())
+    if not attempt.delivered:
+        fail(f"{endpoint.url} did not take it: {attempt.error}", 1)
+    say(f"{endpoint.url} took it: HTTP {attempt.status}, {attempt.seconds * 1000:.0f} ms")
 
 
 def _plain(one: Delivery) -> dict[str, Any]:

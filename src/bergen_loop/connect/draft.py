@@ -18,6 +18,7 @@ SECRETS = {
     ("loop", "api_key"): "loop-key",
     ("loop", "webhook_secret"): "webhook-secret",
     ("rex11", "password"): "rex11-password",
+    ("events", "secret"): "events-secret",
 }
 """Where a brand's block has secrets, and how they are named in a store."""
 KEYRING_SERVICE = "bergen-loop"

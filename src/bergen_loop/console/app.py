@@ -28,6 +28,7 @@ from bergen_loop.console import (
     correcting,
     criteria,
     deliveries,
+    endpoint,
     errors,
     events,
     floor,
@@ -158,8 +159,8 @@ def _routes(app: FastAPI) -> None:
         app.include_router(router, include_in_schema=False)
     pages = (
         connecting, brand_settings, overview, incidents, lists, attention, audit, brand, mode,
-        deliveries, month, shadow, trying, criteria, accounts, events, returns, correcting, acting,
-        shipments,
+        deliveries, endpoint, month, shadow, trying, criteria, accounts, events, returns,
+        correcting, acting, shipments,
     )  # fmt: skip
     for module in pages:
         app.include_router(module.router, include_in_schema=False, dependencies=[_VIEWER])

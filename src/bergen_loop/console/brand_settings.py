@@ -76,7 +76,7 @@ def change(request: Request, form: Form, brand: str, person: Person = May) -> Re
         refused.text = _masked(block, text, present)
         if mistakes := unread(block):
             raise ConfigError(mistakes)
-        made = _changed(console, brand, block, typed, _act(console, person, refused.why), seen)
+        made = changed(console, brand, block, typed, act_of(console, person, refused.why), seen)
     except ConfigError as error:
         refused.problems = error.problems
         return _page(request, brand, refused)
@@ -101,7 +101,7 @@ def roll_back(
     """Have an earlier version again."""
     console, why, seen = console_of(request), text_of(form, "why"), text_of(form, "seen")
     try:
-        act = _act(console, person, why)
+        act = act_of(console, person, why)
         number = int(seen) if seen.isdigit() else 0
         made = brands_of(console).roll_back(act, brand, version, number)
     except ConfigError as error:
@@ -126,7 +126,7 @@ def remove(request: Request, form: Form, brand: str, person: Person = May) -> Re
     try:
         number = int(seen) if seen.isdigit() else 0
         anyway = "anyway" in form
-        brands_of(console).remove(_act(console, person, why), brand, number, anyway=anyway)
+        brands_of(console).remove(act_of(console, person, why), brand, number, anyway=anyway)
     except NotPossible as error:
         return _removal(request, brand, Refused(why_not=str(error), why=why))
     console.registry.look()
@@ -162,7 +162,7 @@ def run_checks(request: Request, brand: str, _form: Form, _person: Person = May)
 # -- parts --------------------------------------------------------------------------------------
 
 
-def _act(console: Console, person: Person, why: str) -> Act:
+def act_of(console: Console, person: Person, why: str) -> Act:
     if len(why) > TEXT_LIMIT:
         raise NotPossible(f"the reason has {len(why)} characters, more than {TEXT_LIMIT}")
     return Act(person.name, why, attempts(console.registry.ledger, roster_of(console).folder))
@@ -182,7 +182,7 @@ def _block(text: str) -> dict[str, Any]:
     return cast("dict[str, Any]", plain(tree))
 
 
-def _changed(
+def changed(
     console: Console, brand: str, block: dict[str, Any], typed: Mapping[str, str], act: Act,
     seen: int,
 ) -> Version:  # fmt: skip

@@ -73,6 +73,8 @@ class What(StrEnum):
     """A person said what came, where a receipt is unclear; `data`: ticket, before, after."""
     EXPORTED = "exported"
     EVENT_RESENT = "event_resent"
+    EVENT_TESTED = "event_tested"
+    """A test event was sent to a brand's own endpoint."""
     MODE_SET = "mode_set"
     MODE_LIVE = "mode_live"
     PACE_SET = "pace_set"
@@ -156,6 +158,7 @@ _TITLES = {
     What.BRAND_CHANGED: "brand's settings changed",
     What.BRAND_ROLLED_BACK: "brand's settings rolled back",
     What.EVENT_RESENT: "event sent again",
+    What.EVENT_TESTED: "test event sent",
     What.MODE_SET: "mode set",
     What.MODE_LIVE: "live takes effect",
     What.PACE_SET: "gradual start changed",

@@ -97,6 +97,11 @@ class Act:
         if not self.why.strip():
             raise NotPossible("say why, for the journal: a change of a brand needs a reason")
 
+    def of_accesses(self, block: Mapping[str, Any]) -> list[str]:
+        """Of the secrets given with it, those that Loop or the warehouse is called with."""
+        told = cast("Block", block.get("events") or {})
+        return [reference for reference in self.typed if reference != told.get("secret")]
+
 
 @dataclass(frozen=True, slots=True)
 class Brands:
@@ -257,7 +262,7 @@ class Brands:
         criteria(brand, settings, self.folder)
         changes = diff(before.content, content) if before and before.active else None
         self._keep_home(brand, changes)
-        accesses = _accesses(changes, settings, act.typed)
+        accesses = _accesses(changes, settings, act.of_accesses(content))
         if accesses and (wrong := act.attempt(brand, settings, accesses)):
             raise ConfigError(wrong)
         return content
@@ -304,7 +309,7 @@ class Brands:
             if to is not None:
                 data["to"] = to
             tx.journal(what, made.reason, data=data)
-            if before is not None and _accesses(changes, None, act.typed):
+            if before is not None and _accesses(changes, None, act.of_accesses(made.content)):
                 breaker.reset(tx)
 
 
@@ -359,7 +364,7 @@ def plain(value: Any, path: str = "") -> Any:
 
 
 def _accesses(
-    changes: list[Change] | None, settings: BrandSettings | None, typed: Mapping[str, str]
+    changes: list[Change] | None, settings: BrandSettings | None, typed: Collection[str]
 ) -> frozenset[str]:
     """The accesses that are new or other than before. `changes`: None for a new brand."""
     found = {

@@ -101,7 +101,7 @@ def _endpoint(session: Session, brand: str, attempt: Attempt, now: datetime) -> 
     if row is None:
         session.add(row := EndpointRow(brand=brand, failures=0))
     if attempt.delivered:
-        row.failures, row.failing_since, row.resting_until, row.last_error = 0, None, None, None
+        answers(session, brand)
         return
     row.last_error = attempt.error
     if attempt.down:
@@ -117,6 +117,13 @@ def send_again(session: Session, event: OutboxRow, now: datetime) -> None:
     endpoint = session.get(EndpointRow, event.brand)
     if endpoint:
         endpoint.resting_until = None
+
+
+def answers(session: Session, brand: str) -> None:
+    """The brand's endpoint answers: what rests is tried now."""
+    row = session.get(EndpointRow, brand)
+    if row is not None:
+        row.failures, row.failing_since, row.resting_until, row.last_error = 0, None, None, None
 
 
 def forget_old(session: Session, now: datetime, limit: int = 500) -> int:

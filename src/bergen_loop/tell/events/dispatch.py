@@ -9,15 +9,19 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from secrets import token_hex
 
 import structlog
 
 from bergen_loop.config.operations import EventSettings
+from bergen_loop.domain.words import What
 from bergen_loop.ledger.absence import absence
 from bergen_loop.ledger.database import Ledger, LedgerError, trouble
 from bergen_loop.ledger.locks import BrandBusy, endpoint_lock
 from bergen_loop.ledger.store import outbox
-from bergen_loop.tell.events import addresses, follow
+from bergen_loop.ledger.store.outbox import Attempt
+from bergen_loop.ledger.transaction import transaction
+from bergen_loop.tell.events import addresses, follow, payload
 from bergen_loop.tell.events.addresses import Resolve
 from bergen_loop.tell.events.sending import Sender
 
@@ -120,6 +124,24 @@ def deliver(
             return _turn(ledger, brand, sender, around)
     except BrandBusy:
         return 0
+
+
+def send_test(
+    ledger: Ledger, brand: str, endpoint: EventSettings, who: str, around: Around | None = None
+) -> Attempt:
+    """Send an event of the type `test`, about nothing that has happened, and wait for its answer.
+    An endpoint that takes it rests no longer."""
+    around = around or Around()
+    now = around.now()
+    sent = f"evt_test_{token_hex(8)}"
+    with Sender(endpoint, resolve=around.resolve, now=around.now) as sender:
+        attempt = sender.send(sent, payload.test(brand, now))
+    with transaction(ledger, brand, now, who) as tx:
+        if attempt.delivered:
+            outbox.answers(tx.session, brand)
+        told = f"{sent}: {attempt.error or f'HTTP {attempt.status}: taken'}"
+        tx.journal(What.EVENT_TESTED, told)
+    return attempt
 
 
 def _turn(

@@ -12,6 +12,9 @@ from bergen_loop.config.operations import EventType
 from bergen_loop.ledger.tables.core import DecisionRow, JournalRow, ReturnRow, RmaRow
 from bergen_loop.tell.events.catalogue import MOMENTS
 
+TEST = "test"
+"""The type of an event that somebody sends to try an endpoint."""
+
 
 @dataclass(frozen=True, slots=True)
 class About:
@@ -50,6 +53,12 @@ def body(entry: JournalRow, type_: EventType, about: About | None) -> str:
             data[name] = entry.data[name]
     content = {"type": type_, "timestamp": _time(at), "data": data}
     return json.dumps(content, ensure_ascii=False, separators=(",", ":"))
+
+
+def test(brand: str, now: datetime) -> str:
+    """The JSON text of an event that says nothing but that events arrive."""
+    data = {"brand": brand, "reason": "A test: nothing has happened"}
+    return json.dumps({"type": TEST, "timestamp": _time(now), "data": data}, separators=(",", ":"))
 
 
 def _return(about: About) -> dict[str, Any]:
