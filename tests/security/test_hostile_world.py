@@ -108,7 +108,6 @@ service: {{database: "sqlite:///{folder}/ledger.db", key_file: keys}}
 brands:
   {BRAND}:
     name: Northpine
-    mode: live
     loop: {{api_key: "file:key", base_url: "{world.url}/loop/api"}}
     rex11:
       endpoint: {world.url}/rex11/ws/v3prod/publicapiws.asmx

@@ -298,7 +298,8 @@ class _Session:
                 record.note(ledger, made, person(), found, new=new)
             with ledger.read() as read:
                 row = returns.known_brand(read, made.brand)
-                self.mode = modes.effective(row, str(made.block.get("mode", modes.SHADOW)))
+                configured = modes.as_filed(str(made.block.get("mode", modes.SHADOW)))
+                self.mode = modes.effective(row, configured)
 
     def _keep_in_ledger(self, made: Draft, stores: SecretStores) -> str:
         roster, ledger = Roster(self.config), Ledger(stores.vault.url)

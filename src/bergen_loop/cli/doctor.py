@@ -24,7 +24,7 @@ from bergen_loop.ledger.database import Ledger, LedgerError, exists, schema
 from bergen_loop.ledger.down import meaning, shown
 from bergen_loop.ledger.read import figures
 from bergen_loop.ledger.read.incidents import last_webhooks
-from bergen_loop.ledger.store import secrets
+from bergen_loop.ledger.store import modes, returns, secrets
 from bergen_loop.ledger.store.workers import workers
 from bergen_loop.secrets.keys import KeySource, bound
 from bergen_loop.service.service import engine_url
@@ -88,7 +88,7 @@ def checks(config: Path) -> Iterator[Check]:
         if isinstance(error, LedgerError):
             yield Check("database", False, *meaning(error))
         return
-    for look in (_clocks, _workers, _syncs, _webhooks, _second_factors):
+    for look in (_clocks, _workers, _signatures, _syncs, _webhooks, _second_factors):
         yield from _careful(look, ledger, found.settings)
     ledger.close()
 
@@ -206,6 +206,16 @@ def _workers(ledger: Ledger, settings: Settings) -> Iterator[Check]:
         return
     releases = ", ".join(sorted({w.version for w in alive}))
     yield Check("workers", True, f"{len(alive)} process(es) run ticks, release {releases}")
+
+
+def _signatures(ledger: Ledger, settings: Settings) -> Iterator[Check]:
+    """A brand that its file calls live, and for which nobody has signed."""
+    with ledger.read() as session:
+        rows = returns.brand_rows(session)
+    for brand, one in settings.brands.items():
+        if modes.unsigned(rows.get(brand), one.mode):
+            what = f"{brand}: the file says live; in shadow until somebody signs for it"
+            yield Check("live", False, what, modes.how_to_sign(brand))
 
 
 _REMEDIES = {

@@ -264,6 +264,9 @@ def _print_checklist(brand: str, found: GoLive, points: list[Point], begin: Pace
 def _print_mode(one: _Brand, now: str) -> None:
     say((one.door.brand, "bold"), f" is {now}: {modes.MEANING[now]}")
     with one.ledger.read() as session:
-        begin = pace.of(returns.known_brand(session, one.door.brand), datetime.now(UTC))
+        row = returns.known_brand(session, one.door.brand)
+        begin = pace.of(row, datetime.now(UTC))
+    if modes.unsigned(row, one.door.configured):
+        say(f"Its file says live; {modes.how_to_sign(one.door.brand)}.")
     if begin is not None and now == modes.LIVE:
         say(f"Gradual start: {begin}. bergen-loop brands pace {one.door.brand} shows who waits.")

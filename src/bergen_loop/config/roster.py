@@ -17,6 +17,7 @@ from bergen_loop.config.models import BrandSettings, Settings
 from bergen_loop.config.source import brands_in, check_brand, load_service, load_usable, stores_at
 from bergen_loop.ledger.database import Ledger
 from bergen_loop.ledger.store import brands as kept
+from bergen_loop.ledger.store import modes
 from bergen_loop.ledger.store.brands import Stamp, Version
 from bergen_loop.secrets import SecretStores
 
@@ -53,6 +54,7 @@ class Roster:
         """All brands. ConfigError where the file as a whole cannot be used; what is wrong with a
         single brand is its own."""
         settings, broken = self._file()
+        filed = {b: _asked(one) for b, one in settings.brands.items()}
         mine = {*settings.brands, *broken}
         with ledger.read() as session:
             versions = kept.newest(session) if kept.kept(session) else []
@@ -67,7 +69,7 @@ class Roster:
                 added[brand] = checked(version, stores)
             except ConfigError as error:
                 broken[brand] = error.problems
-        brands = {**settings.brands, **added}
+        brands = {**filed, **added}
         self._watched = (self.file, *_files(brands.values(), self.folder))
         found = {b: v for b, v in active.items() if b not in mine}
         return Found(settings.model_copy(update={"brands": brands}), broken, found, doubled)
@@ -92,6 +94,11 @@ class Roster:
 
     def _file(self) -> tuple[Settings, dict[str, list[Problem]]]:
         return load_usable(self.file) if self._there() else (Settings(), {})
+
+
+def _asked(one: BrandSettings) -> BrandSettings:
+    """As a file says it: its `live` is a wish, until the ledger knows of a signature."""
+    return one.model_copy(update={"mode": modes.as_filed(one.mode)})
 
 
 def checked(version: Version, stores: SecretStores) -> BrandSettings:

@@ -57,6 +57,7 @@ def brand_page(request: Request, person: Viewer, brand: str) -> HTMLResponse:
         every=every,
         glance=glance,
         meaning=HOLDS[glance.mode],
+        unsigned=modes.unsigned(glance.row, settings.mode),
         set_by_hand=bool(glance.row and glance.row.mode),
         configured_mode=settings.mode,
         choices=choices(glance.row, settings.mode),

@@ -60,13 +60,13 @@ class Choice:
 
 def choices(row: BrandRow | None, configured: str) -> list[Choice]:
     """Those that would change something."""
-    *named, as_configured = _every(configured)
+    *named, as_configured = _every(row, configured)
     now = modes.effective(row, configured)
     found = [choice for choice in named if choice.mode != now]
     return [*found, as_configured] if row and row.mode else found
 
 
-def _every(configured: str) -> list[Choice]:
+def _every(row: BrandRow | None, configured: str) -> list[Choice]:
     return [
         Choice(modes.LIVE, "Go live…", "Go live", modes.LIVE),
         Choice(modes.SHADOW, "To shadow…", "Only judge, in shadow", modes.SHADOW),
@@ -75,7 +75,7 @@ def _every(configured: str) -> list[Choice]:
             AS_CONFIGURED,
             f"As configured ({configured})…",
             f"Back to the configured mode: {configured}",
-            configured,
+            modes.after(row, None, configured),
         ),
     ]
 
@@ -131,7 +131,9 @@ def brand_path(brand: str) -> str:
 
 def _choice(registry: Registry, brand: str, to: str) -> Choice:
     if brand in registry:
-        for choice in _every(registry.brand(brand).mode):
+        with registry.ledger.read() as session:
+            row = returns.known_brand(session, brand)
+        for choice in _every(row, registry.brand(brand).mode):
             if choice.name == to:
                 return choice
     raise HTTPException(404, NOT_FOUND)

@@ -265,6 +265,8 @@ class Need(StrEnum):
     CORRECTED = "corrected"
     DECIDE_BY_HAND = "decide_by_hand"
     DESTINATION = "destination"
+    GO_LIVE = "go_live"
+    """The file says live, and nobody has signed for it."""
     GONE = "gone"
     GRADING_REFUSED = "grading_refused"
     INTERNAL = "internal"
@@ -337,6 +339,7 @@ NEEDS: dict[Need, NeedWords] = {
     Need.CORRECTED: NeedWords("counts changed after settling", Retry.NONE, True, holds=False),
     Need.DECIDE_BY_HAND: NeedWords("decide by hand", Retry.JUDGE),
     Need.DESTINATION: NeedWords("unknown destination", Retry.READ, True),
+    Need.GO_LIVE: NeedWords("live not signed off", Retry.NONE, True, holds=False),
     Need.GONE: NeedWords("gone from Loop", Retry.LOOK),
     Need.GRADING_REFUSED: NeedWords("grading refused", Retry.NONE, holds=False),
     Need.INTERNAL: NeedWords("fault in bergen-loop", Retry.LOOK),

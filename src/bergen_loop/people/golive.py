@@ -72,8 +72,9 @@ class Door:
 
     def leads_live(self, session: Session, mode: str | None) -> bool:
         """Whether setting this mode (None: the configured one) lets the brand go live."""
-        now = modes.effective(returns.known_brand(session, self.brand), self.configured)
-        return (mode or self.configured) == modes.LIVE and now != modes.LIVE
+        row = returns.known_brand(session, self.brand)
+        now = modes.effective(row, self.configured)
+        return modes.after(row, mode, self.configured) == modes.LIVE and now != modes.LIVE
 
     def look(self, session: Session, now: datetime) -> tuple[GoLive, list[Point]]:
         """What there is to be seen before, and the checklist."""

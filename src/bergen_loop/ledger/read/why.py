@@ -174,6 +174,7 @@ _NEXT: dict[Need, tuple[Party, str]] = {
     Need.CORRECTED: (Party.BRAND, "decide in Loop whether anything follows"),
     Need.DECIDE_BY_HAND: (Party.OPERATOR, _READ),
     Need.DESTINATION: (Party.OPERATOR, "name the destination in the brand's settings"),
+    Need.GO_LIVE: (Party.OPERATOR, "sign the brand's checklist: Go live on its page"),
     Need.GONE: (Party.OPERATOR, _LOOK),
     Need.GRADING_REFUSED: (Party.OPERATOR, "grade the units in Loop by hand"),
     Need.INTERNAL: (Party.OPERATOR, "tell whoever runs bergen-loop, then retry"),

@@ -125,6 +125,14 @@ def reopen(session: Session, item: AttentionRow) -> bool:
     return True
 
 
+def last_of_kind(session: Session, brand: str, kind: Need) -> AttentionRow | None:
+    """The newest item of a kind that is about the brand as a whole."""
+    query = sa.select(AttentionRow).where(
+        AttentionRow.brand == brand, AttentionRow.kind == kind, AttentionRow.subject == ""
+    )
+    return session.scalar(query.order_by(AttentionRow.id.desc()).limit(1))
+
+
 def awake(now: datetime) -> sa.ColumnElement[bool]:
     """The open items that nobody has put off: what waits for people, on every page."""
     put_off = AttentionRow.snoozed_until

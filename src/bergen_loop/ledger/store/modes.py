@@ -16,13 +16,15 @@ from sqlalchemy.orm import Session
 from bergen_loop.domain.lifecycle import Stage
 from bergen_loop.domain.pace import Pace
 from bergen_loop.domain.returns import LoopState
-from bergen_loop.domain.words import What
-from bergen_loop.ledger.store import effects, journal, pace, returns
+from bergen_loop.domain.words import Need, What
+from bergen_loop.ledger.store import attention, effects, journal, pace, returns
 from bergen_loop.ledger.tables.core import BrandRow, DecisionRow, ReturnRow
 from bergen_loop.ledger.transaction import Transaction
 
 LIVE, SHADOW, PAUSED = "live", "shadow", "paused"
 MODES = (LIVE, SHADOW, PAUSED)
+ASKED = "live once signed off"
+"""What a configuration file means that says `live`: what a file says is no signature."""
 MEANING = {
     LIVE: "decisions are acted on in Loop from the next sync on; what was received meanwhile is "
     "judged anew",
@@ -41,9 +43,37 @@ class SignOff:
     pace: Pace | None = None
 
 
+def as_filed(mode: str) -> str:
+    """A mode as a configuration file means it."""
+    return ASKED if mode == LIVE else mode
+
+
 def effective(row: BrandRow | None, configured: str) -> str:
     """The mode that holds: the one a command has set, else the configured one."""
-    return (row.mode if row else None) or configured
+    return after(row, row.mode if row else None, configured)
+
+
+def after(row: BrandRow | None, mode: str | None, configured: str) -> str:
+    """The mode that holds once a command has set this one (None: the configured one). A brand
+    that its file calls live is so if it is live already; else it stays in shadow until somebody
+    has signed its checklist, which sets the mode."""
+    if mode or configured != ASKED:
+        return mode or configured
+    return LIVE if row is not None and row.acted_mode == LIVE else SHADOW
+
+
+def unsigned(row: BrandRow | None, configured: str) -> bool:
+    """Whether the file says live, and the brand waits in shadow for somebody's signature."""
+    by_file = configured == ASKED and not (row and row.mode)
+    return by_file and effective(row, configured) == SHADOW
+
+
+def how_to_sign(brand: str) -> str:
+    """What somebody does about a brand that waits so."""
+    return (
+        f"sign its checklist: Go live on its page, or `bergen-loop brands mode {brand} live`; or "
+        "let the file say shadow"
+    )
 
 
 def set_mode(
@@ -90,9 +120,32 @@ def take_effect(session: Session, now: datetime, row: BrandRow, configured: str)
     if mode == PAUSED:
         return mode  # a paused brand has no tick that could carry anything out
     row.acted_mode = mode
+    if mode == SHADOW or before != mode:
+        _ask(session, now, row, configured)
     if mode != LIVE and before == LIVE:
         _take_back(session, now, row.brand)
     return mode
+
+
+def _ask(session: Session, now: datetime, row: BrandRow, configured: str) -> None:
+    """Have somebody sign for a brand that its file calls live; no longer where that has passed."""
+    if not unsigned(row, configured):
+        words = "it is live" if row.acted_mode == LIVE else "it is not to be live"
+        attention.resolve_kind(
+            session, now, brand=row.brand, kind=Need.GO_LIVE, subject="", resolution=words
+        )
+        return
+    last = attention.last_of_kind(session, row.brand, Need.GO_LIVE)
+    if last is not None and last.ended == attention.Ended.IGNORED:
+        return  # a person has said that it is to stay so
+    attention.raise_item(
+        session,
+        now,
+        brand=row.brand,
+        kind=Need.GO_LIVE,
+        reason="the configuration file says live; the brand stays in shadow, where nothing is "
+        "done in Loop, until somebody has signed its checklist",
+    )
 
 
 def judged_in_shadow(session: Session, brand: str) -> int:
