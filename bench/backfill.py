@@ -233,7 +233,7 @@ service: {{database: "{url}"}}
 brands:
   {BRAND}:
     name: Bench
-    mode: shadow
+    mode: live
     warehouse: embedded
     loop: {{api_key: "file:{key}", base_url: "http://127.0.0.1:{port}/api", backfill: 30d}}
     announce: {{label_wait: 365d}}

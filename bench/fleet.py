@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable, Collection, Generator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +22,6 @@ from demo.processes import Process, free_port
 from demo.world import SandboxControl
 
 from bergen_loop.ledger.database import Ledger
-from bergen_loop.ledger.store import modes
-from bergen_loop.ledger.transaction import transaction
 from bergen_loop.people.subscriptions import webhook_url
 from loop_sandbox import SandboxWorld, Settings, catalogue, create_app
 from loop_sandbox.calls import Call
@@ -65,9 +63,6 @@ class Fleet:
         self.config.write_text(json.dumps(text, indent=1))  # which is YAML as well
         self.ledger = Ledger(self.database)
         self.ledger.migrate()
-        for slug in self.slugs:
-            with transaction(self.ledger, slug, datetime.now(UTC), "bench") as tx:
-                modes.set_mode(tx, modes.LIVE, configured=modes.SHADOW, why="to be measured")
         port = self.url.rpartition(":")[2]
         self._service = Process(
             ["bergen_loop", "--log-level", "WARNING", "serve", "--no-auth",
@@ -82,6 +77,7 @@ class Fleet:
         slug = str(known["slug"])
         return {
             "name": slug,
+            "mode": "live",
             "loop": {
                 "api_key": _secret(folder / f"{slug}-key", keys.get(slug, known["loop_api_key"])),
                 "webhook_secret": _secret(folder / f"{slug}-hook", known["loop_webhook_secret"]),

@@ -9,7 +9,6 @@ import random
 import sys
 import tempfile
 import time
-from datetime import UTC, datetime
 from pathlib import Path
 
 from rich.console import Console
@@ -21,9 +20,7 @@ from bergen_loop.console.words import MOMENTS
 from bergen_loop.domain.lifecycle import Moment
 from bergen_loop.ledger.database import Ledger
 from bergen_loop.ledger.read import views
-from bergen_loop.ledger.store import modes
 from bergen_loop.ledger.tables.core import ReturnRow
-from bergen_loop.ledger.transaction import transaction
 from demo import results as outcome
 from demo import settings
 from demo.people import SupportTeam
@@ -107,10 +104,9 @@ class Demo:
         console.rule("[bold]bergen-loop: Loop Returns and REX11, joined")
         self._sandbox_process.start(self.sandbox.healthy)
         config = settings.write(self.folder, self.sandbox.config(), self.port)
-        self.ledger = Ledger(f"sqlite:///{self.folder}/ledger.db")
-        self._sign()
         self._start_service()
         self._subscribe(config)
+        self.ledger = Ledger(f"sqlite:///{self.folder}/ledger.db")
         console.print(f"Console: [link]http://127.0.0.1:{self.port}/[/link]", highlight=False)
         quiet = self._drive(started)
         console.print()
@@ -127,14 +123,6 @@ class Demo:
         if self.interactive:
             self._wait_for_the_end()
         return 0 if good else 1
-
-    def _sign(self) -> None:
-        """Who runs a demonstration has seen the checklist of these brands: they go live at once."""
-        assert self.ledger is not None
-        self.ledger.migrate()
-        for brand in settings.LIVE:
-            with transaction(self.ledger, brand, datetime.now(UTC), "demo") as tx:
-                modes.set_mode(tx, modes.LIVE, configured=modes.ASKED, why="to be shown live")
 
     def stop(self) -> None:
         """End both processes."""

@@ -10,7 +10,6 @@ from bergen_loop.domain.criteria import preset_text
 CRITERIA = {"northpine": "standard", "lumen": "trusting", "tidewater": "strict"}
 SHADOW = "tidewater"
 """This brand watches first: its decisions are journaled, people act in Loop."""
-LIVE = tuple(brand for brand in CRITERIA if brand != SHADOW)
 WAIT = "15s"
 """Instead of days for a second parcel."""
 

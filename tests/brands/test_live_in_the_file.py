@@ -1,4 +1,4 @@
-"""A configuration file that says `live` is no signature: such a brand waits in shadow for one."""
+"""A file's `live` lets no brand out of shadow without a signature; a new brand begins so."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ from bergen_loop.ledger.tables.core import AttentionRow
 from bergen_loop.ledger.transaction import transaction
 from bergen_loop.people import actions
 from bergen_loop.people.golive import Door
-from support.signing import sign
 
 NOW = datetime(2026, 11, 26, 12, tzinfo=UTC)
 
@@ -23,9 +22,9 @@ NOW = datetime(2026, 11, 26, 12, tzinfo=UTC)
 class Filed:
     """A brand of a file, whose ticks begin; and what people see of it."""
 
-    def __init__(self, ledger: Ledger, folder: Path, mode: str = "live") -> None:
+    def __init__(self, ledger: Ledger, folder: Path) -> None:
         self.ledger, self.file, self.ticks = ledger, folder / "bergen-loop.yaml", 0
-        self.says(mode)
+        self.says("live")
 
     def says(self, mode: str) -> None:
         self.file.write_text(
@@ -59,6 +58,12 @@ class Filed:
         with transaction(self.ledger, "acme", NOW, "anna") as tx:
             modes.set_mode(tx, mode, configured=self.configured, why="because")
 
+    def watched(self) -> None:
+        """It has been in shadow, and its file says live from now on."""
+        self.says("shadow")
+        assert self.tick() == "shadow"
+        self.says("live")
+
     def items(self) -> list[AttentionRow]:
         with self.ledger.read() as session:
             return [i for i in attention.open_items(session) if i.kind == Need.GO_LIVE]
@@ -70,17 +75,27 @@ def filed(ledger: Ledger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Fi
     return Filed(ledger, tmp_path)
 
 
-def test_it_waits_in_shadow_with_one_item_until_somebody_signs(filed: Filed) -> None:
-    assert filed.lives() == "shadow"  # even before anything is known of it
+def test_a_brand_that_has_been_in_shadow_waits_there_with_one_item_until_somebody_signs(
+    filed: Filed,
+) -> None:
+    filed.watched()
+    assert filed.lives() == "shadow"
     assert [filed.tick() for _ in range(3)] == ["shadow"] * 3
     (item,) = filed.items()
     assert "until somebody has signed" in item.reason
     assert filed.asks("live")
-    sign(filed.ledger, "acme")
+    filed.set("live")
     assert (filed.tick(), filed.lives(), filed.items()) == ("live", "live", [])
     # As configured it is live as well from now on, for it is: nothing is asked anew.
     filed.set(None)
     assert (filed.tick(), filed.lives()) == ("live", "live")
+
+
+def test_a_new_brand_is_what_its_file_says(filed: Filed) -> None:
+    """Nothing waits that could be paid at once."""
+    assert filed.lives() == "live"
+    assert not filed.asks("live")
+    assert ([filed.tick() for _ in range(2)], filed.items()) == (["live", "live"], [])
 
 
 def test_a_brand_that_the_release_before_worked_live_goes_on_without_a_break(
@@ -94,9 +109,7 @@ def test_a_brand_that_the_release_before_worked_live_goes_on_without_a_break(
 
 
 def test_shadow_in_the_file_takes_the_signature_back(filed: Filed) -> None:
-    sign(filed.ledger, "acme")
     filed.tick()
-    filed.set(None)
     filed.says("shadow")
     assert filed.tick() == "shadow"
     filed.says("live")
@@ -106,7 +119,6 @@ def test_shadow_in_the_file_takes_the_signature_back(filed: Filed) -> None:
 
 
 def test_a_pause_of_a_live_brand_takes_nothing_back_and_a_hand_is_asked(filed: Filed) -> None:
-    sign(filed.ledger, "acme")
     filed.tick()
     filed.set("paused")
     assert filed.tick() == "paused"
@@ -120,6 +132,7 @@ def test_a_pause_of_a_live_brand_takes_nothing_back_and_a_hand_is_asked(filed: F
 
 
 def test_who_ignores_the_item_is_not_asked_again(filed: Filed) -> None:
+    filed.watched()
     filed.tick()
     (item,) = filed.items()
     with transaction(filed.ledger, "acme", NOW, "anna") as tx:

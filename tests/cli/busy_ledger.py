@@ -32,7 +32,6 @@ DOWN = ("cedar-and-sons-outdoor", "birch", "acme", "dune")
 """REX11 does not answer for them."""
 REFUSED, NEVER, WELL, PAUSED = "elm", "fig", "gorse", "holly"
 BRANDS = (*DOWN, REFUSED, NEVER, WELL, PAUSED)
-MODES = {PAUSED: "paused", NEVER: "shadow"}
 UPC = "850000000017"
 LONG_RETURN, LONG_ORDER = "98765432109876", "#NORTHPINE-EU-1004711"
 
@@ -45,7 +44,7 @@ def config(folder: Path, database: str | None = None) -> Path:
     blocks = "\n".join(
         f"""  {brand}:
     name: {brand.title()}
-    mode: {MODES.get(brand, "live")}
+    mode: {"paused" if brand == PAUSED else "live"}
     loop: {{api_key: "file:secret"}}
     rex11: {{web_address: a, user_name: b, password: "file:secret"}}"""
         for brand in BRANDS

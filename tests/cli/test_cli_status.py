@@ -57,7 +57,7 @@ def test_a_brand_is_one_line_and_those_that_fail_come_first(busy: Busy) -> None:
     shown = lines_of(busy)
     assert list(shown) == [*sorted([*DOWN, REFUSED, NEVER]), WELL, PAUSED]
     assert shown["birch"].split()[:7] == ["birch", "live", "1", "h", "14", "14", "1"]
-    assert shown[NEVER].split() == [NEVER, "shadow", "never", "0", "0", "0", "never", "synced"]
+    assert shown[NEVER].split() == [NEVER, "live", "never", "0", "0", "0", "never", "synced"]
     assert "paused" in shown[PAUSED]
 
 

@@ -20,7 +20,6 @@ from sqlalchemy.exc import ProgrammingError
 
 from bergen_loop.ledger.database import Ledger
 from bergen_loop.ledger.tables.core import WorkerRow
-from support.signing import sign
 
 
 class Fleet:
@@ -32,12 +31,11 @@ class Fleet:
         text = self.config.read_text()
         text = text.replace(f"sqlite:///{folder}/ledger.db", url)
         text = text.replace("  schedule: 1s", "  schedule: 1s\n  worker_gone_after: 2s")
-        text = text.replace("poll: 3s", "poll: 1s")
+        text = text.replace("mode: shadow", "mode: live").replace("poll: 3s", "poll: 1s")
         text = text.replace("label_wait: 8s", "label_wait: 1s")
         self.config.write_text(text)
         self.ledger = Ledger(url)
         self.ledger.migrate()
-        sign(self.ledger, *(str(b["slug"]) for b in control.config()["brands"]))
         self._children: dict[int, subprocess.Popen[bytes]] = {}
 
     def start(self) -> int:

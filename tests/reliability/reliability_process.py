@@ -19,7 +19,6 @@ from bergen_loop.domain.lifecycle import Stage as At
 from bergen_loop.ledger.database import Ledger
 from bergen_loop.ledger.store import attention
 from bergen_loop.ledger.tables.core import ReturnRow
-from support.signing import sign
 
 HERE = Path(__file__).parent
 BOUNDARIES = ("ticket intended", "ticket sent", "ticket recorded", "receipt recorded",
@@ -31,6 +30,7 @@ PRODUCT = ("unknown_product", "product_refused", "product_import")
 BRAND_SETTINGS = """
   {slug}:
     name: {name}
+    mode: live
     poll: 0.2
     loop:
       api_key: "file:{folder}/{slug}-loop"
@@ -107,10 +107,6 @@ class Site:
                 user=brand["rex11_user_name"],
             )
         )
-        ledger = Ledger(f"sqlite:///{self.folder}/l.db")
-        ledger.migrate()
-        sign(ledger, "northpine")
-        ledger.close()
         return path
 
     def control(self, path: str, body: Any = None, method: str = "POST") -> Any:

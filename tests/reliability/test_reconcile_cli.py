@@ -33,6 +33,7 @@ service: {{database: "sqlite:///{folder}/ledger/l.db"}}
 brands:
   northpine:
     name: Northpine
+    mode: live
     loop: {{api_key: "file:{folder}/key", base_url: "{world.url}/loop/api"}}
     rex11:
       endpoint: "{world.url}/rex11/ws/v3prod/publicapiws.asmx"

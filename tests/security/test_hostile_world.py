@@ -108,6 +108,7 @@ service: {{database: "sqlite:///{folder}/ledger.db", key_file: keys}}
 brands:
   {BRAND}:
     name: Northpine
+    mode: live
     loop: {{api_key: "file:key", base_url: "{world.url}/loop/api"}}
     rex11:
       endpoint: {world.url}/rex11/ws/v3prod/publicapiws.asmx
@@ -210,6 +211,7 @@ ARGUMENTS: dict[str, list[list[str]]] = {
     "breaker reset": [[BRAND]],
     "events deliveries": [[]],
     "events resend": [["evt_1", "-b", BRAND]],
+    "events test": [["-b", BRAND]],
     "audit seal": [[]],
     "audit verify": [[]],
     "reconcile": [[]],

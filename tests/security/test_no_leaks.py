@@ -23,7 +23,6 @@ from bergen_loop.config import load_settings
 from bergen_loop.console.app import create_app
 from bergen_loop.ledger.database import Ledger
 from bergen_loop.service.registry import Registry
-from support.signing import sign
 
 MIX = {"complete": 40, "damaged": 20, "garbled": 20, "extra": 20}
 FAULTS: list[dict[str, Any]] = [
@@ -50,12 +49,8 @@ def run_through(folder: Path) -> tuple[Path, list[str], str]:
     sandbox.start(control.healthy)
     known = control.config()
     config = demo_settings.write(folder, known, free_port())
-    text = config.read_text().replace("poll: 3s", "poll: 1s")
+    text = config.read_text().replace("mode: shadow", "mode: live").replace("poll: 3s", "poll: 1s")
     config.write_text(text.replace("label_wait: 8s", "label_wait: 1s"))
-    ledger = Ledger(f"sqlite:///{folder}/ledger.db")
-    ledger.migrate()
-    sign(ledger, *(str(b["slug"]) for b in known["brands"]))
-    ledger.close()
     names = ("loop_api_key", "loop_webhook_secret", "rex11_password")
     secrets = [str(brand[name]) for brand in known["brands"] for name in names]
     control.post("/control/faults", FAULTS)

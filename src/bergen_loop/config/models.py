@@ -332,8 +332,8 @@ class BrandSettings(Model):
     """What people call the brand."""
     mode: Literal["live", "shadow", "paused"] = "shadow"
     """live: acts on Loop and REX11. shadow: makes RMAs and decides, and sends no decision. paused:
-    nothing. `brands mode` and the console set another, which goes before this one. A new brand of
-    the file that says live stays in shadow until somebody has signed its checklist."""
+    nothing. `brands mode` and the console set another, which goes before this one. A brand that
+    has been in shadow goes live once somebody has signed its checklist, whatever the file says."""
     loop: LoopSettings
     """The brand's access to Loop."""
     warehouse: Literal["rex11", "embedded"] = "rex11"

@@ -97,7 +97,7 @@ class Roster:
 
 
 def _asked(one: BrandSettings) -> BrandSettings:
-    """As a file says it: its `live` is a wish, until the ledger knows of a signature."""
+    """As a file says it: its `live` is a wish for a brand that has been in shadow."""
     return one.model_copy(update={"mode": modes.as_filed(one.mode)})
 
 

@@ -24,7 +24,7 @@ from bergen_loop.ledger.transaction import Transaction
 LIVE, SHADOW, PAUSED = "live", "shadow", "paused"
 MODES = (LIVE, SHADOW, PAUSED)
 ASKED = "live once signed off"
-"""What a configuration file means that says `live`: what a file says is no signature."""
+"""What a configuration file means that says `live`, for a brand that has been in shadow."""
 MEANING = {
     LIVE: "decisions are acted on in Loop from the next sync on; what was received meanwhile is "
     "judged anew",
@@ -55,11 +55,11 @@ def effective(row: BrandRow | None, configured: str) -> str:
 
 def after(row: BrandRow | None, mode: str | None, configured: str) -> str:
     """The mode that holds once a command has set this one (None: the configured one). A brand
-    that its file calls live is so if it is live already; else it stays in shadow until somebody
-    has signed its checklist, which sets the mode."""
+    that its file calls live begins so; one that has judged in shadow, where returns may wait to be
+    paid at once, stays there until somebody has signed its checklist, which sets the mode."""
     if mode or configured != ASKED:
         return mode or configured
-    return LIVE if row is not None and row.acted_mode == LIVE else SHADOW
+    return SHADOW if row is not None and row.acted_mode == SHADOW else LIVE
 
 
 def unsigned(row: BrandRow | None, configured: str) -> bool:
@@ -143,8 +143,8 @@ def _ask(session: Session, now: datetime, row: BrandRow, configured: str) -> Non
         now,
         brand=row.brand,
         kind=Need.GO_LIVE,
-        reason="the configuration file says live; the brand stays in shadow, where nothing is "
-        "done in Loop, until somebody has signed its checklist",
+        reason="the configuration file says live now; what was judged in shadow would be paid at "
+        "once, so the brand stays there until somebody has signed its checklist",
     )
 
 
