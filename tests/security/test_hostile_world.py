@@ -220,7 +220,7 @@ ARGUMENTS: dict[str, list[list[str]]] = {
 }
 
 
-REFUSED = {"brands add", "brands remove", "brands rollback", "brands import", "brands show",
+REFUSED = {"events test", "brands add", "brands remove", "brands rollback", "brands import", "brands show",
            "brands history", "brands resume", "erase", "shipments add"}  # fmt: skip
 """Asked for what there is not (a brand that is paused): the refusal quotes what was asked."""
 
