@@ -9,12 +9,15 @@ import argparse
 import resource
 import time
 from datetime import timedelta
+from decimal import Decimal
 
 import sqlalchemy as sa
 
 from bench.report import Section, median, section
 from bench.rig import BRAND, Rig, rig
+from bergen_loop.domain.returns import LoopState, Return, ReturnLine
 from bergen_loop.flow import tick
+from bergen_loop.ledger.codec import dump_return
 from bergen_loop.ledger.tables.core import ReturnRow, RmaRow
 
 RUNS = 7
@@ -60,7 +63,24 @@ def main() -> Section:
 
 
 def fill(r: Rig, held: int, size: int) -> None:
+    """Returns of two units, each with its open RMA."""
     now = r.ctx.now()
+    lines = tuple(
+        ReturnLine(f"{n}", sku=f"np-tt-red-{n}", barcode=f"85000000000{n}", title="Trail Tee",
+                   price=Decimal("38.00"), refund=Decimal("38.00"), reason="Too small")
+        for n in range(2)
+    )  # fmt: skip
+    sample = dump_return(
+        Return(
+            id="",
+            state=LoopState.OPEN,
+            created_at=now - timedelta(days=20),
+            updated_at=now - timedelta(days=20),
+            order_name="#1",
+            lines=lines,
+        )
+    )
+    items = [{"sku": x.sku, "upc": x.barcode, "expected": 1} for x in lines]
     for start in range(held, size, CHUNK):
         numbers = range(start, min(size, start + CHUNK))
         with r.ledger.write() as session:
@@ -77,7 +97,7 @@ def fill(r: Rig, held: int, size: int) -> None:
                         "order_name": f"#{n}",
                         "customer_email": f"c{n}@example.com",
                         "tracking_number": f"1Z{n:012d}",
-                        "content": {"id": f"9{n:08d}", "note": "x" * 200},
+                        "content": {**sample, "id": f"9{n:08d}", "order_name": f"#{n}"},
                         "content_hash": f"{n:064d}",
                         "loop_updated_at": now - timedelta(days=20),
                         "submitted_at": now - timedelta(days=20),
@@ -97,7 +117,7 @@ def fill(r: Rig, held: int, size: int) -> None:
                         "customer_po": f"LR-9{n:08d}",
                         "ticket_id": f"WHX{n:08d}",
                         "warehouse": "BERGEN LOGISTICS NJ",
-                        "items": [],
+                        "items": items,
                         "tracking_numbers": [],
                         "to_read": False,
                         "ticket_status": "Draft",
