@@ -25,7 +25,7 @@ from bergen_loop.domain.words import Need, What
 from bergen_loop.flow import adopt, grading, receive
 from bergen_loop.flow.calls import carry_out
 from bergen_loop.flow.context import BrandContext
-from bergen_loop.flow.shipments import Shipped
+from bergen_loop.flow.shipments import UNDONE, Shipped
 from bergen_loop.flow.transitions import plan_note
 from bergen_loop.ledger.codec import digest, load_items
 from bergen_loop.ledger.store import returns
@@ -33,11 +33,9 @@ from bergen_loop.ledger.store import shipments as store
 from bergen_loop.ledger.tables.core import ReturnRow, RmaRow
 from bergen_loop.ledger.tables.shipments import ClaimRow, ShipmentRmaRow, ShipmentRow
 from bergen_loop.ledger.transaction import Transaction
-from bergen_loop.outside.errors import Effect, OutsideError
+from bergen_loop.outside.errors import OutsideError
 
 PER_TICK = 100
-UNDONE = (ShipmentStage.READ, ShipmentStage.AWAITED, ShipmentStage.COUNTED)
-"""Something of it may still come."""
 LATE = timedelta(days=60)
 """How long ago another shipment's difference may be that explains one."""
 
@@ -157,7 +155,7 @@ def _read(ctx: BrandContext, result: Shipped) -> tuple[set[int], set[int]]:
     """Read the tickets that are due. The RMAs (keys) that could be, and the shipments (keys) to
     be judged: those of which something was read, and those whose time has come."""
     with ctx.ledger.read() as session:
-        todo = store.to_read(session, ctx.brand, PER_TICK)
+        todo = store.to_read(session, ctx.brand, ctx.now(), PER_TICK)
         judged = {r.id for r in store.due(session, ctx.brand, UNDONE, ctx.now(), PER_TICK)}
     read: set[int] = set()
     for batch in ctx.batches(todo):
@@ -172,7 +170,7 @@ def _read(ctx: BrandContext, result: Shipped) -> tuple[set[int], set[int]]:
                     result.receipts += 1
                     judged.add(rma.shipment_pk)
                 elif answer.error is not None:
-                    _unread(tx, rma, answer.error)
+                    _unread(ctx, tx, rma, answer.error)
         ctx.boundary("shipment receipt recorded")
     return read, judged
 
@@ -180,7 +178,8 @@ def _read(ctx: BrandContext, result: Shipped) -> tuple[set[int], set[int]]:
 def _take(tx: Transaction, rma: ShipmentRmaRow, receipt: Receipt) -> None:
     if rma.ticket_status != receive.status_of(receipt):
         _changed(tx, rma, receipt)
-    rma.to_read, rma.unread_since, rma.status_seen_at = False, None, tx.now
+    rma.to_read, rma.status_seen_at = False, tx.now
+    rma.unread_since = rma.read_due_at = None
     final = adopt.final(receipt)
     rma.read_status = receive.status_of(receipt) if final else None
     row = store.by_pks(tx.session, [rma.shipment_pk])[rma.shipment_pk]
@@ -197,30 +196,10 @@ def _take(tx: Transaction, rma: ShipmentRmaRow, receipt: Receipt) -> None:
     )
 
 
-def _unread(tx: Transaction, rma: ShipmentRmaRow, error: OutsideError) -> None:
-    """A passing trouble is tried again at the next tick, and told where it goes on for long; else a
-    person is told."""
-    if error.effect is Effect.NOT_SENT:
-        since = rma.unread_since = rma.unread_since or tx.now
-        if error.raw is None and tx.now - since >= receive.TELL_UNANSWERED_AFTER:
-            tx.needs_person(
-                Need.SHIPMENT_COUNTS,
-                f"ticket {rma.ticket_id} of a consolidated shipment has not been read since "
-                f"{since:%Y-%m-%d %H:%M} UTC: {error.message}. Ask Bergen about the ticket",
-                rma.customer_po,
-                "every sync reads it again; this is lifted when it works",
-            )
-        if error.raw is None or tx.now - since < receive.TELL_AFTER:
-            return
-    rma.to_read, rma.unread_since = False, None
-    if error.raw:
-        tx.keep_raw("rex11.ticket", error.raw, error.message)
-    tx.needs_person(
-        Need.SHIPMENT_COUNTS,
-        f"ticket {rma.ticket_id} of a consolidated shipment cannot be read: {error.message}",
-        rma.customer_po,
-        "read the ticket; the answer is kept as it came",
-    )
+def _unread(ctx: BrandContext, tx: Transaction, rma: ShipmentRmaRow, error: OutsideError) -> None:
+    if told := receive.not_read(ctx, tx, rma, error):
+        words = f"RMA {rma.customer_po} of a consolidated shipment: {told[0]}"
+        tx.needs_person(Need.SHIPMENT_COUNTS, words, rma.customer_po, told[1])
 
 
 # -- judged -----------------------------------------------------------------------------------

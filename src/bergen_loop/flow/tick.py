@@ -24,6 +24,7 @@ from bergen_loop.flow import (
     rhythm,
     settle,
     shipment_counts,
+    shipment_rmas,
     shipments,
 )
 from bergen_loop.flow.context import BrandContext, Tick
@@ -60,7 +61,7 @@ def _shipments(ctx: BrandContext) -> dict[str, Any]:
     for part in (
         shipments.tell_loose,
         shipments.read_due,
-        shipments.announce,
+        shipment_rmas.announce,
         shipment_counts.run,
     ):
         try:
