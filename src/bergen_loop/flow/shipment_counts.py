@@ -162,6 +162,15 @@ def _read(ctx: BrandContext, result: Shipped) -> tuple[set[int], set[int]]:
     with ctx.ledger.read() as session:
         todo = store.to_read(session, ctx.brand, ctx.now(), PER_TICK)
         judged = {r.id for r in store.due(session, ctx.brand, UNDONE, ctx.now(), PER_TICK)}
+    read = reread(ctx, todo)
+    judged |= {rma.shipment_pk for rma in todo if rma.id in read}
+    result.receipts += len(read)
+    return read, judged
+
+
+def reread(ctx: BrandContext, todo: Sequence[ShipmentRmaRow]) -> set[int]:
+    """Read tickets whatever is known of them; the RMAs (keys) that could be. Their shipments are
+    judged by the next sync, unless that is done at once."""
     read: set[int] = set()
     for batch in ctx.batches(todo):
         answers = ctx.in_parallel(lambda rma: receive.read_ticket(ctx, rma), batch)
@@ -172,12 +181,10 @@ def _read(ctx: BrandContext, result: Shipped) -> tuple[set[int], set[int]]:
                 if answer.receipt is not None:
                     _take(tx, rma, answer.receipt)
                     read.add(rma.id)
-                    result.receipts += 1
-                    judged.add(rma.shipment_pk)
                 elif answer.error is not None:
                     _unread(ctx, tx, rma, answer.error)
         ctx.boundary("shipment receipt recorded")
-    return read, judged
+    return read
 
 
 def _take(tx: Transaction, rma: ShipmentRmaRow, receipt: Receipt) -> None:
@@ -192,7 +199,9 @@ def _take(tx: Transaction, rma: ShipmentRmaRow, receipt: Receipt) -> None:
     hash_ = adopt.digest_of(receipt)
     if not final or not store.add_receipt(tx.session, tx.now, rma, receipt, hash_):
         return
-    row.arrived_at = row.arrived_at or tx.now
+    row.arrived_at, row.due_at = row.arrived_at or tx.now, tx.now  # to be judged
+    if row.stage == ShipmentStage.DONE:
+        row.stage = ShipmentStage.COUNTED
     tx.journal(
         What.SHIPMENT_RECEIVED,
         f"ticket {receipt.ticket_id} of shipment {row.happy_id}: {receipt.counts}",

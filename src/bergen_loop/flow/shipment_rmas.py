@@ -295,6 +295,19 @@ def _numbers(wanted: Sequence[Scannable], units: Sequence[ShipmentUnit]) -> tupl
     return tuple(dict.fromkeys(code for kind in wanted for code in codes[kind]))
 
 
+def adopt_ticket(tx: Transaction, rma: ShipmentRmaRow, tickets: Sequence[str]) -> None:
+    """Follow the first of the tickets with its PO, though this ledger knows of no call for it: none
+    is ever made."""
+    key, po = ticket_key(rma.customer_po), rma.customer_po
+    intent = Intent(EffectKind.SHIPMENT_TICKET, key, None, {"customer_po": po})
+    effect = effects.find(tx.session, tx.brand, key) or tx.plan(intent)
+    assert effect is not None
+    exists(tx, rma, effect, tickets[0], f"found by its PO {po}: ticket {tickets[0]}")
+    rma.adopted_at, rma.due_at = tx.now, None
+    rma.to_read = True  # it may have been counted before
+    tell_others(tx, rma, tickets)
+
+
 def exists(
     tx: Transaction, rma: ShipmentRmaRow, effect: EffectRow, ticket_id: str, how: str
 ) -> None:
@@ -354,7 +367,7 @@ def _looked(
     if tickets:
         exists(tx, rma, effect, tickets[0], f"found by its PO {po}: ticket {tickets[0]}")
         rma.to_read = True  # its status may have changed before it was known
-        _tell_others(tx, rma, tickets)
+        tell_others(tx, rma, tickets)
         return
     wait = ctx.settings.announce.lost_ticket_wait
     if tx.now - (effect.doubt_since or tx.now) < wait:
@@ -363,7 +376,7 @@ def _looked(
         rma.due_at = effect.try_at
 
 
-def _tell_others(tx: Transaction, rma: ShipmentRmaRow, tickets: Sequence[str]) -> bool:
+def tell_others(tx: Transaction, rma: ShipmentRmaRow, tickets: Sequence[str]) -> bool:
     """Tell that REX11 has more tickets with a PO than the one that is followed, if it has."""
     others = adopt.others_than(rma.ticket_id, tickets)
     if others:
@@ -391,5 +404,5 @@ def _find_late(ctx: BrandContext) -> None:
                 effect, late = fresh[one.id], tx.now - (one.finished_at or tx.now)
                 wait = max(ctx.settings.announce.lost_ticket_wait, late)
                 effect.try_at = tx.now + wait if late < LATE_TICKETS else None
-                if isinstance(tickets, list) and _tell_others(tx, rmas[effect.key], tickets):
+                if isinstance(tickets, list) and tell_others(tx, rmas[effect.key], tickets):
                     effect.try_at = None

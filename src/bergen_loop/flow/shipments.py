@@ -275,6 +275,8 @@ def take(ctx: BrandContext, tx: Transaction, row: ShipmentRow, seen: Shown) -> N
         body = json.dumps(bad.raw, ensure_ascii=False, default=str)
         tx.keep_raw("loop.shipment", body, bad.problem)
     first = row.read_at is None
+    if first and store.by_happy_id(tx.session, tx.brand, head.happy_id) is None:
+        row.happy_id = head.happy_id  # as Loop spells it: its RMAs' POs are made of it
     if first:
         row.shipped_at = head.created_at or row.learned_at
     more, problem = _more_to_come(head, items), _not_whole(head, items)
