@@ -353,10 +353,11 @@ def shipments_named(prefix: str, po: str) -> list[str]:
     its dashes, or all of it. Only their own POs tell which it is."""
     if not po.casefold().startswith(prefix.casefold()):
         return []
-    rest = re.sub(r"/\d+$", "", po[len(prefix) :])
-    parts = rest.split("-")
-    names = ["-".join(parts[:n]) for n in range(len(parts) - 1, 0, -1)]
-    return [n for n in dict.fromkeys([*names, rest]) if n]
+    names: list[str] = []
+    for rest in dict.fromkeys((re.sub(r"/\d+$", "", po[len(prefix) :]), po[len(prefix) :])):
+        parts = rest.split("-")
+        names += [*("-".join(parts[:n]) for n in range(len(parts) - 1, 0, -1)), rest]
+    return [n for n in dict.fromkeys(names) if n]
 
 
 def as_return(id_: str, units: Iterable[ShipmentUnit], at: datetime) -> Return:

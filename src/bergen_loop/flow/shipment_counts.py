@@ -635,6 +635,13 @@ _OPPOSITE = {
 def _explain(tx: Transaction, row: ShipmentRow, claim: ClaimRow) -> None:
     """What is missing here may have come with another shipment, and the other way round: a hint
     for people, and no proof."""
+    if claim.kind == Differs.MISSING and claim.return_id:
+        where = store.listed_elsewhere(tx.session, tx.brand, row.id, [claim.return_id])
+        others = store.by_pks(tx.session, where.get(claim.return_id, ()))
+        if others:
+            names = ", ".join(sorted(s.happy_id for s in others.values()))
+            claim.hint = f"units of its return are listed in shipment {names} as well"
+            return
     kinds = _OPPOSITE.get(Differs(claim.kind), ())
     code = normal_code(claim.sku) or normal_code(claim.upc)
     since = tx.now - LATE

@@ -85,11 +85,12 @@ def take_webhook(tx: Transaction, hook: WebhookRow) -> None:
         read_again(tx, happy_id)
 
 
-def read_again(tx: Transaction, happy_id: str) -> None:
+def read_again(tx: Transaction, happy_id: str) -> ShipmentRow:
     """A known shipment is told of once more: it may hold more by now."""
     row = store.by_happy_id(tx.session, tx.brand, happy_id)
-    if row is not None:
-        store.read_soon(row, tx.now)
+    assert row is not None
+    store.read_soon(row, tx.now)
+    return row
 
 
 def learn(tx: Transaction, happy_id: str, loop_id: str | None, who: str) -> ShipmentRow | None:
@@ -307,6 +308,9 @@ def take(ctx: BrandContext, tx: Transaction, row: ShipmentRow, seen: Shown) -> N
         return
     ids = {i.return_id for i in items.items if i.return_id}
     known = {i: load_return(r.content) for i, r in _rows(tx, ids).items()}
+    if first and ids - known.keys() and age < PATIENCE:
+        row.due_at = tx.now + AGAIN  # what its units are, their returns tell: Loop lists them soon
+        return
     shown = shipping.units_of(items.items, known)
     if first:
         _hold(ctx, tx, row, shown)
