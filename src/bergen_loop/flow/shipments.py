@@ -388,7 +388,7 @@ def _hold_by_now(
         store.add_units(tx.session, tx.now, row, change.added, len(before))
         _tell_returns(tx, row, change.added)
     _describe(row, store.units_of(tx.session, row.id))
-    to_place = [*change.added, *_taken_out(ctx, tx, row, before, change.moved)]
+    to_place = [*change.added, *_taken_out(tx, row, before, change.moved)]
     if to_place:
         _place(ctx, tx, row, to_place)
     said = [
@@ -423,20 +423,17 @@ def _hold_by_now(
 
 
 def _taken_out(
-    ctx: BrandContext,
     tx: Transaction,
     row: ShipmentRow,
     before: Sequence[ShipmentUnit],
     moved: Sequence[ShipmentUnit],
 ) -> list[ShipmentUnit]:
     """Units that lie in another box by now, taken out of an RMA that is not made yet."""
-    if ctx.settings.shipments.rma is not shipping.RmaPer.BOX:
-        return []
     was = {u.key: shipping.box_of(u) for u in before}
     others = {u.key: u for u in moved if shipping.box_of(u) != was[u.key]}
     out: list[ShipmentUnit] = []
     for rma in store.rmas_of(tx.session, [row.id]):
-        if _may_change(tx, rma) and (mine := others.keys() & set(rma.unit_keys)):
+        if rma.box and _may_change(tx, rma) and (mine := others.keys() & set(rma.unit_keys)):
             out += [others[key] for key in sorted(mine)]
             rma.unit_keys = [key for key in rma.unit_keys if key not in mine]
             if not rma.unit_keys:
@@ -460,13 +457,13 @@ def _place(
     """Units that are listed late go to the RMA of their box, if it can still be changed. One that
     is made cannot: there is no second ticket for a box, and what its ticket does not name is
     expected all the same. A box that is new gets an RMA of its own."""
-    per_box = ctx.settings.shipments.rma is shipping.RmaPer.BOX
     rmas = store.rmas_of(tx.session, [row.id])
+    of_all = [r for r in rmas if r.box is None]  # they may hold any box of it
     fresh: list[ShipmentUnit] = []
     late: list[ShipmentRmaRow] = []
     for unit in units:
-        box = shipping.box_of(unit) if per_box else ""
-        of = [r for r in rmas if shipping.box_code(r.box) == box]
+        box = shipping.box_of(unit)
+        of = [r for r in rmas if box and shipping.box_code(r.box) == box] or of_all
         rma = next((r for r in of if _may_change(tx, r)), next(iter(of), None))
         if rma is None:
             fresh.append(unit)
