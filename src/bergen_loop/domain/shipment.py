@@ -182,7 +182,7 @@ def compared(before: Sequence[ShipmentUnit], now: Sequence[ShipmentUnit]) -> Rel
     for unit in others:
         known = left.get(_identity(unit.item))
         if known:
-            moved.append(replace(known.pop(0), item=unit.item))
+            moved.append(_put(known.pop(0), unit.item))
             continue
         key, number = unit.key, 1
         while key in used:
@@ -191,6 +191,18 @@ def compared(before: Sequence[ShipmentUnit], now: Sequence[ShipmentUnit]) -> Rel
         used.add(key)
         added.append(replace(unit, line=replace(unit.line, line_item_id=key)))
     return Relisting(tuple(added), tuple(moved), tuple(u for of in left.values() for u in of))
+
+
+def _put(unit: ShipmentUnit, now: ShipmentItem) -> ShipmentUnit:
+    """The same unit where it is now. What else was listed of it stays: it may have been erased."""
+    item = replace(
+        unit.item,
+        bags=now.bags,
+        box=now.box,
+        carrier=now.carrier,
+        tracking_number=now.tracking_number,
+    )
+    return replace(unit, item=item)
 
 
 def _identity(item: ShipmentItem) -> tuple[str | None, ...]:
@@ -202,6 +214,11 @@ def _identity(item: ShipmentItem) -> tuple[str | None, ...]:
 def _is_at(one: ShipmentUnit, other: ShipmentUnit) -> bool:
     bags = [{normal_code(b) for b in u.item.bags} for u in (one, other)]
     return bags[0] == bags[1] and box_of(one) == box_of(other)
+
+
+def nameless(unit: ShipmentUnit) -> ShipmentUnit:
+    """A unit whose customer was erased."""
+    return replace(unit, item=replace(unit.item, order_name=None, rma_id=None, po_number=None))
 
 
 # -- bags -------------------------------------------------------------------------------------

@@ -24,6 +24,7 @@ from bergen_loop.ledger.codec import digest, load_return
 from bergen_loop.ledger.store import effects, returns
 from bergen_loop.ledger.store import shipments as store
 from bergen_loop.ledger.store.effects import ticket_key
+from bergen_loop.ledger.store.retention import ERASED
 from bergen_loop.ledger.tables.core import ReturnRow, WebhookRow
 from bergen_loop.ledger.tables.shipments import BagRow, ShipmentRmaRow, ShipmentRow
 from bergen_loop.ledger.transaction import Transaction
@@ -307,11 +308,16 @@ def take(ctx: BrandContext, tx: Transaction, row: ShipmentRow, seen: Shown) -> N
         tx.journal(What.SHIPMENT_READ, f"consolidated shipment {row.happy_id}: {row.problem}")
         return
     ids = {i.return_id for i in items.items if i.return_id}
-    known = {i: load_return(r.content) for i, r in _rows(tx, ids).items()}
+    rows = _rows(tx, ids)
+    known = {i: load_return(r.content) for i, r in rows.items()}
+    erased = {i for i, r in rows.items() if r.customer_email == ERASED}
     if first and ids - known.keys() and age < PATIENCE:
         row.due_at = tx.now + AGAIN  # what its units are, their returns tell: Loop lists them soon
         return
-    shown = shipping.units_of(items.items, known)
+    shown = tuple(
+        shipping.nameless(u) if u.item.return_id in erased else u
+        for u in shipping.units_of(items.items, known)
+    )
     if first:
         _hold(ctx, tx, row, shown)
     else:

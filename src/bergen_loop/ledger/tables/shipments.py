@@ -49,6 +49,8 @@ class ShipmentRow(Base):
     again_at: Mapped[datetime | None]
     """When it is to be read again although it is known: it may hold more by now."""
     unread_since: Mapped[datetime | None]
+    erased_at: Mapped[datetime | None]
+    """When the time of its personal data was over."""
     problem: Mapped[str | None]
     """Why it cannot go on, in words."""
     returns: Mapped[int] = mapped_column(default=0)

@@ -12,7 +12,7 @@ depends_on = None
 
 
 def upgrade() -> None:
-    for name in ("looked_at", "again_at", "loop_updated_at", "unread_since"):
+    for name in ("looked_at", "again_at", "loop_updated_at", "unread_since", "erased_at"):
         op.add_column("shipments", sa.Column(name, sa.DateTime(timezone=True), nullable=True))
     for name in ("read_due_at", "adopted_at"):
         op.add_column("shipment_rmas", sa.Column(name, sa.DateTime(timezone=True), nullable=True))
