@@ -180,8 +180,9 @@ def test_a_reconcile_finds_what_the_syncs_missed_of_shipments(stage: Stage) -> N
 def test_a_second_ticket_of_a_box_is_told_by_a_reconcile_and_another_brands_goods_are_not(
     stage: Stage,
 ) -> None:
-    shipment = ship(stage, drop(stage))
     stage.tick()
+    shipment = ship(stage, drop(stage))
+    stage.tick(after=4000.0)
     [ticket] = stage.tickets()
     item = {"sku": shipment.units[0].product.sku, "expected": 1}
     for po in (ticket.po, "HR-NOTHING-OF-OURS", "PO 4711"):

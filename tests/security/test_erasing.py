@@ -161,6 +161,7 @@ def test_shipments_name_no_customer_after_erasing_nor_when_their_time_is_over(
     bar = Bar(world, ctx)
     mine, other = bar.drop(), bar.drop()
     worlds.run(world, ctx)
+    world.advance(3600)
     shipment = bar.ship(mine, other)
     worlds.run(world, ctx)
     bar.arrive(shipment, damaged=(0, 1))

@@ -115,7 +115,8 @@ class ShipmentTickets(Undertaking[_Due, RmaRequest, str]):
         fresh = store.rmas_by_pks(tx.session, [one.rma.id for one in items])
         keys = [ticket_key(one.rma.customer_po) for one in items]
         before = effects.find_all(tx.session, tx.brand, keys)
-        first_pull = cursors.get(tx.session, tx.brand, cursors.FIRST_PULL)
+        marks = cursors.get_all(tx.session, tx.brand, [cursors.FIRST_PULL, cursors.FORMER])
+        first_pull = marks.get(cursors.FIRST_PULL)
         calls: list[Call[RmaRequest]] = []
         for one in items:
             rma = fresh[one.rma.id]
@@ -125,12 +126,17 @@ class ShipmentTickets(Undertaking[_Due, RmaRequest, str]):
             if not ready(effect, tx.now):
                 rma.due_at = effect.try_at if effect else None
                 continue
+            past = _may_have_past(self.ctx, one.shipment, first_pull)
+            until = self._held_until(one.shipment, marks) if past else None
+            if until and until > tx.now:
+                rma.due_at = until
+                continue
             request = self._request(tx, one, rma)
             rma.due_at = None  # until an answer says otherwise
             if not request.items:
                 self._nothing(tx, rma)
                 continue
-            if _may_have_past(self.ctx, one.shipment, first_pull):
+            if past:
                 self.past.add(rma.customer_po)
             payload = {"customer_po": rma.customer_po, "shipment": one.shipment.happy_id}
             intent = Intent(EffectKind.SHIPMENT_TICKET, ticket_key(rma.customer_po), None, payload)
@@ -140,6 +146,14 @@ class ShipmentTickets(Undertaking[_Due, RmaRequest, str]):
                 continue  # its answer is being looked for
         tx.session.flush()
         return calls
+
+    def _held_until(self, row: ShipmentRow, marks: Mapping[str, datetime]) -> datetime | None:
+        """An earlier ledger's last tickets may not show by their PO yet: these wait until they
+        must."""
+        first = marks.get(cursors.FIRST_PULL)
+        before = first if first and (row.shipped_at or row.learned_at) < first else None
+        former = marks.get(cursors.FORMER) or before
+        return former and former + self.ctx.settings.announce.lost_ticket_wait
 
     def _request(self, tx: Transaction, one: _Due, rma: ShipmentRmaRow) -> RmaRequest:
         """With what can be announced; what cannot is told, and comes all the same."""
