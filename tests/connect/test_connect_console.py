@@ -175,10 +175,12 @@ def test_destinations_of_recent_returns_are_asked_about(running: Service) -> Non
     running.step("products")
     page = running.get("/brands/new/northpine/products")
     assert "Destination 77" in page
-    running.step("products", announce__destinations__77="none")
+    assert "box-free" in page
+    running.step("products", announce__destinations__77="none", loop__happy_returns="1")
     with running.registry.ledger.read() as session:
         (draft,) = kept.drafts(session)
     assert draft.content["announce"]["destinations"] == {"77": None}
+    assert draft.content["loop"]["happy_returns"] is True
     running.step("products", announce__destinations__77="BERGEN LOGISTICS WEST")
     with running.registry.ledger.read() as session:
         (draft,) = kept.drafts(session)
@@ -231,6 +233,34 @@ def test_settings_are_changed_with_a_reason_and_rolled_back(running: Service) ->
     back = running.post("/brands/northpine/settings/1", seen="2", why="too calm")
     assert back.status_code == 303
     assert running.registry.brand("northpine").poll.total_seconds() == 30
+
+
+def test_box_free_returns_are_switched_on_by_a_field_once_the_key_may_read_shipments(
+    running: Service,
+) -> None:
+    connect(running)
+    settings = "/brands/northpine/settings"
+    page = running.get(settings)
+    text = html.unescape(re.search(r'<textarea name="text".*?>\n(.*?)</textarea>', page, re.S)[1])  # type: ignore[index]
+    on = {"text": text, "fields": "1", "loop__happy_returns": "1", "why": "bars", "seen": "1"}
+    sandbox = running.place.world
+    sandbox.settings.update({"missing_scopes": "northpine:happy_returns"})
+    refused = running.post(settings, **on)
+    assert refused.status_code == 422
+    assert "Happy Returns Shipments (read)" in words(refused.text)
+    assert 'name="loop.happy_returns" value="1" checked' in refused.text
+    sandbox.settings.update({"missing_scopes": ""})
+    bad = running.post(settings, **on, shipments__missing_wait="soon")
+    assert (bad.status_code, "is no duration" in words(bad.text)) == (422, True)
+    numbers = "box, bags"
+    assert running.post(settings, **on, shipments__tracking_numbers=numbers).status_code == 303
+    brand = running.registry.brand("northpine")
+    assert (brand.loop.happy_returns, brand.shipments.tracking_numbers) == (True, ["box", "bags"])
+    seen = hidden(page := running.get(settings), "seen")
+    assert 'value="box, bags"' in page
+    off = {"text": text, "fields": "1", "shipments__tracking_numbers": numbers}
+    assert running.post(settings, seen=seen, why="none left", **off).status_code == 303
+    assert not running.registry.brand("northpine").loop.happy_returns
 
 
 def test_what_would_break_is_refused_and_what_was_typed_stays(running: Service) -> None:

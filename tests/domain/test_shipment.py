@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from decimal import Decimal
 
@@ -16,18 +16,22 @@ from bergen_loop.domain.receipt import BagCount, Receipt, ReceiptLine
 from bergen_loop.domain.returns import LoopState, Return, ReturnLine
 from bergen_loop.domain.rma import TicketStatus
 from bergen_loop.domain.shipment import (
+    Consignment,
     Differs,
     Judgement,
     RmaPer,
     ShipmentItem,
     ShipmentUnit,
     as_return,
+    compared,
     consignments,
     filled,
     is_box_free,
     judge,
     places_of,
+    pos_of,
     share,
+    shipments_named,
     units_of,
 )
 
@@ -345,3 +349,38 @@ def test_every_unit_is_announced_once(per: RmaPer, truth: Truth, most: int) -> N
     parts = consignments(truth.units, per, most, {})
     assert sorted(u.key for c in parts for u in c.units) == sorted(u.key for u in truth.units)
     assert all(len({u.line.sku for u in c.units}) <= most for c in parts)
+
+
+CODES = st.text("abAB19-/ ", min_size=1, max_size=12)
+
+
+@given(CODES, CODES, st.integers(1, 3), st.integers(10, 60))
+def test_a_po_fits_and_its_shipment_can_be_found_again_by_it_unless_it_is_a_digest(
+    shipment: str, box: str, part: int, limit: int
+) -> None:
+    one = Consignment(box.strip() or None, part, ())
+    pos = pos_of("HR-", shipment, one, limit)
+    assert all(len(po) <= max(limit, 13) for po in pos)
+    for po in pos[:-1]:
+        spelled = {" ".join(n.split()).casefold() for n in shipments_named("hr-", po)}
+        assert not shipment.strip() or " ".join(shipment.split()).casefold() in spelled
+
+
+@given(truths(), st.data())
+def test_however_a_shipment_is_listed_again_no_unit_is_lost_or_doubled(
+    truth: Truth, data: st.DataObject
+) -> None:
+    before = truth.units
+    order = data.draw(st.permutations(before))
+    now = [
+        replace(u, item=replace(u.item, box=data.draw(st.sampled_from(["B1", "b1 ", "B7"]))))
+        for u in order[: data.draw(st.integers(0, len(order)))]
+    ]
+    new = [unit(90 + n, "TEE", "R9", "X9") for n in range(data.draw(st.integers(0, 2)))]
+    change = compared(before, [*now, *new])
+    keys = {u.key for u in before}
+    assert not keys & {u.key for u in change.added}
+    assert len({u.key for u in change.added}) == len(change.added) == len(new)
+    assert {u.key for u in (*change.moved, *change.gone)} <= keys
+    assert len(change.gone) == len(before) - len(now)
+    assert compared(before, before) == compared([], [])

@@ -35,6 +35,7 @@ def test_a_scanned_bag_shows_what_it_was_to_hold_and_its_count_is_its_own(
     world: World, ctx: BrandContext, bar: Bar
 ) -> None:
     one, two = two_alike(world, bar)
+    worlds.run(world, ctx, seconds=1)
     shipment = bar.ship(one, two)
     worlds.run(world, ctx, seconds=1)
     floor = EmbeddedFloor(ctx.ledger, [BRAND])

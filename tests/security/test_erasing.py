@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx2
+import sqlalchemy as sa
 
 from bergen_loop.domain.lifecycle import Stage
 from bergen_loop.domain.words import Need, What
@@ -16,8 +17,14 @@ from bergen_loop.ledger.codec import load_return
 from bergen_loop.ledger.database import Ledger
 from bergen_loop.ledger.read import views
 from bergen_loop.ledger.store import attention, journal, retention, returns
+from bergen_loop.ledger.store import shipments as stored
 from bergen_loop.ledger.store.retention import ERASED
+from bergen_loop.ledger.tables.shipments import ClaimRow, ShipmentReceiptRow, ShipmentRow
+from bergen_loop.ledger.transaction import Transaction
+from bergen_loop.people import shipments as people
 from support import worlds
+from support.bars import Bar
+from support.brands import configure
 from support.worlds import World
 
 ENGINEER = "an engineer"
@@ -144,6 +151,55 @@ def test_time_masks_what_has_ended_and_nothing_else(world: World, ctx: BrandCont
     text = everything(ctx.ledger)
     assert customer(world, ended) not in text
     assert customer(world, open_one) in text
+
+
+def test_shipments_name_no_customer_after_erasing_nor_when_their_time_is_over(
+    world: World, ctx: BrandContext
+) -> None:
+    configure(ctx, loop={"happy_returns": True})
+    world.sandbox.settings.update({"happy_returns_seconds": 10**9})
+    bar = Bar(world, ctx)
+    mine, other = bar.drop(), bar.drop()
+    worlds.run(world, ctx)
+    world.advance(3600)
+    shipment = bar.ship(mine, other)
+    worlds.run(world, ctx)
+    bar.arrive(shipment, damaged=(0, 1))
+    worlds.run(world, ctx, ticks=2)
+    with ctx.ledger.write() as session:
+        journal.keep_raw(
+            session, ctx.now(), brand=ctx.brand, source="loop.shipment", digest="odd",
+            body=f'{{"return_id": {mine}, "ship_to": "Ada Okafor"}}', problem="odd",
+            return_id=None,
+        )  # fmt: skip
+        [receipt] = session.scalars(sa.select(ShipmentReceiptRow))
+        content = dict(receipt.content)
+        content["lines"][0]["comments"] = f"ask {customer(world, mine)}"
+        receipt.content = content
+
+    def named() -> list[set[str | None]]:
+        with ctx.ledger.read() as session:
+            [row] = session.scalars(sa.select(ShipmentRow))
+            units = {u.item.order_name for u in stored.units_of(session, row.id)}
+            return [units, {c.order_name for c in session.scalars(sa.select(ClaimRow))}]
+
+    whose = {i: bar.brand.returns[i].order_name for i in (mine, other)}
+    assert named() == [set(whose.values())] * 2
+    email = customer(world, mine)
+    with ctx.ledger.write() as session:
+        retention.erase_customer(session, ctx.now(), email, who=ENGINEER)
+    assert named() == [{None, whose[other]}] * 2
+    text = everything(ctx.ledger)
+    assert "Ada Okafor" not in text and email not in text
+    with ctx.ledger.write() as session:  # and read again, in another bag, they stay so
+        people.enter(Transaction(session, ctx.brand, ctx.now(), ENGINEER), shipment.happy_id)
+    shipment.units[0].bags, shipment.created_at = ["HRBAGNEW"], shipment.created_at + 60
+    worlds.run(world, ctx)
+    assert named() == [{None, whose[other]}] * 2
+    with ctx.ledger.write() as session:
+        later = ctx.now() + timedelta(days=40)
+        retention.expire(session, later, ctx.brand, timedelta(days=30))
+    assert named() == [{None}] * 2
 
 
 def test_erasing_from_the_command_line(world: World, ctx: BrandContext, tmp_path: Path) -> None:

@@ -34,6 +34,8 @@ def happy(world: World, ctx: BrandContext) -> BrandContext:
     """A brand with drop-offs at return bars, whose returns Loop pays when a test says so."""
     world.sandbox.settings.update({"happy_returns_seconds": 10**9})
     configure(ctx, loop={"happy_returns": True})
+    worlds.run(world, ctx)
+    world.advance(3600)  # what leaves the hub now was not announced before this ledger knew it
     return ctx
 
 

@@ -36,7 +36,7 @@ def shipped(desk: Desk) -> Desk:
     with desk.ledger.write() as session:
         row = store.learn(session, NOW, "acme", "HRS1", "12", "webhook")
         assert row is not None
-        store.set_units(session, NOW, row, units)
+        store.add_units(session, NOW, row, units)
         row.stage, row.judged_at, row.arrived_at = ShipmentStage.DONE, NOW, NOW
         row.expected, row.counted, row.missing, row.bags = 2, 1, 1, 2
         bag = store.bags_of(session, row.id)[0]
@@ -96,13 +96,13 @@ def test_claims_are_listed_saved_and_closed_with_a_reason(shipped: Desk) -> None
     assert zebra.post("/claims/1/close", {"why": "x"}).status_code == 404
 
 
-def test_a_shipment_whose_webhook_was_lost_is_entered_once(shipped: Desk) -> None:
+def test_a_shipment_whose_webhook_was_lost_is_entered(shipped: Desk) -> None:
     browser = shipped.signed_in()
     form = {"brand": "acme", "shipment": " HRS 2 "}
     answer = browser.post("/shipments", form)
     assert (answer.status_code, answer.headers["location"]) == (303, "/shipments/acme/HRS%202")
     assert shipped.nudged == ["acme"]
-    assert "known already" in browser.post("/shipments", form).text
+    assert browser.post("/shipments", form).status_code == 303, "one that is known is read again"
     for bad in ("", "a/b", "x" * 101):
         assert browser.post("/shipments", {"brand": "acme", "shipment": bad}).status_code == 409
     assert browser.post("/shipments", {"brand": "zebra", "shipment": "1"}).status_code == 409

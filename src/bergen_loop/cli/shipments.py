@@ -87,7 +87,10 @@ def add(
     shipment: Annotated[str, typer.Argument(help="Happy Returns' id of it.")],
     config: ConfigOption = DEFAULT_CONFIG,
 ) -> None:
-    """Enter a shipment whose webhook was lost: the brand's next sync reads it."""
+    """Enter a shipment whose webhook was lost: the brand's next sync reads it.
+
+    One that is known is read again, for it may hold more by now.
+    """
     settings = settings_of(config)
     brands_of(settings, [brand])
     if not settings.brands[brand].loop.happy_returns:

@@ -5,10 +5,15 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from bergen_loop.config.fields import Duration, Model
 from bergen_loop.domain.shipment import RmaPer, Scannable
+
+
+def _listed(value: object) -> object:
+    """A list may be typed as one text, with commas."""
+    return [part.strip() for part in value.split(",")] if isinstance(value, str) else value
 
 
 class ShipmentSettings(Model):
@@ -26,7 +31,7 @@ class ShipmentSettings(Model):
     """REX11's LicensePlate: text with {shipment}, {loop_shipment}, {box}, {tracking}."""
     license_plate_length: Annotated[int, Field(ge=1, le=500)] = 50
     """Characters of a LicensePlate at most. REX11's limit is not documented."""
-    tracking_numbers: list[Scannable] = Field(
+    tracking_numbers: Annotated[list[Scannable], BeforeValidator(_listed)] = Field(
         default_factory=lambda: [Scannable.TRACKING, Scannable.BOX]
     )
     """REX11's TrackingNumbers, in this order: the carrier's, the box's barcode, the bags'."""

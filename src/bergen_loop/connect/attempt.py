@@ -12,7 +12,7 @@ from bergen_loop.ledger.database import Ledger
 from bergen_loop.ledger.store import brands as kept
 from bergen_loop.people.brands import Attempt
 
-FIELDS = {"loop": "loop.api_key", "rex11": "rex11"}
+FIELDS = {"loop": "loop.api_key", "rex11": "rex11", "shipments": "loop.happy_returns"}
 """Which field a failed check is told at, by the access it belongs to."""
 
 
@@ -33,6 +33,9 @@ def attempts(ledger: Ledger, folder: Path) -> Attempt:
             for name, run in steps[access]():
                 if not name.startswith(CLOCK) and (check := run()).failed:
                     failed.append(_problem(brand, access, check))
+        if "loop" in accesses and settings.loop.happy_returns and not failed:
+            check = checkup.shipments()
+            failed += [_problem(brand, "shipments", check)] if check.failed else []
         if "loop" in accesses and known and not failed:
             check = checkup.same_shop(known)
             failed += [_problem(brand, "loop", check)] if check.failed else []

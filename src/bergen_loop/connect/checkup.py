@@ -111,7 +111,7 @@ class Checkup:
         if self.settings.loop.happy_returns or shipment_checks.seen(self.recent.returns):
             yield self._step(
                 shipment_checks.SHIPMENTS,
-                lambda: self._after(names.KEY, shipment_checks.SHIPMENTS, self._shipments),
+                lambda: self._after(names.KEY, shipment_checks.SHIPMENTS, self.shipments),
             )
         yield self._step(rex11_checks.PRODUCTS, self._products)
         yield self._step(CRITERIA, self._criteria)
@@ -236,7 +236,8 @@ class Checkup:
             tuple(w.message for w in serious),
         )
 
-    def _shipments(self) -> Check:
+    def shipments(self) -> Check:
+        """May the brand's consolidated shipments be read, where it has such returns?"""
         loop = self._loop()
         if isinstance(loop, Check):
             return loop

@@ -14,7 +14,7 @@ from typing import Any, cast
 
 from bergen_loop.config import BrandSettings, ConfigError, Problem
 from bergen_loop.config.source import check_brand
-from bergen_loop.connect import loop_checks, rex11_checks, webhook_checks
+from bergen_loop.connect import loop_checks, rex11_checks, shipment_checks, webhook_checks
 from bergen_loop.connect.answers import BRAND_ID
 from bergen_loop.connect.check import Check
 from bergen_loop.connect.checkup import CRITERIA, Checkup
@@ -92,6 +92,54 @@ class Input:
 
 
 _SHORT = tuple((name, name.removeprefix("BERGEN LOGISTICS ")) for name in WAREHOUSES)
+BOX_FREE = (
+    Input(
+        "loop.happy_returns",
+        "Customers drop returns off box-free (Happy Returns): they come in consolidated shipments. "
+        "The key then needs the scope Happy Returns Shipments (read)",
+        kind="check",
+    ),
+    Input(
+        "shipments.rma",
+        "One RMA for each",
+        "of a consolidated shipment",
+        "choice",
+        False,
+        (("", "box"), ("shipment", "shipment")),
+        aside=True,
+    ),
+    Input(
+        "shipments.license_plate",
+        "License plate of its RMAs",
+        "{box} where nothing is typed",
+        aside=True,
+    ),
+    Input(
+        "shipments.tracking_numbers",
+        "Tracking numbers of its RMAs",
+        "of tracking, box, bags, with commas; tracking, box where nothing is typed",
+        aside=True,
+    ),
+    Input(
+        "shipments.most_items",
+        "Products on one of its RMAs at most",
+        "200 where nothing is typed",
+        aside=True,
+    ),
+    Input(
+        "shipments.missing_wait",
+        "How long what is missing may still come",
+        "after a shipment has left the hub; 7d where nothing is typed",
+        aside=True,
+    ),
+    Input(
+        "shipments.unknown_wait",
+        "How late a shipment's webhook may be",
+        "2h where nothing is typed",
+        aside=True,
+    ),
+)
+"""What is asked about consolidated shipments of box-free returns."""
 _INPUTS: dict[Step, tuple[Input, ...]] = {
     Step.LOOP: (
         Input("name", "Brand name", "as people call it", needed=True),
@@ -136,6 +184,7 @@ _INPUTS: dict[Step, tuple[Input, ...]] = {
             "Add products that REX11 does not know when they first come back",
             kind="check",
         ),
+        *BOX_FREE,
     ),
     Step.CRITERIA: (
         Input(
@@ -218,7 +267,9 @@ def value_of(content: Block, one: Input) -> str:
         part = cast("Block", part)[key]
     if part is None and one.name.startswith("announce.destinations."):
         return "none"
-    return "" if part is None else str(part)
+    if isinstance(part, list):
+        return ", ".join(map(str, cast("list[Any]", part)))
+    return "" if part is None or (one.kind == "check" and not part) else str(part)
 
 
 def kept_secret(content: Block, one: Input) -> bool:
@@ -286,6 +337,7 @@ def attempt(step: Step, brand: str, settings: BrandSettings, with_: Trying) -> T
 _OWN = {
     Step.PRODUCTS: (
         loop_checks.RETURNS, loop_checks.DESTINATIONS, rex11_checks.PRODUCTS,
+        shipment_checks.SHIPMENTS,
     ),
     Step.CRITERIA: (CRITERIA,),
     Step.WEBHOOKS: (webhook_checks.SUBSCRIPTIONS, webhook_checks.DELIVERY),
@@ -317,6 +369,7 @@ AT_FIELD = {
     loop_checks.WEBHOOK_SCOPE: "loop.api_key",
     rex11_checks.ACCOUNT: "rex11.web_address",
     CRITERIA: "criteria",
+    shipment_checks.SHIPMENTS: "loop.happy_returns",
 }
 """At which field a failed check is told."""
 

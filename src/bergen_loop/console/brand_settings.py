@@ -11,10 +11,11 @@ from typing import Any, cast
 from fastapi import APIRouter, Depends, HTTPException, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from ruamel.yaml import YAML
+from starlette.datastructures import FormData
 
 from bergen_loop import yaml_source
 from bergen_loop.config import ConfigError, Problem
-from bergen_loop.connect import record
+from bergen_loop.connect import record, steps
 from bergen_loop.connect.attempt import attempts
 from bergen_loop.connect.check import Check
 from bergen_loop.connect.checkup import Checkup
@@ -71,7 +72,8 @@ def change(request: Request, form: Form, brand: str, person: Person = May) -> Re
     typed = {name: text_of(form, name) for name in LABELS if text_of(form, name)}
     try:
         seen = int(refused.seen) if refused.seen.isdigit() else 0
-        block = _block(text)
+        block = _with_fields(_block(text), _newest(console, brand), form)
+        refused.text = text = _yaml(block) if block != _block(text) else text
         present = _newest(console, brand)
         refused.text = _masked(block, text, present)
         if mistakes := unread(block):
@@ -182,6 +184,18 @@ def _block(text: str) -> dict[str, Any]:
     return cast("dict[str, Any]", plain(tree))
 
 
+def _with_fields(block: dict[str, Any], present: Version | None, form: FormData) -> dict[str, Any]:
+    """The text with the fields that were set to something else than they showed; for others the
+    text holds."""
+    if "fields" not in form:
+        return block
+    before = cast("dict[str, Any]", plain(present.content)) if present else {}
+    given = {name: value for name, value in form.items() if isinstance(value, str)}
+    after = steps.typed_in(before, steps.BOX_FREE, given)
+    set_ = [f for f in steps.BOX_FREE if steps.value_of(after, f) != steps.value_of(before, f)]
+    return steps.typed_in(block, set_, given)
+
+
 def changed(
     console: Console, brand: str, block: dict[str, Any], typed: Mapping[str, str], act: Act,
     seen: int,
@@ -218,6 +232,13 @@ def _yaml(block: Mapping[str, Any]) -> str:
     yaml.width = 4096
     yaml.dump(dict(block), out)  # pyright: ignore[reportUnknownMemberType]
     return out.getvalue()
+
+
+def _shown_block(text: str) -> dict[str, Any]:
+    try:
+        return _block(text) if text else {}
+    except ConfigError:
+        return {}
 
 
 def _history(console: Console, brand: str) -> list[Version]:
@@ -262,6 +283,7 @@ def _page(request: Request, brand: str, refused: Refused | None = None) -> HTMLR
         shown=shown,
         refused=refused is not None,
         labels=LABELS,
+        fields=[(one, steps.value_of(_shown_block(shown.text), one)) for one in steps.BOX_FREE],
         seen=shown.seen or (newest.version if newest else 0),
         done=request.query_params.get("done", ""),
         here_path=f"{brand_path(brand)}/settings",

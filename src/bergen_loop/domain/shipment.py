@@ -10,6 +10,7 @@ differences of bags and of the shipment together are always the total ones.
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -147,6 +148,79 @@ def _line_of(item: ShipmentItem, lines: Sequence[ReturnLine]) -> ReturnLine | No
     return next(iter(same or fits), None)
 
 
+# -- read again -------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Relisting:
+    """How a shipment is listed by now, against before."""
+
+    added: tuple[ShipmentUnit, ...]
+    """With keys of their own."""
+    moved: tuple[ShipmentUnit, ...]
+    """Those known before, with their new bags and boxes."""
+    gone: tuple[ShipmentUnit, ...]
+    """Those known before that are not listed any more."""
+
+
+def compared(before: Sequence[ShipmentUnit], now: Sequence[ShipmentUnit]) -> Relisting:
+    """Units have no identity of their own where they are listed: so they are told apart by return
+    and product, and by their places where a return has several of one."""
+    left: dict[tuple[str | None, ...], list[ShipmentUnit]] = {}
+    for unit in before:
+        left.setdefault(_identity(unit.item), []).append(unit)
+    moved: list[ShipmentUnit] = []
+    others: list[ShipmentUnit] = []
+    for unit in now:  # those that are where they were, first
+        same = next((u for u in left.get(_identity(unit.item), []) if _is_at(u, unit)), None)
+        if same is None:
+            others.append(unit)
+        else:
+            left[_identity(unit.item)].remove(same)
+    used = {u.key for u in before}
+    added: list[ShipmentUnit] = []
+    for unit in others:
+        known = left.get(_identity(unit.item))
+        if known:
+            moved.append(_put(known.pop(0), unit.item))
+            continue
+        key, number = unit.key, 1
+        while key in used:
+            number += 1
+            key = f"{unit.item.return_id or '?'}:+{number}"
+        used.add(key)
+        added.append(replace(unit, line=replace(unit.line, line_item_id=key)))
+    return Relisting(tuple(added), tuple(moved), tuple(u for of in left.values() for u in of))
+
+
+def _put(unit: ShipmentUnit, now: ShipmentItem) -> ShipmentUnit:
+    """The same unit where it is now. What else was listed of it stays: it may have been erased."""
+    item = replace(
+        unit.item,
+        bags=now.bags,
+        box=now.box,
+        carrier=now.carrier,
+        tracking_number=now.tracking_number,
+    )
+    return replace(unit, item=item)
+
+
+def _identity(item: ShipmentItem) -> tuple[str | None, ...]:
+    sku = normal_code(item.sku)
+    name = () if sku else (normal_code(item.title), normal_code(item.variant_title))
+    return (item.return_id, sku, *name)
+
+
+def _is_at(one: ShipmentUnit, other: ShipmentUnit) -> bool:
+    bags = [{normal_code(b) for b in u.item.bags} for u in (one, other)]
+    return bags[0] == bags[1] and box_of(one) == box_of(other)
+
+
+def nameless(unit: ShipmentUnit) -> ShipmentUnit:
+    """A unit whose customer was erased."""
+    return replace(unit, item=replace(unit.item, order_name=None, rma_id=None, po_number=None))
+
+
 # -- bags -------------------------------------------------------------------------------------
 
 
@@ -233,13 +307,26 @@ def consignments(
     never spread over two parts of a box."""
     boxes: dict[str, list[ShipmentUnit]] = {}
     for unit in units:
-        box = (unit.item.box or "").strip() if per is RmaPer.BOX else ""
-        boxes.setdefault(box, []).append(unit)
+        boxes.setdefault(box_of(unit) if per is RmaPer.BOX else "", []).append(unit)
     return tuple(
-        Consignment(box or None, number, part)
-        for box, of in sorted(boxes.items())
+        Consignment(_box_name(of) if code else None, number, part)
+        for code, of in sorted(boxes.items())
         for number, part in enumerate(_parts(of, most_items, kits), start=1)
     )
+
+
+def box_of(unit: ShipmentUnit) -> str:
+    """The box a unit is in, in its normal form; empty where nothing tells."""
+    return box_code(unit.item.box)
+
+
+def box_code(barcode: str | None) -> str:
+    """A box's barcode in its normal form, however it is spelled."""
+    return normal_code(barcode) or ""
+
+
+def _box_name(units: Sequence[ShipmentUnit]) -> str | None:
+    return min((b.strip() for u in units if (b := u.item.box)), default=None)
 
 
 def _parts(units: Sequence[ShipmentUnit], most: int, kits: Kits) -> list[tuple[ShipmentUnit, ...]]:
@@ -262,17 +349,32 @@ def _products(units: Iterable[ShipmentUnit]) -> list[list[ReturnLine]]:
 
 
 def customer_po(prefix: str, shipment: str, consignment: Consignment, limit: int) -> str:
-    """The PO of a consignment: always the same one, and no other's. Names that are too long are
-    given by a digest."""
-    names = [shipment, *([consignment.box] if consignment.box else [])]
+    """The PO of a consignment: always the same one."""
+    return pos_of(prefix, shipment, consignment, limit)[0]
+
+
+def pos_of(prefix: str, shipment: str, consignment: Consignment, limit: int) -> list[str]:
+    """The POs a consignment may have, the first of which no other has is its own: with its names,
+    and, for names that are too long or make up another's, with a digest of them."""
+    box = box_code(consignment.box)
     part = f"/{consignment.part}" if consignment.part > 1 else ""
-    digest = hashlib.sha256("\n".join(names).encode("utf-8", "replace")).hexdigest()
-    for words in ("-".join(names), f"{shipment}-{digest[:12]}"):
-        text = sent_code(f"{prefix}{words}{part}") or ""
-        if len(text) <= limit:
-            return text
+    digest = hashlib.sha256("\n".join([shipment, box]).encode("utf-8", "replace")).hexdigest()
+    names = "-".join([shipment, *([consignment.box] if consignment.box else [])])
     room = max(8, limit - len(prefix) - len(part))
-    return f"{prefix}{digest[:room]}{part}"
+    written = [sent_code(f"{prefix}{w}{part}") for w in (names, f"{shipment}-{digest[:12]}")]
+    return [*(po for po in written if po and len(po) <= limit), f"{prefix}{digest[:room]}{part}"]
+
+
+def shipments_named(prefix: str, po: str) -> list[str]:
+    """The shipments that a PO of ours may be of, the likeliest first: what stands before one of
+    its dashes, or all of it. Only their own POs tell which it is."""
+    if not po.casefold().startswith(prefix.casefold()):
+        return []
+    names: list[str] = []
+    for rest in dict.fromkeys((re.sub(r"/\d+$", "", po[len(prefix) :]), po[len(prefix) :])):
+        parts = rest.split("-")
+        names += [*("-".join(parts[:n]) for n in range(len(parts) - 1, 0, -1)), rest]
+    return [n for n in dict.fromkeys(names) if n]
 
 
 def as_return(id_: str, units: Iterable[ShipmentUnit], at: datetime) -> Return:

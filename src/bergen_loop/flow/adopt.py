@@ -222,7 +222,7 @@ def _place(tx: Transaction, row: ReturnRow, past: Past) -> None:
         tx.move(row, stage, why, {"tickets": [t.receipt.ticket_id for t in past.tickets]})
         row.completed_at = None
     if state is LoopState.OPEN and row.stage == Stage.RECEIVED:
-        _maybe_settled(tx, row, past)
+        maybe_settled(tx, row, past.notes)
     elif row.stage == Stage.ANNOUNCED and _all_cancelled(past):
         tx.needs_person(
             Need.TICKET_CANCELLED,
@@ -249,9 +249,16 @@ def _all_cancelled(past: Past) -> bool:
     return all(t.receipt.status is TicketStatus.CANCELLED for t in past.tickets)
 
 
-def _maybe_settled(tx: Transaction, row: ReturnRow, past: Past) -> None:
-    """Received and open: a process call that nobody remembers may be under way, or a flag may
-    have been taken off again by a person. The first shows with time; the second does not."""
+def maybe_settled(tx: Transaction, row: ReturnRow, notes: int) -> None:
+    """Received, perhaps before this ledger knew the return. In review: what was flagged is not
+    judged again. Open: a process call that nobody remembers may be under way, or a flag may have
+    been taken off again by a person. The first shows with time; the second does not.
+    `notes`: how many it has in Loop."""
+    if row.stage != Stage.RECEIVED:
+        return
+    if row.loop_state == LoopState.REVIEW:
+        tx.move(row, Stage.FLAGGED, "it was received before, and Loop shows it in review")
+        return
     payload: dict[str, object] = {"return_id": row.return_id, "decision": None, "line_item_ids": []}
     key = settling_key(row.return_id)
     effect = tx.plan(Intent(EffectKind.PROCESS, key, row.id, payload))
@@ -259,11 +266,11 @@ def _maybe_settled(tx: Transaction, row: ReturnRow, past: Past) -> None:
         why = "a call made before this ledger knew the return may be under way"
         effect.attempts = 1
         tx.outcome(effect, EffectState.DOUBT, why)
-    if past.notes:
+    if notes:
         tx.needs_person(
             Need.UNKNOWN_PAST,
             "its parcel was received before this ledger knew the return, and it has notes "
-            f"in Loop ({past.notes}): it may have been flagged before, and what was flagged is "
+            f"in Loop ({notes}): it may have been flagged before, and what was flagged is "
             "never processed. Look in Loop; retry lets the criteria judge it",
             row,
         )

@@ -144,7 +144,9 @@ def _take_in(
 
 def add(ctx: BrandContext, tx: Transaction, answer: ParsedReturn) -> ReturnRow:
     """A return that the ledger does not know yet."""
-    [row] = add_all(ctx, tx, [_picture(answer, None)])
+    picture = _picture(answer, None)
+    [row] = add_all(ctx, tx, [picture])
+    shipments.note_bags(ctx, tx, [picture.return_])
     return row
 
 

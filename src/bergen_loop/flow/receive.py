@@ -445,31 +445,37 @@ def _corrected(
 def _unread(
     ctx: BrandContext, tx: Transaction, rma: RmaRow, row: ReturnRow, error: OutsideError
 ) -> None:
+    if told := not_read(ctx, tx, rma, error, row.return_id):
+        tx.needs_person(Need.RECEIPT_UNREADABLE, told[0], row, told[1])
+
+
+def not_read(
+    ctx: BrandContext,
+    tx: Transaction,
+    rma: RmaRow | ShipmentRmaRow,
+    error: OutsideError,
+    return_id: str | None = None,
+) -> tuple[str, str] | None:
     """A read that failed for a passing reason is tried again, ever more rarely, and told where it
     goes on for long with this ticket alone; one that cannot be understood, or is refused, goes to
-    a person, with the answer as it came."""
+    a person, with the answer as it came. What to tell and what was tried; None: nothing yet."""
     if error.effect is Effect.NOT_SENT:
         since = rma.unread_since = rma.unread_since or tx.now
         waited = tx.now - since
         if error.raw is None or waited < TELL_AFTER:
             rma.read_due_at = tx.now + min(READ_AGAIN_WITHIN, waited / 2)
             if waited < TELL_UNANSWERED_AFTER or not ctx.tick.statuses_seen:
-                return
-            tx.needs_person(
-                Need.RECEIPT_UNREADABLE,
+                return None
+            return (
                 f"ticket {rma.ticket_id} has not been read since {since:%Y-%m-%d %H:%M} UTC, "
                 f"though REX11 answers other calls: {error.message}. Ask Bergen about the ticket",
-                row,
                 "it is read again every 15 minutes; this is lifted when it works",
             )
-            return
     rma.to_read, rma.unread_since, rma.read_due_at = False, None, None
     if error.raw:
-        tx.keep_raw("rex11.ticket", error.raw, error.message, row.return_id)
-    tx.needs_person(
-        Need.RECEIPT_UNREADABLE,
+        tx.keep_raw("rex11.ticket", error.raw, error.message, return_id)
+    return (
         f"the receipt of ticket {rma.ticket_id} cannot be read: {error.message}",
-        row,
         "read the ticket; the answer is kept as it came",
     )
 

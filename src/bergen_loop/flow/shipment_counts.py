@@ -8,11 +8,12 @@ the counts do not tell what is its own, the share is a doubt, which goes to a pe
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from bergen_loop.domain import shipment as shipping
+from bergen_loop.domain.announce import physical_lines
 from bergen_loop.domain.codes import normal_code
 from bergen_loop.domain.comparison import compare
 from bergen_loop.domain.grading import GradedUnit, graded_units
@@ -25,19 +26,17 @@ from bergen_loop.domain.words import Need, What
 from bergen_loop.flow import adopt, grading, receive
 from bergen_loop.flow.calls import carry_out
 from bergen_loop.flow.context import BrandContext
-from bergen_loop.flow.shipments import Shipped
+from bergen_loop.flow.shipments import AGAIN, UNDONE, Shipped
 from bergen_loop.flow.transitions import plan_note
-from bergen_loop.ledger.codec import digest, load_items
-from bergen_loop.ledger.store import returns
+from bergen_loop.ledger.codec import digest, load_items, load_return
+from bergen_loop.ledger.store import cursors, returns
 from bergen_loop.ledger.store import shipments as store
 from bergen_loop.ledger.tables.core import ReturnRow, RmaRow
 from bergen_loop.ledger.tables.shipments import ClaimRow, ShipmentRmaRow, ShipmentRow
 from bergen_loop.ledger.transaction import Transaction
-from bergen_loop.outside.errors import Effect, OutsideError
+from bergen_loop.outside.errors import OutsideError, Scope
 
 PER_TICK = 100
-UNDONE = (ShipmentStage.READ, ShipmentStage.AWAITED, ShipmentStage.COUNTED)
-"""Something of it may still come."""
 LATE = timedelta(days=60)
 """How long ago another shipment's difference may be that explains one."""
 
@@ -48,8 +47,12 @@ def run(ctx: BrandContext, result: Shipped) -> None:
     _look_once_more(ctx)
     read, changed = _read(ctx, result)
     for pk in sorted(changed):
-        with ctx.write() as tx:
-            _judge(ctx, tx, store.by_pks(tx.session, [pk])[pk], read, result)
+        news = _News(read, _notes_of_past(ctx, pk))
+        ctx.take_in(
+            [pk],
+            lambda tx, pks, news=news: _judge(ctx, tx, pks[0], news, result),
+            _set_aside,
+        )
         ctx.boundary("shipment judged")
     if ctx.live:
         _grade(ctx)
@@ -157,8 +160,17 @@ def _read(ctx: BrandContext, result: Shipped) -> tuple[set[int], set[int]]:
     """Read the tickets that are due. The RMAs (keys) that could be, and the shipments (keys) to
     be judged: those of which something was read, and those whose time has come."""
     with ctx.ledger.read() as session:
-        todo = store.to_read(session, ctx.brand, PER_TICK)
+        todo = store.to_read(session, ctx.brand, ctx.now(), PER_TICK)
         judged = {r.id for r in store.due(session, ctx.brand, UNDONE, ctx.now(), PER_TICK)}
+    read = reread(ctx, todo)
+    judged |= {rma.shipment_pk for rma in todo if rma.id in read}
+    result.receipts += len(read)
+    return read, judged
+
+
+def reread(ctx: BrandContext, todo: Sequence[ShipmentRmaRow]) -> set[int]:
+    """Read tickets whatever is known of them; the RMAs (keys) that could be. Their shipments are
+    judged by the next sync, unless that is done at once."""
     read: set[int] = set()
     for batch in ctx.batches(todo):
         answers = ctx.in_parallel(lambda rma: receive.read_ticket(ctx, rma), batch)
@@ -169,18 +181,17 @@ def _read(ctx: BrandContext, result: Shipped) -> tuple[set[int], set[int]]:
                 if answer.receipt is not None:
                     _take(tx, rma, answer.receipt)
                     read.add(rma.id)
-                    result.receipts += 1
-                    judged.add(rma.shipment_pk)
                 elif answer.error is not None:
-                    _unread(tx, rma, answer.error)
+                    _unread(ctx, tx, rma, answer.error)
         ctx.boundary("shipment receipt recorded")
-    return read, judged
+    return read
 
 
 def _take(tx: Transaction, rma: ShipmentRmaRow, receipt: Receipt) -> None:
     if rma.ticket_status != receive.status_of(receipt):
         _changed(tx, rma, receipt)
-    rma.to_read, rma.unread_since, rma.status_seen_at = False, None, tx.now
+    rma.to_read, rma.status_seen_at = False, tx.now
+    rma.unread_since = rma.read_due_at = None
     final = adopt.final(receipt)
     rma.read_status = receive.status_of(receipt) if final else None
     row = store.by_pks(tx.session, [rma.shipment_pk])[rma.shipment_pk]
@@ -188,7 +199,9 @@ def _take(tx: Transaction, rma: ShipmentRmaRow, receipt: Receipt) -> None:
     hash_ = adopt.digest_of(receipt)
     if not final or not store.add_receipt(tx.session, tx.now, rma, receipt, hash_):
         return
-    row.arrived_at = row.arrived_at or tx.now
+    row.arrived_at, row.due_at = row.arrived_at or tx.now, tx.now  # to be judged
+    if row.stage == ShipmentStage.DONE:
+        row.stage = ShipmentStage.COUNTED
     tx.journal(
         What.SHIPMENT_RECEIVED,
         f"ticket {receipt.ticket_id} of shipment {row.happy_id}: {receipt.counts}",
@@ -197,33 +210,70 @@ def _take(tx: Transaction, rma: ShipmentRmaRow, receipt: Receipt) -> None:
     )
 
 
-def _unread(tx: Transaction, rma: ShipmentRmaRow, error: OutsideError) -> None:
-    """A passing trouble is tried again at the next tick, and told where it goes on for long; else a
-    person is told."""
-    if error.effect is Effect.NOT_SENT:
-        since = rma.unread_since = rma.unread_since or tx.now
-        if error.raw is None and tx.now - since >= receive.TELL_UNANSWERED_AFTER:
-            tx.needs_person(
-                Need.SHIPMENT_COUNTS,
-                f"ticket {rma.ticket_id} of a consolidated shipment has not been read since "
-                f"{since:%Y-%m-%d %H:%M} UTC: {error.message}. Ask Bergen about the ticket",
-                rma.customer_po,
-                "every sync reads it again; this is lifted when it works",
-            )
-        if error.raw is None or tx.now - since < receive.TELL_AFTER:
-            return
-    rma.to_read, rma.unread_since = False, None
-    if error.raw:
-        tx.keep_raw("rex11.ticket", error.raw, error.message)
-    tx.needs_person(
-        Need.SHIPMENT_COUNTS,
-        f"ticket {rma.ticket_id} of a consolidated shipment cannot be read: {error.message}",
-        rma.customer_po,
-        "read the ticket; the answer is kept as it came",
-    )
+def _unread(ctx: BrandContext, tx: Transaction, rma: ShipmentRmaRow, error: OutsideError) -> None:
+    if told := receive.not_read(ctx, tx, rma, error):
+        words = f"RMA {rma.customer_po} of a consolidated shipment: {told[0]}"
+        tx.needs_person(Need.SHIPMENT_COUNTS, words, rma.customer_po, told[1])
 
 
 # -- judged -----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _News:
+    """What was read for judging."""
+
+    read: Set[int]
+    """RMAs (keys) whose tickets have been read in this very step."""
+    notes: Mapping[str, int | None]
+    """Of open returns that may have been settled before this ledger knew them: how many notes
+    Loop has of each; None where it did not say."""
+
+
+def _notes_of_past(ctx: BrandContext, pk: int) -> dict[str, int | None]:
+    """A return whose goods came by a ticket that was there before this ledger knew of it may have
+    been settled on them: its notes tell whether it was flagged."""
+    with ctx.ledger.read() as session:
+        ids = {u.item.return_id for u in store.units_of(session, pk) if u.item.return_id}
+        others = store.listed_elsewhere(session, ctx.brand, pk, ids)
+        adopted = {
+            r.shipment_pk
+            for r in store.rmas_of(session, {pk, *(o for of in others.values() for o in of)})
+            if r.adopted_at is not None
+        }
+        if not adopted:
+            return {}
+        mine = {i for i in ids if pk in adopted or adopted.intersection(others.get(i, ()))}
+        first_pull = cursors.get(session, ctx.brand, cursors.FIRST_PULL)
+        had = {s.return_pk for s in store.shares(session, [pk])}
+        asked = [
+            owner.return_id
+            for owner in returns.by_ids(session, ctx.brand, mine).values()
+            if owner.id not in had and _takes_part(owner) and adopt.may_have_past(owner, first_pull)
+        ]
+    return dict(zip(asked, ctx.in_parallel(lambda i: _notes(ctx, i), asked), strict=True))
+
+
+def _notes(ctx: BrandContext, return_id: str) -> int | None:
+    try:
+        return len(ctx.loop.notes(return_id))
+    except OutsideError as error:
+        if error.scope is Scope.ACCESS:
+            raise
+        return None
+
+
+def _set_aside(tx: Transaction, pk: int, error: Exception) -> None:
+    """It cannot be judged; the others go on."""
+    row = store.by_pks(tx.session, [pk])[pk]
+    row.due_at = tx.now + AGAIN
+    tx.needs_person(
+        Need.SHIPMENT_COUNTS,
+        f"judging consolidated shipment {row.happy_id} failed inside bergen-loop: "
+        f"{type(error).__name__}",
+        row.happy_id,
+        "it is judged again every 15 minutes",
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -274,20 +324,38 @@ def judgement_of(
 def _standing(ctx: BrandContext, tx: Transaction, row: ShipmentRow) -> _Standing:
     rmas = store.rmas_of(tx.session, [row.id])
     receipts = store.final_receipts(tx.session, rmas)
-    over = (row.shipped_at or row.learned_at) + ctx.settings.shipments.missing_wait
+    over = _until(ctx, row)
     awaited = [
         r for r in rmas if r.id not in receipts and r.ticket_status != TicketStatus.CANCELLED
     ]
     return _Standing(rmas, receipts, not awaited, tx.now >= over)
 
 
-def _judge(
-    ctx: BrandContext, tx: Transaction, row: ShipmentRow, read: set[int], result: Shipped
-) -> None:
+@dataclass(frozen=True, slots=True)
+class _Count:
+    """A shipment, and what has come of it by now."""
+
+    row: ShipmentRow
+    units: tuple[ShipmentUnit, ...]
+    standing: _Standing
+    judgement: Judgement
+
+    def listed(self, return_id: str) -> list[ShipmentUnit]:
+        """All that is to come of a return, counted or not."""
+        return [u for u in self.units if u.item.return_id == return_id]
+
+
+def _count(ctx: BrandContext, tx: Transaction, row: ShipmentRow, read: Set[int]) -> _Count:
     standing = _standing(ctx, tx, row)
     standing = replace(standing, fresh=all(r.id in read for r in standing.final))
     units = store.units_of(tx.session, row.id)
-    judgement = judgement_of(ctx, units, standing)
+    return _Count(row, units, standing, judgement_of(ctx, units, standing))
+
+
+def _judge(ctx: BrandContext, tx: Transaction, pk: int, news: _News, result: Shipped) -> None:
+    row = store.by_pks(tx.session, [pk])[pk]
+    count = _count(ctx, tx, row, news.read)
+    standing, judgement = count.standing, count.judgement
     counts = judgement.comparison
     row.judged_at, row.counted, row.damaged = tx.now, counts.counted, counts.damaged
     row.missing = judgement.total(Differs.MISSING)
@@ -295,8 +363,8 @@ def _judge(
     doubts = judgement.doubts if standing.receipts else ()
     row.remarks = [*doubts, *judgement.misplaced]
     _mind_doubts(tx, row, doubts)
-    _move(ctx, tx, row, standing)
-    _share(ctx, tx, row, standing, judgement)
+    again = _share(ctx, tx, count, news)
+    _move(ctx, tx, row, standing, again)
     if standing.whole or standing.over:
         result.claims += _claim(ctx, tx, row, standing, judgement)
         _mind_missing(tx, row, standing, judgement)
@@ -314,13 +382,24 @@ def _mind_doubts(tx: Transaction, row: ShipmentRow, doubts: Sequence[str]) -> No
         tx.resolve(Need.SHIPMENT_COUNTS, row.happy_id, "its counts are clear")
 
 
-def _move(ctx: BrandContext, tx: Transaction, row: ShipmentRow, standing: _Standing) -> None:
-    until = (row.shipped_at or row.learned_at) + ctx.settings.shipments.missing_wait
-    row.due_at = None if standing.over else until
+def _until(ctx: BrandContext, row: ShipmentRow) -> datetime:
+    """When what is missing is not waited for any more."""
+    return (row.shipped_at or row.learned_at) + ctx.settings.shipments.missing_wait
+
+
+def _move(
+    ctx: BrandContext,
+    tx: Transaction,
+    row: ShipmentRow,
+    standing: _Standing,
+    again: datetime | None,
+) -> None:
+    """`again`: when it is to be judged again whatever is counted."""
+    row.due_at = again or (None if standing.over else _until(ctx, row))
     if not standing.whole:
         return
     row.counted_at = row.counted_at or tx.now
-    done = not row.missing or standing.over
+    done = again is None and (not row.missing or standing.over)
     stage = ShipmentStage.DONE if done else ShipmentStage.COUNTED
     if done and row.stage != stage:
         tx.journal(
@@ -367,40 +446,66 @@ def _mind_missing(
 # -- returns that are still open --------------------------------------------------------------
 
 
-def _share(
-    ctx: BrandContext,
-    tx: Transaction,
-    row: ShipmentRow,
-    standing: _Standing,
-    judgement: Judgement,
-) -> None:
+def _share(ctx: BrandContext, tx: Transaction, count: _Count, news: _News) -> datetime | None:
     """Give each open return what is its own of the counts, once that is known or will not be
-    known better."""
-    if not standing.receipts:
-        return
+    known better: of all shipments that bring something of it, at once. When to look again, where
+    one waits for nothing that is going to be counted."""
+    row, again = count.row, None
     had = {s.return_pk: s for s in store.shares(tx.session, [row.id])}
-    ids = sorted({u.item.return_id for u in judgement.units if u.item.return_id})
-    rows = returns.by_ids(tx.session, tx.brand, ids)
-    for owner in rows.values():
-        share = had.get(owner.id)
-        if share is None and not _takes_part(owner):
+    ids = sorted({u.item.return_id for u in count.units if u.item.return_id})
+    owners = returns.by_ids(tx.session, tx.brand, ids).values()
+    new = [o for o in owners if o.id not in had and _takes_part(o)]
+    elsewhere = store.listed_elsewhere(tx.session, tx.brand, row.id, [o.return_id for o in new])
+    others = store.by_pks(tx.session, [pk for of in elsewhere.values() for pk in of])
+    counts = {pk: _count(ctx, tx, other, news.read) for pk, other in others.items()}
+    for owner in owners:
+        if owner.id in had:
+            _give(ctx, tx, count, owner)
+    for owner in new:
+        parts = [count, *(counts[pk] for pk in sorted(elsewhere.get(owner.return_id, ())))]
+        if not all(_can_be_told(part, owner.return_id) for part in parts):
             continue
-        mine = judgement.of_return(owner.return_id)
-        ticket = _ticket_of(standing, mine)
-        if ticket is None:
+        if not _all_listed(ctx, parts, owner):
+            again = _until(ctx, row) if not count.standing.over else again
             continue
-        receipt = shipping.share(
-            judgement, owner.return_id, f"{ticket.ticket_id}/{owner.return_id}"
-        )
-        if not _can_be_told(standing, mine, receipt):
+        notes = news.notes.get(owner.return_id, 0)
+        if notes is None:
+            again = tx.now + AGAIN
             continue
-        if share is None:
-            share = _new_share(ctx, tx, row, owner, ticket)
-        share.ticket_status = share.read_status = TicketStatus.ADDED_TO_INVENTORY
-        share.to_read, share.status_seen_at = False, tx.now
-        receive.take_share(ctx, tx, share, owner, receipt)
-        if standing.fresh:
-            ctx.tick.tickets_read.add(share.id)
+        for part in parts:
+            _give(ctx, tx, part, owner)
+        if owner.return_id in news.notes:
+            adopt.maybe_settled(tx, owner, notes)
+    return again
+
+
+def _all_listed(ctx: BrandContext, parts: Sequence[_Count], owner: ReturnRow) -> bool:
+    """Whether these shipments list as many units as the return has; or nothing more of it is waited
+    for: what was handed over later leaves its hub later."""
+    listed = sum(len(part.listed(owner.return_id)) for part in parts)
+    wanted = len(physical_lines(load_return(owner.content), ctx.rules))
+    return listed >= wanted or all(part.standing.over for part in parts)
+
+
+def _give(ctx: BrandContext, tx: Transaction, part: _Count, owner: ReturnRow) -> None:
+    """Its share of one shipment, where anything of it was counted and can be told."""
+    standing, mine = part.standing, part.judgement.of_return(owner.return_id)
+    ticket = _ticket_of(standing, mine)
+    if ticket is None or not _can_be_told(part, owner.return_id):
+        return
+    share = next(
+        (s for s in store.shares(tx.session, [part.row.id]) if s.return_pk == owner.id), None
+    ) or _new_share(ctx, tx, part.row, owner, ticket)
+    share.ticket_status = share.read_status = TicketStatus.ADDED_TO_INVENTORY
+    share.to_read, share.status_seen_at = False, tx.now
+    receipt = _receipt(part, owner.return_id, share.ticket_id or "")
+    receive.take_share(ctx, tx, share, owner, receipt)
+    if standing.fresh:
+        ctx.tick.tickets_read.add(share.id)
+
+
+def _receipt(part: _Count, return_id: str, ticket_id: str) -> Receipt:
+    return shipping.share(part.judgement, return_id, ticket_id)
 
 
 def _takes_part(owner: ReturnRow) -> bool:
@@ -410,14 +515,19 @@ def _takes_part(owner: ReturnRow) -> bool:
     return (open_ and not Stage(owner.stage).terminal) or owner.stage in OFF
 
 
-def _can_be_told(standing: _Standing, mine: Sequence[ShipmentUnit], receipt: Receipt) -> bool:
-    """Whether what is a return's own of the counts is known, or will not be known better."""
-    keys = {u.key for u in mine}
+def _can_be_told(part: _Count, return_id: str) -> bool:
+    """Whether what is a return's own of a shipment's counts is known, or will not be known
+    better."""
+    standing = part.standing
+    keys = {u.key for u in part.listed(return_id)}
     own = [r for r in standing.rmas if keys.intersection(r.unit_keys)]
     if any(r.id not in standing.receipts and _in_hand(r) for r in own):
         return False
     if standing.over:
         return True
+    if not standing.receipts:
+        return False
+    receipt = _receipt(part, return_id, "")
     lacks = receipt.problems or any(
         (x.actual or 0) + (x.damaged or 0) < (x.expected or 0) for x in receipt.lines
     )
@@ -468,8 +578,8 @@ def _claim(
     judgement: Judgement,
 ) -> int:
     """Open, change and withdraw claims so that they are what the counts say. Those that people
-    have closed stay as they are; counts in doubt are not noted on returns. How many were
-    opened."""
+    have closed stay closed, unless more units differ than were closed; counts in doubt are not
+    noted on returns. How many were opened."""
     wanted = {
         d.key: d for d in judgement.differences if standing.over or d.kind is not Differs.MISSING
     }
@@ -483,7 +593,7 @@ def _claim(
             claim = ClaimRow(brand=tx.brand, shipment_pk=row.id, key=key, opened_at=tx.now,
                              state=store.OPEN, kind=difference.kind, bags=[], units=0)  # fmt: skip
             tx.session.add(claim)
-        elif claim.state == store.CLOSED or (
+        elif (claim.state == store.CLOSED and claim.units >= difference.units) or (
             claim.state == store.OPEN and claim.units == difference.units
         ):
             continue
@@ -525,6 +635,13 @@ _OPPOSITE = {
 def _explain(tx: Transaction, row: ShipmentRow, claim: ClaimRow) -> None:
     """What is missing here may have come with another shipment, and the other way round: a hint
     for people, and no proof."""
+    if claim.kind == Differs.MISSING and claim.return_id:
+        where = store.listed_elsewhere(tx.session, tx.brand, row.id, [claim.return_id])
+        others = store.by_pks(tx.session, where.get(claim.return_id, ()))
+        if others:
+            names = ", ".join(sorted(s.happy_id for s in others.values()))
+            claim.hint = f"units of its return are listed in shipment {names} as well"
+            return
     kinds = _OPPOSITE.get(Differs(claim.kind), ())
     code = normal_code(claim.sku) or normal_code(claim.upc)
     since = tx.now - LATE

@@ -1,40 +1,34 @@
-"""Consolidated shipments of box-free returns: learned, read, announced.
+"""Consolidated shipments of box-free returns: learned, read, and read again.
 
 Loop has paid most of these returns before their goods come, so nothing here settles one. A webhook
 names a shipment; no call of Loop's lists them. So a bag that a return names, and that no known
 shipment has, is told to people after a while.
 
-What was counted: `flow.shipment_counts`.
+Announced: `flow.shipment_rmas`; what was counted: `flow.shipment_counts`.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
-from datetime import datetime, timedelta
-from zoneinfo import ZoneInfo
+from datetime import timedelta
 
-from bergen_loop.domain import announce as rules
 from bergen_loop.domain import shipment as shipping
 from bergen_loop.domain.announce import tracking_numbers
-from bergen_loop.domain.comparison import units_by_product
-from bergen_loop.domain.naming import Known
 from bergen_loop.domain.returns import Return
-from bergen_loop.domain.rma import RmaRequest
-from bergen_loop.domain.shipment import Scannable, ShipmentStage, ShipmentUnit
-from bergen_loop.domain.words import EffectKind, Need, What
-from bergen_loop.flow import adopt, products
-from bergen_loop.flow.calls import Call, Undertaking, carry_out, had_no_effect, ready
+from bergen_loop.domain.shipment import ShipmentStage, ShipmentUnit
+from bergen_loop.domain.words import Need, What
 from bergen_loop.flow.context import BrandContext
-from bergen_loop.ledger.codec import digest, dump_item, load_item, load_return
+from bergen_loop.ledger.codec import digest, load_return
 from bergen_loop.ledger.store import effects, returns
 from bergen_loop.ledger.store import shipments as store
-from bergen_loop.ledger.store.effects import AlreadyIntended, EffectState, Intent, ticket_key
-from bergen_loop.ledger.tables.core import EffectRow, WebhookRow
-from bergen_loop.ledger.tables.shipments import ShipmentRmaRow, ShipmentRow
-from bergen_loop.ledger.transaction import FencedTransaction, Transaction
-from bergen_loop.outside.errors import Effect, NotFound, OutsideError, Refused, Scope
+from bergen_loop.ledger.store.effects import ticket_key
+from bergen_loop.ledger.store.retention import ERASED
+from bergen_loop.ledger.tables.core import ReturnRow, WebhookRow
+from bergen_loop.ledger.tables.shipments import BagRow, ShipmentRmaRow, ShipmentRow
+from bergen_loop.ledger.transaction import Transaction
+from bergen_loop.outside.errors import Effect, NotFound, OutsideError, Scope
 from bergen_loop.outside.loop.shipments import ShipmentHead, ShipmentItems
 
 PER_TICK = 50
@@ -48,10 +42,8 @@ IN_TRANSIT = timedelta(days=21)
 """A bag that a return named longer ago is not on its way any more."""
 WEBHOOK = "webhook"
 """Who told of a shipment, where nobody did by hand."""
-LOOK_FIRST = timedelta(days=90)
-"""How long after a restore RMAs are looked for first."""
-LATE_TICKETS = timedelta(days=1)
-"""How long a ticket may turn up by its PO although it was not found when it was looked for."""
+UNDONE = (ShipmentStage.READ, ShipmentStage.AWAITED, ShipmentStage.COUNTED)
+"""Something of it may still come."""
 LOOSE = "shipments"
 """Subject of the one item about bags without a known shipment."""
 
@@ -90,7 +82,16 @@ def take_webhook(tx: Transaction, hook: WebhookRow) -> None:
             f"loop {loop_id or digest(hook.body)[:12]}",
         )
         return
-    learn(tx, happy_id, loop_id or None, WEBHOOK)
+    if learn(tx, happy_id, loop_id or None, WEBHOOK) is None:
+        read_again(tx, happy_id)
+
+
+def read_again(tx: Transaction, happy_id: str) -> ShipmentRow:
+    """A known shipment is told of once more: it may hold more by now."""
+    row = store.by_happy_id(tx.session, tx.brand, happy_id)
+    assert row is not None
+    store.read_soon(row, tx.now)
+    return row
 
 
 def learn(tx: Transaction, happy_id: str, loop_id: str | None, who: str) -> ShipmentRow | None:
@@ -126,8 +127,9 @@ def tell_loose(ctx: BrandContext, result: Shipped) -> None:
     """Bags that have left a hub in no known shipment: its webhook was lost. One item for all."""
     before = ctx.now() - ctx.settings.shipments.unknown_wait
     with ctx.ledger.read() as session:
-        if not any(bag.told_at is None for bag in store.loose_bags(session, ctx.brand, before)):
-            return
+        untold = [b for b in store.loose_bags(session, ctx.brand, before) if b.told_at is None]
+    if not untold or _look_for(ctx, untold):
+        return
     with ctx.write() as tx:
         bags = store.loose_bags(tx.session, tx.brand, before)
         for bag in bags:
@@ -145,61 +147,141 @@ def tell_loose(ctx: BrandContext, result: Shipped) -> None:
         result.attention += 1
 
 
+def _look_for(ctx: BrandContext, bags: Sequence[BagRow]) -> bool:
+    """Before people are told: shipments that are known may hold more than when they were read.
+    Whether any is to be looked at."""
+    wait = ctx.settings.shipments.unknown_wait
+    latest = max(bag.seen_at for bag in bags) + wait
+    if ctx.now() >= latest + PATIENCE:
+        return False  # Loop does not show them: people are told without that
+    with ctx.write() as tx:
+        known = store.since(tx.session, tx.brand, tx.now - IN_TRANSIT)
+        unseen = [r for r in known if r.looked_at is not None and r.looked_at < latest]
+        for row in unseen:
+            row.again_at = row.again_at or tx.now
+    return bool(unseen)
+
+
 # -- read -------------------------------------------------------------------------------------
 
 
 def read_due(ctx: BrandContext, result: Shipped) -> None:
-    """Read shipments that are only known by their id: one call, and one for each page of items."""
+    """Read shipments that are only known by their id, and those that may hold more by now: one
+    call, and one for each page of items."""
+    _look_before_missing(ctx)
     with ctx.ledger.read() as session:
         due = store.due(session, ctx.brand, [ShipmentStage.LEARNED], ctx.now(), PER_TICK)
+        due += store.to_read_again(session, ctx.brand, ctx.now(), PER_TICK)
     for row in due:
         try:
-            ctx.counts.add("loop.shipment")
-            head = ctx.loop.shipment(row.happy_id)
-            items = ctx.loop.shipment_items(head.loop_id)
-            ctx.counts.add("loop.shipment_items", items.pages)
+            seen = look_at(ctx, row)
         except OutsideError as error:
-            if error.scope is not Scope.CALL or error.effect is Effect.NOT_SENT:
+            if error.scope is Scope.ACCESS:
                 raise
             _unread(ctx, row, error, result)
             continue
         ctx.boundary("shipment read")
-        with ctx.write() as tx:
-            _take(ctx, tx, store.by_pks(tx.session, [row.id])[row.id], head, items)
-            result.read += 1
+        ctx.take_in([seen], lambda tx, some: _take_all(ctx, tx, some), _set_aside)
+        result.read += 1
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A shipment as Loop shows it. `items`: None where nothing of it has changed."""
+
+    pk: int
+    head: ShipmentHead
+    items: ShipmentItems | None
+
+
+def look_at(ctx: BrandContext, row: ShipmentRow) -> Shown:
+    """Read it. Raises OutsideError."""
+    ctx.counts.add("loop.shipment")
+    head = ctx.loop.shipment(row.happy_id)
+    same = row.read_at is not None and not row.problem and head.line_item_count == row.expected
+    if same and head.updated_at is not None and head.updated_at == row.loop_updated_at:
+        return Shown(row.id, head, None)
+    items = ctx.loop.shipment_items(head.loop_id)
+    ctx.counts.add("loop.shipment_items", items.pages)
+    return Shown(row.id, head, items)
+
+
+def _look_before_missing(ctx: BrandContext) -> None:
+    """Before what has not come is claimed, its shipment is read once more: it may be listed
+    differently by now."""
+    with ctx.ledger.read() as session:
+        over = store.due(session, ctx.brand, UNDONE, ctx.now(), PER_TICK)
+    pks = [r.id for r in over if r.looked_at and r.due_at and r.looked_at < r.due_at]
+    if not pks:
+        return
+    with ctx.write() as tx:
+        for row in store.by_pks(tx.session, pks).values():
+            row.again_at = row.again_at or tx.now
 
 
 def _unread(ctx: BrandContext, row: ShipmentRow, error: OutsideError, result: Shipped) -> None:
-    """Loop may show it a little later; what it cannot show, a person has to look for."""
+    """Loop may show it a little later; what it cannot show for long, a person has to look for.
+    One that fails keeps no other from being read."""
     with ctx.write() as tx:
         fresh = store.by_pks(tx.session, [row.id])[row.id]
-        age = tx.now - fresh.learned_at
-        missing = isinstance(error, NotFound)
-        fresh.problem = error.message
-        fresh.due_at = tx.now + AGAIN if age < GIVE_UP else None
-        if error.raw and not missing:
+        since = fresh.unread_since = fresh.unread_since or tx.now
+        waited = tx.now - since
+        again = tx.now + AGAIN if waited < GIVE_UP else None
+        if fresh.read_at is None:
+            fresh.problem, fresh.due_at = error.message, again
+        else:
+            fresh.again_at = again
+        passing = isinstance(error, NotFound) or error.effect is Effect.NOT_SENT
+        if error.raw and not passing:
             tx.keep_raw("loop.shipment", error.raw, error.message)
-        if not missing or age >= PATIENCE:
+        if not passing or waited >= PATIENCE:
             tx.needs_person(
                 Need.SHIPMENT_UNREADABLE,
                 f"Loop does not show consolidated shipment {row.happy_id}: {error.message}",
                 row.happy_id,
-                f"asked for since {fresh.learned_at:%Y-%m-%d %H:%M} UTC",
+                f"asked for since {since:%Y-%m-%d %H:%M} UTC",
             )
             result.attention += 1
 
 
-def _take(
-    ctx: BrandContext, tx: Transaction, row: ShipmentRow, head: ShipmentHead, items: ShipmentItems
-) -> None:
-    """What it holds. One that is not whole is waited for as long as for unknown products: its
-    goods come all the same, and a ticket cannot be changed."""
-    row.loop_id = head.loop_id
-    row.shipped_at = head.created_at or row.learned_at
+def _set_aside(tx: Transaction, seen: Shown, error: Exception) -> None:
+    """It was read, but cannot be put into the ledger; the others go on."""
+    row = store.by_pks(tx.session, [seen.pk])[seen.pk]
+    row.again_at = None
+    if row.read_at is None:
+        row.due_at, row.problem = None, f"it cannot be stored: {type(error).__name__}"
+    tx.needs_person(
+        Need.SHIPMENT_UNREADABLE,
+        f"consolidated shipment {row.happy_id} was read and cannot be stored: "
+        f"{type(error).__name__}",
+        row.happy_id,
+        "read it",
+    )
+
+
+def _take_all(ctx: BrandContext, tx: Transaction, some: Sequence[Shown]) -> None:
+    rows = store.by_pks(tx.session, [seen.pk for seen in some])
+    for seen in some:
+        take(ctx, tx, rows[seen.pk], seen)
+
+
+def take(ctx: BrandContext, tx: Transaction, row: ShipmentRow, seen: Shown) -> None:
+    """What it holds, or holds by now. One that is not whole is waited for as long as for unknown
+    products: its goods come all the same, and a ticket cannot be changed."""
+    head, items = seen.head, seen.items
+    row.loop_id, row.looked_at, row.loop_updated_at = head.loop_id, tx.now, head.updated_at
+    row.again_at = row.unread_since = None
+    if items is None:
+        return
     for bad in items.bad:
         body = json.dumps(bad.raw, ensure_ascii=False, default=str)
         tx.keep_raw("loop.shipment", body, bad.problem)
-    problem = _not_whole(head, items)
+    first = row.read_at is None
+    if first and store.by_happy_id(tx.session, tx.brand, head.happy_id) is None:
+        row.happy_id = head.happy_id  # as Loop spells it: its RMAs' POs are made of it
+    if first:
+        row.shipped_at = head.created_at or row.learned_at
+    more, problem = _more_to_come(head, items), _not_whole(head, items)
     age = tx.now - row.learned_at
     row.problem = problem
     if problem and (age >= PATIENCE or items.bad):
@@ -209,36 +291,49 @@ def _take(
             "read is announced",
             row.happy_id,
         )
-    if items.incomplete and age < ctx.settings.shipments.product_wait:
+    nothing = not items.items
+    if first and more and age < (GIVE_UP if nothing else ctx.settings.shipments.product_wait):
         row.due_at = tx.now + AGAIN
+        return
+    if first and nothing:
+        row.due_at = None  # people have been told, and can have it read again
         return
     if not problem:
         tx.resolve(Need.SHIPMENT_UNREADABLE, row.happy_id, "it can be read")
-    ids = {i.return_id for i in items.items if i.return_id}
-    rows = returns.by_ids(tx.session, tx.brand, ids)
-    known = {id_: load_return(r.content) for id_, r in rows.items()}
-    units = shipping.units_of(items.items, known)
-    store.set_units(tx.session, tx.now, row, units)
-    row.read_at, row.stage = tx.now, ShipmentStage.READ
-    # However far it has come by then, what is missing is told.
-    row.due_at = (row.shipped_at or tx.now) + ctx.settings.shipments.missing_wait
-    row.expected, row.returns = len(units), len(ids)
-    row.bags = len({p.key for p in shipping.places_of(units).values()})
-    row.boxes = len({u.item.box for u in units})
-    tx.journal(
-        What.SHIPMENT_READ,
-        f"consolidated shipment {row.happy_id}: {row.expected} units of {row.returns} returns in "
-        f"{row.bags} bags and {row.boxes} boxes",
-        None,
-        {"shipment": row.happy_id},
-    )
-    if not units:
-        row.stage = ShipmentStage.DONE
+    same = store.of_loop_id(tx.session, tx.brand, head.loop_id, row.id)
+    if same is not None:
+        # Announced under that name: a second ticket for its boxes would be one too many.
+        row.stage, row.due_at = ShipmentStage.DONE, None
+        row.problem = f"it is shipment {same.happy_id} under another name"
+        tx.journal(What.SHIPMENT_READ, f"consolidated shipment {row.happy_id}: {row.problem}")
         return
-    _plan_rmas(ctx, tx, row, units)
-    _tell_returns(tx, row, units)
+    ids = {i.return_id for i in items.items if i.return_id}
+    rows = _rows(tx, ids)
+    known = {i: load_return(r.content) for i, r in rows.items()}
+    erased = {i for i, r in rows.items() if r.customer_email == ERASED}
+    if first and ids - known.keys() and age < PATIENCE:
+        row.due_at = tx.now + AGAIN  # what its units are, their returns tell: Loop lists them soon
+        return
+    shown = tuple(
+        shipping.nameless(u) if u.item.return_id in erased else u
+        for u in shipping.units_of(items.items, known)
+    )
+    if first:
+        _hold(ctx, tx, row, shown)
+    else:
+        _hold_by_now(ctx, tx, row, shown, whole=problem is None)
     if not store.loose_bags(tx.session, tx.brand, tx.now - ctx.settings.shipments.unknown_wait):
         tx.resolve(Need.BAG_UNKNOWN, LOOSE, "their shipments are known")
+
+
+def _rows(tx: Transaction, ids: Iterable[str | None]) -> dict[str, ReturnRow]:
+    return returns.by_ids(tx.session, tx.brand, {i for i in ids if i})
+
+
+def _more_to_come(head: ShipmentHead, items: ShipmentItems) -> bool:
+    """Whether Loop says itself that it has not listed all."""
+    counted = len(items.items) + len(items.bad)
+    return bool(items.incomplete) or not counted or (head.line_item_count or 0) > counted
 
 
 def _not_whole(head: ShipmentHead, items: ShipmentItems) -> str | None:
@@ -251,19 +346,167 @@ def _not_whole(head: ShipmentHead, items: ShipmentItems) -> str | None:
     return "; ".join(dict.fromkeys(filter(None, problems))) or None
 
 
+def _hold(
+    ctx: BrandContext, tx: Transaction, row: ShipmentRow, units: Sequence[ShipmentUnit]
+) -> None:
+    """What it holds, for the first time: its RMAs are planned."""
+    store.add_units(tx.session, tx.now, row, units)
+    row.read_at, row.stage = tx.now, ShipmentStage.READ
+    # However far it has come by then, what is missing is told.
+    row.due_at = (row.shipped_at or tx.now) + ctx.settings.shipments.missing_wait
+    _describe(row, units)
+    tx.journal(
+        What.SHIPMENT_READ,
+        f"consolidated shipment {row.happy_id}: {row.expected} units of {row.returns} returns in "
+        f"{row.bags} bags and {row.boxes} boxes",
+        None,
+        {"shipment": row.happy_id},
+    )
+    _plan_rmas(ctx, tx, row, units)
+    _tell_returns(tx, row, units)
+
+
+def _describe(row: ShipmentRow, units: Sequence[ShipmentUnit]) -> None:
+    row.expected = len(units)
+    row.returns = len({u.item.return_id for u in units if u.item.return_id})
+    row.bags = len({p.key for p in shipping.places_of(units).values()})
+    row.boxes = len({shipping.box_of(u) for u in units})
+
+
+# -- read again -------------------------------------------------------------------------------
+
+
+def _hold_by_now(
+    ctx: BrandContext,
+    tx: Transaction,
+    row: ShipmentRow,
+    shown: Sequence[ShipmentUnit],
+    *,
+    whole: bool,
+) -> None:
+    """What is listed in addition, in another bag or in another box by now. What is listed no more
+    is expected all the same, and told: a bag must not be lost by a list that was cut short."""
+    before = store.units_of(tx.session, row.id)
+    change = shipping.compared(before, shown)
+    if change.moved:
+        store.change_units(tx.session, tx.now, row, change.moved)
+    if change.added:
+        store.add_units(tx.session, tx.now, row, change.added, len(before))
+        _tell_returns(tx, row, change.added)
+    _describe(row, store.units_of(tx.session, row.id))
+    to_place = [*change.added, *_taken_out(tx, row, before, change.moved)]
+    if to_place:
+        _place(ctx, tx, row, to_place)
+    said = [
+        f"{len(units)} units {words}"
+        for units, words in (
+            (change.added, "more than before"),
+            (change.moved, "in other bags or boxes"),
+            (change.gone, "no longer"),
+        )
+        if units
+    ]
+    if said:
+        tx.journal(
+            What.SHIPMENT_READ,
+            f"consolidated shipment {row.happy_id} is listed with {', '.join(said)}",
+            None,
+            {"shipment": row.happy_id},
+        )
+        if any(rma.ticket_id is None for rma in store.rmas_of(tx.session, [row.id])):
+            row.stage = ShipmentStage.READ
+        elif row.stage == ShipmentStage.DONE:
+            row.stage = ShipmentStage.COUNTED
+        row.due_at = tx.now  # judged by what it holds now
+    if change.gone and whole:
+        names = ", ".join(f"{u.line.sku or u.line.title} ({u.item.return_id})" for u in change.gone)
+        tx.needs_person(
+            Need.SHIPMENT_UNREADABLE,
+            f"consolidated shipment {row.happy_id} does not list {len(change.gone)} units any more "
+            f"that it listed before: {names[:500]}. They are expected all the same",
+            f"gone from {row.happy_id}",
+        )
+
+
+def _taken_out(
+    tx: Transaction,
+    row: ShipmentRow,
+    before: Sequence[ShipmentUnit],
+    moved: Sequence[ShipmentUnit],
+) -> list[ShipmentUnit]:
+    """Units that lie in another box by now, taken out of an RMA that is not made yet."""
+    was = {u.key: shipping.box_of(u) for u in before}
+    others = {u.key: u for u in moved if shipping.box_of(u) != was[u.key]}
+    out: list[ShipmentUnit] = []
+    for rma in store.rmas_of(tx.session, [row.id]):
+        if rma.box and _may_change(tx, rma) and (mine := others.keys() & set(rma.unit_keys)):
+            out += [others[key] for key in sorted(mine)]
+            rma.unit_keys = [key for key in rma.unit_keys if key not in mine]
+            if not rma.unit_keys:
+                tx.session.delete(rma)
+    tx.session.flush()
+    return out
+
+
+def _may_change(tx: Transaction, rma: ShipmentRmaRow) -> bool:
+    """Whether no call was made for it yet."""
+    return (
+        rma.ticket_id is None
+        and rma.due_at is not None
+        and effects.find(tx.session, tx.brand, ticket_key(rma.customer_po)) is None
+    )
+
+
+def _place(
+    ctx: BrandContext, tx: Transaction, row: ShipmentRow, units: Sequence[ShipmentUnit]
+) -> None:
+    """Units that are listed late go to the RMA of their box, if it can still be changed. One that
+    is made cannot: there is no second ticket for a box, and what its ticket does not name is
+    expected all the same. A box that is new gets an RMA of its own."""
+    rmas = store.rmas_of(tx.session, [row.id])
+    of_all = [r for r in rmas if r.box is None]  # they may hold any box of it
+    fresh: list[ShipmentUnit] = []
+    late: list[ShipmentRmaRow] = []
+    for unit in units:
+        box = shipping.box_of(unit)
+        of = [r for r in rmas if box and shipping.box_code(r.box) == box] or of_all
+        rma = next((r for r in of if _may_change(tx, r)), next(iter(of), None))
+        if rma is None:
+            fresh.append(unit)
+            continue
+        rma.unit_keys = [*rma.unit_keys, unit.key]
+        if not _may_change(tx, rma):
+            why = f"{unit.line.sku or unit.line.title}: listed after its ticket was made"
+            rma.left_out = [*rma.left_out, {"keys": [unit.key], "why": why}]
+            late.append(rma)
+    _plan_rmas(ctx, tx, row, fresh)
+    for rma in dict.fromkeys(late):
+        tx.needs_person(
+            Need.SHIPMENT_RMA,
+            f"units were added to consolidated shipment {row.happy_id} after ticket "
+            f"{rma.ticket_id or rma.customer_po} was made, which does not name them: "
+            f"{'; '.join(dict.fromkeys(str(x['why']) for x in rma.left_out))}. They are expected "
+            "all the same: tell Bergen",
+            f"left out of {rma.customer_po}",
+        )
+
+
 def _plan_rmas(
     ctx: BrandContext, tx: Transaction, row: ShipmentRow, units: Sequence[ShipmentUnit]
 ) -> None:
-    s = ctx.settings.shipments
+    s, length = ctx.settings.shipments, ctx.settings.announce.po_length
+    planned: list[tuple[shipping.Consignment, str]] = []
+    for one in shipping.consignments(units, s.rma, s.most_items, ctx.rules.kits):
+        names = shipping.pos_of(s.po_prefix, row.happy_id, one, length)
+        free = (po for po in names if store.rma_of_po(tx.session, tx.brand, po) is None)
+        planned.append((one, next(free, names[-1])))
     tx.session.add_all(
         ShipmentRmaRow(
             brand=tx.brand,
             shipment_pk=row.id,
             box=one.box,
             part=one.part,
-            customer_po=shipping.customer_po(
-                s.po_prefix, row.happy_id, one, ctx.settings.announce.po_length
-            ),
+            customer_po=po,
             unit_keys=[u.key for u in one.units],
             left_out=[],
             items=[],
@@ -271,7 +514,7 @@ def _plan_rmas(
             due_at=tx.now,
             created_at=tx.now,
         )
-        for one in shipping.consignments(units, s.rma, s.most_items, ctx.rules.kits)
+        for one, po in planned
     )
     tx.session.flush()
 
@@ -304,348 +547,3 @@ def _tell_returns(tx: Transaction, row: ShipmentRow, units: Sequence[ShipmentUni
             f"{', '.join(twice[:20])}. No parcel will come for those: tell Bergen",
             f"own RMAs of {row.happy_id}",
         )
-
-
-# -- announced --------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class _Due:
-    """An RMA to be made: its shipment, and what it is to announce."""
-
-    rma: ShipmentRmaRow
-    shipment: ShipmentRow
-    units: tuple[ShipmentUnit, ...]
-    at: datetime
-
-    @property
-    def as_return(self) -> Return:
-        return shipping.as_return(self.shipment.happy_id, self.units, self.at)
-
-
-def announce(ctx: BrandContext, result: Shipped) -> None:
-    """Resolve lost ticket calls by looking, then make the RMAs that are due."""
-    _find_lost(ctx)
-    _find_late(ctx)
-    with ctx.ledger.read() as session:
-        rmas = store.rmas_due(session, ctx.brand, ctx.now(), PER_TICK)
-        rows = store.by_pks(session, [rma.shipment_pk for rma in rmas])
-        units = {pk: {u.key: u for u in store.units_of(session, pk)} for pk in rows}
-    due = [
-        _Due(
-            rma,
-            rows[rma.shipment_pk],
-            tuple(units[rma.shipment_pk][k] for k in rma.unit_keys),
-            ctx.now(),
-        )
-        for rma in rmas
-    ]
-    if not due:
-        return
-    unknown, known = products.unknown_of(ctx, [one.as_return for one in due])
-    now = [one for one in due if not _waits(ctx, one, unknown)]
-    carry_out(ctx, ShipmentTickets(ctx, result, unknown, known), now)
-
-
-def _waits(ctx: BrandContext, one: _Due, unknown: Mapping[str, str]) -> bool:
-    """For products that the warehouse may know soon; not for ever, for the goods are on their
-    way."""
-    until = (one.shipment.read_at or ctx.now()) + ctx.settings.shipments.product_wait
-    mine = products.upcs_of(ctx, one.as_return)
-    if mine.isdisjoint(unknown) or ctx.now() >= until:
-        return False
-    with ctx.write() as tx:
-        again = min(until, tx.now + ctx.settings.announce.product_poll)
-        store.rmas_by_pks(tx.session, [one.rma.id])[one.rma.id].due_at = again
-    return True
-
-
-class ShipmentTickets(Undertaking[_Due, RmaRequest, str]):
-    """ReceivingTicketAdd, one for each consignment."""
-
-    name = "shipment ticket"
-
-    def __init__(
-        self, ctx: BrandContext, result: Shipped, unknown: Mapping[str, str], known: Known
-    ) -> None:
-        super().__init__(ctx)
-        self.result, self.unknown, self.known = result, unknown, known
-        self.past: set[str] = set()
-        """POs that may have a ticket which this ledger does not know."""
-        self.rmas: dict[str, ShipmentRmaRow] = {}
-
-    def intend(self, tx: FencedTransaction, items: Sequence[_Due]) -> list[Call[RmaRequest]]:
-        """The intents of those that are due still; what their tickets say is kept with them."""
-        fresh = store.rmas_by_pks(tx.session, [one.rma.id for one in items])
-        keys = [ticket_key(one.rma.customer_po) for one in items]
-        before = effects.find_all(tx.session, tx.brand, keys)
-        calls: list[Call[RmaRequest]] = []
-        for one in items:
-            rma = fresh[one.rma.id]
-            effect = before.get(ticket_key(rma.customer_po))
-            if rma.ticket_id is not None or rma.due_at is None:
-                continue
-            if not ready(effect, tx.now):
-                rma.due_at = effect.try_at if effect else None
-                continue
-            request = self._request(tx, one, rma)
-            rma.due_at = None  # until an answer says otherwise
-            if not request.items:
-                self._nothing(tx, rma)
-                continue
-            if _may_have_past(self.ctx, one.shipment):
-                self.past.add(rma.customer_po)
-            payload = {"customer_po": rma.customer_po, "shipment": one.shipment.happy_id}
-            intent = Intent(EffectKind.SHIPMENT_TICKET, ticket_key(rma.customer_po), None, payload)
-            try:
-                calls.append(Call(request, (tx.intend(intent, before),)))
-            except AlreadyIntended:
-                continue  # its answer is being looked for
-        tx.session.flush()
-        return calls
-
-    def _request(self, tx: Transaction, one: _Due, rma: ShipmentRmaRow) -> RmaRequest:
-        """With what can be announced; what cannot is told, and comes all the same."""
-        ctx, s = self.ctx, self.ctx.settings.shipments
-        refused = {key for left in rma.left_out if left.get("refused") for key in left["keys"]}
-        left = [x for x in rma.left_out if x.get("refused")]
-        kept: list[ShipmentUnit] = []
-        by_key = {u.key: u for u in one.units}
-        for group in units_by_product(u.line for u in one.units):
-            units = [by_key[x.line_item_id] for x in group]
-            why = self._why_not(shipping.as_return("-", units, tx.now))
-            if why and refused.isdisjoint(u.key for u in units):
-                left.append({"keys": [u.key for u in units], "why": why})
-            elif not why:
-                kept += [u for u in units if u.key not in refused]
-        rma.left_out = left
-        words = _words(one, rma)
-        lines = shipping.as_return("-", kept, tx.now).lines
-        zone = ZoneInfo(ctx.rules.time_zone)
-        today = tx.now.astimezone(zone).date()
-        plate = shipping.filled(s.license_plate, words, s.license_plate_length)
-        request = RmaRequest(
-            customer_po=rma.customer_po,
-            warehouse=ctx.rules.warehouse,
-            items=rules.rma_items(lines, ctx.rules, self.known),
-            created_on=today,
-            expected_on=today + timedelta(days=ctx.rules.expected_days),
-            authorized_number=rma.customer_po,
-            memo=shipping.filled(s.memo, words, s.memo_length),
-            carrier=next((u.item.carrier for u in one.units if u.item.carrier), None),
-            tracking_numbers=_numbers(s.tracking_numbers, one.units)[: s.most_tracking_numbers],
-            supplier=ctx.rules.supplier,
-            license_plate=plate,
-        )
-        rma.items = [dump_item(i) for i in request.items]
-        rma.tracking_numbers, rma.license_plate = list(request.tracking_numbers), plate
-        if left:
-            tx.needs_person(
-                Need.SHIPMENT_RMA,
-                f"the RMA {rma.customer_po} of a consolidated shipment leaves products out that "
-                f"come all the same: {'; '.join(dict.fromkeys(str(x['why']) for x in left))}",
-                f"left out of {rma.customer_po}",
-            )
-        return request
-
-    def _why_not(self, of: Return) -> str | None:
-        """Why the units of one product cannot be announced; None: they can."""
-        bad = rules.bad_codes(of, self.ctx.rules, self.known)
-        if bad:
-            return f"{bad[0].name}: {bad[0].problem}"
-        mine = products.upcs_of(self.ctx, of)
-        return next((why for upc, why in self.unknown.items() if upc in mine), None)
-
-    def _nothing(self, tx: Transaction, rma: ShipmentRmaRow) -> None:
-        tx.needs_person(
-            Need.SHIPMENT_RMA,
-            "nothing of this part of a consolidated shipment can be announced: "
-            + "; ".join(dict.fromkeys(str(x["why"]) for x in rma.left_out)),
-            rma.customer_po,
-        )
-        self.result.attention += 1
-
-    def send(self, call: Call[RmaRequest]) -> str:
-        po = call.request.customer_po
-        if po in self.past and (found := adopt.find_read(self.ctx, po)):
-            return found[0]
-        self.ctx.counts.add("rex11.ticket_add")
-        return self.ctx.warehouse.create_rma(call.request)
-
-    def load(self, tx: Transaction, of: Sequence[EffectRow]) -> None:
-        self.rmas = _rmas(tx, of)
-
-    def taken(self, tx: Transaction, effect: EffectRow, answer: str) -> None:
-        rma = self.rmas[effect.key]
-        exists(tx, rma, effect, answer, f"REX11 made ticket {answer}")
-        rma.to_read = rma.customer_po in self.past  # it may have been there, and counted, before
-        if effect.attempts > 1:
-            # The first one may have arrived all the same, and show only later.
-            effect.try_at = tx.now + self.ctx.settings.announce.lost_ticket_wait
-        self.result.rmas += 1
-
-    def refused(self, tx: Transaction, effect: EffectRow, error: OutsideError) -> None:
-        """It changed nothing. Products that it was refused for are left out of the next try: the
-        rest of the box has to be announced."""
-        tx.outcome(effect, EffectState.NOT_SENT, str(error))
-        rma = self.rmas[effect.key]
-        named = error.items if isinstance(error, Refused) else ()
-        self.result.attention += 1
-        if named and products.refused(tx, rma, named, error):
-            items = [load_item(rma.items[i]) for i in named if 0 <= i < len(rma.items)]
-            keys = [key for item in items for key, _ in item.pieces]
-            name = ", ".join(i.sku or i.upc or i.style or "?" for i in items)
-            out = {"keys": keys, "why": f"{name}: {error.message}", "refused": True}
-            rma.left_out = [*rma.left_out, out]
-            effect.attempts, rma.due_at = 0, tx.now
-            return
-        tx.needs_person(
-            Need.SHIPMENT_RMA,
-            f"REX11 refused the RMA of a consolidated shipment: {error.message}",
-            rma.customer_po,
-            f"one ReceivingTicketAdd with PO {rma.customer_po}",
-        )
-
-    def put_off(self, tx: Transaction, effect: EffectRow) -> None:
-        self.rmas[effect.key].due_at = effect.try_at
-
-    def lost(self, tx: Transaction, effect: EffectRow) -> None:
-        """`_find_lost` looks for it."""
-
-
-def _may_have_past(ctx: BrandContext, row: ShipmentRow) -> bool:
-    """Whether its RMAs may have been made before this ledger knew of it: a person has entered it,
-    or the ledger was put back from a backup."""
-    restored = ctx.tick.restored_at
-    lately = restored is not None and ctx.now() - restored < LOOK_FIRST
-    return row.learned_from != WEBHOOK or lately
-
-
-def _rmas(tx: Transaction, of: Sequence[EffectRow]) -> dict[str, ShipmentRmaRow]:
-    """The RMAs that these effects make, by the effect's key."""
-    found = {e.key: store.rma_of_po(tx.session, tx.brand, e.payload["customer_po"]) for e in of}
-    return {key: rma for key, rma in found.items() if rma is not None}
-
-
-def _words(one: _Due, rma: ShipmentRmaRow) -> dict[str, str]:
-    bags = sorted({b for u in one.units for b in u.item.bags})
-    return {
-        "shipment": one.shipment.happy_id,
-        "loop_shipment": one.shipment.loop_id or "",
-        "box": rma.box or "",
-        "tracking": next((u.item.tracking_number for u in one.units if u.item.tracking_number), "")
-        or "",
-        "units": str(len(one.units)),
-        "returns": str(len({u.item.return_id for u in one.units})),
-        "bags": str(len(bags)),
-        "bag_list": ", ".join(bags),
-    }
-
-
-def _numbers(wanted: Sequence[Scannable], units: Sequence[ShipmentUnit]) -> tuple[str, ...]:
-    codes = {
-        Scannable.TRACKING: [n for u in units for n in tracking_numbers(u.item.tracking_number)],
-        Scannable.BOX: [u.item.box for u in units if u.item.box],
-        Scannable.BAGS: [b for u in units for b in u.item.bags],
-    }
-    return tuple(dict.fromkeys(code for kind in wanted for code in codes[kind]))
-
-
-def exists(
-    tx: Transaction, rma: ShipmentRmaRow, effect: EffectRow, ticket_id: str, how: str
-) -> None:
-    """Its RMA exists: the shipment is awaited once all of them do."""
-    rma.ticket_id, rma.confirmed_at = ticket_id, tx.now
-    tx.outcome(effect, EffectState.DONE, how)
-    tx.resolve(Need.SHIPMENT_RMA, rma.customer_po, "it is made")
-    row = store.by_pks(tx.session, [rma.shipment_pk])[rma.shipment_pk]
-    what = f"box {rma.box}" if rma.box else "all of it"
-    part = f", part {rma.part}" if rma.part > 1 else ""
-    tx.journal(
-        What.SHIPMENT_ANNOUNCED,
-        f"ticket {ticket_id}, PO {rma.customer_po}: {what}{part} of {row.happy_id}",
-        None,
-        {"shipment": row.happy_id, "ticket": ticket_id},
-    )
-    if row.stage == ShipmentStage.READ and all(
-        other.ticket_id for other in store.rmas_of(tx.session, [row.id])
-    ):
-        row.stage, row.announced_at = ShipmentStage.AWAITED, tx.now
-
-
-# -- lost answers -----------------------------------------------------------------------------
-
-
-def _find_lost(ctx: BrandContext) -> None:
-    """Find out by its PO whether a ticket whose answer was lost exists; only then add again."""
-    kinds = [EffectKind.SHIPMENT_TICKET]
-    with ctx.ledger.read() as session:
-        lost = effects.in_doubt(session, ctx.brand, kinds, PER_TICK)
-    for batch in ctx.batches(lost):
-        found = ctx.in_parallel(lambda e: adopt.find_made(ctx, e), batch)
-        ctx.boundary("shipment ticket looked up")
-        with ctx.write() as tx:
-            fresh = effects.by_pks(tx.session, [effect.id for effect in batch])
-            rmas = _rmas(tx, list(fresh.values()))
-            for one, tickets in zip(batch, found, strict=True):
-                effect = fresh[one.id]
-                effect.state = EffectState.DOUBT
-                effect.doubt_since = effect.doubt_since or tx.now
-                _looked(ctx, tx, rmas[effect.key], effect, tickets)
-
-
-def _looked(
-    ctx: BrandContext,
-    tx: Transaction,
-    rma: ShipmentRmaRow,
-    effect: EffectRow,
-    tickets: list[str] | OutsideError,
-) -> None:
-    po = rma.customer_po
-    if isinstance(tickets, OutsideError):
-        if tickets.effect is not Effect.NOT_SENT:
-            why = f"whether REX11 has this RMA cannot be found out: {tickets.message}"
-            tx.needs_person(Need.SHIPMENT_RMA, why, po)
-        return
-    if tickets:
-        exists(tx, rma, effect, tickets[0], f"found by its PO {po}: ticket {tickets[0]}")
-        rma.to_read = True  # its status may have changed before it was known
-        _tell_others(tx, rma, tickets)
-        return
-    wait = ctx.settings.announce.lost_ticket_wait
-    if tx.now - (effect.doubt_since or tx.now) < wait:
-        return  # it may still be on its way into REX11: look again at the next tick
-    if had_no_effect(ctx, tx, effect, f"no ticket with PO {po} in REX11, {wait} later"):
-        rma.due_at = effect.try_at
-
-
-def _tell_others(tx: Transaction, rma: ShipmentRmaRow, tickets: Sequence[str]) -> bool:
-    """Tell that REX11 has more tickets with a PO than the one that is followed, if it has."""
-    others = adopt.others_than(rma.ticket_id, tickets)
-    if others:
-        tx.needs_person(
-            Need.TWO_TICKETS,
-            f"REX11 has more tickets with PO {rma.customer_po} than {rma.ticket_id}, which is "
-            f"followed: {', '.join(others)}. Have Bergen cancel them",
-            rma.customer_po,
-        )
-    return bool(others)
-
-
-def _find_late(ctx: BrandContext) -> None:
-    """Where a ticket was added again, the first add may have arrived after all and show its ticket
-    late: looked for, ever more rarely, for a day."""
-    kind = EffectKind.SHIPMENT_TICKET
-    with ctx.ledger.read() as session:
-        due = effects.to_look_after(session, ctx.brand, kind, ctx.now(), PER_TICK)
-    for batch in ctx.batches(due):
-        found = ctx.in_parallel(lambda e: adopt.find_made(ctx, e), batch)
-        with ctx.write() as tx:
-            fresh = effects.by_pks(tx.session, [effect.id for effect in batch])
-            rmas = _rmas(tx, list(fresh.values()))
-            for one, tickets in zip(batch, found, strict=True):
-                effect, late = fresh[one.id], tx.now - (one.finished_at or tx.now)
-                wait = max(ctx.settings.announce.lost_ticket_wait, late)
-                effect.try_at = tx.now + wait if late < LATE_TICKETS else None
-                if isinstance(tickets, list) and _tell_others(tx, rmas[effect.key], tickets):
-                    effect.try_at = None

@@ -24,6 +24,7 @@ from bergen_loop.flow import (
     rhythm,
     settle,
     shipment_counts,
+    shipment_rmas,
     shipments,
 )
 from bergen_loop.flow.context import BrandContext, Tick
@@ -31,6 +32,7 @@ from bergen_loop.ledger.absence import absence
 from bergen_loop.ledger.database import LedgerError, Session, trouble
 from bergen_loop.ledger.locks import LockLost, brand_lock
 from bergen_loop.ledger.store import budget, calls, cursors, journal, modes, returns
+from bergen_loop.ledger.store import shipments as under_way
 from bergen_loop.ledger.tables.core import BrandRow
 from bergen_loop.ledger.transaction import Transaction
 from bergen_loop.outside.breaker import LOOP, REX11
@@ -60,7 +62,7 @@ def _shipments(ctx: BrandContext) -> dict[str, Any]:
     for part in (
         shipments.tell_loose,
         shipments.read_due,
-        shipments.announce,
+        shipment_rmas.announce,
         shipment_counts.run,
     ):
         try:
@@ -110,7 +112,15 @@ def names(ctx: BrandContext) -> list[str]:
     """The steps of a tick that has begun: none for a paused brand."""
     if ctx.paused:
         return []
-    return [name for name in STEPS if name != "shipments" or ctx.settings.loop.happy_returns]
+    return [name for name in STEPS if name != "shipments" or _has_shipments(ctx)]
+
+
+def _has_shipments(ctx: BrandContext) -> bool:
+    """What is on its way is counted, though the brand has no box-free returns any more."""
+    if ctx.settings.loop.happy_returns:
+        return True
+    with ctx.ledger.read() as session:
+        return under_way.any_undone(session, ctx.brand)
 
 
 def step(ctx: BrandContext, name: str) -> dict[str, Any]:

@@ -36,7 +36,8 @@ TELL_AFTER = timedelta(minutes=10)
 _ASK = {
     LOOP: (
         "ask the brand's Loop admin for an API key with the scopes Returns (data, actions, "
-        "grading), Developer Tools and Destinations (read)"
+        "grading), Developer Tools and Destinations (read); with Happy Returns also Happy Returns "
+        "Shipments (read)"
     ),
     REX11: "ask Bergen for the brand's WebAddress, UserName and Password, and what they allow",
 }

@@ -14,13 +14,12 @@ LONGEST_ID = 100
 
 
 def enter(tx: Transaction, happy_id: str) -> ShipmentRow:
-    """Have a shipment read by its id, for its webhook was lost. Raises NotPossible."""
+    """Have a shipment read by its id, for its webhook was lost; one that is known is read again,
+    for it may hold more by now. Raises NotPossible."""
     happy_id = happy_id.strip()
     if not happy_id or len(happy_id) > LONGEST_ID or not happy_id.isprintable() or "/" in happy_id:
         raise NotPossible("give the shipment's id exactly as Happy Returns or Loop shows it")
-    row = flow.learn(tx, happy_id, None, tx.who)
-    if row is None:
-        raise NotPossible(f"shipment {happy_id} is known already")
+    row = flow.learn(tx, happy_id, None, tx.who) or flow.read_again(tx, happy_id)
     returns.brand_row(tx.session, tx.brand).nudged_at = tx.now
     return row
 

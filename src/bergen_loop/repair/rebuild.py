@@ -7,6 +7,8 @@ sync would announce again. A return that was received and is still open may have
 under way that nobody remembers: it gets a settling intent in doubt, so that the ordinary
 resolution applies, which waits `settle.lost_answer_wait` and then looks. A return in review with
 a receipt counts as flagged; it is never processed.
+
+Consolidated shipments come after the returns: `repair.shipments`.
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ from bergen_loop.flow import adopt, intake, pull, receive, tick
 from bergen_loop.flow.context import AHEAD, BrandContext
 from bergen_loop.ledger.store import cursors, returns
 from bergen_loop.outside.loop.models import ParsedReturn
-from bergen_loop.repair import drift
+from bergen_loop.repair import drift, shipments
 from bergen_loop.repair.drift import Done, Finding, Summary
 
 WINDOW = timedelta(days=120)
@@ -44,6 +46,7 @@ def run(ctx: BrandContext, window: timedelta = WINDOW) -> Summary:
         for number in range(MOST_WALKS):
             if _walk(ctx, summary, started, WAYS[number % 2]) and number:
                 break
+        shipments.recover(ctx, summary)
         with ctx.ledger.write() as session:
             cursors.set(session, ctx.brand, pull.CURSOR, started)
             cursors.set(session, ctx.brand, pull.ASIDE, started)

@@ -17,16 +17,18 @@ from bergen_loop.domain.rma import TicketStatus
 from bergen_loop.domain.words import Need
 from bergen_loop.flow import adopt, intake, look, receive, tick
 from bergen_loop.flow.context import AHEAD, BrandContext
+from bergen_loop.flow.shipments import note_bags
 from bergen_loop.ledger.codec import load_return
 from bergen_loop.ledger.database import Session
 from bergen_loop.ledger.store import effects, returns
 from bergen_loop.ledger.store import reconcile as asked
+from bergen_loop.ledger.store import shipments as shipped
 from bergen_loop.ledger.store.effects import ticket_key
 from bergen_loop.ledger.tables.core import ReturnRow, RmaRow
 from bergen_loop.ledger.transaction import Transaction
 from bergen_loop.outside.errors import OutsideError, Scope
 from bergen_loop.outside.loop.models import ParsedReturn
-from bergen_loop.repair import drift
+from bergen_loop.repair import drift, shipments
 from bergen_loop.repair.drift import Done, Finding, Summary
 
 WINDOW = timedelta(days=30)
@@ -50,6 +52,7 @@ def run(ctx: BrandContext, window: timedelta = WINDOW, *, stale: timedelta = STA
         _read_stale_tickets(ctx, summary, stale)
         _find_unknown_tickets(ctx, summary)
         _look_for_missing_tickets(ctx, summary)
+        shipments.compare(ctx, summary, stale, OVERDUE)
         _tell_overdue(ctx, summary)
         return drift.close(ctx, summary)
 
@@ -90,6 +93,7 @@ def _compare_page(ctx: BrandContext, summary: Summary, page: Sequence[ParsedRetu
         before = returns.by_ids(session, ctx.brand, good)
     intake.store(ctx, page, intake.Pulled())
     with ctx.write() as tx:
+        note_bags(ctx, tx, [p.value for p in good_answers.values() if p.value is not None])
         after = returns.by_ids(tx.session, ctx.brand, good)
         for return_id, return_ in good.items():
             old, row = before.get(return_id), after.get(return_id)
@@ -167,12 +171,15 @@ def _find_unknown_tickets(ctx: BrandContext, summary: Summary) -> None:
     changes = ctx.warehouse.changed_tickets(summary.since, summary.until + AHEAD)
     ctx.counts.add("rex11.statuses_by_date")
     with ctx.ledger.read() as session:
-        known = returns.rmas_by_ticket(session, ctx.brand, [c.ticket_id for c in changes])
+        ids = [c.ticket_id for c in changes]
+        known = returns.rmas_by_ticket(session, ctx.brand, ids).keys() | (
+            shipped.rmas_by_ticket(session, ctx.brand, ids).keys()
+        )
     unknown = [c.ticket_id for c in changes if c.ticket_id not in known]
     chosen, rest = unknown[-MOST_LOOK_UPS:], unknown[:-MOST_LOOK_UPS]
     summary.tickets += len(changes)
     for batch in ctx.batches(chosen):
-        for answer in ctx.in_parallel(lambda ticket: _read(ctx, ticket), batch):
+        for answer in ctx.in_parallel(lambda ticket: shipments.read(ctx, ticket), batch):
             if answer is not None and answer.customer_po:
                 _unknown_ticket(ctx, summary, answer)
     if rest:
@@ -181,22 +188,13 @@ def _find_unknown_tickets(ctx: BrandContext, summary: Summary) -> None:
             drift.tell(tx, summary, Finding("strangers", text, Done.TOLD))
 
 
-def _read(ctx: BrandContext, ticket_id: str) -> Receipt | None:
-    """None for a ticket that cannot be read: the next reconcile tries again."""
-    try:
-        return ctx.warehouse.receipt(ticket_id)
-    except OutsideError as error:
-        if error.scope is Scope.ACCESS:
-            raise
-        return None
-
-
 def _unknown_ticket(ctx: BrandContext, summary: Summary, ticket: Receipt) -> None:
     po = ticket.customer_po or ""
     with ctx.ledger.read() as session:
         row, rma = _owner(ctx, session, po)
-        if row is None:
-            return  # someone else's: a delivery of new goods, a walk-in
+        if row is None:  # a shipment's, or someone else's: a delivery of new goods, a walk-in
+            shipments.take_ticket(ctx, summary, ticket)
+            return
         effect = effects.find(session, ctx.brand, ticket_key(po))
     if effect is not None and effect.state in effects.OPEN:
         return  # its answer was lost: the next sync looks it up and takes it

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -35,6 +35,13 @@ from bergen_loop.ledger.tables.core import (
 )
 from bergen_loop.ledger.tables.floor import FloorCodeRow, FloorPhotoRow, FloorTicketRow
 from bergen_loop.ledger.tables.operations import OutboxRow
+from bergen_loop.ledger.tables.shipments import (
+    ClaimRow,
+    ShipmentReceiptRow,
+    ShipmentRmaRow,
+    ShipmentRow,
+    ShipmentUnitRow,
+)
 from bergen_loop.text import without_addresses
 
 ERASED = "[erased]"
@@ -114,6 +121,7 @@ def expire(session: Session, now: datetime, brand: str, after: timedelta) -> Era
     )
     result = Erased()
     _old_payloads(session, brand, now - after, result)
+    _old_shipments(session, brand, now, after)
     for row in session.scalars(query):
         _erase(session, row, result)
         why = f"it ended more than {after.days} day(s) ago"
@@ -174,6 +182,7 @@ def _erase(session: Session, row: ReturnRow, result: Erased) -> None:
             files = sa.delete(ReceiptFileRow).where(ReceiptFileRow.receipt_pk == receipt.id)
             session.execute(files)
         _floor(session, rma, known)
+    _shipped(session, row, known)
     rmas = list(session.scalars(sa.select(RmaRow).where(RmaRow.return_pk == row.id)))
     names = {x for r in rmas for x in (r.customer_po, r.ticket_id) if x}
     calls.unsay(session, row.brand, {row.return_id, *names})
@@ -181,6 +190,86 @@ def _erase(session: Session, row: ReturnRow, result: Erased) -> None:
         query = sa.select(table).where(table.return_pk == row.id)
         _mask_rows(session, table, query, known, result)
     result.returns += 1
+
+
+def _shipped(session: Session, row: ReturnRow, known: Sequence[str]) -> None:
+    """What consolidated shipments say of it. Bags and boxes stay, as the return's own reference to
+    them does: they name nobody."""
+    query = (
+        sa.select(ShipmentUnitRow)
+        .join(ShipmentRow, ShipmentRow.id == ShipmentUnitRow.shipment_pk)
+        .where(ShipmentRow.brand == row.brand, ShipmentUnitRow.return_id == row.return_id)
+    )
+    units = list(session.scalars(query))
+    claims = sa.select(ClaimRow).where(
+        ClaimRow.brand == row.brand, ClaimRow.return_id == row.return_id
+    )
+    _unname(units, session.scalars(claims), known)
+    codes = {x for u in units for x in (u.content["line"]["sku"], u.content["line"]["barcode"])}
+    for pk in {u.shipment_pk for u in units}:
+        _counts_of(session, pk, known)
+        tickets = (
+            sa.select(FloorTicketRow.id)
+            .join(
+                ShipmentRmaRow,
+                sa.and_(
+                    ShipmentRmaRow.brand == FloorTicketRow.brand,
+                    ShipmentRmaRow.customer_po == FloorTicketRow.customer_po,
+                ),
+            )
+            .where(ShipmentRmaRow.shipment_pk == pk)
+        )
+        session.execute(
+            sa.delete(FloorPhotoRow).where(
+                FloorPhotoRow.ticket_pk.in_(tickets), FloorPhotoRow.code.in_(codes - {None})
+            )
+        )
+
+
+def _unname(
+    units: Iterable[ShipmentUnitRow], claims: Iterable[ClaimRow], known: Sequence[str]
+) -> None:
+    """Whose they are is told by the return alone from now on."""
+    for unit in units:
+        item = {**unit.content["item"], **dict.fromkeys(PERSONAL_OF_ITEM)}
+        unit.content = _masked({**unit.content, "item": item}, known)
+    for claim in claims:
+        claim.order_name = None
+        claim.why, claim.hint = _masked(claim.why, known), _masked(claim.hint, known)
+
+
+PERSONAL_OF_ITEM = ("order_name", "rma_id", "po_number")
+"""Of a `domain.shipment.ShipmentItem`: what no flow needs."""
+
+
+def _counts_of(session: Session, shipment_pk: int, known: Sequence[str]) -> None:
+    query = (
+        sa.select(ShipmentReceiptRow)
+        .join(ShipmentRmaRow, ShipmentRmaRow.id == ShipmentReceiptRow.rma_pk)
+        .where(ShipmentRmaRow.shipment_pk == shipment_pk)
+    )
+    for receipt in session.scalars(query):
+        receipt.content = _masked(receipt.content, known)
+
+
+def _old_shipments(session: Session, brand: str, now: datetime, after: timedelta) -> None:
+    """Those that left their hub longer ago, with the units of returns that nobody knows."""
+    left = sa.func.coalesce(ShipmentRow.shipped_at, ShipmentRow.learned_at)
+    query = (
+        sa.select(ShipmentRow)
+        .where(ShipmentRow.brand == brand, ShipmentRow.erased_at.is_(None), left <= now - after)
+        .order_by(ShipmentRow.id)
+        .limit(SHIPMENTS_PER_RUN)
+    )
+    for row in session.scalars(query):
+        units = sa.select(ShipmentUnitRow).where(ShipmentUnitRow.shipment_pk == row.id)
+        claims = sa.select(ClaimRow).where(ClaimRow.shipment_pk == row.id)
+        _unname(session.scalars(units), session.scalars(claims), ())
+        _counts_of(session, row.id, ())
+        row.erased_at = now
+
+
+SHIPMENTS_PER_RUN = 20
 
 
 def _floor(session: Session, rma: RmaRow, known: Sequence[str]) -> None:
@@ -270,6 +359,16 @@ def _payloads_of(session: Session, row: ReturnRow, result: Erased) -> None:
             .values(body=ERASED)
         )
         result.payloads += _count(done)
+    of_shipments = sa.update(RawRow).where(
+        RawRow.brand == row.brand,
+        RawRow.source == SHIPMENT_PAYLOADS,
+        RawRow.body.contains(row.return_id, autoescape=True),
+    )
+    result.payloads += _count(session.execute(of_shipments.values(body=ERASED)))
+
+
+SHIPMENT_PAYLOADS = "loop.shipment"
+"""Source of payloads that may hold items of any return."""
 
 
 def _old_payloads(session: Session, brand: str, before: datetime, result: Erased) -> None:

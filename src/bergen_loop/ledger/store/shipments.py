@@ -76,8 +76,45 @@ def due(
     return list(session.scalars(query.order_by(ShipmentRow.due_at, ShipmentRow.id).limit(limit)))
 
 
+def to_read_again(session: Session, brand: str, now: datetime, limit: int) -> list[ShipmentRow]:
+    """Known shipments that are to be read again by now."""
+    query = sa.select(ShipmentRow).where(
+        ShipmentRow.brand == brand, ShipmentRow.again_at <= now, ShipmentRow.read_at.is_not(None)
+    )
+    return list(session.scalars(query.order_by(ShipmentRow.again_at, ShipmentRow.id).limit(limit)))
+
+
+def any_undone(session: Session, brand: str) -> bool:
+    """Whether anything of a brand's shipments is still to come."""
+    query = sa.select(ShipmentRow.id).where(
+        ShipmentRow.brand == brand, ShipmentRow.stage != ShipmentStage.DONE
+    )
+    return session.scalar(query.limit(1)) is not None
+
+
+def since(session: Session, brand: str, earliest: datetime) -> list[ShipmentRow]:
+    """Shipments that are known to have left a hub since, or may have."""
+    left = sa.func.coalesce(ShipmentRow.shipped_at, ShipmentRow.learned_at)
+    query = sa.select(ShipmentRow).where(ShipmentRow.brand == brand, left >= earliest)
+    return list(session.scalars(query.order_by(ShipmentRow.id)))
+
+
+def of_loop_id(session: Session, brand: str, loop_id: str, besides: int) -> ShipmentRow | None:
+    """Another shipment that is the same one in Loop, and has been read."""
+    query = sa.select(ShipmentRow).where(
+        ShipmentRow.brand == brand,
+        ShipmentRow.loop_id == loop_id,
+        ShipmentRow.id != besides,
+        ShipmentRow.read_at.is_not(None),
+    )
+    return session.scalar(query.limit(1))
+
+
 def again(session: Session, now: datetime, brand: str, need: Need, subject: str) -> None:
     """A person wants tried again what an item of the attention list is about."""
+    if need is Need.SHIPMENT_COUNTS and (rma := rma_of_po(session, brand, subject)) is not None:
+        rma.to_read, rma.read_due_at = rma.ticket_id is not None, None
+        return
     if need is Need.SHIPMENT_RMA:
         rma = rma_of_po(session, brand, subject)
         effect = effects.find(session, brand, effects.ticket_key(subject))
@@ -89,20 +126,27 @@ def again(session: Session, now: datetime, brand: str, need: Need, subject: str)
     row = by_happy_id(session, brand, subject)
     if row is None:
         return
-    if need is Need.SHIPMENT_UNREADABLE and row.stage == ShipmentStage.LEARNED:
-        row.due_at, row.problem = now, None
+    if need is Need.SHIPMENT_UNREADABLE:
+        read_soon(row, now)
     elif need is Need.SHIPMENT_COUNTS:
         for rma in rmas_of(session, [row.id]):
-            rma.to_read = rma.ticket_id is not None
+            rma.to_read, rma.read_due_at = rma.ticket_id is not None, None
+
+
+def read_soon(row: ShipmentRow, now: datetime) -> None:
+    """Have it read, or read again."""
+    if row.read_at is None:
+        row.due_at, row.problem, row.unread_since = now, None, None
+    row.again_at = now
 
 
 # -- what a shipment holds --------------------------------------------------------------------
 
 
-def set_units(
-    session: Session, now: datetime, row: ShipmentRow, units: Sequence[ShipmentUnit]
+def add_units(
+    session: Session, now: datetime, row: ShipmentRow, units: Sequence[ShipmentUnit], first: int = 0
 ) -> None:
-    """Store what it holds, and its bags."""
+    """Store units that it holds, from place `first` on, and their bags."""
     session.add_all(
         ShipmentUnitRow(
             shipment_pk=row.id,
@@ -112,8 +156,26 @@ def set_units(
             box=storable(unit.item.box),
             content=dump_unit(unit),
         )
-        for place, unit in enumerate(units)
+        for place, unit in enumerate(units, start=first)
     )
+    _in_bags(session, now, row, units)
+
+
+def change_units(
+    session: Session, now: datetime, row: ShipmentRow, units: Sequence[ShipmentUnit]
+) -> None:
+    """Units are listed in other bags or boxes than before."""
+    for unit in units:
+        kept = session.get_one(ShipmentUnitRow, (row.id, storable(unit.key)))
+        kept.box, kept.content = storable(unit.item.box), dump_unit(unit)
+    _in_bags(session, now, row, units)
+
+
+def _in_bags(
+    session: Session, now: datetime, row: ShipmentRow, units: Sequence[ShipmentUnit]
+) -> None:
+    """Their bags are its own. One that a return names is another bag, though its barcode may be the
+    same, unless nothing says whose the shipment's is."""
     named = {
         (code, unit.item.return_id or ""): bag
         for unit in units
@@ -122,7 +184,9 @@ def set_units(
     }
     known = _bags(session, row.brand, {code for code, _ in named})
     for bag in known:
-        if bag.shipment_pk is None or (bag.code, bag.return_id) in named:
+        if (bag.code, bag.return_id) in named or (
+            bag.shipment_pk is None and (not bag.return_id or (bag.code, "") in named)
+        ):
             bag.shipment_pk, bag.missing_since = row.id, None
     there = {(bag.code, bag.return_id) for bag in known}
     session.add_all(
@@ -138,6 +202,27 @@ def set_units(
         if (code, return_id) not in there
     )
     session.flush()
+
+
+def listed_elsewhere(
+    session: Session, brand: str, besides: int, return_ids: Collection[str]
+) -> dict[str, set[int]]:
+    """Which other shipments (keys) list units of these returns, by return id."""
+    found: dict[str, set[int]] = {}
+    for chunk in chunks(sorted(return_ids)):
+        query = (
+            sa.select(ShipmentUnitRow.return_id, ShipmentUnitRow.shipment_pk)
+            .join(ShipmentRow, ShipmentRow.id == ShipmentUnitRow.shipment_pk)
+            .where(
+                ShipmentUnitRow.return_id.in_(chunk),
+                ShipmentUnitRow.shipment_pk != besides,
+                ShipmentRow.brand == brand,
+            )
+            .distinct()
+        )
+        for return_id, pk in session.execute(query):
+            found.setdefault(str(return_id), set()).add(pk)
+    return found
 
 
 def units_of(session: Session, shipment_pk: int) -> tuple[ShipmentUnit, ...]:
@@ -167,13 +252,16 @@ def name_bags(
     }
     if not wanted:
         return
-    known = {(bag.code, bag.return_id) for bag in _bags(session, brand, {c for c, _ in wanted})}
+    there = _bags(session, brand, {c for c, _ in wanted})
+    known = {(bag.code, bag.return_id) for bag in there}
+    anyones = {bag.code: bag.shipment_pk for bag in there if not bag.return_id}
     session.add_all(
         BagRow(
             brand=brand,
             code=storable(code),
             barcode=storable(barcode),
             return_id=return_id,
+            shipment_pk=anyones.get(code),
             seen_at=now,
         )
         for (code, return_id), barcode in wanted.items()
@@ -246,12 +334,13 @@ def rmas_by_pks(session: Session, pks: Collection[int]) -> dict[int, ShipmentRma
 
 
 def rma_of_po(session: Session, brand: str, po: str) -> ShipmentRmaRow | None:
-    """The RMA with this PO."""
-    return session.scalar(
-        sa.select(ShipmentRmaRow).where(
-            ShipmentRmaRow.brand == brand, ShipmentRmaRow.customer_po == po
-        )
+    """The RMA with this PO, whatever its case: REX11 may not tell two such POs apart."""
+    exact = ShipmentRmaRow.customer_po == po
+    query = sa.select(ShipmentRmaRow).where(
+        ShipmentRmaRow.brand == brand,
+        sa.or_(exact, sa.func.lower(ShipmentRmaRow.customer_po) == po.lower()),
     )
+    return session.scalar(query.order_by(exact.desc()).limit(1))
 
 
 def rmas_due(session: Session, brand: str, now: datetime, limit: int) -> list[ShipmentRmaRow]:
@@ -279,10 +368,11 @@ def rmas_by_ticket(
     return {i: found[normal] for i in ticket_ids if (normal := normal_ticket_id(i)) in found}
 
 
-def to_read(session: Session, brand: str, limit: int) -> list[ShipmentRmaRow]:
-    """RMAs whose ticket is to be read, those that failed least recently first."""
+def to_read(session: Session, brand: str, now: datetime, limit: int) -> list[ShipmentRmaRow]:
+    """RMAs whose ticket is to be read by now, those that failed least recently first."""
+    due = sa.or_(ShipmentRmaRow.read_due_at.is_(None), ShipmentRmaRow.read_due_at <= now)
     query = sa.select(ShipmentRmaRow).where(
-        ShipmentRmaRow.brand == brand, ShipmentRmaRow.to_read.is_(True)
+        ShipmentRmaRow.brand == brand, ShipmentRmaRow.to_read.is_(True), due
     )
     order = (ShipmentRmaRow.unread_since.is_not(None), ShipmentRmaRow.id)
     return list(session.scalars(query.order_by(*order).limit(limit)))

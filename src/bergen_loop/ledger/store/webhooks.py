@@ -37,7 +37,7 @@ def keep(session: Session, now: datetime, delivery: Delivery) -> bool:
         WebhookRow,
         {
             "brand": delivery.brand,
-            "digest": _digest(session, delivery),
+            "digest": _digest(session, now, delivery),
             "received_at": now,
             "topic": delivery.topic or "?",
             "trigger": delivery.trigger or "?",
@@ -48,10 +48,13 @@ def keep(session: Session, now: datetime, delivery: Delivery) -> bool:
     )
 
 
-def _digest(session: Session, delivery: Delivery) -> str:
-    """What repeats are told by: the body. A failure says nothing of when it happened, so a second
+def _digest(session: Session, now: datetime, delivery: Delivery) -> str:
+    """What repeats are told by: the body. That of a shipment says no more when it holds more by
+    now: an hour later it is another. A failure says nothing of when it happened, so a second
     one has the body of the first: it is another where another call of ours had been made."""
     digest = hashlib.sha256(delivery.body)
+    if delivery.trigger == SHIPMENT:
+        digest.update(f"|{now:%Y-%m-%d %H}".encode())
     if delivery.trigger == PROCESSING_FAILED and delivery.return_id:
         key = effects.settling_key(delivery.return_id)
         # Not its attempts: a person's retry sets them back without a call.

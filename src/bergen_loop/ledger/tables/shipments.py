@@ -42,6 +42,15 @@ class ShipmentRow(Base):
     counted_at: Mapped[datetime | None]
     """When the last of them was."""
     judged_at: Mapped[datetime | None]
+    looked_at: Mapped[datetime | None]
+    """When Loop last showed it."""
+    loop_updated_at: Mapped[datetime | None]
+    """`updated_at` in Loop, as it was then."""
+    again_at: Mapped[datetime | None]
+    """When it is to be read again although it is known: it may hold more by now."""
+    unread_since: Mapped[datetime | None]
+    erased_at: Mapped[datetime | None]
+    """When the time of its personal data was over."""
     problem: Mapped[str | None]
     """Why it cannot go on, in words."""
     returns: Mapped[int] = mapped_column(default=0)
@@ -145,8 +154,13 @@ class ShipmentRmaRow(Base):
     to_read: Mapped[bool] = mapped_column(default=False)
     read_status: Mapped[str | None] = mapped_column(TicketStatusName)
     unread_since: Mapped[datetime | None]
+    read_due_at: Mapped[datetime | None]
+    """When a ticket is read again whose reading failed; None: at once."""
     created_at: Mapped[datetime]
     confirmed_at: Mapped[datetime | None]
+    adopted_at: Mapped[datetime | None]
+    """When its ticket was found to exist already, though this ledger knew of no call for it: it
+    may have been counted, and returns been settled on it, before."""
 
 
 class ShipmentReceiptRow(Base):

@@ -77,13 +77,14 @@ def items_request(loop_id: str, page: int) -> LoopRequest:
 
 
 def read_head(answer: Answer, happy_id: str) -> ShipmentHead:
-    """The shipment asked for; by Happy Returns' id, which the answer has to repeat."""
+    """The shipment asked for; by Happy Returns' id, which the answer has to repeat, in whatever
+    case."""
     fields = _data(json_object(answer, "a shipment"))
     loop_id, own = (
         as_text(fields.get("loop_shipment_id")),
         as_text(fields.get("happy_returns_shipment_id")),
     )
-    if own is not None and own != happy_id:
+    if own is not None and own.casefold() != happy_id.casefold():
         raise answer.error(Unreadable, f"the answer is about shipment {own}")
     if loop_id is None:
         if not fields:
@@ -92,7 +93,7 @@ def read_head(answer: Answer, happy_id: str) -> ShipmentHead:
                            "asked for")  # fmt: skip
     return ShipmentHead(
         loop_id,
-        happy_id,
+        own or happy_id,
         _count(fields.get("line_item_count")),
         _count(fields.get("return_count")),
         _time(fields.get("created_at")),
