@@ -263,6 +263,19 @@ def test_a_gradual_start_is_looked_at_and_changed(desk: Desk) -> None:
     page = browser.text("/brands/acme/pace")
     assert "At most 500.00 of each currency an hour until" in page
     assert "1 return waits" in page
+    assert 'href="/returns/acme/7/release"' in browser.get("/brands/acme/pace").text
+    assert "Pay before its turn" in browser.text("/returns/acme/7")
+    confirmed = browser.text("/returns/acme/7/release")
+    assert "89.00 USD" in confirmed
+    assert "cannot be undone" in confirmed
+    answer = confirm(browser, "/returns/acme/7/release", why="")
+    assert (answer.status_code, "needs a reason" in answer.text) == (409, True)
+    answer = confirm(browser, "/returns/acme/7/release", why="the customer waits")
+    assert answer.headers["location"] == "/returns/acme/7?done=release"
+    assert "Let go. Loop is asked with the next sync" in browser.text("/returns/acme/7?done=release")
+    assert journaled(desk, "mara")[-1] == ("let go before its turn", "the customer waits")
+    with desk.ledger.write() as session:
+        session.get_one(ReturnRow, pk).due_at = later
     answer = browser.post("/brands/acme/pace", {"returns": "x", "amount": "", "days": "2"})
     assert answer.status_code == 422
     assert "&#39;x&#39; is no number of returns" in plain(answer.text)
