@@ -61,6 +61,8 @@ RULES: dict[tuple[str, str], Permission | str] = {
     ("POST", "/incidents/try"): P.ACT,
     ("GET", "/brands/{brand}"): P.VIEW,
     ("GET", "/brands/{brand}/shadow"): P.VIEW,
+    ("GET", "/brands/{brand}/shadow/report"): P.VIEW,
+    ("GET", "/brands/{brand}/shadow.csv"): P.VIEW,
     ("GET", "/brands/{brand}/criteria"): P.VIEW,
     ("POST", "/brands/{brand}/criteria"): P.CONNECT,
     ("POST", "/brands/{brand}/criteria/compose"): P.ACT,

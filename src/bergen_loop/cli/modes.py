@@ -283,7 +283,7 @@ def _print_checklist(brand: str, found: GoLive, points: list[Point], begin: Pace
         sign = ("!", "yellow") if point.open else ("✓", "green")
         line = Text.assemble(sign, f" {point.name.words}: {point.found}")
         console.print(Padding(line, (0, 0, 0, 2)))
-    for outcome, compared, alike in found.by_outcome():
+    for outcome, compared, alike in found.report.samples():
         words = f"{outcome.value.replace('_', ' ')}: {compared} compared, {alike} alike"
         console.print(Padding(Text(words), (0, 0, 0, 6)))
     start = f"Gradual start: {begin}" if begin else "No gradual start: all of it is paid at once"
