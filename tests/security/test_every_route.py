@@ -73,6 +73,7 @@ RULES: dict[tuple[str, str], Permission | str] = {
     ("GET", "/returns/{brand}/{return_id}"): P.VIEW,
     ("GET", "/returns/{brand}/{return_id}/photos/{number}"): P.VIEW,
     ("GET", "/returns/{brand}/{return_id}/files/{number}"): P.VIEW,
+    ("GET", "/returns/{brand}/{return_id}/grades"): P.NOTE,
     ("GET", "/returns/{brand}/{return_id}/correct"): P.ACT,
     ("POST", "/returns/{brand}/{return_id}/correct"): P.ACT,
     ("GET", "/shipments"): P.VIEW,
