@@ -274,6 +274,7 @@ def criteria_page(
         name=registry.brand(brand).name,
         criteria=criteria,
         rules=words.rules(criteria),
+        set_to=[(words.plain(k), words.setting(v)) for k, v in criteria.settings.items()],
         now_version=criteria.version,
         named=registry.brand(brand).criteria,
         holding=holding(registry, brand),
