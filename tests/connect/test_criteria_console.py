@@ -156,7 +156,14 @@ def test_common_rules_are_written_into_the_editor(running: Service) -> None:
     assert "wait: 10d" in text
     assert "high_value_cents: 50000" in text
     assert "attention: {reason: damaged}" in text
+    assert "written by hand" in words(running.get(AT)), "a preset holds"
     assert publish(running, text).status_code == 303
+    page = running.get(AT)
+    assert "These fields show the rules that are in the editor" in words(page)
+    for value in ("ask", "wait_remove"):
+        assert f'<option value="{value}" selected>' in page
+    assert 'name="days" value="10"' in page
+    assert 'name="above" value="500"' in page
     answer = running.post(f"{AT}/compose", text=OWN, **(form | {"days": "ten"}))
     assert answer.status_code == 422
     assert "'ten' is no number of days: 1 to 365." in words(answer.text)

@@ -160,6 +160,7 @@ MAY_END = {
     "connect --check-only": {0, 1},
     "brands mode": {0, 1},  # a mode that cannot be had from the one that is
     "brands rollback": {0, 1, 2},  # there are not that many versions
+    "brands release": {2},  # nothing waits for its turn
     "brands resume": {0, 1},
     "doctor": {0, 1},  # no service runs
     "status": {0, 1},

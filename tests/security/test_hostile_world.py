@@ -189,6 +189,7 @@ ARGUMENTS: dict[str, list[list[str]]] = {
     "brands add": [[BRAND, "--reason", NASTY]],
     "brands remove": [["other", "--reason", NASTY]],
     "brands pace": [[BRAND]],
+    "brands release": [[BRAND, "no-such", "--yes", "--reason", NASTY]],
     "brands pause": [[BRAND, "--reason", NASTY]],
     "brands resume": [[BRAND, "--yes", "--reason", NASTY]],
     "brands history": [[BRAND]],
@@ -221,7 +222,7 @@ ARGUMENTS: dict[str, list[list[str]]] = {
 
 
 REFUSED = {"brands add", "brands remove", "brands rollback", "brands import", "brands show",
-           "brands history", "brands resume", "erase", "shipments add",
+           "brands history", "brands resume", "brands release", "erase", "shipments add",
            "events test"}  # fmt: skip
 """Asked for what there is not (a brand that is paused): the refusal quotes what was asked."""
 

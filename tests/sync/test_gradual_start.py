@@ -173,6 +173,55 @@ def test_a_decision_by_hand_goes_out_at_once_and_is_counted(
     assert paid(world, [first, second]) == 1
 
 
+def test_one_return_is_let_go_before_its_turn_by_what_was_decided_then(
+    world: World, ctx: BrandContext
+) -> None:
+    ids = received(world, ctx, 4)
+    go_live(ctx, 1)
+    worlds.run(world, ctx, ticks=2)
+    with ctx.ledger.read() as session:
+        left = [r.return_id for r in pace.waiting(session, BRAND, ctx.now())]
+    assert len(left) == 3
+
+    def let_go(return_id: str, why: str = "the customer waits") -> None:
+        with transaction(ctx.ledger, BRAND, ctx.now(), "ada") as tx:
+            row = returns.by_id(tx.session, BRAND, return_id)
+            assert row is not None
+            golive.release(tx, row, why)
+
+    last = left[-1]
+    with pytest.raises(NotPossible, match="needs a reason"):
+        let_go(last, " ")
+    let_go(last)
+    with pytest.raises(NotPossible, match="does not wait"):
+        let_go(last)
+    worlds.run(world, ctx, ticks=2)
+    assert paid(world, [last]) == 1
+    assert paid(world, ids) == 2, "nobody else"
+    with ctx.ledger.read() as session:
+        entry = session.scalars(
+            sa.select(JournalRow).where(JournalRow.happened == "released")
+        ).one()
+    assert (entry.who, entry.why) == ("ada", "the customer waits")
+    with pytest.raises(NotPossible, match="does not wait"):
+        let_go(last)
+    # Counted: within the same hour nobody follows, and then one by one as before.
+    worlds.run(world, ctx, ticks=3)
+    assert paid(world, ids) == 2
+    # What is decided anew waits anew.
+    other = left[0]
+    let_go(other)
+    with ctx.ledger.write() as session:
+        row = returns.by_id(session, BRAND, other)
+        assert row is not None
+        row.stage, row.due_at = Stage.RECEIVED, ctx.now()
+    worlds.run(world, ctx, ticks=2)
+    assert paid(world, [other]) == 0
+    hours(world, ctx, 4)
+    assert paid(world, ids) == 4
+    assert all(world.effects(i)["money_moved"] == 1 for i in ids)
+
+
 @contextmanager
 def refused(ctx: BrandContext) -> Generator[pytest.ExceptionInfo[NotPossible]]:
     with pytest.raises(NotPossible) as caught:

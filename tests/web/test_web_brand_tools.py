@@ -263,6 +263,21 @@ def test_a_gradual_start_is_looked_at_and_changed(desk: Desk) -> None:
     page = browser.text("/brands/acme/pace")
     assert "At most 500.00 of each currency an hour until" in page
     assert "1 return waits" in page
+    assert 'href="/returns/acme/7/release"' in browser.get("/brands/acme/pace").text
+    assert "Pay before its turn" in browser.text("/returns/acme/7")
+    confirmed = browser.text("/returns/acme/7/release")
+    assert "89.00 USD" in confirmed
+    assert "cannot be undone" in confirmed
+    answer = confirm(browser, "/returns/acme/7/release", why="")
+    assert (answer.status_code, "needs a reason" in answer.text) == (409, True)
+    answer = confirm(browser, "/returns/acme/7/release", why="the customer waits")
+    assert answer.headers["location"] == "/returns/acme/7?done=release"
+    assert "Let go. Loop is asked with the next sync" in browser.text(
+        "/returns/acme/7?done=release"
+    )
+    assert journaled(desk, "mara")[-1] == ("let go before its turn", "the customer waits")
+    with desk.ledger.write() as session:
+        session.get_one(ReturnRow, pk).due_at = later
     answer = browser.post("/brands/acme/pace", {"returns": "x", "amount": "", "days": "2"})
     assert answer.status_code == 422
     assert "&#39;x&#39; is no number of returns" in plain(answer.text)
@@ -328,6 +343,37 @@ def test_shadow_report(desk: Desk) -> None:
     assert "newest 100 % (2 of 2)" in page
     assert "lowest 0 % (0 of 1)" in page
     assert "zebra" not in text.lower()
+
+
+def test_the_shadow_report_is_sent_to_others_without_anything_of_a_customer(desk: Desk) -> None:
+    judged(desk, "1", now=LoopState.CLOSED)
+    judged(desk, "2", now=LoopState.REVIEW)  # we would have paid it
+    judged(desk, "3", damaged=1, now=LoopState.CLOSED)  # we would not
+    judged(desk, "4", damaged=1, now=LoopState.CLOSED)
+    browser = desk.signed_in(Role.READ_ONLY, ["acme"], name="mara")
+    page = browser.get("/brands/acme/shadow").text
+    assert 'href="/brands/acme/shadow/report?since=' in page
+    assert "We would have paid, people did not 1 : 89.00 USD" in plain(page)
+    answer = browser.get("/brands/acme/shadow/report")
+    assert answer.headers["content-disposition"].startswith('attachment; filename="shadow-acme-')
+    text = plain(answer.text)
+    assert "25.0 % alike: of 4 returns judged, 4 can be compared" in text
+    assert "process 2 1 50.0 %" in text
+    assert "People paid; it would not have been 2 178.00 USD" in text
+    table = browser.get("/brands/acme/shadow.csv").text
+    assert table.splitlines()[1:] == [
+        "4,flag,damaged,processed by hand,89.00,USD",
+        "3,flag,damaged,processed by hand,89.00,USD",
+        "2,process,complete,flagged by hand,89.00,USD",
+    ]
+    for sent in (answer.text, table):
+        for private in ("@customers", "#ACME", "1ZACME", "status.example", "shirt", "TEE-S"):
+            assert private.lower() not in sent.lower(), private
+    assert not re.findall(r"<script|<link|https?:|src=|href=", answer.text), "it stands by itself"
+    assert [w for w, _ in journaled(desk, "mara")][-2:] == [
+        "exported the shadow report as a page",
+        "exported the shadow report as CSV",
+    ]
 
 
 def test_shadow_report_from_a_day_on(desk: Desk) -> None:

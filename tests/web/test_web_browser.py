@@ -203,7 +203,7 @@ def test_every_page_is_accessible(page: Page) -> None:
         "/", "/?brand=acme", "/returns", "/returns?q=nothing", "/returns?reached=4&brand=acme",
         "/returns/acme/100", "/returns/acme/103", "/returns/acme/107", "/returns/acme/109",
         "/returns/acme/103/flag", "/attention", "/attention?tab=resolved", "/brands/acme",
-        "/brands/acme?tab=criteria", "/brands/acme?tab=settings", "/brands/acme/mode/shadow",
+        "/brands/acme/events", "/brands/acme?tab=settings", "/brands/acme/mode/shadow",
         "/brands/acme/shadow?since=2020-01-01", "/brands/acme/criteria?start=standard",
         "/brands/acme/pace", "/audit", "/people", "/tokens", "/account",
     ):  # fmt: skip

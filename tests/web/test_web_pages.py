@@ -141,7 +141,7 @@ def test_links_to_both_systems_only_where_configured(full: Desk) -> None:
 
 
 def test_brand_page_explains_settings_criteria_and_counts_without_secrets(full: Desk) -> None:
-    browser, tabs = full.signed_in(), ("", "?tab=counts", "?tab=criteria", "?tab=settings")
+    browser, tabs = full.signed_in(), ("", "?tab=counts", "/criteria", "?tab=settings")
     page = "".join(browser.get(f"/brands/acme{tab}").text for tab in tabs)
     text = plain(page)
     assert "api key set (not shown)" in text

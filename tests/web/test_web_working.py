@@ -26,6 +26,7 @@ from bergen_loop.ledger.tables.core import (
     RmaRow,
 )
 from bergen_loop.ledger.transaction import Transaction
+from bergen_loop.outside.loop.models import ParsedReturn
 from bergen_loop.people import actions
 
 
@@ -361,3 +362,27 @@ def test_the_second_to_correct_is_told_who_was_first(desk: Desk) -> None:
     assert "count corrected by hand" in answer.text
     refused = desk.signed_in(Role.BRAND_SUPPORT).post("/returns/acme/1/correct", form)
     assert refused.status_code == 403
+
+
+def test_grades_are_asked_of_loop_once_and_its_silence_is_told(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add_return(desk.ledger, "acme", "1", Stage.RECEIVED)
+    browser = desk.signed_in(Role.BRAND_SUPPORT, ["acme"])
+    assert "/returns/acme/1/grades" in browser.get("/returns/acme/1").text
+    told = browser.text("/returns/acme/1/grades")
+    assert "Loop was asked, and did not say: not reached" in told
+    condition = {"description": "<b>Torn</b>", "images": ["https://cdn.example/1.jpg", "http://x"]}
+    raw = {"line_items": [{"line_item_id": 9, "sku": "TEE-S", "condition": condition}]}
+    asked = list[bool]()
+
+    def details(return_id: str, *, once: bool) -> ParsedReturn:
+        asked.append(once)
+        return ParsedReturn(raw, None, None, return_id)
+
+    monkeypatch.setattr(desk.registry.context("acme").loop, "details", details)
+    page = browser.get("/returns/acme/1/grades").text
+    assert asked == [True]
+    assert "&lt;b&gt;Torn" in page
+    assert 'href="https://cdn.example/1.jpg" target="_blank" rel="noopener noreferrer"' in page
+    assert "http://x" not in page

@@ -1,4 +1,4 @@
-"""`bergen-loop brands mode|pace|pause|resume`: whether a brand's decisions are acted on."""
+"""`bergen-loop brands mode|pace|release|pause|resume`: whether a brand's decisions are acted on."""
 
 from __future__ import annotations
 
@@ -57,6 +57,7 @@ def install(app: typer.Typer) -> None:
     """Add the commands."""
     app.command("mode")(mode)
     app.command("pace")(set_pace)
+    app.command("release")(release)
     app.command("pause")(pause)
     app.command("resume")(resume)
 
@@ -194,6 +195,37 @@ def set_pace(
         say(f"  ... and {len(waiting) - 10} more (--json lists all)")
 
 
+def release(
+    brand: BrandArgument,
+    return_id: Annotated[str, typer.Argument(metavar="RETURN", help="Loop's id of the return.")],
+    reason: ReasonOption = None,
+    config: ConfigOption = DEFAULT_CONFIG,
+    yes: YesOption = False,
+) -> None:
+    """Let one return of a gradual start be paid before its turn. It counts against the limit."""
+    one, why = _Brand.of(config, brand), (reason or "").strip()
+    if not why:
+        fail("say why, for the journal: --reason '...'", 2)
+    now = datetime.now(UTC)
+    with one.ledger.read() as session:
+        row = returns.by_id(session, brand, return_id)
+        if row is None:
+            fail(f"brand {brand} has no return {return_id}: `brands pace {brand}` lists them", 2)
+        if pace.turn_of(session, row, now) is None:
+            fail(f"return {return_id} does not wait for its turn in a gradual start", 2)
+        worth = f"{row.total or '?'} {row.currency or ''}".strip()
+    sure(f"Pay return {return_id} ({worth}) before its turn?", yes)
+    try:
+        with transaction(one.ledger, brand, datetime.now(UTC), person()) as tx:
+            found = returns.by_id(tx.session, brand, return_id)
+            if found is None:
+                raise NotPossible("the return is gone")
+            golive.release(tx, found, why)
+    except NotPossible as error:
+        fail(f"{error}; nothing was changed", 2)
+    say((return_id, "bold"), " is paid at the brand's next sync")
+
+
 # -- parts --------------------------------------------------------------------------------------
 
 
@@ -251,7 +283,7 @@ def _print_checklist(brand: str, found: GoLive, points: list[Point], begin: Pace
         sign = ("!", "yellow") if point.open else ("✓", "green")
         line = Text.assemble(sign, f" {point.name.words}: {point.found}")
         console.print(Padding(line, (0, 0, 0, 2)))
-    for outcome, compared, alike in found.by_outcome():
+    for outcome, compared, alike in found.report.samples():
         words = f"{outcome.value.replace('_', ' ')}: {compared} compared, {alike} alike"
         console.print(Padding(Text(words), (0, 0, 0, 6)))
     start = f"Gradual start: {begin}" if begin else "No gradual start: all of it is paid at once"

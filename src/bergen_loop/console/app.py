@@ -32,6 +32,7 @@ from bergen_loop.console import (
     errors,
     events,
     floor,
+    graded,
     health,
     incidents,
     lists,
@@ -159,7 +160,7 @@ def _routes(app: FastAPI) -> None:
         app.include_router(router, include_in_schema=False)
     pages = (
         connecting, brand_settings, overview, incidents, lists, attention, audit, brand, mode,
-        deliveries, endpoint, month, shadow, trying, criteria, accounts, events, returns,
+        deliveries, endpoint, graded, month, shadow, trying, criteria, accounts, events, returns,
         correcting, acting, shipments,
     )  # fmt: skip
     for module in pages:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from fastapi import APIRouter, HTTPException, Request
-from fastapi.responses import HTMLResponse
+from fastapi.responses import RedirectResponse, Response
 from pydantic import BaseModel
 
 from bergen_loop.config import BrandSettings
 from bergen_loop.console import words
 from bergen_loop.console.access import NOT_FOUND, Viewer
-from bergen_loop.console.mode import HOLDS, choices, standing
+from bergen_loop.console.mode import HOLDS, brand_path, choices, standing
 from bergen_loop.console.overview import glances
 from bergen_loop.console.state import console_of
 from bergen_loop.console.templating import day_start, page, today, zone_of
@@ -21,8 +21,7 @@ from bergen_loop.ledger.store import cursors, journal, modes, pace
 
 router = APIRouter()
 
-TABS = {"": "Mode and syncs", "counts": "Counted", "criteria": "Receipt criteria",
-        "settings": "Settings"}  # fmt: skip
+TABS = {"": "Mode and syncs", "counts": "Counted", "settings": "Settings"}
 _BLOCKS = {"rex11": "REX11", "announce": "RMAs", "settle": "Settling"}
 _CURSORS = {
     "loop.first_pull": "Loop's list, the first time,",
@@ -32,14 +31,15 @@ _CURSORS = {
 }
 
 
-@router.get("/brands/{brand}", response_class=HTMLResponse)
-def brand_page(request: Request, person: Viewer, brand: str) -> HTMLResponse:
+@router.get("/brands/{brand}", response_model=None)
+def brand_page(request: Request, person: Viewer, brand: str) -> Response:
     """Everything about one configured brand that is not a secret."""
     registry, zone = console_of(request).registry, zone_of(request)
     if brand not in registry:
         raise HTTPException(404, NOT_FOUND)
     settings, tab = registry.brand(brand), request.query_params.get("tab", "")
-    criteria = registry.context(brand).criteria
+    if tab == "criteria":  # where they stood once
+        return RedirectResponse(f"{brand_path(brand)}/criteria", 303)
     with registry.ledger.read() as session:
         (glance,) = glances(session, registry, [brand], day_start(today(zone), zone))
         counters = journal.counters(session, brand)
@@ -72,11 +72,6 @@ def brand_page(request: Request, person: Viewer, brand: str) -> HTMLResponse:
         settings_version=registry.version(brand),
         changed=request.query_params.get("done") == "mode",
         blocks=blocks(settings),
-        criteria=criteria,
-        rules=words.rules(criteria),
-        criteria_settings=[
-            (words.plain(k), words.setting(v)) for k, v in criteria.settings.items()
-        ],
         calls=_of(counters, "loop.", "rex11."),
         webhooks=_of(counters, "webhooks."),
         failures={k: v for k, v in counters.items() if k.endswith(".failed")},

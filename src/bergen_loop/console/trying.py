@@ -35,7 +35,7 @@ from bergen_loop.domain.criteria import (
     preset_text,
 )
 from bergen_loop.domain.criteria.backtest import MAX_CHANGED
-from bergen_loop.domain.criteria.composing import Common, Irregular, Short
+from bergen_loop.domain.criteria.composing import Common, Irregular, Short, read_back
 from bergen_loop.domain.criteria.syntax import FUNCTIONS, METHODS
 from bergen_loop.domain.criteria.vocabulary import roots
 from bergen_loop.domain.decision import Outcome
@@ -239,7 +239,8 @@ class Publishing:
     seen: str = ""
     problem: str = ""
     """At the reason."""
-    common: Common = dataclass_field(default_factory=Common)
+    common: Common | None = None
+    """As typed; None: as the text in the editor says it."""
     unfit: Mapping[str, str] = dataclass_field(default_factory=dict[str, str])
     """Of the common rules, by field."""
     note: str = ""
@@ -258,6 +259,7 @@ def criteria_page(
     registry = _registry(request, brand)
     lines = wanted.text.split("\n")
     made = publishing or Publishing()
+    read = read_back(wanted.text)
     version = registry.version(brand)
     status = refused.status if refused else 422 if made.problem or made.unfit else 200
     if "hx-request" in request.headers and status in (422, 503):
@@ -272,6 +274,7 @@ def criteria_page(
         name=registry.brand(brand).name,
         criteria=criteria,
         rules=words.rules(criteria),
+        set_to=[(words.plain(k), words.setting(v)) for k, v in criteria.settings.items()],
         now_version=criteria.version,
         named=registry.brand(brand).criteria,
         holding=holding(registry, brand),
@@ -280,6 +283,8 @@ def criteria_page(
         versions=_versions(registry, brand) if version else [],
         seen=made.seen or (version.version if version else 0),
         made=made,
+        common=made.common or read or Common(),
+        by_hand=read is None and bool(wanted.text.strip()),
         words=vocabulary(),
         Irregular=IRREGULAR,
         Short=SHORT,

@@ -14,7 +14,7 @@ from bergen_loop.ledger.database import Session
 from bergen_loop.ledger.store import journal, modes, returns
 from bergen_loop.ledger.tables.core import ReturnRow
 from bergen_loop.ledger.transaction import Transaction
-from bergen_loop.people import actions
+from bergen_loop.people import actions, golive
 from bergen_loop.people.actions import ByHand, NotPossible
 from bergen_loop.service.registry import Registry
 from bergen_loop.text import shortened
@@ -68,6 +68,11 @@ def _flag(tx: Transaction, row: ReturnRow, asked: Asked) -> None:
     actions.decide(tx, row, ByHand(Outcome.FLAG, asked.why, asked.note or None))
 
 
+def _release(tx: Transaction, row: ReturnRow, asked: Asked) -> None:
+    golive.release(tx, row, asked.why)
+
+
+RELEASE = "release"
 WORK: dict[str, Work] = {
     w.name: w
     for w in (
@@ -97,6 +102,19 @@ WORK: dict[str, Work] = {
             settles=True,
         ),
         Work(
+            RELEASE,
+            "Pay before its turn…",
+            "Let this return go before its turn",
+            Permission.ACT,
+            "It waits for its turn in the brand's gradual start. Loop is asked to process it with "
+            "the next sync instead: refunds are paid, exchanges ordered, credit given. This cannot "
+            "be undone. It counts against the limit of the hour.",
+            "Let go: Loop is asked to process it with the next sync.",
+            _release,
+            asks_why=True,
+            settles=True,
+        ),
+        Work(
             "note",
             "Add a note…",
             "Add a note in Loop",
@@ -120,12 +138,15 @@ WORK: dict[str, Work] = {
 }
 
 
-def offered(person: Person, row: ReturnRow) -> list[Work]:
-    """The actions that fit the person and where the return stands."""
-    return [w for w in WORK.values() if person.can(w.permission) and _fits(w, row)]
+def offered(person: Person, row: ReturnRow, *, waits: bool) -> list[Work]:
+    """The actions that fit the person and where the return stands; `waits`: for its turn in a
+    gradual start."""
+    return [w for w in WORK.values() if person.can(w.permission) and _fits(w, row, waits=waits)]
 
 
-def _fits(work: Work, row: ReturnRow) -> bool:
+def _fits(work: Work, row: ReturnRow, *, waits: bool) -> bool:
+    if work.name == RELEASE:
+        return waits
     if not work.settles:
         return work.name == "note" or not Stage(row.stage).terminal
     return row.loop_state == "open" and row.stage in BY_HAND

@@ -79,6 +79,8 @@ class What(StrEnum):
     MODE_LIVE = "mode_live"
     PACE_SET = "pace_set"
     """Of a gradual start that is under way: another limit, or none any more."""
+    RELEASED = "released"
+    """A person let a return go before its turn in a gradual start; `data`: the decision."""
     TAKEN_BACK = "taken_back"
     """A decision that was not sent yet is judged anew."""
     BRAND_CONNECTED = "brand_connected"
@@ -162,6 +164,7 @@ _TITLES = {
     What.MODE_SET: "mode set",
     What.MODE_LIVE: "live takes effect",
     What.PACE_SET: "gradual start changed",
+    What.RELEASED: "let go before its turn",
     What.SIGN_IN_REFUSED: "sign-in refused",
     What.SYSTEM_SUSPENDED: "calls suspended",
     What.SYSTEM_CALLED_AGAIN: "called again",

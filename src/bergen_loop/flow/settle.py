@@ -321,12 +321,12 @@ class Settlements(Undertaking[int, DecisionRow, None]):
     def _waits(
         self, tx: FencedTransaction, turns: Turns, row: ReturnRow, decision: DecisionRow
     ) -> bool:
-        """Whether it has to wait for its turn. What a person has decided goes out at once, and
-        is counted."""
+        """Whether it has to wait for its turn. What a person has decided, or let go before its
+        turn, goes out at once, and is counted."""
         if decision.outcome not in pace.PAYS or decision.by != journal.SERVICE:
             return False
         worth = Worth.of(row.total, row.currency)
-        if turns.room(tx.now, worth):
+        if turns.room(tx.now, worth) or pace.released(tx.session, row.id, decision):
             return False
         row.due_at = turns.wait(tx.now, worth)
         why = f"waits for its turn in the gradual start: {turns.pace}"

@@ -20,6 +20,7 @@ from bergen_loop.ledger.read import golive
 from bergen_loop.ledger.read.golive import GoLive, Name, Point
 from bergen_loop.ledger.store import modes, pace, returns
 from bergen_loop.ledger.store.modes import SignOff
+from bergen_loop.ledger.tables.core import ReturnRow
 from bergen_loop.ledger.transaction import Transaction
 from bergen_loop.people.actions import NotPossible
 
@@ -137,6 +138,21 @@ def _amounts(stake: str) -> dict[str, Decimal]:
         except InvalidOperation:
             return {}
     return found
+
+
+def release(tx: Transaction, row: ReturnRow, why: str) -> None:
+    """Let one return go before its turn in the gradual start: it is paid at the next tick, and
+    counted. Raises NotPossible."""
+    if not why.strip():
+        raise NotPossible("letting a return go before its turn needs a reason, for the journal")
+    tx.session.refresh(row, with_for_update=True)
+    decision = pace.turn_of(tx.session, row, tx.now)
+    if decision is None:
+        raise NotPossible("it does not wait for its turn in a gradual start (any more)")
+    row.due_at = tx.now
+    returns.brand_row(tx.session, tx.brand).nudged_at = tx.now
+    data = {"decision": decision.id, "outcome": decision.outcome}
+    tx.journal(What.RELEASED, storable(why).strip(), row, data)
 
 
 def change_pace(tx: Transaction, configured: str, pace_: Pace | None, why: str) -> None:

@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from enum import StrEnum
+from itertools import product
 
 
 class Irregular(StrEnum):
@@ -81,6 +82,34 @@ def compose(name: str, common: Common) -> str:
     slug = re.sub(r"[^a-z0-9]+", "-", name.casefold()).strip("-")[:40] or "own"
     head = f"name: {slug}\n\nsettings:\n" + "\n".join(settings)
     return f"{head}\n\nrules:\n{rules}"
+
+
+def read_back(text: str) -> Common | None:
+    """The choices that a text was put together from; None for one that is not, to the letter,
+    what `compose` writes (whatever it is called)."""
+    given = re.sub(r"\Aname: [^\n]*\n", "name: x\n", text.rstrip("\n") + "\n")
+    days, cents, prefix = (_first(pattern, given) for pattern in _WRITTEN)
+    above = f"{Decimal(cents) / 100:.2f}".removesuffix(".00") if cents else ""
+    for damaged, other, short in product(Irregular, Irregular, Short):
+        common = Common(damaged, other, short, days, above, prefix)
+        try:
+            if compose("x", common) == given:
+                return common
+        except Unfit:
+            return None
+    return None
+
+
+_WRITTEN = (
+    re.compile(r"^  wait: (\d{1,3})d  #", re.ASCII | re.MULTILINE),
+    re.compile(r"^  high_value_cents: (\d{1,12})  #", re.ASCII | re.MULTILINE),
+    re.compile(r'has\(l\.sku\) && l\.sku\.startsWith\("([^"\n]{1,40})"\)'),
+)
+
+
+def _first(pattern: re.Pattern[str], text: str) -> str:
+    found = pattern.search(text)
+    return found[1] if found else ""
 
 
 def _cents(text: str) -> int | None:

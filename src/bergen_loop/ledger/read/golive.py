@@ -104,22 +104,11 @@ class GoLive:
         unknown = [f"? {self.worth.unknown}"] if self.worth.unknown else []
         return ";".join([str(self.paid), *sums, *unknown])
 
-    def by_outcome(self) -> list[tuple[Outcome, int, int]]:
-        """Each outcome that was decided in shadow: how many could be compared, and how many of
-        them were decided alike."""
-        found: list[tuple[Outcome, int, int]] = []
-        for outcome in Outcome:
-            verdicts = self.report.by_outcome.get(outcome.value)
-            if verdicts:
-                alike = verdicts[Verdict.AGREE]
-                found.append((outcome, alike + verdicts[Verdict.DISAGREE], alike))
-        return found
-
     def points(self, criteria_version: str, now: datetime) -> list[Point]:
         """The checklist."""
         compared, alike = self.compared, self.alike
         by_these = self.report.compared_by[criteria_version]
-        sample = {outcome: number for outcome, number, _ in self.by_outcome()}
+        sample = {outcome: number for outcome, number, _ in self.report.samples()}
         processed = sample.get(Outcome.PROCESS, 0)
         synced = self.last_good_sync_at
         ago = f"{synced:%Y-%m-%d %H:%M} UTC" if synced else "never"

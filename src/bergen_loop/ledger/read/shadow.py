@@ -17,6 +17,8 @@ from sqlalchemy.orm import Session
 
 from bergen_loop.domain.decision import Outcome
 from bergen_loop.domain.returns import LoopState
+from bergen_loop.ledger.read.causes import Sum
+from bergen_loop.ledger.store.pace import PAYS
 from bergen_loop.ledger.tables.core import DecisionRow, EffectRow, ReturnRow
 
 MAX_LISTED = 200
@@ -48,6 +50,21 @@ class Compared:
     done: str
     verdict: Verdict
     sentence: str
+    total: str | None
+    currency: str | None
+
+
+@dataclass(slots=True)
+class Money:
+    """Returns, and what they are worth in all, as Loop's totals say."""
+
+    returns: int = 0
+    worth: Sum = field(default_factory=Sum)
+
+    def add(self, one: Compared) -> None:
+        """One more."""
+        self.returns += 1
+        self.worth.add(one.total, one.currency)
 
 
 @dataclass(slots=True)
@@ -64,10 +81,25 @@ class ShadowReport:
     """[decided in shadow][verdict] -> returns."""
     compared_by: Counter[str] = field(default_factory=Counter[str])
     """By version of the criteria that judged them: how many could be compared."""
+    we_pay: Money = field(default_factory=Money)
+    """Decided otherwise: we would have paid, people did not."""
+    they_paid: Money = field(default_factory=Money)
+    """Decided otherwise: people paid, we would not have."""
     disagreements: list[Compared] = field(default_factory=list[Compared])
     """The newest `MAX_LISTED` of them; `verdicts` counts all."""
     days: dict[date, Counter[str]] = field(default_factory=dict[date, Counter[str]])
     """Verdicts by the day of the shadow decision, the oldest first."""
+
+    def samples(self) -> list[tuple[Outcome, int, int]]:
+        """Each outcome that was decided: how many could be compared, and how many of them were
+        decided alike."""
+        found: list[tuple[Outcome, int, int]] = []
+        for outcome in Outcome:
+            verdicts = self.by_outcome.get(outcome.value)
+            if verdicts:
+                alike = verdicts[Verdict.AGREE]
+                found.append((outcome, alike + verdicts[Verdict.DISAGREE], alike))
+        return found
 
     @property
     def agreement(self) -> float | None:
@@ -98,8 +130,13 @@ def report(
             result.compared_by[row.criteria_version] += 1
         day = row.decided_at.astimezone(zone).date()
         result.days.setdefault(day, Counter())[one.verdict] += 1
-        if one.verdict is Verdict.DISAGREE and len(result.disagreements) < MAX_LISTED:
-            result.disagreements.append(one)
+        if one.verdict is Verdict.DISAGREE:
+            if one.decided in PAYS:
+                result.we_pay.add(one)
+            elif one.done == _DONE[LoopState.CLOSED]:
+                result.they_paid.add(one)
+            if len(result.disagreements) < MAX_LISTED:
+                result.disagreements.append(one)
     result.days = dict(sorted(result.days.items()))
     return result
 
@@ -126,6 +163,8 @@ def _query(brand: str, since: datetime | None) -> Any:
             ReturnRow.return_id,
             ReturnRow.order_name,
             ReturnRow.loop_state,
+            ReturnRow.total,
+            ReturnRow.currency,
             DecisionRow.outcome,
             DecisionRow.rule,
             DecisionRow.reason,
@@ -160,8 +199,9 @@ def _compared(row: Any) -> Compared:
     is_ = "is" if state is LoopState.OPEN else "was"
     sentence = f"We would have {_WOULD[outcome]}; it {is_} {_DONE[state]}. {row.reason}"
     return Compared(
-        row.return_id, row.order_name, row.outcome, row.rule, _DONE[state], verdict, sentence
-    )
+        row.return_id, row.order_name, row.outcome, row.rule, _DONE[state], verdict, sentence,
+        row.total, row.currency,
+    )  # fmt: skip
 
 
 def _verdict(outcome: Outcome, state: LoopState) -> Verdict:

@@ -17,10 +17,10 @@ from sqlalchemy.orm import Session
 from bergen_loop.domain.decision import Outcome
 from bergen_loop.domain.lifecycle import Stage
 from bergen_loop.domain.pace import HOUR, Pace, Turn, Turns, Worth
-from bergen_loop.domain.words import EffectKind
-from bergen_loop.ledger.store import effects, returns
+from bergen_loop.domain.words import EffectKind, What
+from bergen_loop.ledger.store import effects, journal, returns
 from bergen_loop.ledger.store.effects import EffectState
-from bergen_loop.ledger.tables.core import BrandRow, DecisionRow, EffectRow, ReturnRow
+from bergen_loop.ledger.tables.core import BrandRow, DecisionRow, EffectRow, JournalRow, ReturnRow
 from bergen_loop.ledger.transaction import Transaction
 
 PAYING = (EffectKind.PROCESS, EffectKind.REMOVE_LINES)
@@ -87,6 +87,27 @@ def waiting(session: Session, brand: str, now: datetime) -> Sequence[ReturnRow]:
 
 def _pays(decision: DecisionRow) -> bool:
     return decision.outcome in PAYS
+
+
+def turn_of(session: Session, row: ReturnRow, now: datetime) -> DecisionRow | None:
+    """What was decided about a return that waits for its turn; None where it does not."""
+    waits = row.stage == Stage.SETTLING and not row.held and row.due_at and row.due_at > now
+    if not waits or of(returns.known_brand(session, row.brand), now) is None:
+        return None
+    decision = returns.latest_decision(session, row.id)
+    if decision is None or not _pays(decision) or decision.by != journal.SERVICE:
+        return None
+    effect = effects.settlements_of(session, [row.id]).get(row.id)
+    return decision if effect is None or effect.state in effects.SENDABLE else None
+
+
+def released(session: Session, return_pk: int, decision: DecisionRow) -> bool:
+    """Whether a person has let it go before its turn. That holds for what was decided then, not
+    for what is decided anew."""
+    query = sa.select(JournalRow.data).where(
+        JournalRow.return_pk == return_pk, JournalRow.happened == What.RELEASED
+    )
+    return any(data.get("decision") == decision.id for data in session.scalars(query))
 
 
 def let_go(tx: Transaction) -> None:

@@ -224,8 +224,10 @@ class LoopClient:
         order_id: str | None = None,
         order_name: str | None = None,
         currency_type: CurrencyType | None = None,
+        once: bool = False,
     ) -> ParsedReturn:
-        """One return, by exactly one of the three. NotFound if there is none."""
+        """One return, by exactly one of the three. NotFound if there is none. `once`: a person
+        waits for it, so it is not tried again."""
         request = self._valid(
             "details",
             return_id,
@@ -233,7 +235,7 @@ class LoopClient:
                 return_id, order_id=order_id, order_name=order_name, currency_type=currency_type
             ),
         )
-        return self._call(request, responses.read_details)
+        return self._call(request, responses.read_details, attempts=1 if once else None)
 
     def asn_report(self, from_: date, to: date) -> list[AsnRow]:
         """The Advanced Shipping Notice of the days `from_` to `to`, however many. Whether Loop
