@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from bergen_loop.domain.naming import KitPart
 from bergen_loop.domain.receipt import BagCount, Receipt, ReceiptLine
-from bergen_loop.domain.returns import LoopState, Return, ReturnLine
+from bergen_loop.domain.returns import Label, LoopState, Return, ReturnLine
 from bergen_loop.domain.rma import TicketStatus
 from bergen_loop.domain.shipment import (
     Consignment,
@@ -126,6 +126,10 @@ def test_who_carries_a_return_tells_whether_it_is_box_free_and_else_its_bag() ->
     assert not of("loop", "HRBAG1")
     assert not of(None, None)
     assert not is_box_free(Return("1", LoopState.OPEN, AT, AT, package_reference="x"), frozenset())
+    for number, box_free in (("1Z999", False), ("N/A", True)):
+        label = Label(tracking_number=number)
+        parcel = Return("1", LoopState.OPEN, AT, AT, package_reference="x", label=label)
+        assert is_box_free(parcel, methods) is box_free, "a parcel with a label comes by itself"
 
 
 # -- RMAs -------------------------------------------------------------------------------------

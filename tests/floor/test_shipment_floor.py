@@ -99,6 +99,13 @@ def test_from_the_drop_off_to_the_claims_list(
         with page.expect_download() as saved:
             page.get_by_role("link", name="All of these as CSV").click()
         assert f"HRBAG{two}" in saved.value.path().read_text()
+        # Its return tells so as well.
+        row.get_by_role("link", name="#").click()
+        carried = page.get_by_role("region", name="Table: consolidated shipments")
+        expect(carried).to_contain_text("missing")
+        expect(page.locator(".timeline li.on")).to_have_count(6)  # nothing was settled by us
+        _accessible(page)
+        page.go_back()
         row.get_by_text("Close…").click()
         row.get_by_label("Why").fill("the carrier pays")
         row.get_by_role("button").click()

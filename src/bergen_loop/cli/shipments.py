@@ -71,14 +71,67 @@ def shipments(
             ShipmentStage(r.stage).words,
             r.returns,
             r.expected,
-            r.counted,
-            r.missing,
-            r.damaged,
+            r.counted if r.arrived_at else "",
+            r.missing if r.arrived_at else "",
+            r.damaged if r.arrived_at else "",
             when(r.shipped_at or r.learned_at),
         )
         for r in found.rows
     ]
     console.print(table("Shipments", columns, rows))
+
+
+@app.command("show")
+def show(
+    brand: Annotated[str, typer.Argument(help="Whose it is.")],
+    shipment: Annotated[str, typer.Argument(help="Happy Returns' id of it.")],
+    config: ConfigOption = DEFAULT_CONFIG,
+    as_json: JsonOption = False,
+) -> None:
+    """One shipment: its RMAs, and bag by bag what was to come and what differs."""
+    settings = settings_of(config)
+    brands_of(settings, [brand])
+    with open_ledger(settings).read() as session:
+        row = reading.one_shipment(session, EVERYONE, brand, shipment)
+        view = reading.view(session, row) if row is not None else None
+    if view is None:
+        fail(
+            f"shipment {shipment} of {brand} is not known: `bergen-loop shipments add` has it read"
+        )
+    if as_json:
+        bags = [{"barcodes": b.barcodes, "returns": b.return_ids, "boxes": b.boxes,
+                 "products": _products(b), "differs": _differs(b)} for b in view.bags]  # fmt: skip
+        rmas = [views.plain(r) for r in view.rmas]
+        print_json({**views.plain(view.row), "rmas": rmas, "contents": bags})
+        return
+    r = view.row
+    words = f"{r.happy_id}: {ShipmentStage(r.stage).words}; {r.expected} units expected"
+    if r.arrived_at:
+        words += f", {r.counted} counted, {r.damaged} damaged, {r.missing} missing"
+    console.print(Text(words))
+    for problem in filter(None, [r.problem, *(r.remarks or [])]):
+        console.print(Text(str(problem), style="bold red"))
+    rows = [
+        (m.ticket_id or "to be made", m.customer_po, len(m.unit_keys), m.ticket_status or "")
+        for m in view.rmas
+    ]
+    console.print(table("RMAs", ["ticket", "PO", "units", "in Bergen"], rows))
+    rows = [
+        (", ".join(b.barcodes) or "no bag", ", ".join(b.return_ids), ", ".join(b.boxes),
+         _products(b), _differs(b))
+        for b in view.bags
+    ]  # fmt: skip
+    console.print(table("Bags", ["bag", "return", "box", "to come", "differs"], rows))
+
+
+def _products(bag: reading.Bag) -> str:
+    return ", ".join(u.line.sku or u.line.title or "?" for u in bag.units)
+
+
+def _differs(bag: reading.Bag) -> str:
+    open_ = [f"{c.units} {c.sku or c.title or '?'} {c.kind}" for c in bag.claims
+             if c.state == store.OPEN]  # fmt: skip
+    return "; ".join([*(["nothing has come"] if bag.missing else []), *open_])
 
 
 @app.command("add")

@@ -110,6 +110,7 @@ def shipment_page(request: Request, person: Viewer, brand: str, shipment: str) -
         view=view,
         row=row,
         stage_of=ShipmentStage,
+        waits=row.due_at is not None and row.stage != ShipmentStage.DONE,
         final={rma.id: store.counts_final(rma) for rma in view.rmas},
         bag=request.query_params.get("bag", ""),
     )

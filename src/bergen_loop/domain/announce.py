@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -13,11 +12,12 @@ from zoneinfo import ZoneInfo
 from bergen_loop.domain import po
 from bergen_loop.domain.codes import (
     CODE_LIMIT,
+    NO_NUMBER,
     CodeKind,
     normal_code,
     normal_upc,
     normal_word,
-    sent_code,
+    tracking_numbers,
     unsendable,
 )
 from bergen_loop.domain.comparison import is_another_product, units_by_product
@@ -286,14 +286,6 @@ def _labelled(return_: Return, rules: AnnounceRules) -> bool:
     return all(x.line_item_id in covered for x in lines)
 
 
-def tracking_numbers(text: str | None) -> tuple[str, ...]:
-    """The tracking numbers in a field: none for `N/A`, several where it lists them."""
-    found = (sent_code(one) for one in re.split(r"[,;|\n]", text or ""))
-    return tuple(dict.fromkeys(n for n in found if n and normal_word(n) not in _NO_NUMBER))
-
-
-_NO_NUMBER = words("", "n/a", "na", "none", "null", "pending", "unknown", "0")
-
 # -- parcels ----------------------------------------------------------------------------------
 
 
@@ -333,7 +325,7 @@ def parcels(
 
 def _parcel(return_: Return, labels: Sequence[Label], lines: tuple[ReturnLine, ...]) -> Parcel:
     carriers = (x.carrier for x in (*labels, return_.label))
-    carrier = next((c for c in carriers if normal_word(c) not in _NO_NUMBER), None)
+    carrier = next((c for c in carriers if normal_word(c) not in NO_NUMBER), None)
     return Parcel(return_, lines, tuple(_numbers(labels)), carrier)
 
 

@@ -71,6 +71,18 @@ def sent_code(code: str | None) -> str | None:
     return " ".join(text.split()) or None
 
 
+def tracking_numbers(text: str | None) -> tuple[str, ...]:
+    """The tracking numbers in a field: none for `N/A`, several where it lists them."""
+    found = (sent_code(one) for one in re.split(r"[,;|\n]", text or ""))
+    return tuple(dict.fromkeys(n for n in found if n and normal_word(n) not in NO_NUMBER))
+
+
+NO_NUMBER = frozenset(
+    map(normal_word, ("", "n/a", "na", "none", "null", "pending", "unknown", "0"))
+)
+"""Normal words that stand for no number, and no carrier."""
+
+
 def sent_upc(code: str | None) -> str | None:
     """As `sent_code`; None where the shop has no barcode (`normal_upc`)."""
     return sent_code(code) if normal_upc(code) else None

@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 
 from bergen_loop.domain import announce as rules
 from bergen_loop.domain import shipment as shipping
-from bergen_loop.domain.announce import tracking_numbers
+from bergen_loop.domain.codes import tracking_numbers
 from bergen_loop.domain.comparison import units_by_product
 from bergen_loop.domain.naming import Known
 from bergen_loop.domain.returns import Return

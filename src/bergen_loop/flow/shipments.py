@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass
 from datetime import timedelta
 
 from bergen_loop.domain import shipment as shipping
-from bergen_loop.domain.announce import tracking_numbers
+from bergen_loop.domain.codes import tracking_numbers
 from bergen_loop.domain.returns import Return
 from bergen_loop.domain.shipment import ShipmentStage, ShipmentUnit
 from bergen_loop.domain.words import Need, What
@@ -136,11 +136,12 @@ def tell_loose(ctx: BrandContext, result: Shipped) -> None:
             bag.told_at = bag.told_at or tx.now
         some = ", ".join(f"{b.barcode} (return {b.return_id})" for b in bags[:5])
         more = f" and {len(bags) - 5} more" if len(bags) > 5 else ""
+        left, them = ("A bag has", "it") if len(bags) == 1 else (f"{len(bags)} bags have", "them")
         tx.needs_person(
             Need.BAG_UNKNOWN,
-            f"{len(bags)} bags have left a return hub, but no known shipment has them: {some}"
-            f"{more}. The webhook that names their shipment was lost, and Loop has no list of "
-            "shipments: ask Happy Returns or Loop for its id and enter it under Shipments, or with "
+            f"{left} left a return hub, and no known shipment has {them}: {some}{more}. The "
+            "webhook that names the shipment was lost, and Loop has no list of shipments: ask "
+            "Happy Returns or Loop for its id and enter it under Shipments, or with "
             f"`bergen-loop shipments add {tx.brand} ID`",
             LOOSE,
         )

@@ -18,6 +18,7 @@ from bergen_loop.domain.words import EffectKind, Need, What
 from bergen_loop.ledger.codec import Document, load_items, load_receipt, load_return
 from bergen_loop.ledger.read import search
 from bergen_loop.ledger.read import why as reasons
+from bergen_loop.ledger.read.carried import Carried, carrying
 from bergen_loop.ledger.read.why import Asked, Call, Facts, Left, Ticket, Verdict, Why
 from bergen_loop.ledger.scope import Scope
 from bergen_loop.ledger.store import attention, effects, journal, returns
@@ -73,6 +74,8 @@ class ReturnView:
     ignored: AttentionRow | None
     """The item with which a person has left the return alone."""
     brand: BrandFacts
+    carried: list[Carried]
+    """The consolidated shipments it comes in."""
     moments: list[MomentView] = field(default_factory=list[MomentView])
 
     @property
@@ -155,6 +158,7 @@ def return_view(
         compared=_compared(row, rmas, receipts, brand.rules),
         ignored=attention.ignored(session, [row]).get(row.id),
         brand=brand,
+        carried=carrying(session, row.brand, row.return_id),
     )
     view.moments = _moments(view)
     return view
@@ -253,11 +257,37 @@ def _moments(view: ReturnView) -> list[MomentView]:
         ),
         Moment.RMA_CLOSED: (row.rma_closed_at, evidence or _closing(row)),
         Moment.COMPLETE: (row.completed_at, _standing(view)),
+        **_together(view),
     }
     titles = {m: m.title for m in Moment}
     if texts[Moment.DECIDED][0]:
         titles[Moment.DECIDED] = reasons.settled(view.facts)
     return [MomentView(moment, *texts[moment], titles[moment]) for moment in Moment]
+
+
+def _together(view: ReturnView) -> dict[Moment, tuple[datetime | None, str]]:
+    """Of a return that comes in consolidated shipments: it is announced, received and finished in
+    Bergen with them."""
+    if not view.carried or any(r.shipment_pk is None for r in view.rmas):
+        return {}
+    names = "; ".join(
+        f"{c.tickets or 'RMA asked for'}, of {c.shipment.happy_id}" for c in view.carried
+    )
+    told = "; ".join(f"{c.words} ({c.shipment.happy_id})" for c in view.carried)
+    made = [c.announced_at for c in view.carried]
+    came = [c.shipment.arrived_at if c.counted else None for c in view.carried]
+    row = view.row
+    return {
+        Moment.ANNOUNCED: (row.announced_at or max((t for t in made if t), default=None), names),
+        Moment.RECEIVED: (
+            row.received_at or (max(t for t in came if t) if all(came) else None),
+            told,
+        ),
+        Moment.RMA_CLOSED: (
+            row.rma_closed_at or (max(t for t in came if t) if all(came) else None),
+            "finished with its shipment" if all(came) else "",
+        ),
+    }
 
 
 def _no_rma(row: ReturnRow) -> str:
