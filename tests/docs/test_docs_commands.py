@@ -166,6 +166,7 @@ MAY_END = {
     "status": {0, 1},
     "show": {0, 1},
     "shipments add": {0, 2},  # the brand of the pages takes no returns at bars
+    "shipments show": {0, 1},  # nor has it shipments
     "attention": {0, 1},
     "attention retry": {1, 2},  # there is no item 1, or it has been resolved
     "attention ignore": {1, 2},

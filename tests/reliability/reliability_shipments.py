@@ -19,6 +19,7 @@ from bergen_loop.ledger.store import shipments as store
 from bergen_loop.ledger.tables.shipments import BagRow
 from bergen_loop.ledger.transaction import Transaction
 from bergen_loop.people import shipments as people
+from bergen_loop.repair import rebuild
 from loop_sandbox import control_views, loop_happy, parcels
 from loop_sandbox.model import HappyUnit, LoopReturn, Shipment
 
@@ -68,6 +69,8 @@ class Lives:
             self._ticks(4)
             self._arrive()
             self._ticks(3)
+            if dice.random() < 0.2:
+                self._lose()
         stage.world.faults.clear()
         for after in (60.0, 900.0, 900.0, 3700.0, 13 * HOUR, 60.0, 300.0, 3700.0, 9000.0, 60.0):
             stage.tick(after=after)
@@ -75,6 +78,22 @@ class Lives:
         for after in (30.0, 60.0, 13 * HOUR, 60.0, 300.0, 3700.0, 9000.0, 60.0, 60.0):
             stage.tick(after=after)
         return [*stage.bugs, *self.problems()]
+
+    def _lose(self) -> None:
+        """The ledger is lost, and rebuilt by somebody, perhaps not at once to the end. A shipment
+        of which REX11 has nothing is entered again, for its bags are told."""
+        stage = self.stage
+        stage.world.faults.clear()
+        stage.fresh_ledger()
+        point = self.dice.randint(1, 120) if self.dice.random() < 0.5 else 0
+        if not stage.act(rebuild.run, Fuse(lambda n, _name: n == point)):
+            stage.tick()
+            assert stage.act(rebuild.run)
+        for shipment in self.shipped:
+            with stage.ctx.ledger.read() as session:
+                known = store.by_happy_id(session, BRAND, shipment.happy_id) is not None
+            if not known and shipment.happy_id not in self.never_told:
+                self._enter(shipment)
 
     def _ticks(self, number: int) -> None:
         """Syncs, of which some are killed half-way."""
