@@ -20,7 +20,7 @@ from bergen_loop.ledger.read import search
 from bergen_loop.ledger.read import why as reasons
 from bergen_loop.ledger.read.why import Asked, Call, Facts, Left, Ticket, Verdict, Why
 from bergen_loop.ledger.scope import Scope
-from bergen_loop.ledger.store import attention, effects, journal, returns
+from bergen_loop.ledger.store import attention, effects, journal, pace, returns
 from bergen_loop.ledger.store.effects import EffectState
 from bergen_loop.ledger.tables.core import (
     AttentionRow,
@@ -73,6 +73,8 @@ class ReturnView:
     ignored: AttentionRow | None
     """The item with which a person has left the return alone."""
     brand: BrandFacts
+    turn: datetime | None
+    """When its turn comes in a gradual start, if it waits for that."""
     moments: list[MomentView] = field(default_factory=list[MomentView])
 
     @property
@@ -155,6 +157,7 @@ def return_view(
         compared=_compared(row, rmas, receipts, brand.rules),
         ignored=attention.ignored(session, [row]).get(row.id),
         brand=brand,
+        turn=row.due_at if pace.turn_of(session, row, datetime.now(UTC)) else None,
     )
     view.moments = _moments(view)
     return view
@@ -196,6 +199,7 @@ def _facts(view: ReturnView) -> Facts:
         try_at=settlement.try_at if settlement else None,
         asked=tuple(Asked(_need(i), i.reason, i.opened_at, i.assignee) for i in holds),
         left=_left(view.ignored) if view.ignored else None,
+        turn=view.turn,
         waits_for=next((e.why for e in reversed(view.journal) if e.happened == What.WAITS), ""),
         order=row.order_name,
         refund=row.outcome == "refund",
