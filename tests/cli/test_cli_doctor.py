@@ -150,6 +150,8 @@ def test_returns_that_come_without_a_webhook(well: Busy) -> None:
         'api_key: "file:secret"', 'api_key: "file:secret", webhook_secret: "file:secret"'
     )
     well.config.write_text(text_)
+    assert "public_url is not set: Loop is polled" in text(well.run("doctor"))
+    well.config.write_text(text_.replace("{database", '{public_url: "https://x.example", database'))
     now = datetime.now(UTC)
     with well.ledger.write() as session:
         session.execute(sa.update(ReturnRow).values(seen_at=now))

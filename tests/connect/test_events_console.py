@@ -109,7 +109,7 @@ def test_an_endpoint_is_kept_changed_and_taken_away_and_its_secret_is_never_show
 
 WRONG: list[tuple[dict[str, Any], str, str]] = [
     ({"url": "https://inside.example.com"}, "url", "10.0.0.7, which is not a public address"),
-    ({"url": "https://127.0.0.1/x"}, "url", "127.0.0.1, which is not a public address"),
+    ({"url": "https://127.0.0.1/x"}, "url", "127.0.0.1 is not a public address"),
     ({"url": "https://nowhere.example.com"}, "url", "leads to no address"),
     ({"url": "http://hooks.example.com"}, "url", "must be a full https:// address"),
     ({"url": "https://jo@hooks.example.com"}, "url", "without a user name"),

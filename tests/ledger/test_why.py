@@ -117,6 +117,12 @@ SENTENCES = [
         "15, 16:00 UTC.",
     ),
     (
+        replace(CAME, stage=Stage.SETTLING, verdict=PAID, turn=day(15, 16)),
+        Party.SERVICE,
+        "Decided to process it (rule complete): 2 of 2 units counted; bergen-loop waits with it "
+        "for its turn in the gradual start, until Nov 15, 16:00 UTC.",
+    ),
+    (
         replace(DONE, stage=Stage.SETTLING, call=Call.LOST),
         Party.SERVICE,
         "Decided to process it (rule complete): 2 of 2 units counted; the answer of Loop was "

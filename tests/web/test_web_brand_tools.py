@@ -264,7 +264,9 @@ def test_a_gradual_start_is_looked_at_and_changed(desk: Desk) -> None:
     assert "At most 500.00 of each currency an hour until" in page
     assert "1 return waits" in page
     assert 'href="/returns/acme/7/release"' in browser.get("/brands/acme/pace").text
-    assert "Pay before its turn" in browser.text("/returns/acme/7")
+    waits = browser.text("/returns/acme/7")
+    assert "Pay before its turn" in waits
+    assert "bergen-loop waits with it for its turn in the gradual start" in waits
     confirmed = browser.text("/returns/acme/7/release")
     assert "89.00 USD" in confirmed
     assert "cannot be undone" in confirmed

@@ -13,7 +13,9 @@ from web_support import NOW, Browser, Desk, add_return, row_of
 from bergen_loop.domain.lifecycle import Stage
 from bergen_loop.domain.words import Need
 from bergen_loop.ledger.codec import dump_receipt, load_receipt
+from bergen_loop.ledger.read.causes import causes
 from bergen_loop.ledger.read.people import Role
+from bergen_loop.ledger.scope import Scope
 from bergen_loop.ledger.store import attention, effects, modes
 from bergen_loop.ledger.store.effects import EffectState
 from bergen_loop.ledger.tables.core import (
@@ -386,3 +388,16 @@ def test_grades_are_asked_of_loop_once_and_its_silence_is_told(
     assert "&lt;b&gt;Torn" in page
     assert 'href="https://cdn.example/1.jpg" target="_blank" rel="noopener noreferrer"' in page
     assert "http://x" not in page
+
+
+def test_who_waits_for_a_product_without_a_barcode_is_found_by_its_sku(desk: Desk) -> None:
+    add_return(desk.ledger, "acme", "1", Stage.SEEN, skus=("TEE-S",))
+    add_return(desk.ledger, "acme", "2", Stage.SEEN, skus=("TEE-M",))
+    with desk.ledger.write() as session:
+        attention.raise_item(
+            session, NOW, brand="acme", kind=Need.PRODUCT_REFUSED, reason="no UPC",
+            subject="acme-tee-s",
+        )  # fmt: skip
+        (cause,) = causes(session, Scope.of(["acme"]))
+    assert [one.return_id for one in cause.returns or ()] == ["1"]
+    assert cause.worth.words == "89.00 USD"

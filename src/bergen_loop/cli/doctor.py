@@ -247,8 +247,9 @@ def _syncs(ledger: Ledger, settings: Settings) -> Iterator[Check]:
 def _webhooks(ledger: Ledger, settings: Settings) -> Iterator[Check]:
     """Where returns come and no webhook does, Loop's webhooks go elsewhere."""
     wanted = [b for b, one in settings.brands.items() if one.loop.webhook_secret]
-    if not wanted:
-        yield Check("webhooks", True, "no brand takes any: Loop is polled")
+    if not wanted or settings.service.public_url is None:
+        why = "service.public_url is not set" if wanted else "no brand takes any"
+        yield Check("webhooks", True, f"{why}: Loop is polled")
         return
     since = datetime.now(UTC) - LATELY
     with ledger.read() as session:

@@ -186,7 +186,9 @@ def set_pace(
         print_json({"brand": brand, "pace": shown, "waiting": listed})
         return
     if found is None:
-        say((brand, "bold"), " has no gradual start: what is decided goes out at once")
+        live = one.mode() == modes.LIVE
+        goes = "what is decided goes out at once" if live else "it is not live, and pays nothing"
+        say((brand, "bold"), f" has no gradual start: {goes}")
         return
     say((brand, "bold"), f": {found}; {len(waiting)} return(s) wait for their turn")
     for row in waiting[:10]:

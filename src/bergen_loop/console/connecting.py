@@ -28,7 +28,7 @@ from bergen_loop.console.brand import blocks
 from bergen_loop.console.mode import brand_path
 from bergen_loop.console.state import Console, console_of
 from bergen_loop.console.templating import page
-from bergen_loop.domain.criteria import CriteriaError
+from bergen_loop.domain.criteria import PRESETS, CriteriaError, preset
 from bergen_loop.ledger.store import brands as kept
 from bergen_loop.ledger.store.brands import Draft
 from bergen_loop.people.actions import NotPossible
@@ -411,4 +411,5 @@ def _step_page(request: Request, made: Draft, step: Step, shown: Shown) -> HTMLR
         public_url=console.registry.settings.service.public_url,
         summary=blocks(settings) if settings else [],
         path=_path,
+        presets=[(p, preset(p).description) for p in PRESETS] if step is Step.CRITERIA else [],
     )

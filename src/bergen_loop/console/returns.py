@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from decimal import Decimal
 
 from fastapi import APIRouter, HTTPException, Request, Response
@@ -25,7 +24,6 @@ from bergen_loop.ledger.codec import load_receipt, load_return
 from bergen_loop.ledger.read import counting, listing, views, why
 from bergen_loop.ledger.read.deliveries import said_about
 from bergen_loop.ledger.read.views import ReturnView
-from bergen_loop.ledger.store import pace
 from bergen_loop.ledger.store import returns as ledger_returns
 from bergen_loop.ledger.tables.core import ReturnRow, RmaRow
 from bergen_loop.people.counts import is_of, may_correct
@@ -69,7 +67,6 @@ def return_page(request: Request, person: Viewer, brand: str, return_id: str) ->
         if row is None:
             raise HTTPException(404, NOT_FOUND)
         view = view_of(session, registry.settings, row)
-        waits = pace.turn_of(session, row, datetime.now(UTC)) is not None
         compared, told = view.compared, view.why(zone)
         return page(
             request,
@@ -90,7 +87,7 @@ def return_page(request: Request, person: Viewer, brand: str, return_id: str) ->
             countings=counting.countings(session, view.rmas),
             photos=counting.photos(session, view.rmas),
             said=said_about(session, row, _names(view.rmas), MOST_SAID),
-            actions=offered(person, row, waits=waits),
+            actions=offered(person, row, waits=view.turn is not None),
             loop_link=loop_link(settings, row, view),
             ticket_links={r.id: ticket_link(settings, r) for r in view.rmas},
             done=request.query_params.get("done", ""),

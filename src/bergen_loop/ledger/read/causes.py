@@ -13,7 +13,7 @@ from decimal import Decimal, InvalidOperation
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from bergen_loop.domain.codes import normal_upc
+from bergen_loop.domain.codes import normal_code, normal_upc
 from bergen_loop.domain.lifecycle import Stage
 from bergen_loop.domain.words import Need
 from bergen_loop.ledger.codec import digest
@@ -24,7 +24,8 @@ from bergen_loop.ledger.store.chunks import chunks
 from bergen_loop.ledger.tables.core import AttentionRow, LineRow, ReturnRow, RmaRow
 
 PRODUCT = (Need.UNKNOWN_PRODUCT, Need.PRODUCT_REFUSED, Need.PRODUCT_IMPORT)
-"""Their subject is a UPC; the returns that wait for it are those with such a unit."""
+"""Their subject is a UPC, or a SKU where there is none; the returns that wait for it are those with
+such a unit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,19 +219,21 @@ def waiting(session: Session, pks: Sequence[int]) -> dict[int, Waiting]:
 
 
 def _by_product(session: Session, brands: set[str]) -> dict[tuple[str, str], list[Waiting]]:
-    """(brand, UPC in normal form) -> the returns with it that have no RMA yet."""
+    """(brand, UPC or SKU in normal form) -> the returns with it that have no RMA yet."""
     if not brands:
         return {}
     query = (
-        sa.select(ReturnRow.id, ReturnRow.brand, LineRow.barcode)
+        sa.select(ReturnRow.id, ReturnRow.brand, LineRow.barcode, LineRow.sku)
         .join(LineRow, LineRow.return_pk == ReturnRow.id)
         .where(ReturnRow.brand.in_(sorted(brands)), ReturnRow.stage == Stage.SEEN)
         .order_by(ReturnRow.submitted_at, ReturnRow.id)
     )
     of: dict[tuple[str, str], dict[int, None]] = defaultdict(dict)
-    for pk, brand, barcode in session.execute(query):
-        if barcode:
-            of[brand, normal_upc(barcode) or barcode][pk] = None
+    for pk, brand, barcode, sku in session.execute(query):
+        upc = (normal_upc(barcode) or barcode) if barcode else None
+        for code in (upc, normal_code(sku)):
+            if code:
+                of[brand, code][pk] = None
     rows = waiting(session, [pk for pks in of.values() for pk in pks])
     return {key: [rows[pk] for pk in pks] for key, pks in of.items()}
 

@@ -21,7 +21,7 @@ from bergen_loop.ledger.read import why as reasons
 from bergen_loop.ledger.read.carried import Carried, carrying
 from bergen_loop.ledger.read.why import Asked, Call, Facts, Left, Ticket, Verdict, Why
 from bergen_loop.ledger.scope import Scope
-from bergen_loop.ledger.store import attention, effects, journal, returns
+from bergen_loop.ledger.store import attention, effects, journal, pace, returns
 from bergen_loop.ledger.store.effects import EffectState
 from bergen_loop.ledger.tables.core import (
     AttentionRow,
@@ -76,6 +76,8 @@ class ReturnView:
     brand: BrandFacts
     carried: list[Carried]
     """The consolidated shipments it comes in."""
+    turn: datetime | None
+    """When its turn comes in a gradual start, if it waits for that."""
     moments: list[MomentView] = field(default_factory=list[MomentView])
 
     @property
@@ -159,6 +161,7 @@ def return_view(
         ignored=attention.ignored(session, [row]).get(row.id),
         brand=brand,
         carried=carrying(session, row.brand, row.return_id),
+        turn=row.due_at if pace.turn_of(session, row, datetime.now(UTC)) else None,
     )
     view.moments = _moments(view)
     return view
@@ -200,6 +203,7 @@ def _facts(view: ReturnView) -> Facts:
         try_at=settlement.try_at if settlement else None,
         asked=tuple(Asked(_need(i), i.reason, i.opened_at, i.assignee) for i in holds),
         left=_left(view.ignored) if view.ignored else None,
+        turn=view.turn,
         waits_for=next((e.why for e in reversed(view.journal) if e.happened == What.WAITS), ""),
         order=row.order_name,
         refund=row.outcome == "refund",

@@ -105,6 +105,8 @@ class Facts:
     asked: tuple[Asked, ...] = ()
     """What holds it, the oldest first."""
     left: Left | None = None
+    turn: datetime | None = None
+    """When its turn comes in a gradual start, if it waits for that."""
     waits_for: str = ""
     """Why its RMA is not made yet, in words."""
     order: str | None = None
@@ -307,6 +309,9 @@ def _settling(facts: Facts, zone: tzinfo) -> Why:
     if facts.call is Call.LOST:
         next_ = "the answer of Loop was lost: bergen-loop looks whether it was done"
         return Why(what, Party.SERVICE, next_)
+    if facts.turn:
+        next_ = "bergen-loop waits with it for its turn in the gradual start"
+        return Why(what, Party.SERVICE, next_, facts.turn)
     if facts.try_at:
         return Why(what, Party.SERVICE, f"bergen-loop asks Loop again {at(facts.try_at, zone)}")
     return Why(what, Party.SERVICE, "bergen-loop asks Loop with the next sync")

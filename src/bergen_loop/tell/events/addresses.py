@@ -47,7 +47,8 @@ def choose(host: str, addresses: Sequence[str], *, loopback: bool) -> str:
         if loopback and parsed.is_loopback:
             continue
         if not _public(parsed):
-            raise Forbidden(f"{host} leads to {address}, which is not a public address")
+            named = "" if host == address else f"{host} leads to {address}, which "
+            raise Forbidden(f"{named or f'{address} '}is not a public address")
     return addresses[0]
 
 
