@@ -11,12 +11,14 @@ import pytest
 from loop_api import KEY, NOW, Step, answer, fails, loop, raw_return
 from structlog.testing import capture_logs
 
+from bergen_loop.domain.returns import LoopState
 from bergen_loop.outside.errors import (
     Effect,
     InvalidRequest,
     NotFound,
     OutcomeUnknown,
     OutsideError,
+    RateLimited,
     Refused,
     Scope,
     Unauthorized,
@@ -110,7 +112,25 @@ REFUSALS: list[tuple[Any, str, str | None, str | None]] = [
         {"message": "Return is flagged and therefore cannot be cancelled."},
         "Return is flagged and therefore cannot be cancelled.",
         None,
-        "flagged",
+        "review",
+    ),
+    (
+        {"message": f"Return is processing {CANNOT}"},
+        f"Return is processing {CANNOT}",
+        None,
+        "processing",
+    ),
+    (
+        {"message": "Return is already being processed."},
+        "Return is already being processed.",
+        None,
+        "processing",
+    ),
+    (
+        {"message": "This return cannot be processed."},
+        "This return cannot be processed.",
+        None,
+        None,
     ),
     ({"errors": ["No.", "Never."]}, "No.; Never.", None, None),
     ({"errors": [{"message": "No.", "code": "X"}]}, "No.", "X", None),
@@ -141,6 +161,38 @@ def test_a_refusal_comes_as_success(
     assert (error.brand, error.call, error.subject) == ("acme", "process", "77")
     assert (error.status, len(fake.sent)) == (status, 1)
     assert str(error) == f"Loop process for return 77 (brand acme): {message}"
+
+
+WORDS_IN_A_200: list[tuple[Any, type[OutsideError]]] = [
+    ({"message": "Return queued for processing."}, Unreadable),
+    ({"message": "Success"}, Unreadable),
+    ({"message": "Server Error"}, OutcomeUnknown),
+    ({"errors": "Something went wrong, try again later."}, OutcomeUnknown),
+    ({"message": "Too Many Attempts."}, RateLimited),
+    ({"message": "This action is unauthorized."}, Unauthorized),
+    ({"error": "Invalid API key"}, Unauthorized),
+]
+
+
+@pytest.mark.parametrize(("body", "kind"), WORDS_IN_A_200)
+@pytest.mark.parametrize("call", ["process", "note"])
+def test_words_in_a_200_that_are_no_refusal(body: Any, kind: type[OutsideError], call: str) -> None:
+    """What may have been carried out is a doubt, and nothing is told to be refused."""
+    fake = loop(answer(body))
+    with pytest.raises(OutsideError) as caught:
+        fake.client().process("77") if call == "process" else fake.client().add_note("77", "x")
+    assert type(caught.value) is kind
+    assert len(fake.sent) == 1
+
+
+def test_a_note_that_is_answered_with_no_success_is_a_doubt() -> None:
+    with pytest.raises(Unreadable):
+        loop(answer({"success": False})).client().add_note("77", "x")
+
+
+def test_a_page_with_403_may_be_a_firewalls() -> None:
+    with pytest.raises(Unauthorized, match="a web page came"):
+        loop(answer(text="<h1>403</h1>", status=403)).client().process("77")
 
 
 @pytest.mark.parametrize("status", [400, 409, 422])
@@ -384,7 +436,7 @@ def test_a_cancel_refused_in_content_is_a_refusal() -> None:
     fake = loop(answer({"content": "Return is flagged and cannot be processed."}))
     with pytest.raises(Refused) as caught:
         fake.client().cancel("1")
-    assert caught.value.state == "flagged"
+    assert caught.value.state == LoopState.REVIEW
 
 
 NO_ACCESS: list[Any] = [

@@ -126,6 +126,7 @@ def test_the_least_return_there_can_be() -> None:
         ({"updated_at": " "}, "updated_at is missing"),
         ({"updated_at": "soon"}, "updated_at: 'soon' is not a time"),
         ({"updated_at": 1700000000}, "updated_at: 1700000000 is not a time"),
+        ({"updated_at": "1970-01-01"}, "updated_at is '1970-01-01', which is no date"),
     ],
 )
 def test_without_id_state_or_times_there_is_no_return(
@@ -147,11 +148,22 @@ def line(**changes: Any) -> dict[str, Any]:
         ({"total": "1,000.00"}, "total: '1,000.00' is not an amount", 1),
         ({"gift_card": []}, "gift_card: an array of 0 is not an amount", 1),
         ({"upsell": True}, "upsell: true is not an amount", 1),
-        ({"handling_fee": ""}, "handling_fee: '' is not an amount", 1),
         (line(price="NaN"), "line item 1: price: 'NaN' is not an amount", 1),
         (line(sku=["TEE"]), "line item 1: sku is an array of 1, not text", 1),
         (line(barcode=1.5e11), "line item 1: barcode is 150000000000.0, not text", 1),
         (line(line_item_id=None), "line item 1: line_item_id is missing", 0),
+        (line(quantity=2), "line item 1: quantity is 2, and a line is one unit", 1),
+        (line(quantity="0"), "line item 1: quantity is '0', and a line is one unit", 1),
+        (
+            {"return_method": [{"method_type": "in_store"}]},
+            "return_method is an array of 1, not text and no object",
+            1,
+        ),
+        (
+            {"return_method": '{"method_type": "in_store"}'},
+            """return_method is '{"method_type": "in_store"}', not text and no object""",
+            1,
+        ),
         ({"line_items": ["x"]}, "line item 1 is 'x', not an object", 0),
         (
             {"line_items": "x"},
@@ -221,10 +233,57 @@ def test_return_method(value: Any, name: str | None, how: str | None) -> None:
     assert (parsed.value.return_method, parsed.value.method_type) == (name, how)
 
 
+@pytest.mark.parametrize("quantity", [None, 1, 1.0, "1", " 1 ", "1.0"])
+def test_a_line_that_says_it_is_one_unit_is_no_doubt(quantity: Any) -> None:
+    assert parse_return(raw_return(**line(quantity=quantity))).problem is None
+
+
+@pytest.mark.parametrize("word", ["N/A", "None", "null", "-", "undefined", "TBD", "0"])
+def test_a_word_for_no_code_is_no_code(word: str) -> None:
+    """Two products that have none would be taken for one."""
+    parsed = parse_return(raw_return(**line(sku=word, barcode=word)))
+    assert parsed.value is not None
+    assert (parsed.value.lines[0].sku, parsed.value.lines[0].barcode) == (None, None)
+
+
+def test_a_list_that_php_writes_as_an_object_is_a_list() -> None:
+    """What elements were taken out of has numbered fields."""
+    whole = raw_return(**line(sku="A"))
+    numbered = raw_return(line_items={"1": whole["line_items"][0]})
+    assert parse_return(numbered).value == parse_return(whole).value
+    assert parse_return(raw_return(line_items={})).problem is not None
+
+
+@pytest.mark.parametrize(
+    ("labels", "found"),
+    [
+        ([{"tracking_number": "1Z1", "line_items": [{"line_item_id": 901}]}], [("1Z1", ("901",))]),
+        ({"tracking_number": "1Z1", "line_items": ["901"]}, [("1Z1", ("901",))]),
+        ({"3": {"tracking_number": "1Z1"}}, [("1Z1", ())]),
+        ([{"tracking_number": ["1Z1", 2]}], [("1Z1", ()), ("2", ())]),
+    ],
+)
+def test_labels_in_other_shapes(labels: Any, found: list[tuple[str, tuple[str, ...]]]) -> None:
+    value = parse_return(raw_return(labels=labels)).value
+    assert value is not None
+    assert [(x.tracking_number, x.line_item_ids) for x in value.labels] == found
+
+
+def test_a_field_that_is_given_twice_and_differs_is_a_doubt() -> None:
+    text = json.dumps(raw_return()).replace('"state"', '"state": "closed", "state"', 1)
+    [parsed] = [parse_return(loads(text))]
+    assert parsed.value is None
+    assert "two values: 'closed' and 'open'" in (parsed.problem or "")
+    same = json.dumps(raw_return()).replace('"state"', '"state": "open", "state"', 1)
+    assert parse_return(loads(same)).problem is None
+
+
 @pytest.mark.parametrize(
     ("word", "state"),
     [(x.value, x) for x in LoopState]
     + [("needs review", LoopState.REVIEW), ("Needs Review", LoopState.REVIEW)]
+    + [("In Review", LoopState.REVIEW), ("flagged", LoopState.REVIEW)]
+    + [("canceled", LoopState.CANCELLED)]
     + [("OPEN", LoopState.OPEN), ("", None), (None, None), ("processed", None), ([], None)],
 )
 def test_states(word: Any, state: LoopState | None) -> None:
@@ -235,6 +294,8 @@ def test_states(word: Any, state: LoopState | None) -> None:
     ("value", "amount"),
     [
         (None, None),
+        ("", None),
+        (" ", None),
         ("12.50", "12.50"),
         (" 12 ", "12"),
         ("-0.01", "-0.01"),
@@ -252,7 +313,7 @@ def test_money(value: Any, amount: str | None) -> None:
 @pytest.mark.parametrize(
     "value",
     [
-        *["", "x", "1e3", "NaN", "Infinity", "1_000", "1,5", "$5", "٣", "1.", ".5", "--1"],
+        *["x", "1e3", "NaN", "Infinity", "1_000", "1,5", "$5", "٣", "1.", ".5", "--1"],
         *[True, [], {}, 1e300, float("nan"), float("inf"), 10**30, "9" * 40],
     ],
 )

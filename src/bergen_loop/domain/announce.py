@@ -347,11 +347,17 @@ def _labels_of(tracking: Mapping[str, str]) -> tuple[Label, ...]:
 
 
 def _joined(labels: Iterable[Label]) -> list[list[Label]]:
-    """Labels that name the same unit (a label was made anew) belong to one parcel."""
+    """Labels that name the same unit (a label was made anew) or have the same number (one for each
+    unit of a box) belong to one parcel."""
     parts: list[list[Label]] = []
     for label in labels:
-        ids = set(label.line_item_ids)
-        same = [p for p in parts if any(ids.intersection(x.line_item_ids) for x in p)]
+        ids, numbers = set(label.line_item_ids), _numbers([label])
+        same = [
+            p
+            for p in parts
+            if any(ids.intersection(x.line_item_ids) for x in p)
+            or not numbers.keys().isdisjoint(_numbers(p))
+        ]
         joined = [*(x for p in same for x in p), label]
         if same:
             parts = [joined if p is same[0] else p for p in parts if p not in same[1:]]

@@ -50,7 +50,15 @@ def normal_upc(code: str | None) -> str | None:
     return normal.lstrip("0") or None if normal.isascii() and normal.isdigit() else normal
 
 
-_NO_CODE = frozenset({"n/a", "none", "null", "-"})
+def given_code(code: str | None) -> str | None:
+    """A SKU or UPC as it came; None for the words that stand in shops and warehouses for "none":
+    two products that have none are not one."""
+    return None if normal_code(code) in _NO_CODE else code
+
+
+_NO_CODE = frozenset(
+    {None, "n/a", "na", "none", "null", "nil", "nan", "undefined", "tbd", "-", "--", "0"}
+)
 
 
 def normal_word(text: str | None) -> str:
@@ -103,11 +111,16 @@ def unsendable(code: str | None, kind: CodeKind, limit: int = CODE_LIMIT) -> str
     size = len(sent_code(text) or "")
     if size > limit:
         return f"{shown} is {size} characters long, more than {limit}"
-    if _SPREADSHEET[kind].match(normal_code(text) or ""):
+    if spreadsheet_number(text, kind):
         return f"{shown} looks like a number that a spreadsheet has rounded"
     if kind is CodeKind.UPC and not any(c.isdigit() for c in text):
         return f"{shown} has no digit"
     return None
+
+
+def spreadsheet_number(code: str | None, kind: CodeKind) -> bool:
+    """True for what spreadsheets make of long numbers: `8.85E+11`, `885909950805.0`."""
+    return bool(_SPREADSHEET[kind].match(normal_code(code) or ""))
 
 
 _SPREADSHEET = {
@@ -130,6 +143,33 @@ def tell_apart(a: str, b: str) -> tuple[str, str]:
 def look_alike(a: str, b: str) -> bool:
     """True for two texts that differ, and do not look it."""
     return a != b and _look(a) == _look(b)
+
+
+def may_be_one(a: str, b: str) -> bool:
+    """True for two codes that differ, and may be one that was changed on its way: they look alike,
+    or differ in dashes, leading zeros, a letter O for a zero, what stands before a barcode, or
+    in an end that is missing."""
+    if look_alike(a, b):
+        return True
+    less, more = sorted((_bones(a), _bones(b)), key=len)
+    if less == more:
+        return a != b
+    long_enough = len(less) >= (_CUT_DIGITS if less.isdigit() else _CUT)
+    return long_enough and (more.startswith(less) or more.endswith(less))
+
+
+_CUT, _CUT_DIGITS = 15, 8
+"""From how many characters (of digits only) on a code may be the rest of a longer one."""
+
+
+def _bones(code: str) -> str:
+    """Letters and digits alone; of a number, what hands write for digits too."""
+    kept = "".join(c for c in _look(code).casefold() if c.isalnum())
+    digits = kept.translate(_CONFUSED)
+    return digits.lstrip("0") if digits.isdigit() else kept
+
+
+_CONFUSED = str.maketrans("oil", "011")
 
 
 def in_ascii(text: str) -> str:

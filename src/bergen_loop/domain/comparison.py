@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from bergen_loop.domain.codes import look_alike, normal_code, normal_upc, tell_apart
+from bergen_loop.domain.codes import (
+    CodeKind,
+    look_alike,
+    may_be_one,
+    normal_code,
+    normal_upc,
+    spreadsheet_number,
+    tell_apart,
+)
 from bergen_loop.domain.naming import KitPart, Kits, kit_parts
 from bergen_loop.domain.receipt import COUNTED, DAMAGED, Receipt, ReceiptLine
 from bergen_loop.domain.returns import ReturnLine
@@ -131,6 +140,7 @@ def compare(
             unclear.append(f"ticket {receipt.ticket_id} lists no items")
         for line in receipt.lines:
             expected.count(line, receipt.ticket_id)
+        unclear.extend(_given_twice(receipt, announced))
     skus = expected.sold()
     foreign = [f for f in expected.foreign.values() if f.counted or f.damaged]
     if receipts:
@@ -215,6 +225,10 @@ class _Product:
             (upc and self.upcs and upc not in self.upcs)
             or (sku and self.skus and sku not in self.skus)
         )
+
+    def has_code(self, code: str | None) -> bool:
+        """Whether a code, of whatever kind, is one of its own."""
+        return normal_code(code) in self.skus or normal_upc(code) in self.upcs
 
     def has_sku_as_style(self, words: _Words) -> bool:
         """True where a Style is the SKU, and Color and Size are not others than announced."""
@@ -387,9 +401,11 @@ class _Expected:
             self.unclear.append(f"{where}: {COUNTED} is missing")
         if line.damaged is None and not line.problems:
             self.unclear.append(f"{where}: {DAMAGED} is missing")
+        if spreadsheet_number(line.upc, CodeKind.UPC):
+            self.unclear.append(f"{where}: its UPC is a number that a spreadsheet has rounded")
         counted, damaged = line.actual or 0, line.damaged or 0
-        if counted < 0 or damaged < 0:
-            self.unclear.append(f"{where}: a quantity is negative")
+        if min(counted, damaged) < 0 and not line.problems:
+            self.unclear.append(f"{where}: a quantity is negative: {min(counted, damaged)}")
         product = self._match(line, where)
         if product is None:
             key = (normal_code(line.sku), normal_upc(line.upc), *_words(line))
@@ -413,18 +429,31 @@ class _Expected:
         by_upc = [p for p in self.products if upc and upc in p.upcs]
         by_sku = [p for p in self.products if sku and sku in p.skus]
         if not (by_upc or by_sku):
-            return self._match_words(line, where)
+            return self._match_crossed(line, where) or self._match_words(line, where)
         both = [p for p in by_upc if p in by_sku]
         if by_upc and by_sku and not both:
             self.unclear.append(
                 f"{where}: its UPC and its SKU belong to two different expected products"
             )
-        if upc and by_sku and not by_upc and by_sku[0].upcs:
+        if upc and by_sku and not by_upc and by_sku[0].upcs and not by_sku[0].has_code(line.upc):
             # Same SKU, another barcode: a relabelled or a different product; people must look.
             self.unclear.append(
                 f"{where}: SKU is expected, but with UPC {by_sku[0].upc}, not {line.upc}"
             )
         return self._one(both or by_upc or by_sku, line, where)
+
+    def _match_crossed(self, line: ReceiptLine, where: str) -> _Product | None:
+        """By a code that stands in another field: barcodes are scanned into Sku and Style. (A SKU
+        as Style is not enough: it may be that of every size.)"""
+        codes, barcode = (line.sku, line.upc), normal_upc(line.style)
+        found = [p for p in self.products if barcode in p.upcs or any(map(p.has_code, codes))]
+        if not found:
+            return None
+        if any(c and not found[0].has_code(c) for c in (line.sku, line.upc)):
+            self.unclear.append(
+                f"{where}: one of its codes is that of {found[0].name}, and another one is not"
+            )
+        return self._one(found, line, where)
 
     def _match_words(self, line: ReceiptLine, where: str) -> _Product | None:
         """By Style, Color and Size as announced; or by a Style that is a whole SKU of ours, for
@@ -516,6 +545,33 @@ def _recipe(parts: Sequence[KitPart]) -> frozenset[tuple[str | None, int]]:
     return frozenset((normal_code(p.sku) or normal_upc(p.upc), p.quantity) for p in parts)
 
 
+def _given_twice(receipt: Receipt, announced: Sequence[Sequence[RmaItem]]) -> Iterator[str]:
+    """A line that a ticket gives twice, in every word, and that together expect more than was
+    announced, is no count of two boxes: it may have been counted once."""
+    for line, times in Counter(receipt.lines).items():
+        if times < 2 or not (line.actual or line.damaged) or line.expected is None:
+            continue
+        most = max((i.expected for items in announced for i in items if _names(i, line)), default=0)
+        if most and line.expected * times > most:
+            yield (
+                f"ticket {receipt.ticket_id} lists {line.sku or line.upc or line.style} "
+                f"{times} times alike, each time with {line.expected} expected, and {most} "
+                "announced: how many came is not certain"
+            )
+
+
+def _names(item: RmaItem, line: ReceiptLine) -> bool:
+    """Whether an item of an RMA is the product of a receipt's line."""
+    upc, sku = normal_upc(line.upc), normal_code(line.sku)
+    if upc and (announced := normal_upc(item.upc)):
+        return upc == announced
+    return (sku is not None and sku == normal_code(item.sku)) or (
+        normal_code(item.style) is not None
+        and (normal_code(item.style), normal_code(item.color), normal_code(item.size))
+        == _words(line)
+    )
+
+
 def _note_shared_codes(kind: str, codes: Iterable[str | None], unclear: list[str]) -> None:
     """Two products under one code cannot be told apart in a receipt."""
     seen: set[str] = set()
@@ -538,10 +594,11 @@ def _not_told_apart(foreign: Iterable[_Product], missing: Sequence[_Product]) ->
     for other in foreign:
         for product in missing:
             pairs = [(other.sku, product.sku), (other.upc, product.upc)]
-            alike = next(((a, b) for a, b in pairs if a and b and look_alike(a, b)), None)
+            alike = next(((a, b) for a, b in pairs if a and b and may_be_one(a, b)), None)
             if alike:
                 came, due = tell_apart(*alike)
-                yield f"{came} came and {due} is missing: they look alike, and may be one product"
+                how = "look alike" if look_alike(*alike) else "are almost the same"
+                yield f"{came} came and {due} is missing: they {how}, and may be one product"
             elif not _are_two(other, product):
                 yield (
                     f"{_called(other)} came and {_called(product)} is missing: nothing tells "

@@ -20,6 +20,8 @@ class LoopState(StrEnum):
 
 PROCESSING_FAILED = "return.processing.failed"
 """What Loop's webhook is triggered by that tells what no list shows."""
+PROCESSING = "processing"
+"""What Loop calls a return, where it refuses a call since another one is at work on it."""
 DEFAULT_OUTCOME = "default"
 """Of a unit: the whole return's outcome is its own."""
 

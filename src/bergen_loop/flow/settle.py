@@ -20,7 +20,7 @@ from bergen_loop.domain.criteria.deciding import ASKS
 from bergen_loop.domain.decision import Case, Decision, Outcome
 from bergen_loop.domain.lifecycle import TO_JUDGE, Stage
 from bergen_loop.domain.pace import Turns, Worth
-from bergen_loop.domain.returns import LoopState
+from bergen_loop.domain.returns import PROCESSING, LoopState
 from bergen_loop.domain.rma import TicketStatus
 from bergen_loop.domain.words import SETTLING, EffectKind, Need, What
 from bergen_loop.flow import grading, look, notes, pull
@@ -445,6 +445,10 @@ class Settlements(Undertaking[int, DecisionRow, None]):
             # What a flag is for holds already: by an earlier call of ours, or by someone else's.
             accepted(self.ctx, tx, effect, row, f"in review already: {error.message}")
             self.result.flagged += 1
+            return
+        if effect.kind != Outcome.FLAG and state == PROCESSING:
+            accepted(self.ctx, tx, effect, row, f"a call is at work: {error.message}")
+            self.result.processed += 1
             return
         tx.outcome(effect, EffectState.REFUSED, str(error))
         if state == LoopState.CLOSED:

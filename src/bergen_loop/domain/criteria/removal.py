@@ -68,12 +68,14 @@ def _problem(ret: Return, sku: SkuCount, units: Sequence[ReturnLine], number: in
 
 
 def _difference(ret: Return, units: Sequence[ReturnLine]) -> str | None:
-    """In what moves money the units are not all alike: then it matters which one is meant."""
+    """In what moves money, or in what they are, the units are not all alike: then it matters which
+    one is meant."""
     amounts = zip(*(_amounts(u) for u in units), strict=True)
     sides: dict[str, set[Any]] = {
         **dict(zip(("price", "discount", "tax", "refund"), map(set, amounts), strict=True)),
         "outcome": {_word(ret.outcome_of(u)) for u in units},
         "exchange": {_word(u.exchange_variant) for u in units},
+        "variant": {u.variant_id for u in units if u.variant_id},
     }
     return " and ".join(name for name, values in sides.items() if len(values) > 1) or None
 

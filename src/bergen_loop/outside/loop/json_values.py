@@ -10,28 +10,44 @@ from typing import Any, cast
 
 _DIGITS = 40
 """Of a whole number: more are no id and no amount."""
+_PLACE = re.compile("[0-9]{1,9}")
 _TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[\[\]{},]', re.DOTALL)
 
 
 class Odd(str):
-    """A number that JSON or this program has no place for (NaN, 1e999, an endless one), as it was
-    written. It can be stored again, and is neither text nor an amount."""
+    """What JSON or this program has no place for: a number (NaN, 1e999, an endless one) as it was
+    written, or both values of a field that an object gives twice. It can be stored again, and is
+    neither text nor an amount."""
 
 
 def loads(text: str | bytes) -> object:
     """Parse JSON. ValueError with a short reason for anything that is not JSON.
 
     Lenient where one value is bad and the rest is not: raw control characters in strings are
-    taken, and numbers that cannot be are `Odd`.
+    taken; numbers that cannot be, and fields that are given twice and differ, are `Odd`.
     """
     if isinstance(text, bytes):
         text = text.decode("utf-8-sig")
     try:
         return json.loads(
-            text, strict=False, parse_constant=Odd, parse_float=_finite, parse_int=_whole
+            text,
+            strict=False,
+            parse_constant=Odd,
+            parse_float=_finite,
+            parse_int=_whole,
+            object_pairs_hook=_object,
         )
     except RecursionError as exc:
         raise ValueError("the JSON is nested too deeply") from exc
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    fields = dict(pairs)
+    if len(fields) < len(pairs):
+        for name, value in pairs:
+            if value != fields[name] and not isinstance(fields[name], Odd):
+                fields[name] = Odd(f"two values: {brief(value)} and {brief(fields[name])}")
+    return fields
 
 
 def _finite(text: str) -> float | Odd:
@@ -75,8 +91,12 @@ def as_object(value: object) -> dict[str, Any] | None:
 
 
 def as_array(value: object) -> list[Any] | None:
-    """The value as a JSON array, or None if it is something else."""
-    return cast("list[Any]", value) if isinstance(value, list) else None
+    """The value as a JSON array, or None if it is something else. PHP writes a list that it has
+    taken elements out of as an object of numbered fields."""
+    if isinstance(value, list):
+        return cast("list[Any]", value)
+    fields = as_object(value)
+    return list(fields.values()) if fields and all(map(_PLACE.fullmatch, fields)) else None
 
 
 def as_text(value: object) -> str | None:

@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
+from bergen_loop.domain.codes import given_code, normal_word
 from bergen_loop.domain.returns import Label, LoopState, Return, ReturnLine, ReturnTotals
 from bergen_loop.outside.loop.json_values import Odd, as_array, as_object, as_text, brief
 from bergen_loop.outside.loop.requests import id_problem
@@ -27,7 +28,7 @@ _TIME = re.compile(
 
 _NO_DATE = re.compile(r"(0000|0001|1970-01-01)(?!\d)", re.ASCII)
 _NOTHING = frozenset(
-    {"", "n/a", "n.a.", "none", "null", "nil", "-", "--", "pending", "tbd", "unknown"}
+    {"", "n/a", "n.a.", "na", "none", "null", "nil", "-", "--", "pending", "tbd", "unknown", "0"}
 )
 """How carriers and tracking numbers say that there is none yet."""
 
@@ -158,15 +159,22 @@ class Subscription:
 
 
 def parse_state(value: object) -> LoopState | None:
-    """A state as Loop spells it; webhooks and messages say `needs review` for review."""
-    text = (as_text(value) or "").casefold()
-    text = "review" if text in ("needs review", "needs_review") else text
-    return LoopState(text) if text in set(LoopState) else None
+    """A state as Loop spells it; webhooks and messages say `needs review` or `flagged` for
+    review."""
+    return _STATES.get(normal_word(as_text(value)))
+
+
+_STATES = {
+    **{state.value: state for state in LoopState},
+    **dict.fromkeys(("needsreview", "inreview", "flagged"), LoopState.REVIEW),
+    "canceled": LoopState.CANCELLED,
+}
 
 
 def parse_money(value: object) -> Decimal | None:
-    """A decimal string or number. ValueError if it is neither; None stays None."""
-    if value is None:
+    """A decimal string or number. ValueError if it is neither; null and blanks, which say no
+    amount, are None."""
+    if value is None or _blank(value):
         return None
     if isinstance(value, str | int | float) and not isinstance(value, bool):
         # A float's shortest spelling is the number as it stood in the JSON.
@@ -220,6 +228,10 @@ class _Reader:
             self.problems.append(f"{self._where}{name} is {brief(value)}, not text")
         return None if text is not None and text.casefold() == "n/a" else text
 
+    def product_code(self, name: str) -> str | None:
+        """A SKU or barcode; None for the words that shops write for "none"."""
+        return given_code(self.code(name))
+
     def needed_id(self, name: str) -> str | None:
         text = self.code(name)
         problem = id_problem(text) if text is not None else None
@@ -246,14 +258,22 @@ class _Reader:
             return None
 
     def needed_time(self, name: str) -> datetime | None:
+        value = self._fields.get(name)
         try:
-            at = parse_time(self._fields.get(name))
+            at = parse_time(value)
         except ValueError as exc:
             self.problems.append(f"{self._where}{name}: {exc}")
             return None
         if at is None:
-            self.problems.append(f"{self._where}{name} is missing")
+            fault = f"is {brief(value)}, which is no date" if _present(value) else "is missing"
+            self.problems.append(f"{self._where}{name} {fault}")
         return at
+
+    def one_unit(self) -> None:
+        """A line is one unit; one that says another number cannot be counted against."""
+        value = self._fields.get("quantity")
+        if _present(value) and value != 1 and as_text(value) not in ("1", "1.0", "1.00"):
+            self.problems.append(f"{self._where}quantity is {brief(value)}, and a line is one unit")
 
     def time(self, name: str) -> datetime | None:
         try:
@@ -284,7 +304,7 @@ def parse_return(raw: object) -> ParsedReturn:
     lines, whole = _lines(fields, reader)
     totals = ReturnTotals(**{x: reader.money(key) for x, key in _TOTALS.items()})
     label, labels = _labels(reader, fields)
-    who, how = _method(fields.get("return_method"))
+    who, how = _method(fields.get("return_method"), reader)
     value = None
     if return_id is not None and state is not None and created is not None and updated is not None:
         value = Return(
@@ -348,6 +368,8 @@ def _labels(reader: _Reader, fields: Mapping[str, Any]) -> tuple[Label, tuple[La
 
 def _listed_labels(reader: _Reader, value: object) -> tuple[Label, ...]:
     elements = [] if value is None else as_array(value)
+    if elements is None and as_object(value):
+        elements = [value]
     if elements is None:
         reader.oddities.append(f"labels is {brief(value)}, not a list")
         return ()
@@ -364,12 +386,17 @@ def _listed_labels(reader: _Reader, value: object) -> tuple[Label, ...]:
             url=_named(fields.get("url")),
             updated_at=inner.time("updated_at"),
             line_item_ids=tuple(
-                x for y in as_array(fields.get("line_items")) or () if (x := as_text(y))
+                x for y in as_array(fields.get("line_items")) or () if (x := _line_id(y))
             ),
         )
         found.extend(_numbered(label, fields.get("tracking_number")))
         reader.oddities.extend(inner.oddities)
     return tuple(found)
+
+
+def _line_id(value: object) -> str | None:
+    """A unit by its id, or by an object that has it."""
+    return as_text((as_object(value) or {"line_item_id": value}).get("line_item_id"))
 
 
 def _numbered(label: Label, value: object) -> tuple[Label, ...]:
@@ -381,9 +408,11 @@ def _numbered(label: Label, value: object) -> tuple[Label, ...]:
 
 
 def tracking_numbers(value: object) -> tuple[str, ...]:
-    """The tracking numbers in a field, in which several stand with commas or semicolons. Words
+    """The tracking numbers in a field, in which several stand with commas or in a list. Words
     for "none yet" (`N/A`, `pending`) are none."""
-    numbers = (x.strip() for x in re.split(r"[,;]", as_text(value) or ""))
+    given = as_array(value)
+    text = as_text(value) if given is None else ",".join(filter(None, map(as_text, given)))
+    numbers = (x.strip() for x in re.split(r"[,;|\n]", text or ""))
     return tuple(dict.fromkeys(x for x in numbers if x.casefold() not in _NOTHING))
 
 
@@ -392,12 +421,16 @@ def _named(value: object, nothing: Collection[str] = _NOTHING) -> str | None:
     return None if text is None or text.casefold() in nothing else text
 
 
-def _method(value: object) -> tuple[str | None, str | None]:
+def _method(value: object, reader: _Reader) -> tuple[str | None, str | None]:
     """Who carries it and how it is handed over. A string is who; the docs' object has `provider`
-    and `method_type`, others have been seen with other keys."""
+    and `method_type`, others have been seen with other keys. On it hangs whether a parcel comes."""
     fields = as_object(value)
     if fields is None:
-        return as_text(value), None
+        text = as_text(value)
+        if (text or "").startswith(("{", "[")) or (text is None and value and not _blank(value)):
+            reader.problems.append(f"return_method is {brief(value)}, not text and no object")
+            return None, None
+        return text, None
     who = (as_text(fields.get(key)) for key in ("provider", "name", "method", "type"))
     how = (as_text(fields.get(key)) for key in ("method_type", "type"))
     return next((x for x in who if x), None), next((x for x in how if x), None)
@@ -440,11 +473,12 @@ def _line(element: object, number: int, owner: _Reader) -> _Line | None:
         return None
     reader = _Reader(fields, f"line item {number}: ")
     line_id = reader.needed_id("line_item_id")
+    reader.one_unit()
     title = reader.text("title") or reader.text("line_item_title")
     line = ReturnLine(
         line_item_id=line_id or "",
-        sku=reader.code("sku"),
-        barcode=reader.code("barcode"),
+        sku=reader.product_code("sku"),
+        barcode=reader.product_code("barcode"),
         title=title,
         variant_title=reader.text("variant_title") or _variant_of(title),
         price=reader.money("price"),

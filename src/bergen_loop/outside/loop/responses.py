@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+from bergen_loop.domain.returns import PROCESSING
 from bergen_loop.outside.errors import (
     InvalidRequest,
     NotFound,
@@ -50,7 +51,24 @@ _NOT_FOUND = re.compile(
     rf"\bno {_THING} (was |were )?found\b|\b{_THING} (was |were )?not found\b", re.IGNORECASE
 )
 _NOT_FOUND_CODES = ("NOT_FOUND", "ORDER_NOT_FOUND")
-_UNAUTHORIZED = re.compile(r"(un|not )(authori[sz]ed|authenticated)\.?", re.IGNORECASE)
+_UNAUTHORIZED = re.compile(
+    r"(this action is )?(un|not )(authori[sz]ed|authenticated)\.?|invalid (api|access) key\.?",
+    re.IGNORECASE,
+)
+_TOO_MANY = re.compile(r"too many (attempts|requests|calls)", re.IGNORECASE)
+_BROKEN = re.compile(
+    r"\b(server|internal|unexpected|unknown) error\b|something went wrong|timed? ?out"
+    r"|try again later",
+    re.IGNORECASE,
+)
+"""Words by which a service says that it does not know itself what has happened."""
+_SAYS_NO = re.compile(
+    r"\b(can ?not|can't|could not|must|not (allowed|permitted|eligible|possible|valid)|invalid"
+    r"|required|refused|denied|unable)\b",
+    re.IGNORECASE,
+)
+"""Words of a `message` that certainly is a refusal; "Queued" is none."""
+_AT_WORK = re.compile(r"\b(being|already|currently) (been )?process(ed|ing)\b", re.IGNORECASE)
 _UNAUTHORIZED_CODES = ("NOT_AUTHORIZED", "UNAUTHORIZED", "GEN-UNAUTHORIZED")
 _OTHER_SHOPS = ("grade", "assess")
 """Calls that are answered with 403 where a line is another shop's: no matter of the key."""
@@ -86,6 +104,7 @@ class Answer:
     def refused(self, message: str, code: str | None) -> Refused:
         match = _REFUSAL.search(message)
         word = match["state"].strip().casefold() if match else None
+        word = PROCESSING if _AT_WORK.search(message) else word
         state = parse_state(word) or word
         return Refused(message, **self._context(), codes=(code,) if code else (), state=state)
 
@@ -111,6 +130,8 @@ class ErrorBody:
 
     message: str
     code: str | None
+    named: bool = True
+    """Whether it stands under `error` or `errors`; a `message` alone may say anything."""
 
 
 def error_body(body: object) -> ErrorBody | None:
@@ -125,7 +146,7 @@ def error_body(body: object) -> ErrorBody | None:
     texts = [t for x in (fields.get("message"), *found) for t in _texts(x)]
     codes = [c for x in (*found, fields) for c in _codes(x)]
     message = "; ".join(dict.fromkeys(texts)) or "an error without words"
-    return ErrorBody(message[:1000], next(iter(codes), None))
+    return ErrorBody(message[:1000], next(iter(codes), None), named=bool(found))
 
 
 def _texts(value: object, depth: int = 0) -> list[str]:
@@ -201,6 +222,8 @@ def _denied(answer: Answer) -> OutsideError:
     """A 401 or 403."""
     error = error_body(_json_or_none(answer.text))
     said = error is not None and _says_unauthorized(error)
+    if answer.html:
+        return _unauthorized(answer, "a web page came, which may be a firewall's before Loop")
     if answer.status == 403 and answer.where.call in _OTHER_SHOPS and not said:
         words = error.message if error else "refused with 403: is a line of another shop?"
         return answer.refused(words, error.code if error else None)
@@ -226,8 +249,11 @@ def _named_error(answer: Answer, error: ErrorBody) -> OutsideError | None:
         return _unauthorized(answer, error.message)
     if error.code in _NOT_FOUND_CODES or _NOT_FOUND.search(error.message):
         return answer.error(NotFound, error.message)
+    if _TOO_MANY.search(error.message):
+        return answer.error(RateLimited, error.message)
     unprocessable = (error.code or "").startswith("UNPROCESSABLE_")
-    if unprocessable or (answer.where.changes and _REFUSAL.search(error.message)):
+    said = any(words.search(error.message) for words in (_REFUSAL, _AT_WORK))
+    if unprocessable or (answer.where.changes and said):
         return answer.refused(error.message, error.code)
     return None
 
@@ -266,13 +292,16 @@ def _json(answer: Answer) -> object:
 
 def _error_in_2xx(answer: Answer, error: ErrorBody) -> OutsideError:
     """The error that a body reports in spite of its status."""
-    if error.code == "UNEXPECTED_ERROR":
+    if error.code == "UNEXPECTED_ERROR" or _BROKEN.search(error.message):
         # Loop itself does not know what happened, so this is no proof that nothing did.
         return _failed(answer, error.message)
     if named := _named_error(answer, error):
         return named
-    if answer.where.changes:
+    if answer.where.changes and (error.named or error.code or _SAYS_NO.search(error.message)):
         return answer.refused(error.message, error.code)
+    if answer.where.changes:
+        words = f"{brief(error.message, 200)} says neither that it was done nor that it was refused"
+        return answer.error(Unreadable, words)
     return answer.error(Unreadable, f"an error came instead of data: {error.message}")
 
 
@@ -304,7 +333,7 @@ def read_accepted(answer: Answer) -> Any:
     error = error_body(body)
     if error:
         raise _error_in_2xx(answer, error)
-    if body is False:
+    if body is False or (as_object(body) or {}).get("success") is False:
         raise answer.error(Unreadable, "answered `false`, without a reason")
     return body
 
@@ -427,8 +456,8 @@ def next_cursor(
         return None, None
     if not page.has_next_url and len(page.returns) >= page_size:
         return None, "a full page came without nextPageUrl"
-    if page.next_url is None or page.next_url == "":
-        return None, None
+    if not page.next_url:
+        return None, None  # null; PHP has `false` and `""` for it too
     cursor = _cursor_of(page.next_url)
     if cursor is not None and cursor not in seen:
         return cursor, None

@@ -20,7 +20,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from zoneinfo import ZoneInfo
 
-from bergen_loop.domain.codes import normal_code
+from bergen_loop.domain.codes import given_code, normal_code
 from bergen_loop.domain.receipt import Receipt, ReceiptLine
 from bergen_loop.domain.rma import ProductImport, TicketChange, TicketStatus, normal_ticket_id
 from bergen_loop.outside.errors import (
@@ -67,6 +67,9 @@ _JUDGED_OF_ITEM = (
 INVALID_ASN = 41
 _INTEGER = re.compile(r"-?[0-9]{1,9}")
 _ITEM = re.compile(r"\[item ([0-9]{1,6})\]", re.IGNORECASE)
+_TICKET_NUMBER = re.compile(r"(?=.*[1-9])[\w./#-]{1,50}", re.ASCII)
+"""`WHRTN1044588`. 0, -1 and words ("none found") are no numbers of tickets."""
+_DRAFT_CODE = "100"
 _WHOLE = re.compile(r"(-?[0-9]{1,9})(?:\.0*)?")
 
 PENDING_IMPORT = 87
@@ -136,6 +139,8 @@ def receiving_ticket_add(body: bytes, call: Call) -> str:
         raise call.error(Unreadable, "the answer has neither ticket id nor error", body)
     if soap.mended(result, "ReceivingTicketId"):
         raise call.error(Unreadable, f"the new ticket's id was damaged: {ticket_id}", body)
+    if not _TICKET_NUMBER.fullmatch(ticket_id):
+        raise call.error(Unreadable, f"{ticket_id[:60]!r} is no ticket number", body)
     return ticket_id
 
 
@@ -275,6 +280,8 @@ def _strings(body: bytes, call: Call, name: str) -> list[str]:
     for group in groups:
         for element in soap.children(group, "string"):
             if number := soap.own_text(element):
+                if not _TICKET_NUMBER.fullmatch(number):
+                    raise call.error(Unreadable, f"{number[:60]!r} is no ticket number", body)
                 found.setdefault(normal_ticket_id(number), number)
     return list(found.values())
 
@@ -376,6 +383,8 @@ def another(ticket: Element, asked: Asked) -> str | None:
         if number and normal_ticket_id(number) != normal_ticket_id(asked.ticket_id):
             return f"ticket {number}, not {asked.ticket_id}"
     po = soap.text(ticket, "CustomerPO")
+    # Both are given the PO when a ticket is made; real ones have come back without the first.
+    po = po or soap.text(ticket, "AuthorizedNumber")
     if po and asked.customer_po and normal_code(po) != normal_code(asked.customer_po):
         return f"PO {po}, not {asked.customer_po}"
     return None
@@ -414,6 +423,9 @@ def read_receipt(ticket: Element, ticket_id: str, zone: ZoneInfo) -> Receipt:
     status = TicketStatus.read(status_name)
     if status is None:
         problems.append(f"ReceivingStatus is {status_name!r}, not a known status")
+    code = soap.text(ticket, "ReceivingStatusCode")
+    if status is TicketStatus.ADDED_TO_INVENTORY and code == _DRAFT_CODE:
+        problems.append(f"ReceivingStatus is {status_name}, but its code {code} is a Draft's")
     items = list(soap.children(ticket, "Shipmentitemslist"))
     empty = sum(1 for item in items if not len(item))
     if empty:
@@ -444,8 +456,8 @@ def _line(item: Element) -> ReceiptLine:
         # Not the same as 0: nobody has said that the units are undamaged.
         damaged_doubt = "DamagedQuantity is missing"
     return ReceiptLine(
-        sku=soap.text(item, "Sku"),
-        upc=soap.text(item, "UPC"),
+        sku=given_code(soap.text(item, "Sku")),
+        upc=given_code(soap.text(item, "UPC")),
         style=soap.text(item, "Style"),
         color=soap.text(item, "Color"),
         size=soap.text(item, "Size"),
