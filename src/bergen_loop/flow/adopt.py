@@ -8,7 +8,7 @@ idempotent (I3), so such a return is looked up by its PO first, and its ticket a
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from itertools import groupby
 
@@ -120,6 +120,26 @@ def others_than(followed: str | None, tickets: Iterable[str]) -> list[str]:
     return [t for t in tickets if normal_ticket_id(t) != own]
 
 
+def of_others(
+    tx: Transaction, row: ReturnRow, asked: tuple[str, RmaRow | None], tickets: Sequence[str]
+) -> set[str]:
+    """Those of the tickets that REX11 gives for a PO which are another RMA's already: they are not
+    followed, and told. `asked`: the PO, and its RMA where there is one."""
+    po, rma = asked
+    theirs = returns.rmas_by_ticket(tx.session, tx.brand, tickets)
+    theirs = {t: r for t, r in theirs.items() if rma is None or r.id != rma.id}
+    owners = returns.by_pks(tx.session, [r.return_pk for r in theirs.values()])
+    for ticket, other in theirs.items():
+        tx.needs_person(
+            Need.TICKET_LOOKUP,
+            f"REX11 gives ticket {ticket} for PO {po}, and that is the ticket of return "
+            f"{owners[other.return_pk].return_id} (PO {other.customer_po}): it is not followed. "
+            f"Ask Bergen which ticket has PO {po}",
+            row,
+        )
+    return set(theirs)
+
+
 def _read(ctx: BrandContext, ticket_id: str, po: str) -> Receipt:
     ctx.counts.add("rex11.ticket_read")
     return ctx.warehouse.receipt(ticket_id, po)
@@ -127,6 +147,13 @@ def _read(ctx: BrandContext, ticket_id: str, po: str) -> Receipt:
 
 def take_over(ctx: BrandContext, tx: Transaction, row: ReturnRow, past: Past) -> None:
     """Make the tickets the return's own, and put it where the two systems show it to be."""
+    known = {rma.customer_po: rma for rma in returns.rmas_of(tx.session, [row.id]).get(row.id, [])}
+    mine = [
+        t
+        for t in past.tickets
+        if not of_others(tx, row, (t.customer_po, known.get(t.customer_po)), [t.receipt.ticket_id])
+    ]
+    past = replace(past, tickets=tuple(mine))
     if not past.tickets:
         return
     return_ = load_return(row.content)

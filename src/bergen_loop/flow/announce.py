@@ -327,6 +327,11 @@ class TicketAdds(Undertaking[ReturnRow, RmaRequest, str]):
         self.made = _Made(dict(self.rows), known_of(tx.session, list(self.rows.values())))
 
     def taken(self, tx: Transaction, effect: EffectRow, answer: str) -> None:
+        row, rma = self.made.row(effect), self.made.rma(effect)
+        if adopt.of_others(tx, row, (rma.customer_po, rma), [answer]):
+            tx.outcome(effect, EffectState.DOUBT, f"REX11 answered with ticket {answer}, not ours")
+            self.lost(tx, effect)
+            return
         _exists(tx, self.made, effect, answer, f"REX11 made ticket {answer}")
         if effect.attempts > 1:
             # The first one may have arrived all the same, and show only later.
@@ -434,7 +439,12 @@ def _looked(
     ctx: BrandContext, tx: Transaction, batch: _Made, effect: EffectRow, tickets: Sequence[str]
 ) -> None:
     row, po = batch.row(effect), str(effect.payload["customer_po"])
-    tx.resolve(Need.TICKET_LOOKUP, row, "REX11 answers the look-up again")
+    if others := adopt.of_others(tx, row, (po, batch.rma(effect)), tickets):
+        tickets = [t for t in tickets if t not in others]
+        if not tickets:
+            return  # whether it was made is as open as before
+    else:
+        tx.resolve(Need.TICKET_LOOKUP, row, "REX11 answers the look-up again")
     if tickets:
         how = f"found by its PO {po}: ticket {tickets[0]}"
         rma = _exists(tx, batch, effect, tickets[0], how)

@@ -23,7 +23,7 @@ from bergen_loop.domain.lifecycle import TO_JUDGE, Stage
 from bergen_loop.domain.returns import PROCESSING_FAILED, LoopState, Return
 from bergen_loop.domain.words import Need, What
 from bergen_loop.flow import shipments
-from bergen_loop.flow.context import BrandContext
+from bergen_loop.flow.context import AHEAD, BrandContext
 from bergen_loop.flow.transitions import Known, follow, known_of, settlement_shown
 from bergen_loop.ledger.codec import Document, digest, dump_return, load_return
 from bergen_loop.ledger.store import effects, returns, webhooks
@@ -92,7 +92,7 @@ def any_news(ctx: BrandContext, parsed: Sequence[ParsedReturn]) -> bool:
 
 def _changed(ctx: BrandContext, parsed: Sequence[ParsedReturn]) -> list[_Picture]:
     """The returns of a page of which the ledger has another picture, or none."""
-    good = {p.value.id: p for p in parsed if p.value is not None}
+    good = _one_each(parsed)
     if not good:
         return []
     with ctx.ledger.read() as session:
@@ -108,6 +108,24 @@ def _changed(ctx: BrandContext, parsed: Sequence[ParsedReturn]) -> list[_Picture
         else:
             ctx.unchanged.remember(return_id, answer.raw, known)
     return changed
+
+
+def _one_each(parsed: Sequence[ParsedReturn]) -> dict[str, ParsedReturn]:
+    """The readable returns of a page by id. Of one that is there twice the newest counts; two that
+    are equally new and differ are a doubt."""
+    found: dict[str, ParsedReturn] = {}
+    for answer in parsed:
+        if (value := answer.value) is None:
+            continue
+        known = found.setdefault(value.id, answer)
+        other = known.value or value
+        if value.updated_at > other.updated_at:
+            found[value.id] = answer
+        elif value.updated_at == other.updated_at and value != other:
+            words = "one page lists it twice, with the same updated_at and different particulars"
+            doubtful = replace(value, doubts=tuple(dict.fromkeys((*other.doubts, words))))
+            found[value.id] = replace(answer, value=doubtful, problem=words)
+    return found
 
 
 def _before(answer: ParsedReturn, stored: Mapping[str, Stored]) -> Return | None:
@@ -167,7 +185,7 @@ def add_all(ctx: BrandContext, tx: Transaction, new: Sequence[_Picture]) -> list
             due_at=_due(shown, ctx.rules, tx.now) if stage is Stage.SEEN else None,
             completed_at=tx.now if stage is Stage.COMPLETE else None,
         )
-        _fill(row, picture)
+        _fill(row, picture, tx.now)
         rows.append(row)
         why.append((what, reason))
     tx.session.add_all(rows)
@@ -206,7 +224,7 @@ def _due(return_: Return, rules: AnnounceRules, now: datetime) -> datetime | Non
     return max(now, ready) if ready else None
 
 
-def _fill(row: ReturnRow, picture: _Picture) -> None:
+def _fill(row: ReturnRow, picture: _Picture, now: datetime) -> None:
     return_ = picture.return_
     row.loop_state = return_.state
     row.order_name = return_.order_name
@@ -216,7 +234,9 @@ def _fill(row: ReturnRow, picture: _Picture) -> None:
     row.currency = return_.currency
     row.total = str(return_.totals.total) if return_.totals.total is not None else None
     row.content, row.content_hash = picture.content, picture.hash
-    row.loop_updated_at = return_.updated_at
+    # A time to come would make everything that follows look older, and be left out.
+    ahead = return_.updated_at > now + AHEAD
+    row.loop_updated_at = now if ahead else return_.updated_at
 
 
 # -- returns it knows -------------------------------------------------------------------------
@@ -250,7 +270,7 @@ def _update(
     if return_.updated_at < row.loop_updated_at and not picture.newest:
         return  # an older picture from an earlier page: what we have is newer
     before = load_return(row.content)
-    _fill(row, picture)
+    _fill(row, picture, tx.now)
     _mind_doubts(tx, row, picture)
     if before.lines_key() != return_.lines_key():
         _edited(tx, row, before, return_)

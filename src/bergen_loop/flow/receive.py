@@ -200,8 +200,10 @@ def _changed(tx: Transaction, rma: RmaRow, row: ReturnRow, change: TicketChange)
         if before == rma.ticket_status and rma.read_status is not None:
             rma.read_status = None  # counted anew in between: its receipt does not count any more
         rma.to_read = rma.to_read or rma.read_status is None
-    elif before == TicketStatus.ADDED_TO_INVENTORY:
-        _reopened(tx, rma, row)
+    else:
+        rma.unread_since = rma.read_due_at = None
+        if before == TicketStatus.ADDED_TO_INVENTORY:
+            _reopened(tx, rma, row)
     if change.status is TicketStatus.CANCELLED and not Stage(row.stage).terminal:
         _ticket_cancelled(tx, row, change)
     if row.stage == Stage.CLOSING and not row.held:
@@ -332,12 +334,43 @@ def _take(ctx: BrandContext, tx: Transaction, answers: Sequence[Answer]) -> None
             assert answer.error is not None
             _unread(ctx, tx, rma, row, answer.error)
             continue
+        if _not_finished_itself(tx, rma, row, answer.receipt):
+            continue
         _status_read(tx, rma, row, answer.receipt)
         readable.append((Need.RECEIPT_UNREADABLE, row))
         if adopt.final(answer.receipt):
             counted.append(_Counted.of(rma, row, answer.receipt, newest.get(rma.id)))
     tx.resolve_each(readable, "the ticket can be read again")
     _counts(ctx, tx, counted)
+
+
+def _not_finished_itself(tx: Transaction, rma: RmaRow, row: ReturnRow, receipt: Receipt) -> bool:
+    """REX11's list says that a ticket is finished, and the ticket that it is not: whether its counts
+    are final is in doubt. It is read again, ever more rarely, and told where that goes on."""
+    listed = rma.ticket_status == TicketStatus.ADDED_TO_INVENTORY and rma.read_status is None
+    if not listed or receipt.status in _ENDS:
+        return False
+    words = f"REX11 lists ticket {rma.ticket_id} as {rma.ticket_status}, and the ticket itself"
+    if rma.unread_since is None:
+        words_now = f"{words} says {receipt.status_name}: it is read again"
+        tx.journal(What.TICKET, words_now, row)
+    since = rma.unread_since = rma.unread_since or tx.now
+    rma.read_due_at = tx.now + min(READ_AGAIN_WITHIN, (tx.now - since) / 2)
+    rma.status_seen_at = tx.now
+    if receipt.status is None:
+        tell_unknown_status(tx, receipt.status_name, receipt.ticket_id)
+    if tx.now - since >= TELL_AFTER:
+        tx.needs_person(
+            Need.RECEIPT_UNREADABLE,
+            f"{words} has said {receipt.status_name} since {since:%Y-%m-%d %H:%M} UTC: whether its "
+            "counts are final is not certain. Ask Bergen how the ticket stands",
+            row,
+            "it is read again every 15 minutes; this is lifted when it says that it is finished",
+        )
+    return True
+
+
+_ENDS = (TicketStatus.ADDED_TO_INVENTORY, TicketStatus.CANCELLED)
 
 
 def _status_read(tx: Transaction, rma: RmaRow, row: ReturnRow, receipt: Receipt) -> None:
