@@ -138,8 +138,12 @@ def compare(
         unclear.extend(f"ticket {receipt.ticket_id}: {p}" for p in receipt.problems)
         if not receipt.lines:
             unclear.append(f"ticket {receipt.ticket_id} lists no items")
-        for line in receipt.lines:
-            expected.count(line, receipt.ticket_id)
+        ours = [expected.count(line, receipt.ticket_id) for line in receipt.lines]
+        if receipt.lines and not any(ours) and expected.solds:
+            unclear.append(
+                f"ticket {receipt.ticket_id} lists nothing of what was announced: it may be "
+                "another return's"
+            )
         unclear.extend(_given_twice(receipt, announced))
     skus = expected.sold()
     foreign = [f for f in expected.foreign.values() if f.counted or f.damaged]
@@ -393,8 +397,9 @@ class _Expected:
         found.is_called(part)
         return found
 
-    def count(self, line: ReceiptLine, ticket_id: str) -> None:
-        """Count a receipt line for the product it is, or as one that was not expected."""
+    def count(self, line: ReceiptLine, ticket_id: str) -> bool:
+        """Count a receipt line for the product it is, or as one that was not expected; whether it
+        was."""
         where = f"ticket {ticket_id}, item {line.sku or line.upc or line.style or '?'}"
         self.unclear.extend(f"{where}: {p}" for p in line.problems)
         if line.actual is None and not line.told(COUNTED):
@@ -407,6 +412,7 @@ class _Expected:
         if min(counted, damaged) < 0 and not line.problems:
             self.unclear.append(f"{where}: a quantity is negative: {min(counted, damaged)}")
         product = self._match(line, where)
+        ours = product is not None
         if product is None:
             key = (normal_code(line.sku), normal_upc(line.upc), *_words(line))
             if not any(key):
@@ -423,6 +429,7 @@ class _Expected:
         product.damaged += max(0, damaged)
         product.counted_known &= line.actual is not None
         product.damaged_known &= line.damaged is not None
+        return ours
 
     def _match(self, line: ReceiptLine, where: str) -> _Product | None:
         upc, sku = normal_upc(line.upc), normal_code(line.sku)

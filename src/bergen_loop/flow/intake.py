@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from bergen_loop.domain.announce import (
@@ -34,6 +34,8 @@ from bergen_loop.ledger.transaction import Transaction
 from bergen_loop.outside.loop.models import ParsedReturn, merge
 
 Json = dict[str, Any]
+TO_COME = timedelta(days=1)
+"""How far ahead of us Loop's clock may be, or a time without a zone."""
 
 
 @dataclass(slots=True)
@@ -63,15 +65,26 @@ class _Picture:
     """It has just been read by itself, so that it is newer even if Loop's clock has gone back."""
 
 
-def _picture(answer: ParsedReturn, known: Return | None, *, newest: bool = False) -> _Picture:
+def _picture(
+    answer: ParsedReturn, known: Return | None, now: datetime, *, newest: bool = False
+) -> _Picture:
     """What an answer does not mention is as it is known, and so are units that are in doubt."""
     assert answer.value is not None
     shown = merge(known, answer) if known is not None else answer.value
+    if late := _yet_to_come(shown, now):
+        shown = replace(shown, doubts=tuple(dict.fromkeys((*shown.doubts, *late))))
     if known is not None and shown.doubts:
         shown = replace(shown, lines=known.lines)
     content = dump_return(shown)
     # As it can be stored: the text that the ledger will give back.
     return _Picture(answer, load_return(content), content, digest(content), newest)
+
+
+def _yet_to_come(return_: Return, now: datetime) -> list[str]:
+    """Times that cannot be: a return of a time to come would be announced then."""
+    times = {"created_at": return_.created_at, "updated_at": return_.updated_at}
+    latest = now + TO_COME
+    return [f"{n} is {at:%Y-%m-%d}, yet to come" for n, at in times.items() if at > latest]
 
 
 def store(ctx: BrandContext, parsed: Sequence[ParsedReturn], result: Pulled) -> None:
@@ -102,7 +115,7 @@ def _changed(ctx: BrandContext, parsed: Sequence[ParsedReturn]) -> list[_Picture
         known = stored.get(return_id)
         if known is not None and ctx.unchanged.holds(return_id, answer.raw, known):
             continue
-        picture = _picture(answer, _before(answer, stored))
+        picture = _picture(answer, _before(answer, stored), ctx.now())
         if known is None or known.held or known.content_hash != picture.hash:
             changed.append(picture)
         else:
@@ -162,7 +175,7 @@ def _take_in(
 
 def add(ctx: BrandContext, tx: Transaction, answer: ParsedReturn) -> ReturnRow:
     """A return that the ledger does not know yet."""
-    picture = _picture(answer, None)
+    picture = _picture(answer, None, tx.now)
     [row] = add_all(ctx, tx, [picture])
     shipments.note_bags(ctx, tx, [picture.return_])
     return row
@@ -253,7 +266,7 @@ def update(
     """Take in another picture of a known return, and what follows from it; the return as it is
     known now. `newest`: it has just been read by itself, so that it is newer even if Loop's clock
     has gone back."""
-    picture = _picture(answer, load_return(row.content), newest=newest)
+    picture = _picture(answer, load_return(row.content), tx.now, newest=newest)
     _update(ctx, tx, row, picture, known_of(tx.session, [row])[row.id])
     shipments.note_bags(ctx, tx, [picture.return_])
     return picture.return_

@@ -345,8 +345,8 @@ def _take(ctx: BrandContext, tx: Transaction, answers: Sequence[Answer]) -> None
 
 
 def _not_finished_itself(tx: Transaction, rma: RmaRow, row: ReturnRow, receipt: Receipt) -> bool:
-    """REX11's list says that a ticket is finished, and the ticket that it is not: whether its counts
-    are final is in doubt. It is read again, ever more rarely, and told where that goes on."""
+    """REX11's list says that a ticket is finished, and the ticket that it is not: whether its
+    counts are final is in doubt. It is read again, ever more rarely, and told where it stays so."""
     listed = rma.ticket_status == TicketStatus.ADDED_TO_INVENTORY and rma.read_status is None
     if not listed or receipt.status in _ENDS:
         return False
