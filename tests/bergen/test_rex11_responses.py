@@ -126,6 +126,8 @@ WITH_ID = "<ReceivingTicketId>WHRTN1</ReceivingTicketId>"
         notifications((1, "Error", "Authentication failed")) + WITH_ID,
         notifications((0, "Success", "saved"), (12, "DataNotValid", "x")) + NO_ID,
         notifications((0, "Warning", "saved, but")) + WITH_ID,
+        # What is no number: the ticket is looked for by its PO.
+        *(f"{SAVED}<ReceivingTicketId>{x}</ReceivingTicketId>" for x in ("0", "-1", "N/A", "1, 2")),
     ],
 )
 def test_ticket_add_in_doubt_is_unreadable(result: str) -> None:
@@ -215,6 +217,15 @@ def test_tickets_by_po_and_by_status() -> None:
     op = "GetReceivingTicketsByStatusAndCreateDate"
     body = answer(op, "<ReceivingTickets><string>WHRTN3</string></ReceivingTickets>")
     assert responses.get_receiving_tickets_by_status_and_create_date(body, call(op)) == ["WHRTN3"]
+
+
+@pytest.mark.parametrize("word", ["No tickets found", "0", "none"])
+def test_a_word_is_no_ticket_of_a_po(word: str) -> None:
+    listed = f"<ReceivingTicketsByPO><string>{word}</string></ReceivingTicketsByPO>"
+    with pytest.raises(Unreadable, match="is no ticket number"):
+        responses.get_receiving_tickets_by_po(
+            answer("GetReceivingTicketsByPO", listed), call("GetReceivingTicketsByPO")
+        )
 
 
 def test_no_tickets_is_only_believed_of_a_whole_answer() -> None:
@@ -446,6 +457,22 @@ def test_receipt_with_every_quirk() -> None:
     )  # fmt: skip
 
 
+@pytest.mark.parametrize(("code", "doubt"), [("100", True), ("600", False), ("", False)])
+def test_a_status_that_its_code_contradicts_is_a_doubt(code: str, doubt: bool) -> None:
+    body = ticket(
+        "<ReceivingStatus>AddedToInventory</ReceivingStatus>"
+        f"<ReceivingStatusCode>{code}</ReceivingStatusCode>"
+    )
+    assert any("a Draft's" in p for p in read_ticket(body).problems) is doubt
+
+
+@pytest.mark.parametrize("word", ["N/A", "none", "NULL"])
+def test_a_word_for_no_code_is_none_on_a_ticket_too(word: str) -> None:
+    item = f"<Shipmentitemslist><Sku>{word}</Sku><UPC>{word}</UPC></Shipmentitemslist>"
+    [line] = read_ticket(ticket(item)).lines
+    assert (line.sku, line.upc) == (None, None)
+
+
 def test_receipt_tells_what_it_could_not_read() -> None:
     body = ticket(
         "<ReceivingStatus>Lost</ReceivingStatus><CreatedDate>yesterday</CreatedDate>"
@@ -542,6 +569,7 @@ def test_a_refusal_names_its_items(message: str, sent: int, items: tuple[int, ..
         "<CustomerPO>LR-10</CustomerPO>",
         "<TicketNo>WHRTN7</TicketNo>",
         "<TicketNo>WHRTN915384</TicketNo><CustomerPO>LR-9</CustomerPO>",
+        "<AuthorizedNumber>LR-9</AuthorizedNumber>",
     ],
 )
 def test_an_answer_about_another_ticket_or_po_is_not_taken(content: str) -> None:
@@ -557,6 +585,7 @@ def test_an_answer_about_another_ticket_or_po_is_not_taken(content: str) -> None
         ("<CustomerPO> lr-1 </CustomerPO><TicketNo>whrtn915384</TicketNo>", "LR-1"),
         ("<CustomerPO>LR-9</CustomerPO>", None),
         ("<CustomerPO/>", "LR-1"),
+        ("<AuthorizedNumber>by phone</AuthorizedNumber><CustomerPO>LR-1</CustomerPO>", "LR-1"),
         ("<Memo>x</Memo>", "LR-1"),
     ],
 )

@@ -204,6 +204,12 @@ def test_a_label_that_was_made_anew_is_not_a_parcel_of_its_own() -> None:
     assert ids(anew) == [(["1", "2"], ("1Z1", "1Z3"))]
 
 
+def test_a_label_for_each_unit_of_one_box_is_one_parcel() -> None:
+    """Two tickets for one number: one of them would never come."""
+    box = a_return(labels=(label("new", "1Z1", "1"), label("new", "1Z1", "2")))
+    assert ids(box) == [(["1", "2"], ("1Z1",))]
+
+
 def test_units_and_numbers_without_each_other_travel_with_the_first_parcel() -> None:
     more = (*LINES, replace(LINES[0], line_item_id="3"))
     labels = (label("new", "1Z1", "1"), label("new", "1Z2", "2"), label("new", "1Z9, 1Z8"))

@@ -10,7 +10,9 @@ from hypothesis import strategies as st
 
 from bergen_loop.domain.codes import (
     CodeKind,
+    given_code,
     look_alike,
+    may_be_one,
     normal_code,
     normal_upc,
     normal_word,
@@ -146,3 +148,32 @@ def test_words_for_two_names_differ_where_the_names_do(a: str, b: str) -> None:
         assert one != two
         if look_alike(a, b):
             assert one.isascii() and one.isprintable() and two.isascii() and two.isprintable()
+
+
+@pytest.mark.parametrize("word", ["N/A", "na", "None", "NULL", "nil", "undefined", " - ", "0", ""])
+def test_words_for_no_code_are_none(word: str) -> None:
+    assert given_code(word) is None
+    assert given_code(f"A{word}B") == f"A{word}B"
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "one"),
+    [
+        ("AB-100", "AB100", True),
+        ("AB-100", "AB-1000", False),
+        ("00123", "123", True),
+        ("0A123", "A123", False),
+        ("12345678", "912345678", True),
+        ("1234567", "91234567", False),
+        ("ABCDEFGHIJKLMNO", "ABCDEFGHIJKLMNOP-2", True),
+        ("TEE-M", "TEE-ML", False),
+        ("A-1", "B-1", False),
+    ],
+)
+def test_codes_that_may_be_one(a: str, b: str, one: bool) -> None:
+    assert may_be_one(a, b) is may_be_one(b, a) is one
+
+
+@given(texts, texts)
+def test_what_looks_alike_may_be_one_and_nothing_raises(a: str, b: str) -> None:
+    assert may_be_one(a, b) or not look_alike(a, b)

@@ -362,3 +362,106 @@ def test_an_announced_line_counts_only_while_it_is_the_same_product(
     result = compare([now], [receipt(*lines)], [announced])
     assert result.complete is complete, result
     assert complete or result.short, result
+
+
+# -- codes in other fields, or changed on their way -------------------------------------------
+
+OURS = unit(1, "TEE-RED-M", "885909950805")
+
+
+@pytest.mark.parametrize(
+    "codes",
+    [
+        {"sku": "885909950805"},
+        {"sku": "0885909950805"},
+        {"upc": "tee-red-m"},
+        {"sku": "tee-red-m", "upc": "tee-red-m"},
+        {"style": "885909950805", "color": "red"},
+    ],
+)
+def test_a_code_that_stands_in_another_field_is_the_same_code(codes: dict[str, Any]) -> None:
+    items = rma_items([OURS], AnnounceRules())
+    assert compare([OURS], [receipt(got(**codes))], [items]).complete
+
+
+@pytest.mark.parametrize(
+    "codes",
+    [
+        {"sku": "885909950805", "upc": "777777777777"},
+        {"sku": "mug", "style": "885909950805"},
+        {"sku": "mug", "upc": "tee-red-m"},
+    ],
+)
+def test_a_line_with_one_of_our_codes_and_another_one_is_a_doubt(codes: dict[str, Any]) -> None:
+    result = compare([OURS], [receipt(got(**codes))])
+    assert any("one of its codes is that of TEE-RED-M" in d for d in result.unclear)
+
+
+def test_a_sku_as_style_of_another_color_is_not_taken_for_it() -> None:
+    line = unit(1, "TEE-RED-M", variant="M / Red")
+    items = rma_items([line], AnnounceRules())
+    came = got(style="tee-red-m", color="blue", size="m")
+    assert not compare([line], [receipt(came)], [items]).complete
+
+
+CHANGED = {
+    "without zeros": ("00123", None, {"sku": "123"}),
+    "without dashes": ("TEE-RED-M", None, {"sku": "teeredm"}),
+    "cut off": ("SUPERLONGSKU-2026-RED-MEDIUM", None, {"sku": "superlongsku-2026-re"}),
+    "without its check digit": ("T", "885909950805", {"upc": "88590995080"}),
+    "a letter for a digit": ("T", "885909950805", {"upc": "88590995O8O5"}),
+    "with a word before": ("T", "885909950805", {"upc": "UPC885909950805"}),
+    "rounded by a spreadsheet": ("T", "885909950805", {"upc": "8.85909950805E+11"}),
+    "with a decimal": ("T", "885909950805", {"upc": "885909950805.0"}),
+}
+
+
+@pytest.mark.parametrize("how", CHANGED)
+def test_a_code_that_was_changed_on_its_way_is_a_doubt_and_no_swap(how: str) -> None:
+    sku, upc, came = CHANGED[how]
+    line = unit(1, sku, upc)
+    items = rma_items([line], AnnounceRules())
+    own = got(0, sku=sku.lower(), upc=upc)
+    result = compare([line], [receipt(own, got(**came))], [items])
+    assert any("may be one product" in d for d in result.unclear), result.unclear
+    alone = compare([line], [receipt(got(**came))], [items])
+    assert alone.unclear
+
+
+@pytest.mark.parametrize(
+    "other", [{"sku": "mug-blue-m"}, {"sku": "tee-red-ml"}, {"upc": "885909950812"}]
+)
+def test_codes_that_are_near_are_no_doubt(other: dict[str, Any]) -> None:
+    came = receipt(got(0, sku="tee-red-m", upc="885909950805"), got(**other))
+    assert swapped(compare([OURS], [came]))
+
+
+# -- tickets that are not quite ours ----------------------------------------------------------
+
+TWO = [unit(1, "A", "10001"), unit(2, "A", "10001")]
+
+
+@pytest.mark.parametrize(
+    ("expected", "damaged", "doubt"), [(2, 0, True), (1, 0, False), (2, 1, True), (None, 0, False)]
+)
+def test_a_line_listed_twice_is_counted_twice_only_where_it_says_so(
+    expected: int | None, damaged: int, doubt: bool
+) -> None:
+    """Two boxes of one unit each, or one line that the answer repeats."""
+    line = got(1, damaged, sku="a", upc="10001", expected=expected)
+    items = rma_items(TWO, AnnounceRules())
+    result = compare(TWO, [receipt(line, line)], [items])
+    assert any("2 times alike" in d for d in result.unclear) is doubt
+
+
+def test_the_share_of_a_box_is_no_line_listed_twice() -> None:
+    lines = [got(1, sku="a", expected=2), got(1, damaged=1, sku="a", expected=2)]
+    items = rma_items(TWO, AnnounceRules())
+    assert compare(TWO, [receipt(*lines)], [items]).unclear == ()
+
+
+def test_a_ticket_without_any_of_our_items_may_be_anothers() -> None:
+    result = compare([OURS], [receipt(got(sku="mug", upc="777"))])
+    assert any("may be another return's" in d for d in result.unclear)
+    both = [receipt(got(sku="tee-red-m", upc="885909950805")), receipt(got(sku="mug", upc="777"))]
+    assert any("may be another return's" in d for d in compare([OURS], both).unclear)

@@ -89,7 +89,7 @@ COUNTING_DECISION = Decision(
 OVERDUE_7 = Decision(
     W,
     "parcel-on-its-way",
-    "Waiting until 2026-03-09 12:00 UTC: no differences, open tickets in the warehouse: 1 "
+    "Waiting until 2026-03-09 12:00 UTC: all 2 units are there, open tickets in the warehouse: 1 "
     "(rule 'parcel-on-its-way').",
     wait_until=DAYS_7,
 )
@@ -166,8 +166,8 @@ TABLE: list[tuple[str, Case, Decision]] = [
         Decision(
             W,
             "more-may-come",
-            "Waiting until 2026-03-07 12:00 UTC: no differences, open tickets in the warehouse: 1 "
-            "(rule 'more-may-come').",
+            "Waiting until 2026-03-07 12:00 UTC: all 2 units are there, open tickets in the "
+            "warehouse: 1 (rule 'more-may-come').",
             wait_until=DAYS_5,
         ),
     ),
@@ -223,7 +223,7 @@ TABLE: list[tuple[str, Case, Decision]] = [
         Decision(
             F,
             "high-value",
-            "To flag as high value: no differences (rule 'high-value').",
+            "To flag as high value: all 2 units are there (rule 'high-value').",
             "Complete and undamaged, 2 of 2. Worth 500.00 USD: please approve.",
         ),
     ),

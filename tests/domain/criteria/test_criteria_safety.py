@@ -484,16 +484,20 @@ def test_a_default_unit_of_a_return_of_unknown_or_mixed_outcome_is_not_removed()
 
 @settings(max_examples=60, deadline=None)
 @given(
-    st.sampled_from(["price", "discount", "tax", "refund", "outcome", "exchange_variant"]),
+    st.sampled_from(
+        ["price", "discount", "tax", "refund", "outcome", "exchange_variant", "variant_id"]
+    ),
     st.sampled_from([None, Decimal("0"), Decimal("0.01"), "credit", "gift", "41234"]),
     st.integers(0, 2),
 )
 def test_of_several_units_one_is_removed_only_if_all_are_alike_in_all_that_moves_money(
     name: str, value: Any, which: int
 ) -> None:
-    if isinstance(value, Decimal) == (name in ("outcome", "exchange_variant")):
-        value = None
+    words = ("outcome", "exchange_variant", "variant_id")
+    if isinstance(value, Decimal) == (name in words):
+        value = "41235" if name == "variant_id" else None
     usual: dict[str, Any] = {"discount": Decimal("1.00"), "tax": Decimal("2.00")}
+    usual["variant_id"] = "41234" if name == "variant_id" else None
     units = [unit(n, "A", **usual) for n in range(3)]
     judged = case(units, ticket(got("A", 2)))
     assert decide(REMOVE_SHORT, judged).outcome is Outcome.REMOVE_LINES
@@ -503,7 +507,8 @@ def test_of_several_units_one_is_removed_only_if_all_are_alike_in_all_that_moves
         assert decision.outcome is Outcome.REMOVE_LINES
     else:
         assert decision.outcome is Outcome.FLAG
-        assert f"differ in {name.removesuffix('_variant')}" in decision.reason
+        word = name.removesuffix("_variant").removesuffix("_id")
+        assert f"differ in {word}" in decision.reason
     # All of them gone: then it makes no difference which is which.
     rest = [*units, unit(9, "B")]
     gone = decide(REMOVE_SHORT, case(rest, ticket(got("A", 0), got("B", 1))))

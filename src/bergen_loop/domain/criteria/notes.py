@@ -97,7 +97,7 @@ def note_values(case: Case, rule: str, reason: str) -> Values:
     def values(limit: int | None) -> dict[str, Value]:
         names = _names(c, limit)
         return table | {
-            "problems": tuple(_problems(c, names)) or "no differences",
+            "problems": tuple(_problems(c, names)) or _all_there(c),
             "skus": tuple(names[: len(c.skus)]) or "none",
         }
 
@@ -109,9 +109,14 @@ def problem_text(comparison: Comparison, limit: int = 400) -> str:
 
     def values(cut: int | None) -> dict[str, Value]:
         found = tuple(_problems(comparison, _names(comparison, cut)))
-        return {"problems": found or "no differences"}
+        return {"problems": found or _all_there(comparison)}
 
     return render("{problems}", values, limit)
+
+
+def _all_there(comparison: Comparison) -> str:
+    number = comparison.expected
+    return f"all {number} units are there" if number > 1 else "its unit is there"
 
 
 def _names(comparison: Comparison, limit: int | None) -> list[str]:

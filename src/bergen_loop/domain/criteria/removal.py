@@ -75,7 +75,7 @@ def _difference(ret: Return, units: Sequence[ReturnLine]) -> str | None:
         **dict(zip(("price", "discount", "tax", "refund"), map(set, amounts), strict=True)),
         "outcome": {_word(ret.outcome_of(u)) for u in units},
         "exchange": {_word(u.exchange_variant) for u in units},
-        "variant": {u.variant_id for u in units if u.variant_id},
+        "variant": {u.variant_id for u in units},
     }
     return " and ".join(name for name, values in sides.items() if len(values) > 1) or None
 

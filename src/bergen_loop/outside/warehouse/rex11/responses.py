@@ -67,7 +67,7 @@ _JUDGED_OF_ITEM = (
 INVALID_ASN = 41
 _INTEGER = re.compile(r"-?[0-9]{1,9}")
 _ITEM = re.compile(r"\[item ([0-9]{1,6})\]", re.IGNORECASE)
-_TICKET_NUMBER = re.compile(r"(?=.*[1-9])[\w./#-]{1,50}", re.ASCII)
+_TICKET_NUMBER = re.compile(r"(?=.*[1-9])\w[\w./#-]{0,49}", re.ASCII)
 """`WHRTN1044588`. 0, -1 and words ("none found") are no numbers of tickets."""
 _DRAFT_CODE = "100"
 _WHOLE = re.compile(r"(-?[0-9]{1,9})(?:\.0*)?")
