@@ -161,6 +161,24 @@ def test_a_ticket_that_is_listed_as_finished_and_is_not_is_told(story: Story) ->
     story.settled(return_id)
 
 
+def test_a_delivered_parcel_whose_ticket_is_never_listed_is_looked_at(story: Story) -> None:
+    """By which date the list of changes goes is documented nowhere: it was awaited in silence."""
+    return_id = story.announced()
+    element = "ReceivingTicketStatus"
+    every = re.compile(f"<{element}>.*</{element}>", re.DOTALL)
+    story.rewrite(LISTED, lambda body: every.sub(f"<{element} />", body))
+    label = story.in_loop(return_id).label
+    assert label is not None
+    label.status = "delivered"
+    story.world.change(return_id, "edit", add=0)
+    story.world.receive(return_id)
+    story.ticks(2, seconds=4 * 86400)
+    assert story.calls(TICKET) == 0
+    story.ticks(3)
+    story.settled(return_id)
+    assert story.calls(TICKET) == 1
+
+
 @pytest.mark.parametrize("number", ["0", "the first one's"])
 def test_an_add_that_is_answered_without_a_number_of_its_own_is_looked_up(
     story: Story, number: str

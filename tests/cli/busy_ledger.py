@@ -101,7 +101,7 @@ def _synced(brand: str, *, ok: bool) -> BrandRow:
         last_sync_error=None
         if ok
         else "announce: calls to REX11 are suspended, since 5 in a row "
-        "got no answer (TicketGet after 30 s: Unavailable); the next try is at 11:52:00 UTC",
+        "got no good answer (TicketGet after 30 s: Unavailable); the next try is at 11:52:00 UTC",
         acted_mode="live",
     )
 

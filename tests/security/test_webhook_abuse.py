@@ -107,8 +107,10 @@ def test_a_huge_body_is_cut_off(door: Door) -> None:
 
 
 def test_a_body_of_deep_nesting_does_no_harm(door: Door) -> None:
-    assert door.send(b"[" * 100_000 + b"]" * 100_000, door.secret) == 422
-    assert door.send(b'{"id":' * 50_000 + b"1" + b"}" * 50_000, door.secret) == 422
+    """It is kept, and taken: Loop switches off whom it is refused by some times."""
+    assert door.send(b"[" * 100_000 + b"]" * 100_000, door.secret) == 204
+    assert door.send(b'{"id":' * 50_000 + b"1" + b"}" * 50_000, door.secret) == 204
+    assert door.kept() == 2
 
 
 def test_an_unknown_brand_is_not_told_apart_from_a_wrong_signature(
@@ -145,7 +147,7 @@ def test_a_lone_surrogate_in_a_signed_webhook_is_kept_and_not_understood(
 ) -> None:
     body = event(**{name: "x"}).replace(b'"x"', b'"\\ud800"')
     assert b"ud800" in body
-    assert door.send(body, door.secret) == 422
+    assert door.send(body, door.secret) == 204
     assert door.kept() == 1
 
 

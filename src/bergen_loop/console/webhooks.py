@@ -42,8 +42,9 @@ log = structlog.get_logger()
 @router.post("/webhooks/loop/{brand}", status_code=204, response_class=Response)
 async def loop_webhook(brand: str, request: Request) -> Response:
     """Take one delivery. 204 taken (also when repeated), 401 wrong signature or a brand without
-    webhooks, which nobody is told apart, 413 too large, 422 signed but not understood (its body
-    is kept)."""
+    webhooks, which nobody is told apart, 413 too large. What is signed and not understood is taken
+    too, and its body kept: it would come no better again, and Loop switches off a webhook that is
+    refused some times."""
     body = await _limited_body(request)
     if body is None:
         return Response("body too large", 413)
@@ -90,12 +91,12 @@ def _take(registry: Registry, brand: str, body: bytes, signature: str | None) ->
         event = parse_event(body, brand=brand)
     except Unreadable as error:
         _keep_unreadable(registry, brand, body, error.message)
-        return _Taken(422, error.message)
+        return _Taken(204)
     told = [event.topic, event.trigger, event.return_id]
     if storable(told) != told:
         problem = "it names the return or the event with what is no text"
         _keep_unreadable(registry, brand, body, problem)
-        return _Taken(422, problem)
+        return _Taken(204)
     now = datetime.now(UTC)
     delivery = webhooks.Delivery(brand, event.topic, event.trigger, event.return_id, body)
     with registry.ledger.write() as session:

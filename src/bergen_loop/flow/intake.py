@@ -24,7 +24,13 @@ from bergen_loop.domain.returns import PROCESSING_FAILED, LoopState, Return
 from bergen_loop.domain.words import Need, What
 from bergen_loop.flow import shipments
 from bergen_loop.flow.context import AHEAD, BrandContext
-from bergen_loop.flow.transitions import Known, follow, known_of, settlement_shown
+from bergen_loop.flow.transitions import (
+    Known,
+    follow,
+    known_of,
+    look_later,
+    settlement_shown,
+)
 from bergen_loop.ledger.codec import Document, digest, dump_return, load_return
 from bergen_loop.ledger.store import effects, returns, webhooks
 from bergen_loop.ledger.store.effects import EffectState
@@ -289,6 +295,8 @@ def _update(
         _edited(tx, row, before, return_)
     if before.label.tracking_number != return_.label.tracking_number:
         _label_moved(tx, row, return_)
+    if row.stage == Stage.ANNOUNCED and _delivered(return_) and not _delivered(before):
+        look_later(tx, known.rmas)
     if row.announced_at and (moved := destination_moved(before, return_, ctx.rules)):
         tx.journal(What.DESTINATION, moved, row)
     follow(tx, row, known)
@@ -297,6 +305,10 @@ def _update(
         _open_again(tx, row)
     if row.stage in (Stage.SEEN, Stage.NO_PARCEL):
         _reconsider(ctx, tx, row, return_)
+
+
+def _delivered(return_: Return) -> bool:
+    return any(x.status == "delivered" for x in (return_.label, *return_.labels))
 
 
 def _mind_doubts(tx: Transaction, row: ReturnRow, picture: _Picture) -> None:

@@ -20,7 +20,7 @@ from bergen_loop.domain.words import Need, What
 from bergen_loop.flow import adopt, pull
 from bergen_loop.flow.context import AHEAD, BrandContext
 from bergen_loop.flow.facts import comparison_of
-from bergen_loop.flow.transitions import plan_note
+from bergen_loop.flow.transitions import look_later, plan_note
 from bergen_loop.ledger.codec import digest, load_receipt
 from bergen_loop.ledger.store import cursors, effects, returns
 from bergen_loop.ledger.tables.core import ReceiptRow, ReturnRow, RmaRow
@@ -201,7 +201,7 @@ def _changed(tx: Transaction, rma: RmaRow, row: ReturnRow, change: TicketChange)
             rma.read_status = None  # counted anew in between: its receipt does not count any more
         rma.to_read = rma.to_read or rma.read_status is None
     else:
-        rma.unread_since = rma.read_due_at = None
+        rma.to_read, rma.unread_since, rma.read_due_at = False, None, None
         if before == TicketStatus.ADDED_TO_INVENTORY:
             _reopened(tx, rma, row)
     if change.status is TicketStatus.CANCELLED and not Stage(row.stage).terminal:
@@ -374,11 +374,14 @@ _ENDS = (TicketStatus.ADDED_TO_INVENTORY, TicketStatus.CANCELLED)
 
 
 def _status_read(tx: Transaction, rma: RmaRow, row: ReturnRow, receipt: Receipt) -> None:
+    unheard = rma.read_due_at is not None and rma.unread_since is None
     if rma.ticket_status != status_of(receipt):
         _changed(tx, rma, row, TicketChange(receipt.ticket_id, receipt.status, receipt.status_name))
     rma.to_read, rma.status_seen_at = False, tx.now
     rma.unread_since = rma.read_due_at = None
     rma.read_status = status_of(receipt) if adopt.final(receipt) else None
+    if unheard and row.stage == Stage.ANNOUNCED:
+        look_later(tx, [rma])
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 
 from bergen_loop.domain.decision import Outcome
 from bergen_loop.domain.lifecycle import Stage, Standing, follow_loop
@@ -16,6 +17,10 @@ from bergen_loop.ledger.store import attention, effects, returns
 from bergen_loop.ledger.store.effects import EffectState, Intent
 from bergen_loop.ledger.tables.core import EffectRow, ReceiptRow, ReturnRow, RmaRow
 from bergen_loop.ledger.transaction import Transaction
+
+UNHEARD = timedelta(days=5)
+"""How long after its parcel was delivered a ticket is read by itself, and then again, where the
+list of changes has not named it: by which date that goes is documented nowhere."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +84,14 @@ def accepted(
         return
     tx.outcome(effect, EffectState.ACCEPTED, how)
     row.stage, row.due_at = Stage.CONFIRMING, tx.now + ctx.settings.settle.confirm_within
+
+
+def look_later(tx: Transaction, rmas: Sequence[RmaRow]) -> None:
+    """The carrier has delivered it: where the list of changes does not name the ticket for long,
+    the ticket itself is read."""
+    for rma in rmas:
+        if rma.ticket_id and rma.read_status is None and not rma.to_read:
+            rma.to_read, rma.read_due_at = True, tx.now + UNHEARD
 
 
 def settlement_shown(tx: Transaction, row: ReturnRow, effect: EffectRow | None) -> None:

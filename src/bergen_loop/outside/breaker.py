@@ -99,6 +99,10 @@ class Switch:
         return f"the next try is at {self.open_until:%H:%M:%S} UTC"
 
 
+_SAID = 200
+"""Characters of the last error's words, which say what came instead of an answer."""
+
+
 class Guard:
     """What holds back the calls to one system for one brand. Thread-safe."""
 
@@ -139,8 +143,8 @@ class Guard:
         with self._lock:
             now = self.now()
             if error is not None and error.scope is Scope.SYSTEM and error.status != 429:
-                kind = type(error).__name__
-                self._switch.failed(now, f"{call} after {seconds:.0f} s: {kind}")
+                came = f"{call} after {seconds:.0f} s: {error.message[:_SAID]}"
+                self._switch.failed(now, came)
                 if refused := self._refused.get(call):
                     refused.untold()
                 return
@@ -183,7 +187,7 @@ class Guard:
         switch = self._switch
         return (
             f"calls to {TITLES[self.system]} are suspended, since {switch.failures} in a row got "
-            f"no answer ({switch.error}); {switch.next_try()}"
+            f"no good answer ({switch.error}); {switch.next_try()}"
         )
 
     def _refusal(self, call: str, switch: Switch) -> str:
@@ -315,7 +319,7 @@ def _why(row: BreakerRow) -> str:
     system, _, call = row.system.partition(":")
     if call:
         return f"{TITLES[system]} refuses this brand's access for {call}: {row.error}"
-    return f"{TITLES[system]} gave no answer {row.failures} times in a row: {row.error}"
+    return f"{TITLES[system]} gave no good answer {row.failures} times in a row: {row.error}"
 
 
 def _tell_refused(tx: Transaction, system: str, refused: list[BreakerRow]) -> None:

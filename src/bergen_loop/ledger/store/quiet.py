@@ -40,7 +40,7 @@ class Waiting:
     """When the next of its returns is due."""
     restless: bool
     """Something waits that every tick looks at: a system that does not answer, a webhook, a
-    ticket to be read, a call that has no outcome, is to be sent or to be looked after."""
+    ticket to be read by now, a call that has no outcome, is to be sent or to be looked after."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +71,13 @@ def _of(table: type[BreakerRow | WebhookRow | RmaRow | EffectRow]) -> sa.Select[
 _RESTLESS = sa.union(
     _of(BreakerRow),
     _of(WebhookRow).where(WebhookRow.handled_at.is_(None)),
-    _of(RmaRow).where(RmaRow.to_read.is_(True)),
+    _of(RmaRow).where(
+        RmaRow.to_read.is_(True),
+        sa.or_(
+            RmaRow.read_due_at.is_(None),
+            RmaRow.read_due_at <= sa.bindparam("now", type_=EffectRow.try_at.type),
+        ),
+    ),
     _of(EffectRow).where(
         EffectRow.kind.in_(list(EffectKind)),
         EffectRow.state.in_([*effects.OPEN, *effects.SENDABLE]),

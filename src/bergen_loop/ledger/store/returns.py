@@ -97,11 +97,12 @@ def tickets_to_read(session: Session, brand: str, now: datetime, limit: int) -> 
 
 
 def any_to_read(session: Session, brand: str) -> bool:
-    """Whether tickets of a brand wait to be read that did not fail just now."""
+    """Whether tickets of a brand wait to be read that did not fail just now, nor are put off."""
     query = sa.select(RmaRow.id).where(
         RmaRow.brand == brand,
         RmaRow.to_read.is_(True),
         RmaRow.unread_since.is_(None),
+        RmaRow.read_due_at.is_(None),
         RmaRow.shipment_pk.is_(None),
     )
     return session.scalar(query.limit(1)) is not None
