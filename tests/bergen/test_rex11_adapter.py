@@ -10,7 +10,7 @@ from pathlib import Path
 import httpx2
 import pytest
 from rex11_schema import recorded
-from rex11_support import ADDED, PRODUCT, RMA, SAVED, Rex11, answer, config, notifications
+from rex11_support import ADDED, PRODUCT, RMA, SAVED, Rex11, answer, config, fault, notifications
 
 from bergen_loop.domain.rma import (
     CloseEvidence,
@@ -20,7 +20,7 @@ from bergen_loop.domain.rma import (
     WarehouseProduct,
 )
 from bergen_loop.outside.errors import NotFound, OutcomeUnknown, OutsideError, Refused, Unavailable
-from bergen_loop.outside.http import Around
+from bergen_loop.outside.http import Around, Retries
 from bergen_loop.outside.warehouse.port import WarehousePort
 from bergen_loop.outside.warehouse.rex11 import ConfirmFinished, FileDrop, HttpCall, Rex11Warehouse
 from support.wires import answering
@@ -326,3 +326,26 @@ def test_http_call_that_fails_is_not_closed(
 def test_http_call_refuses_a_wrong_setting(url: str, method: str, words: str) -> None:
     with pytest.raises(ValueError, match=words):
         HttpCall(url, method)
+
+
+@pytest.mark.parametrize("bad", ["10004", "10001", ""])
+def test_a_code_that_brings_about_a_fault_hides_no_other(bad: str) -> None:
+    """One did: nothing was announced for the whole brand. A fault for every code is the
+    service's, and is raised after a few calls."""
+    upcs = [str(10000 + n) for n in range(8)]
+
+    def reply(request: httpx2.Request) -> httpx2.Response:
+        body = request.content.decode()
+        if bad in body:
+            return httpx2.Response(500, content=fault("Server was unable to process request."))
+        asked = [u for u in upcs if u in body]
+        return httpx2.Response(200, content=inventory(*({"Upc": u, "Style": "a"} for u in asked)))
+
+    rex = Rex11(GetInventoryByUPCs=reply)
+    asked = warehouse(rex, retries=Retries(attempts=1))
+    if bad:
+        assert set(asked.products(upcs)) == set(upcs) - {bad}
+    else:
+        with pytest.raises(Unavailable):
+            asked.products(upcs)
+        assert rex.operations().count(INVENTORY) == 4

@@ -216,6 +216,40 @@ def test_a_look_up_that_gives_another_returns_ticket_is_told(story: Story) -> No
     assert story.calls("ReceivingTicketAdd") == 1
 
 
+@pytest.mark.parametrize("answer", ["<Notifications />", "a fault"])
+def test_a_product_that_rex11_answers_without_sense_holds_up_its_own_returns(
+    story: Story, answer: str
+) -> None:
+    """It held up every return of the brand."""
+    status = "GetStyleMasterProductAddStatus"
+    if answer == "a fault":
+        story.world.fault("rex11", "soap_fault", operation=status)
+    story.rewrite(status, sub("(?s)<Notifications>.*</Notifications>", answer))
+    new = story.make(story.stock()[0], sku="NEW", upc="850000009999", shop_barcode="850000009999")
+    unknown, known = story.submit(new), story.submit(*story.stock()[2:4])
+    story.ticks(3)
+    assert not story.failed
+    assert story.look.stage(known) is Stage.ANNOUNCED
+    assert story.look.stage(unknown) is Stage.SEEN
+    if answer != "a fault":  # which may pass
+        assert [kind for kind, _ in story.told(unknown)] == ["unknown_product"]
+
+
+def test_an_inventory_that_faults_for_new_products_does_not_hold_up_known_ones(
+    story: Story,
+) -> None:
+    story.announced(*story.stock()[:2])
+    story.world.fault("rex11", "soap_fault", operation="GetInventoryByUPCs")
+    known, new = story.submit(*story.stock()[:2]), story.submit(*story.stock()[6:8])
+    story.ticks(2)
+    assert not story.failed
+    assert story.look.stage(known) is Stage.ANNOUNCED
+    assert story.look.stage(new) is Stage.SEEN
+    story.heal()
+    story.ticks(2, seconds=600)
+    assert story.look.stage(new) is Stage.ANNOUNCED
+
+
 def test_a_barcode_in_another_field_is_no_swap(story: Story) -> None:
     first, second = story.announced(story.stock()[0]), story.announced(story.stock()[1])
     for return_id, field in ((first, "Sku"), (second, "Style")):

@@ -185,6 +185,12 @@ def test_words_in_a_200_that_are_no_refusal(body: Any, kind: type[OutsideError],
     assert len(fake.sent) == 1
 
 
+@pytest.mark.parametrize("body", [False, "false", [], {"0": {"content": "x"}}])
+def test_notes_in_other_words(body: Any) -> None:
+    found = [n.content for n in loop(answer(body)).client().notes("77")]
+    assert found == (["x"] if isinstance(body, dict) else [])
+
+
 def test_a_note_that_is_answered_with_no_success_is_a_doubt() -> None:
     with pytest.raises(Unreadable):
         loop(answer({"success": False})).client().add_note("77", "x")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import timedelta
 
 from bergen_loop.domain.decision import NOTE_LIMIT
 from bergen_loop.domain.words import EffectKind, Need
@@ -10,12 +11,14 @@ from bergen_loop.flow.calls import Call, Undertaking, carry_out, had_no_effect
 from bergen_loop.flow.context import BrandContext
 from bergen_loop.ledger.store import effects
 from bergen_loop.ledger.store.effects import EffectState
-from bergen_loop.ledger.tables.core import EffectRow
+from bergen_loop.ledger.tables.core import EffectRow, ReturnRow
 from bergen_loop.ledger.transaction import FencedTransaction, Transaction
-from bergen_loop.outside.errors import OutsideError, Scope
+from bergen_loop.outside.errors import Effect, OutsideError, Scope
 from bergen_loop.outside.loop.models import same_note
 
 PER_TICK = 400
+TELL_AFTER = timedelta(hours=1)
+"""How long the notes of a return may be answered by what is none."""
 
 
 def send_due(ctx: BrandContext) -> None:
@@ -75,19 +78,37 @@ def find_lost(ctx: BrandContext) -> None:
         with ctx.write() as tx:
             fresh = effects.by_pks(tx.session, [effect.id for effect in batch])
             for effect, there in zip(batch, found, strict=True):
-                if there:
+                if isinstance(there, OutsideError):
+                    _cannot_see(tx, fresh[effect.id], there)
+                elif there:
                     why = "found among the notes in Loop"
                     tx.outcome(fresh[effect.id], EffectState.DONE, why)
-                elif there is False:
+                else:
                     had_no_effect(ctx, tx, fresh[effect.id], "not among the notes in Loop")
 
 
-def _is_there(ctx: BrandContext, effect: EffectRow) -> bool | None:
+def _cannot_see(tx: Transaction, effect: EffectRow, error: OutsideError) -> None:
+    """The notes are looked for again, unless what comes in their place will never be notes."""
+    since = effect.doubt_since or tx.now
+    if error.effect is Effect.NOT_SENT or tx.now - since < TELL_AFTER:
+        return
+    why = f"whether our note is on the return cannot be seen: {error.message}"
+    tx.outcome(effect, EffectState.FAILED, why)
+    row = tx.session.get(ReturnRow, effect.return_pk)
+    tx.needs_person(
+        Need.NOTE_REFUSED,
+        f"{why}. Look in Loop, and add it by hand where it is not there",
+        row or effect.key,
+        f"the note was: {effect.payload['content']}",
+    )
+
+
+def _is_there(ctx: BrandContext, effect: EffectRow) -> bool | OutsideError:
     ctx.counts.add("loop.notes")
     try:
         notes = ctx.loop.notes(str(effect.payload["return_id"]))
     except OutsideError as error:
         if error.scope is Scope.ACCESS:
             raise
-        return None
+        return error
     return any(same_note(note.content, str(effect.payload["content"])) for note in notes)

@@ -24,7 +24,7 @@ from bergen_loop.ledger.store.products import Found
 from bergen_loop.ledger.tables.core import EffectRow, ReturnRow, RmaRow
 from bergen_loop.ledger.tables.shipments import ShipmentRmaRow
 from bergen_loop.ledger.transaction import FencedTransaction, Transaction
-from bergen_loop.outside.errors import Effect, OutsideError
+from bergen_loop.outside.errors import Effect, OutsideError, Scope
 
 RECHECK = timedelta(hours=1)
 """How often a product that the warehouse does not know is asked for again."""
@@ -134,46 +134,58 @@ def _check(ctx: BrandContext, wanted: Mapping[str, Product]) -> dict[str, Found]
         tx.resolve_each(about, "REX11 knows the product")
         for upc, product in ask.items():
             if found[upc].state is not ProductImport.KNOWN:
-                _tell(ctx, tx, product, found[upc].state, tx.now - since[upc])
+                _tell(ctx, tx, product, found[upc], tx.now - since[upc])
     return found
 
 
 def _ask(
     ctx: BrandContext, wanted: Mapping[str, Product], before: Mapping[str, Found]
 ) -> dict[str, Found]:
-    """One inventory call for many; only what it does not list is asked one by one."""
+    """One inventory call for many; only what it does not list is asked one by one. Where it
+    answers with a fault for these, they wait, and others do not."""
     new = {upc: p for upc, p in wanted.items() if upc not in before or before[upc].called is None}
-    listed = ctx.warehouse.products([p.upc for p in new.values()]) if new else {}
-    known = {
-        upc: Found(ProductImport.KNOWN, listed[p.upc]) for upc, p in new.items() if p.upc in listed
-    }
+    try:
+        listed = ctx.warehouse.products([p.upc for p in new.values()]) if new else {}
+        known = {
+            upc: Found(ProductImport.KNOWN, listed[p.upc])
+            for upc, p in new.items()
+            if p.upc in listed
+        }
+    except OutsideError as error:
+        if error.scope is not Scope.CALL:
+            raise
+        known = {upc: Found(ProductImport.PENDING, why=error.message) for upc in new}
     rest = [(upc, p) for upc, p in wanted.items() if upc not in known]
     states = ctx.in_parallel(lambda pair: _import(ctx, pair[1].upc), rest)
-    return known | {upc: Found(s) for (upc, _), s in zip(rest, states, strict=True)}
+    return known | {upc: state for (upc, _), state in zip(rest, states, strict=True)}
 
 
-def _import(ctx: BrandContext, upc: str) -> ProductImport:
-    """One product's state. A UPC that REX11 will not be asked for (a blank, a control character
-    in the shop's barcode) concerns its own returns only."""
+def _import(ctx: BrandContext, upc: str) -> Found:
+    """One product's state. A UPC that REX11 will not be asked for, or answers with a fault (which
+    may pass) or without sense, concerns its own returns only."""
     try:
-        return ctx.warehouse.product_import(upc)
+        return Found(ctx.warehouse.product_import(upc))
     except OutsideError as error:
-        if error.effect is Effect.REFUSED:
-            return ProductImport.FAILED
-        raise
+        if error.scope is not Scope.CALL:
+            raise
+        passing = error.effect is Effect.NOT_SENT
+        state = ProductImport.PENDING if passing else ProductImport.FAILED
+        return Found(state, why=error.message)
 
 
 def _tell(
-    ctx: BrandContext, tx: Transaction, product: Product, state: ProductImport, age: timedelta
+    ctx: BrandContext, tx: Transaction, product: Product, found: Found, age: timedelta
 ) -> None:
     """One item per product that it does not know."""
+    state = found.state
     name, about = f"{product.sku or '?'} (UPC {product.upc})", _normal(product)
     if state is ProductImport.PENDING:
         if age > ctx.settings.announce.product_patience:
             tx.needs_person(
                 Need.PRODUCT_IMPORT,
-                f"REX11 has not finished importing {name} in {age}; ask Bergen to look at the "
-                "import. Returns with it wait for their RMA",
+                f"REX11 has not finished importing {name} in {age}"
+                f"{f' ({found.why})' if found.why else ''}; ask Bergen to look at the import. "
+                "Returns with it wait for their RMA",
                 about,
             )
     else:
@@ -188,7 +200,8 @@ def _tell(
         )
         tx.needs_person(
             Need.UNKNOWN_PRODUCT,
-            f"REX11 does not know {name}: {state}; {remedy}. Returns with it wait for their RMA",
+            f"REX11 does not know {name}: {found.why or state}; {remedy}. Returns with it wait for "
+            "their RMA",
             about,
             "looked it up in REX11's inventory and import status; asked again every hour",
         )

@@ -23,6 +23,8 @@ class Found:
 
     state: ProductImport
     called: WarehouseProduct | None = None
+    why: str = ""
+    """What came instead of an answer, where none could be had; not remembered."""
 
     @property
     def settled(self) -> bool:

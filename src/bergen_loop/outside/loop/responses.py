@@ -506,7 +506,7 @@ def read_asn(answer: Answer) -> tuple[AsnRow, ...]:
 
 def read_notes(answer: Answer) -> list[Note]:
     """The notes. The shape is not documented: a bare array, or one under `notes` or `data`."""
-    if no_notes(answer):
+    if no_notes(answer) or _json(answer) in (False, "false"):
         return []
     notes = _array_in(answer, "notes")
     for element in notes:

@@ -19,7 +19,7 @@ from bergen_loop.domain.rma import (
     TicketStatus,
     WarehouseProduct,
 )
-from bergen_loop.outside.errors import Refused
+from bergen_loop.outside.errors import OutsideError, Refused, Scope
 from bergen_loop.outside.http import Around
 from bergen_loop.outside.warehouse.port import WarehousePort
 from bergen_loop.outside.warehouse.rex11.client import Rex11Client
@@ -29,6 +29,9 @@ from bergen_loop.outside.warehouse.rex11.requests import upc_doubt
 from bergen_loop.outside.warehouse.rex11.responses import InventoryItem, read_quantity
 
 _GTIN_SIZES = (8, 12, 13, 14)
+_TRIED, _MOST_PARTS = 4, 24
+"""Parts of a batch of codes that are asked for before it is taken for a matter of the service, and
+at most."""
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger("bergen_loop.rex11")
 
@@ -58,7 +61,7 @@ class Rex11Warehouse(WarehousePort):
         found: dict[str, WarehouseProduct] = {}
         for start in range(0, len(wanted), self._batch):
             batch = wanted[start : start + self._batch]
-            lines = self._inventory(batch)
+            lines = self._lines(batch)
             for upc in batch:
                 if product := as_product(upc, lines):
                     found[upc] = product
@@ -107,6 +110,27 @@ class Rex11Warehouse(WarehousePort):
     ) -> CloseEvidence:
         """By the configured strategy, since REX11 has no call that closes a ticket."""
         return self._strategy.close(self.brand, ticket_id, last_status, observed_at)
+
+    def _lines(self, batch: Sequence[str]) -> list[InventoryItem]:
+        """The inventory of a batch. Where a code in it brings about a fault, or an answer without
+        sense, it is found by halves, and the others are known; where no part gets an answer, it
+        is no matter of codes: raises OutsideError."""
+        parts, lines, asked = [batch], list[InventoryItem](), 0
+        answered, failed = False, None
+        while parts and asked < _MOST_PARTS:
+            part, asked = parts.pop(), asked + 1
+            try:
+                lines += self._inventory(part)
+                answered = True
+            except OutsideError as error:
+                failed = error
+                if error.scope is not Scope.CALL or (asked == _TRIED and not answered):
+                    raise
+                if len(part) > 1:
+                    parts += [part[: len(part) // 2], part[len(part) // 2 :]]
+        if failed is not None and not answered:
+            raise failed
+        return lines
 
     def _inventory(self, upcs: Sequence[str]) -> list[InventoryItem]:
         """Asked for in every spelling; where REX11 refuses that, as the shop spells them."""

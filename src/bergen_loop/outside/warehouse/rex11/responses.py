@@ -386,7 +386,9 @@ def another(ticket: Element, asked: Asked) -> str | None:
     # Both are given the PO when a ticket is made; real ones have come back without the first.
     po = po or soap.text(ticket, "AuthorizedNumber")
     if po and asked.customer_po and normal_code(po) != normal_code(asked.customer_po):
-        return f"PO {po}, not {asked.customer_po}"
+        cut = (normal_code(asked.customer_po) or "").startswith(normal_code(po) or "?")
+        most = f" (does REX11 keep {len(po)} characters of it? See announce.po_length)"
+        return f"PO {po}, not {asked.customer_po}{most if cut else ''}"
     return None
 
 
