@@ -143,6 +143,20 @@ def test_a_return_that_is_flagged_or_processed_already_is_that(story: Story) -> 
     assert len(story.notes(flagged)) == 1
 
 
+def test_notes_that_never_come_as_notes_are_told(story: Story) -> None:
+    """Whether the reason of a flag is in Loop was looked for at every sync, for ever."""
+    return_id = story.received("damaged")
+    story.world.fault("loop", "timeout_after", operation="note", nth=1)
+    story.rewrite("notes", lambda _: "{}")
+    story.ticks(4, seconds=1500)
+    [(kind, why)] = story.told(return_id)
+    assert kind == "note_refused"
+    assert all_of([why], "cannot be seen", "a list of notes was expected", "Look in Loop")
+    looked = story.calls("notes")
+    story.ticks(2)
+    assert story.calls("notes") == looked
+
+
 # -- REX11 ------------------------------------------------------------------------------------
 
 
