@@ -226,7 +226,7 @@ def test_a_look_up_that_gives_another_returns_ticket_is_told(story: Story) -> No
     for return_id in (second, third):
         [(kind, why)] = story.told(return_id)
         assert kind == "ticket_lookup"
-        assert all_of([why], story.ticket(first).id, f"return {first}", "Ask Bergen")
+        assert all_of([why], story.ticket(first).id, f"PO LR-{first}", "Ask Bergen")
     assert story.calls("ReceivingTicketAdd") == 1
 
 

@@ -149,7 +149,8 @@ def test_a_refusal_that_comes_as_200_is_a_refusal(
     assert look.attention(return_id) == [
         (
             "refused",
-            "Loop refused to process the return: Return is open and therefore cannot be processed.",
+            "Loop refused to process the return: Return is open and therefore cannot be processed. "
+            "Look at it in Loop",
         )
     ]
     assert world.effects(return_id)["money_moved"] == 0

@@ -178,7 +178,8 @@ def _cancelled(s: Standing) -> Move:
         return Move(
             Stage.CANCELLED,
             "cancelled in Loop",
-            attention="the return was cancelled in Loop, but its parcel has arrived in Bergen",
+            attention="the return was cancelled in Loop, but its parcel has arrived in Bergen: "
+            "decide in Loop what becomes of the goods",
         )
     left = "; its ticket stays in REX11, which has no cancel call" if s.has_rma else ""
     return Move(Stage.CANCELLED, f"cancelled in Loop{left}")
@@ -191,7 +192,8 @@ def _expired(s: Standing) -> Move:
         return Move(
             None,
             "expired in Loop",
-            attention="the return expired in Loop, but its parcel has arrived in Bergen",
+            attention="the return expired in Loop, but its parcel has arrived in Bergen: decide in "
+            "Loop what becomes of the goods",
         )
     return Move(Stage.EXPIRED, "expired in Loop; it goes on if Loop opens it again")
 
@@ -203,10 +205,14 @@ def _review(s: Standing) -> Move:
         return Move(
             None,
             "in review in Loop",
-            attention="Loop took our process call, but shows the return in review",
+            attention="Loop took our process call, but shows the return in review: decide it there",
         )
     if s.stage in SHOWN_CLOSED:
-        return Move(None, "in review in Loop", attention="Loop showed it closed, now in review")
+        return Move(
+            None,
+            "in review in Loop",
+            attention="Loop showed it closed, now in review: decide it in Loop",
+        )
     if s.stage in OFF:
         return Move(_resume(s), "reopened into review in Loop")
     return STAY
@@ -223,7 +229,12 @@ def _open(s: Standing) -> Move:
     if s.stage in OFF:
         return Move(_resume(s), "reopened in Loop")
     if s.stage in SHOWN_CLOSED:
-        return Move(None, "open again in Loop", attention="Loop showed it closed, now open again")
+        return Move(
+            None,
+            "open again in Loop",
+            attention="Loop showed it closed, now open again; what was settled is never settled "
+            "again by us: decide it in Loop",
+        )
     return STAY
 
 

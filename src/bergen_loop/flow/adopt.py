@@ -20,9 +20,10 @@ from bergen_loop.domain.rma import TicketStatus, normal_ticket_id
 from bergen_loop.domain.words import EffectKind, Need
 from bergen_loop.flow.context import AHEAD, BrandContext
 from bergen_loop.ledger.codec import digest, dump_item, dump_receipt, load_return
-from bergen_loop.ledger.store import effects, returns
+from bergen_loop.ledger.store import effects, returns, shipments
 from bergen_loop.ledger.store.effects import EffectState, Intent, settling_key, ticket_key
 from bergen_loop.ledger.tables.core import EffectRow, ReturnRow, RmaRow
+from bergen_loop.ledger.tables.shipments import ShipmentRmaRow
 from bergen_loop.ledger.transaction import Transaction
 from bergen_loop.outside.errors import OutsideError, Scope, Unreadable
 
@@ -121,21 +122,21 @@ def others_than(followed: str | None, tickets: Iterable[str]) -> list[str]:
 
 
 def of_others(
-    tx: Transaction, row: ReturnRow, asked: tuple[str, RmaRow | None], tickets: Sequence[str]
+    tx: Transaction, po: str, tickets: Sequence[str], item: tuple[Need, ReturnRow | str]
 ) -> set[str]:
     """Those of the tickets that REX11 gives for a PO which are another RMA's already: they are not
-    followed, and told. `asked`: the PO, and its RMA where there is one."""
-    po, rma = asked
-    theirs = returns.rmas_by_ticket(tx.session, tx.brand, tickets)
-    theirs = {t: r for t, r in theirs.items() if rma is None or r.id != rma.id}
-    owners = returns.by_pks(tx.session, [r.return_pk for r in theirs.values()])
+    followed, and told. `item`: as what, and about what."""
+    found: dict[str, RmaRow | ShipmentRmaRow] = {
+        **shipments.rmas_by_ticket(tx.session, tx.brand, tickets),
+        **returns.rmas_by_ticket(tx.session, tx.brand, tickets),
+    }
+    theirs = {t: rma for t, rma in found.items() if rma.customer_po != po}
     for ticket, other in theirs.items():
         tx.needs_person(
-            Need.TICKET_LOOKUP,
-            f"REX11 gives ticket {ticket} for PO {po}, and that is the ticket of return "
-            f"{owners[other.return_pk].return_id} (PO {other.customer_po}): it is not followed. "
-            f"Ask Bergen which ticket has PO {po}",
-            row,
+            item[0],
+            f"REX11 gives ticket {ticket} for PO {po}, and that is the ticket of PO "
+            f"{other.customer_po}: it is not followed. Ask Bergen which ticket has PO {po}",
+            item[1],
         )
     return set(theirs)
 
@@ -147,11 +148,9 @@ def _read(ctx: BrandContext, ticket_id: str, po: str) -> Receipt:
 
 def take_over(ctx: BrandContext, tx: Transaction, row: ReturnRow, past: Past) -> None:
     """Make the tickets the return's own, and put it where the two systems show it to be."""
-    known = {rma.customer_po: rma for rma in returns.rmas_of(tx.session, [row.id]).get(row.id, [])}
+    item = (Need.TICKET_LOOKUP, row)
     mine = [
-        t
-        for t in past.tickets
-        if not of_others(tx, row, (t.customer_po, known.get(t.customer_po)), [t.receipt.ticket_id])
+        t for t in past.tickets if not of_others(tx, t.customer_po, [t.receipt.ticket_id], item)
     ]
     past = replace(past, tickets=tuple(mine))
     if not past.tickets:

@@ -194,7 +194,8 @@ def _cannot_look(tx: Transaction, row: ReturnRow, error: OutsideError, result: A
         return
     tx.needs_person(
         Need.TICKET_LOOKUP,
-        f"whether REX11 has an RMA of this return cannot be found out: {error.message}",
+        f"whether REX11 has an RMA of this return cannot be found out: {error.message}. Ask "
+        "Bergen, then retry",
         row,
     )
     result.attention += 1
@@ -327,8 +328,8 @@ class TicketAdds(Undertaking[ReturnRow, RmaRequest, str]):
         self.made = _Made(dict(self.rows), known_of(tx.session, list(self.rows.values())))
 
     def taken(self, tx: Transaction, effect: EffectRow, answer: str) -> None:
-        row, rma = self.made.row(effect), self.made.rma(effect)
-        if adopt.of_others(tx, row, (rma.customer_po, rma), [answer]):
+        row, po = self.made.row(effect), str(effect.payload["customer_po"])
+        if adopt.of_others(tx, po, [answer], (Need.TICKET_LOOKUP, row)):
             tx.outcome(effect, EffectState.DOUBT, f"REX11 answered with ticket {answer}, not ours")
             self.lost(tx, effect)
             return
@@ -351,7 +352,8 @@ class TicketAdds(Undertaking[ReturnRow, RmaRequest, str]):
         codes = f" (codes {', '.join(map(str, error.codes))})" if error.codes else ""
         tx.needs_person(
             Need.TICKET_REFUSED,
-            f"REX11 refused the RMA: {error.message}",
+            f"REX11 refused the RMA: {error.message}. Put right what it names, or ask Bergen, then "
+            "retry",
             row,
             f"one ReceivingTicketAdd with PO {rma.customer_po}{codes}",
         )
@@ -439,7 +441,7 @@ def _looked(
     ctx: BrandContext, tx: Transaction, batch: _Made, effect: EffectRow, tickets: Sequence[str]
 ) -> None:
     row, po = batch.row(effect), str(effect.payload["customer_po"])
-    if others := adopt.of_others(tx, row, (po, batch.rma(effect)), tickets):
+    if others := adopt.of_others(tx, po, tickets, (Need.TICKET_LOOKUP, row)):
         tickets = [t for t in tickets if t not in others]
         if not tickets:
             return  # whether it was made is as open as before

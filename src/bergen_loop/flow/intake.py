@@ -399,7 +399,7 @@ def _unreadable(
         return  # the very same payload is on the list, or a person has dealt with it
     tx.needs_person(
         Need.UNREADABLE,
-        f"Loop's answer about this return could not be understood: {problem}",
+        f"Loop's answer about this return could not be understood: {problem}. Look at it in Loop",
         rows.get(item.return_id or "") or item.return_id or digest(body)[:12],
         "the payload is kept as it came; the next pull reads it again",
     )
@@ -480,7 +480,8 @@ def _processing_failed(tx: Transaction, hook: WebhookRow) -> None:
         tx.outcome(effect, EffectState.FAILED, f"Loop: {message}")
     tx.needs_person(
         Need.PROCESSING_FAILED,
-        f"Loop could not process the return: {message}",
+        f"Loop could not process the return: {message}. See in Loop why, then retry or finish it "
+        "there",
         row,
         "one process call, which Loop had accepted; it is not repeated by itself",
     )

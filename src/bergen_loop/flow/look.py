@@ -117,7 +117,7 @@ def _cannot_see(ctx: BrandContext, tx: Transaction, row: ReturnRow, problem: str
     since = (effect.finished_at or effect.intended_at) if effect else ctx.now()
     if ctx.now() - since < ctx.settings.settle.lost_answer_wait:
         return
-    why = f"whether Loop carried out our call cannot be seen: {problem}"
+    why = f"whether Loop carried out our call cannot be seen: {problem}. Look at the return in Loop"
     tx.needs_person(Need.CANNOT_SEE, why, row, "read the return's details")
 
 
@@ -173,7 +173,8 @@ def _give_up(tx: Transaction, effect: EffectRow, row: ReturnRow, why: str) -> No
     tx.outcome(effect, EffectState.FAILED, why)
     tx.needs_person(
         Need.LOST_SETTLEMENT,
-        f"our {effect.kind} call got no answer and cannot be told to have happened: {why}",
+        f"our {effect.kind} call got no answer and cannot be told to have happened: {why}. Look at "
+        "the return in Loop, then retry or finish it there",
         row,
         f"{effect.attempts} call(s), then looked at the return until now",
     )

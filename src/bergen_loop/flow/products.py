@@ -267,7 +267,8 @@ class ProductAdds(Undertaking[Product, Sequence[Product], None]):
         self.states[upc] = ProductImport.FAILED
         tx.needs_person(
             Need.PRODUCT_REFUSED,
-            f"REX11 refuses to import the product with UPC {upc}: {error.message}",
+            f"REX11 refuses to import the product with UPC {upc}: {error.message}. Put it right in "
+            "the shop, or ask Bergen to import it, then retry",
             upc,
             "one StyleMasterProductAdd for it alone",
         )

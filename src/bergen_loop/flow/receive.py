@@ -452,7 +452,8 @@ def _arrived(
     elif row.stage in OFF:
         tx.needs_person(
             Need.UNEXPECTED_RECEIPT,
-            f"ticket {receipt.ticket_id} was received, but Loop shows the return {row.stage}",
+            f"ticket {receipt.ticket_id} was received ({receipt.counts}), but Loop shows the "
+            f"return {row.stage}. Decide in Loop what becomes of the goods",
             row,
         )
     elif row.stage in TAKEN:
@@ -511,7 +512,8 @@ def not_read(
     if error.raw:
         tx.keep_raw("rex11.ticket", error.raw, error.message, return_id)
     return (
-        f"the receipt of ticket {rma.ticket_id} cannot be read: {error.message}",
+        f"the receipt of ticket {rma.ticket_id} cannot be read: {error.message}. Ask Bergen about "
+        "the ticket, then retry",
         "read the ticket; the answer is kept as it came",
     )
 

@@ -17,6 +17,7 @@ from bergen_loop.domain.announce import physical_lines
 from bergen_loop.domain.comparison import compare
 from bergen_loop.domain.criteria import decide
 from bergen_loop.domain.criteria.deciding import ASKS
+from bergen_loop.domain.criteria.guards import UNCLEAR
 from bergen_loop.domain.decision import Case, Decision, Outcome
 from bergen_loop.domain.lifecycle import TO_JUDGE, Stage
 from bergen_loop.domain.pace import Turns, Worth
@@ -249,7 +250,10 @@ def _enter_decided(
         row.due_at = None  # people act in Loop; a new receipt or edit is judged again
     elif decision.outcome is Outcome.ATTENTION:
         row.due_at = None
-        tx.needs_person(Need.DECIDE_BY_HAND, decision.reason.removeprefix(ASKS), row)
+        why = decision.reason.removeprefix(ASKS)
+        if decision.rule == UNCLEAR:
+            why += " Ask Bergen what came, then retry, correct the counts, or decide by hand"
+        tx.needs_person(Need.DECIDE_BY_HAND, why, row)
         result.attention += 1
     else:
         row.stage, row.due_at, row.decided_at = Stage.SETTLING, tx.now, tx.now
@@ -456,6 +460,7 @@ class Settlements(Undertaking[int, DecisionRow, None]):
             row.stage, row.due_at = Stage.CONFIRMING, tx.now
             return
         call = effect.kind.replace("_", " ")
-        why = f"Loop refused to {call} the return: {error.message}"
+        words = error.message.rstrip(".")
+        why = f"Loop refused to {call} the return: {words}. Look at it in Loop"
         tx.needs_person(Need.REFUSED, why, row, f"one {effect.kind} call")
         self.result.attention += 1

@@ -230,6 +230,9 @@ class ShipmentTickets(Undertaking[_Due, RmaRequest, str]):
     def taken(self, tx: Transaction, effect: EffectRow, answer: str) -> None:
         rma = self.rmas[effect.key]
         po = rma.customer_po
+        if adopt.of_others(tx, po, [answer], (Need.SHIPMENT_RMA, po)):
+            tx.outcome(effect, EffectState.DOUBT, f"REX11 answered with ticket {answer}, not ours")
+            return
         there = po in self.found
         how = f"found by its PO {po}: ticket {answer}" if there else f"REX11 made ticket {answer}"
         exists(tx, rma, effect, answer, how)
@@ -376,8 +379,12 @@ def _looked(
     if isinstance(tickets, OutsideError):
         if tickets.effect is not Effect.NOT_SENT:
             why = f"whether REX11 has this RMA cannot be found out: {tickets.message}"
-            tx.needs_person(Need.SHIPMENT_RMA, why, po)
+            tx.needs_person(Need.SHIPMENT_RMA, f"{why}. Ask Bergen", po)
         return
+    if others := adopt.of_others(tx, po, tickets, (Need.SHIPMENT_RMA, po)):
+        tickets = [t for t in tickets if t not in others]
+        if not tickets:
+            return  # whether it was made is as open as before
     if tickets:
         exists(tx, rma, effect, tickets[0], f"found by its PO {po}: ticket {tickets[0]}")
         rma.to_read = True  # its status may have changed before it was known
