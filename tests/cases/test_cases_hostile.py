@@ -191,6 +191,14 @@ def test_a_delivered_parcel_whose_ticket_is_never_listed_is_looked_at(story: Sto
     story.ticks(3)
     story.settled(return_id)
     assert story.calls(TICKET) == 1
+    story.heal()
+    listed = story.received()
+    label = story.in_loop(listed).label
+    assert label is not None
+    label.status = "delivered"
+    story.world.change(listed, "edit", add=0)
+    story.ticks(3)
+    story.settled(listed)  # at once, for the list names it
 
 
 @pytest.mark.parametrize("number", ["0", "the first one's"])

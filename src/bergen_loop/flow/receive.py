@@ -200,6 +200,7 @@ def _changed(tx: Transaction, rma: RmaRow, row: ReturnRow, change: TicketChange)
         if before == rma.ticket_status and rma.read_status is not None:
             rma.read_status = None  # counted anew in between: its receipt does not count any more
         rma.to_read = rma.to_read or rma.read_status is None
+        rma.unread_since = rma.read_due_at = None  # now, whatever was to be looked at later
     else:
         rma.to_read, rma.unread_since, rma.read_due_at = False, None, None
         if before == TicketStatus.ADDED_TO_INVENTORY:
@@ -229,6 +230,8 @@ def _unclear(tx: Transaction, changes: Sequence[TicketChange]) -> None:
         if rma is not None:
             if rma.status_seen_at is None or tx.now - rma.status_seen_at >= UNCLEAR_AGAIN:
                 rma.to_read = True
+                if rma.unread_since is None:
+                    rma.read_due_at = None  # of a look that was put off
         elif not change.ticket_id and tx.keep_raw("rex11.statuses", problem, problem):
             tx.needs_person(
                 Need.STATUS_UNKNOWN,
