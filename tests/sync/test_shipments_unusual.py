@@ -323,6 +323,9 @@ def test_an_open_return_of_which_not_all_is_listed_waits_and_is_judged_when_noth
     world.advance(8 * DAY)
     worlds.run(world, happy, ticks=4)
     assert look.stage(return_id) in (Stage.FLAGGED, Stage.WAITING)
+    assert row_of(happy, shipment.happy_id).remarks == [
+        f"return {return_id} has 2 units, and 1 are listed"
+    ]
     assert world.calls("process") == []
 
 

@@ -101,11 +101,11 @@ BOX_FREE = (
     ),
     Input(
         "shipments.rma",
-        "One RMA for each",
-        "of a consolidated shipment",
+        "RMAs of a consolidated shipment",
+        "",
         "choice",
         False,
-        (("", "box"), ("shipment", "shipment")),
+        (("", "one for each box"), ("shipment", "one for all of it")),
         aside=True,
     ),
     Input(

@@ -361,13 +361,32 @@ def _judge(ctx: BrandContext, tx: Transaction, pk: int, news: _News, result: Shi
     row.missing = judgement.total(Differs.MISSING)
     row.surplus = judgement.total(Differs.EXTRA) + judgement.total(Differs.WRONG)
     doubts = judgement.doubts if standing.receipts else ()
-    row.remarks = [*doubts, *judgement.misplaced]
+    unlisted = _unlisted(ctx, tx, count) if standing.over else []
+    row.remarks = [*doubts, *judgement.misplaced, *unlisted]
     _mind_doubts(tx, row, doubts)
     again = _share(ctx, tx, count, news)
     _move(ctx, tx, row, standing, again)
     if standing.whole or standing.over:
         result.claims += _claim(ctx, tx, row, standing, judgement)
         _mind_missing(tx, row, standing, judgement)
+
+
+def _unlisted(ctx: BrandContext, tx: Transaction, count: _Count) -> list[str]:
+    """In words: returns that have more units than any shipment lists. Their customers may have got
+    money for what was never handed over."""
+    ids = sorted({u.item.return_id for u in count.units if u.item.return_id})
+    elsewhere = store.listed_elsewhere(tx.session, tx.brand, count.row.id, ids)
+    found: list[str] = []
+    for return_id, owner in sorted(returns.by_ids(tx.session, tx.brand, ids).items()):
+        listed = len(count.listed(return_id)) + sum(
+            u.item.return_id == return_id
+            for pk in elsewhere.get(return_id, ())
+            for u in store.units_of(tx.session, pk)
+        )
+        units = len(physical_lines(load_return(owner.content), ctx.rules))
+        if units > listed:
+            found.append(f"return {return_id} has {units} units, and {listed} are listed")
+    return found
 
 
 def _mind_doubts(tx: Transaction, row: ShipmentRow, doubts: Sequence[str]) -> None:
