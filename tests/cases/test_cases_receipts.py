@@ -47,6 +47,24 @@ def test_a_unit_found_after_the_flag_is_noted_in_loop(impatient: Story) -> None:
     assert story.flags(return_id) == 1
 
 
+@pytest.mark.parametrize("kind", ["short", "complete"])
+def test_a_ticket_finished_once_more_with_the_same_counts_is_no_news(
+    impatient: Story, kind: str
+) -> None:
+    """Neither after a flag nor after a payment: nobody is asked about nothing."""
+    story = impatient
+    return_id = story.received(kind)
+    story.ticks(6)
+    before = (story.look.stage(return_id), story.notes(return_id))
+    assert before[0] in (Stage.FLAGGED, Stage.COMPLETE)
+    reads = story.calls(TICKET)
+    story.world.reopen_ticket(story.ticket(return_id).id, "none", seconds=300)
+    story.ticks(8)
+    assert story.calls(TICKET) > reads
+    assert (story.look.stage(return_id), story.notes(return_id)) == before
+    assert story.kinds(return_id) == []
+
+
 @pytest.mark.parametrize("again", ["found", "none"])
 def test_nothing_is_paid_on_a_ticket_that_was_opened_again(story: Story, again: str) -> None:
     return_id = story.received()

@@ -440,6 +440,9 @@ def _arrived(
     before: ReceiptRow | None,
 ) -> None:
     """`before`: what was counted before, where that was something else."""
+    settled = row.stage == Stage.FLAGGED or row.stage in TAKEN
+    if settled and before is not None and _same_counts(receipt, load_receipt(before.content)):
+        return  # finished once more, as it was: that is no news to anybody
     row.received_at = row.received_at or tx.now
     if row.stage in (Stage.SEEN, Stage.ANNOUNCED) or (
         row.stage in TO_JUDGE and not _judged(tx, row)
@@ -461,6 +464,11 @@ def _arrived(
         )
     elif row.stage in TAKEN:
         _corrected(ctx, tx, row, receipt, before)
+
+
+def _same_counts(one: Receipt, other: Receipt) -> bool:
+    """Whether two readings of a ticket say the same of what came; when it was finished apart."""
+    return (one.lines, one.problems, one.bags) == (other.lines, other.problems, other.bags)
 
 
 def _corrected(
