@@ -43,8 +43,8 @@ def by_ids(session: Session, brand: str, return_ids: Iterable[str]) -> dict[str,
 class Stored(NamedTuple):
     """What tells whether an answer of Loop's is news."""
 
-    held: bool
-    content_hash: str
+    hash: str | None
+    """None while it is held: then whatever is shown of it is looked at."""
     content: Mapping[str, Any]
 
 
@@ -55,7 +55,19 @@ def pictures(session: Session, brand: str, return_ids: Iterable[str]) -> dict[st
     for chunk in chunks(return_ids):
         query = sa.select(*columns).where(ReturnRow.brand == brand, ReturnRow.return_id.in_(chunk))
         for return_id, held, content_hash, content in session.execute(query):
-            found[return_id] = Stored(held, content_hash, content)
+            found[return_id] = Stored(None if held else content_hash, content)
+    return found
+
+
+def hashes(session: Session, brand: str, return_ids: Iterable[str]) -> dict[str, str]:
+    """The same of those that are not held, without their content."""
+    columns = (ReturnRow.return_id, ReturnRow.content_hash)
+    found: dict[str, str] = {}
+    for chunk in chunks(return_ids):
+        query = sa.select(*columns).where(
+            ReturnRow.brand == brand, ReturnRow.return_id.in_(chunk), ReturnRow.held.is_(False)
+        )
+        found.update((i, known) for i, known in session.execute(query))
     return found
 
 
