@@ -84,6 +84,9 @@ class Undertaking(ABC, Generic[I, R, A]):
         if effect.return_pk is not None:
             self.rows[effect.return_pk].due_at = None
 
+    def recorded(self, tx: Transaction) -> None:
+        """What follows from the outcomes of a batch together."""
+
     def divide(self, call: Call[R]) -> list[Call[R]]:
         """A refused call in smaller ones, to find which part was meant; empty: it is one."""
         del call
@@ -121,6 +124,7 @@ def _send(ctx: BrandContext, work: Undertaking[I, R, A], calls: Sequence[Call[R]
         for outcome in final:
             for effect in outcome.call.effects:
                 _record(ctx, work, tx, fresh[effect.id], outcome)
+        work.recorded(tx)
     ctx.boundary(f"{work.name} recorded")
     for parts in divided.values():
         if parts:

@@ -26,7 +26,7 @@ from bergen_loop.domain.words import SETTLING, EffectKind, Need, What
 from bergen_loop.flow import grading, look, notes, pull
 from bergen_loop.flow.calls import Call, Undertaking, carry_out, ready
 from bergen_loop.flow.context import BrandContext
-from bergen_loop.flow.transitions import accepted
+from bergen_loop.flow.transitions import accepted, plan_notes_of_flags
 from bergen_loop.ledger.codec import load_items, load_receipt, load_return
 from bergen_loop.ledger.store import effects, journal, modes, pace, returns
 from bergen_loop.ledger.store.effects import AlreadyIntended, EffectState, Intent, settling_key
@@ -277,6 +277,8 @@ class Settlements(Undertaking[int, DecisionRow, None]):
         self.decided = decided
         """Returns (keys) judged in this tick: their decisions need no second look."""
         self.result = result
+        self.flagged: list[ReturnRow] = []
+        """Of the batch: their reasons are to be told."""
         self._turns: Turns | None = None
         self._turns_known = False
 
@@ -431,20 +433,30 @@ class Settlements(Undertaking[int, DecisionRow, None]):
         else:
             self.ctx.loop.remove_lines(return_id, [str(i) for i in call.request.line_item_ids])
 
+    def load(self, tx: Transaction, of: Sequence[EffectRow]) -> None:
+        self.flagged = []
+
     def taken(self, tx: Transaction, effect: EffectRow, answer: None) -> None:
-        accepted(self.ctx, tx, effect, self.rows[effect.return_pk or 0], "Loop took the call")
+        self._accepted(tx, effect, "Loop took the call")
+
+    def _accepted(self, tx: Transaction, effect: EffectRow, how: str) -> None:
+        row = self.rows[effect.return_pk or 0]
+        accepted(self.ctx, tx, effect, row, how)
         if effect.kind == Outcome.FLAG:
+            self.flagged.append(row)
             self.result.flagged += 1
         else:
             self.result.processed += 1
+
+    def recorded(self, tx: Transaction) -> None:
+        plan_notes_of_flags(tx, self.flagged)
 
     def refused(self, tx: Transaction, effect: EffectRow, error: OutsideError) -> None:
         row = self.rows[effect.return_pk or 0]
         state = error.state if isinstance(error, Refused) else None
         if effect.kind == Outcome.FLAG and state == LoopState.REVIEW:
             # What a flag is for holds already: by an earlier call of ours, or by someone else's.
-            accepted(self.ctx, tx, effect, row, f"in review already: {error.message}")
-            self.result.flagged += 1
+            self._accepted(tx, effect, f"in review already: {error.message}")
             return
         tx.outcome(effect, EffectState.REFUSED, str(error))
         if state == LoopState.CLOSED:

@@ -111,23 +111,26 @@ def add(
     return effect
 
 
-def plan(session: Session, now: datetime, brand: str, intent: Intent) -> EffectRow | None:
-    """Have a call made by the next tick; None where one of this key is known already."""
-    if find(session, brand, intent.key) is not None:
-        return None
-    effect = EffectRow(
-        brand=brand,
-        key=intent.key,
-        kind=intent.kind,
-        state=EffectState.PLANNED,
-        attempts=0,
-        payload=dict(intent.payload),
-        intended_at=now,
-        return_pk=intent.return_pk,
-    )
-    session.add(effect)
+def plan(session: Session, now: datetime, brand: str, intents: Sequence[Intent]) -> list[EffectRow]:
+    """Have calls made by the next tick; without those whose key is known already."""
+    known = find_all(session, brand, [intent.key for intent in intents])
+    new = [
+        EffectRow(
+            brand=brand,
+            key=intent.key,
+            kind=intent.kind,
+            state=EffectState.PLANNED,
+            attempts=0,
+            payload=dict(intent.payload),
+            intended_at=now,
+            return_pk=intent.return_pk,
+        )
+        for intent in {intent.key: intent for intent in intents}.values()
+        if intent.key not in known
+    ]
+    session.add_all(new)
     session.flush()
-    return effect
+    return new
 
 
 def again(effect: EffectRow, now: datetime) -> None:
@@ -323,6 +326,18 @@ def to_look_after(
         EffectRow.try_at <= now,
     )
     return list(session.scalars(query.order_by(EffectRow.id).limit(limit)))
+
+
+def latest_notes(session: Session, return_pks: Sequence[int]) -> dict[int, str | None]:
+    """What the newest note of each return that has one says."""
+    found: dict[int, str | None] = {}
+    for chunk in chunks(return_pks):
+        query = sa.select(EffectRow.return_pk, EffectRow.payload).where(
+            EffectRow.return_pk.in_(chunk), EffectRow.kind == EffectKind.NOTE
+        )
+        for pk, payload in session.execute(query.order_by(EffectRow.id)):
+            found[pk] = payload.get("content")
+    return found
 
 
 def of_return(session: Session, return_pk: int) -> list[EffectRow]:

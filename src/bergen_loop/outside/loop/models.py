@@ -18,7 +18,14 @@ from typing import Any
 import msgspec
 
 from bergen_loop.domain.returns import Label, LoopState, Return, ReturnLine, ReturnTotals
-from bergen_loop.outside.loop.json_values import Odd, as_array, as_object, as_text, brief, loads_element
+from bergen_loop.outside.loop.json_values import (
+    Odd,
+    as_array,
+    as_object,
+    as_text,
+    brief,
+    loads_element,
+)
 from bergen_loop.outside.loop.requests import id_problem
 
 _MONEY = re.compile(r"[+-]?\d{1,18}(\.\d{1,12})?", re.ASCII)
