@@ -100,7 +100,10 @@ class Rig:
 
 def quiet() -> None:
     """No logging: it is not what is measured."""
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
+    structlog.configure(
+        wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR),
+        cache_logger_on_first_use=True,
+    )
 
 
 @contextmanager

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -190,9 +190,19 @@ class BrandContext:
         """`work` on every item with the brand's bounded concurrency, results in order."""
         if len(items) <= 1:
             return [work(item) for item in items]
+        todo, found = iter(enumerate(items)), dict[int, B]()
+
+        def take() -> None:
+            for place, item in todo:  # taking one is one step of the interpreter's
+                found[place] = work(item)
+
         with self.threads() as pool:
-            jobs = [pool.submit(job) for job in tracing.carried(work, items)]
-            return [job.result() for job in jobs]
+            takers = min(len(items), self.settings.settle.concurrency)
+            jobs = [pool.submit(tracing.carried(take)) for _ in range(takers)]
+            wait(jobs)
+        for job in jobs:
+            job.result()
+        return [found[place] for place in range(len(items))]
 
     @contextmanager
     def threads(self) -> Generator[ThreadPoolExecutor]:
