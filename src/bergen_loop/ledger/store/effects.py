@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session, aliased
 from bergen_loop.domain.words import SETTLING, EffectKind, What
 from bergen_loop.ledger.codec import sentence
 from bergen_loop.ledger.store import journal
-from bergen_loop.ledger.store.chunks import chunks
+from bergen_loop.ledger.store.chunks import BRAND, VALUES, rows_of, told_of
 from bergen_loop.ledger.tables.core import EffectRow
 
 
@@ -174,20 +174,18 @@ def find(session: Session, brand: str, key: str) -> EffectRow | None:
 
 def find_all(session: Session, brand: str, keys: Sequence[str]) -> dict[str, EffectRow]:
     """The effects of these keys."""
-    found: dict[str, EffectRow] = {}
-    for chunk in chunks(keys):
-        query = sa.select(EffectRow).where(EffectRow.brand == brand, EffectRow.key.in_(chunk))
-        found.update((effect.key, effect) for effect in session.scalars(query))
-    return found
+    return {effect.key: effect for effect in rows_of(session, _BY_KEYS, keys, brand=brand)}
+
+
+_BY_KEYS = sa.select(EffectRow).where(EffectRow.brand == BRAND, EffectRow.key.in_(VALUES))
 
 
 def by_pks(session: Session, pks: Sequence[int]) -> dict[int, EffectRow]:
     """Effects by key of their row."""
-    found: dict[int, EffectRow] = {}
-    for chunk in chunks(pks):
-        query = sa.select(EffectRow).where(EffectRow.id.in_(chunk))
-        found.update((effect.id, effect) for effect in session.scalars(query))
-    return found
+    return {effect.id: effect for effect in rows_of(session, _BY_PKS, pks)}
+
+
+_BY_PKS = sa.select(EffectRow).where(EffectRow.id.in_(VALUES))
 
 
 def sendable(
@@ -269,35 +267,29 @@ def loop_is_behind(
 
 def settlements_of(session: Session, return_pks: Sequence[int]) -> dict[int, EffectRow]:
     """The settling effect (process, flag, remove_lines) of each return that has one."""
-    found: dict[int, EffectRow] = {}
-    for chunk in chunks(return_pks):
-        query = sa.select(EffectRow).where(
-            EffectRow.return_pk.in_(chunk), EffectRow.kind.in_(SETTLING)
-        )
-        found.update((e.return_pk, e) for e in session.scalars(query) if e.return_pk is not None)
-    return found
+    found = rows_of(session, _SETTLEMENTS, return_pks)
+    return {e.return_pk: e for e in found if e.return_pk is not None}
+
+
+_SETTLEMENTS = sa.select(EffectRow).where(
+    EffectRow.return_pk.in_(VALUES), EffectRow.kind.in_(SETTLING)
+)
 
 
 def returns_with_open_ticket(session: Session, return_pks: Sequence[int]) -> set[int]:
     """Of these returns, those with a ticket call whose outcome is unknown."""
-    return _with_ticket_call(session, return_pks, EffectRow.state.in_(OPEN))
+    return {pk for pk in rows_of(session, _TICKET_OPEN, return_pks) if pk is not None}
 
 
 def returns_with_ticket_call(session: Session, return_pks: Sequence[int]) -> set[int]:
     """Of these returns, those for which this ledger has intended a ticket call before."""
-    return _with_ticket_call(session, return_pks, sa.true())
+    return {pk for pk in rows_of(session, _TICKET, return_pks) if pk is not None}
 
 
-def _with_ticket_call(
-    session: Session, return_pks: Sequence[int], condition: sa.ColumnElement[bool]
-) -> set[int]:
-    found: set[int] = set()
-    for chunk in chunks(return_pks):
-        query = sa.select(EffectRow.return_pk).where(
-            EffectRow.return_pk.in_(chunk), EffectRow.kind == EffectKind.TICKET, condition
-        )
-        found.update(pk for pk in session.scalars(query) if pk is not None)
-    return found
+_TICKET = sa.select(EffectRow.return_pk).where(
+    EffectRow.return_pk.in_(VALUES), EffectRow.kind == EffectKind.TICKET
+)
+_TICKET_OPEN = _TICKET.where(EffectRow.state.in_(OPEN))
 
 
 def in_doubt(
@@ -330,14 +322,15 @@ def to_look_after(
 
 def latest_notes(session: Session, return_pks: Sequence[int]) -> dict[int, str | None]:
     """What the newest note of each return that has one says."""
-    found: dict[int, str | None] = {}
-    for chunk in chunks(return_pks):
-        query = sa.select(EffectRow.return_pk, EffectRow.payload).where(
-            EffectRow.return_pk.in_(chunk), EffectRow.kind == EffectKind.NOTE
-        )
-        for pk, payload in session.execute(query.order_by(EffectRow.id)):
-            found[pk] = payload.get("content")
-    return found
+    notes = told_of(session, _NOTES, return_pks)
+    return {pk: payload.get("content") for pk, payload in notes if pk is not None}
+
+
+_NOTES = (
+    sa.select(EffectRow.return_pk, EffectRow.payload)
+    .where(EffectRow.return_pk.in_(VALUES), EffectRow.kind == EffectKind.NOTE)
+    .order_by(EffectRow.id)
+)
 
 
 def of_return(session: Session, return_pk: int) -> list[EffectRow]:

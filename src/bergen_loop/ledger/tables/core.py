@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -23,10 +23,10 @@ class UtcTime(TypeDecorator[datetime]):
     impl = sa.DateTime(timezone=True)
     cache_ok = True
 
-    def bind_processor(self, dialect: sa.Dialect) -> Callable[[datetime | None], Any]:
+    def bind_processor(self, dialect: sa.Dialect) -> Any:
         return _naive_text if dialect.name == "sqlite" else _in_utc
 
-    def result_processor(self, dialect: sa.Dialect, coltype: object) -> Callable[[Any], Any]:
+    def result_processor(self, dialect: sa.Dialect, coltype: object) -> Any:
         del coltype
         return _of_naive_text if dialect.name == "sqlite" else _in_utc
 
@@ -59,7 +59,7 @@ class TicketStatusName(TypeDecorator[str]):
         del dialect
         return _normal_status(value)
 
-    def result_processor(self, dialect: sa.Dialect, coltype: object) -> Callable[[Any], Any]:
+    def result_processor(self, dialect: sa.Dialect, coltype: object) -> Any:
         del dialect, coltype
         return _normal_status
 
@@ -75,7 +75,7 @@ class PlainJson(TypeDecorator[Any]):
     impl = sa.JSON(none_as_null=True)
     cache_ok = True
 
-    def result_processor(self, dialect: sa.Dialect, coltype: object) -> Callable[[Any], Any]:
+    def result_processor(self, dialect: sa.Dialect, coltype: object) -> Any:
         del dialect, coltype
         return _decoded
 
@@ -90,7 +90,7 @@ class DocumentJson(TypeDecorator[Mapping[str, Any]]):
     impl = sa.JSON(none_as_null=True)
     cache_ok = True
 
-    def result_processor(self, dialect: sa.Dialect, coltype: object) -> Callable[[Any], Any]:
+    def result_processor(self, dialect: sa.Dialect, coltype: object) -> Any:
         del dialect, coltype
         return _document
 
