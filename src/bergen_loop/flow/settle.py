@@ -261,10 +261,7 @@ def _enter_decided(
 def _settle(ctx: BrandContext, decided: set[int], result: Settled) -> None:
     with ctx.ledger.read() as session:
         due = returns.due_pks(session, ctx.brand, [Stage.SETTLING], ctx.now(), PER_TICK)
-    work = Settlements(ctx, decided, result)
-    for batch in ctx.batches(due):
-        carry_out(ctx, work, batch)
-        notes.send_due(ctx)
+    carry_out(ctx, Settlements(ctx, decided, result), due)
 
 
 class Settlements(Undertaking[int, DecisionRow, None]):
