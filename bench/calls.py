@@ -66,9 +66,10 @@ def main() -> Section:
             "ticks follow each other and the limit sets the pace. This is where calls are scarce. "
             "*A week*: submitted over ten hours, a week under way, received over ten hours; here "
             "the lists of a brand that is merely watched make up the difference, and they are a "
-            "choice: how stale may the picture be. Some returns travel in two parcels, each with an RMA "
-            "of its own, which is added once and read once whenever its counts are new. A flagged return needs two calls (flag and "
-            "note), a processed one one; what is above that are the lists, shared among all.",
+            "choice: how stale may the picture be. A flagged return needs two calls (flag and "
+            "note), a processed one one; what is above that are the lists, shared among all. Some "
+            "returns travel in two parcels, each with an RMA of its own, which is added once, and "
+            "read once whenever its counts are new.",
             "The naive connector asks for the details of each return, makes a ticket per unit, "
             f"and reads every open ticket every three hours ({POLLS} times in the week); measured "
             f"on {options.naive} returns, its cost per return does not depend on their number.",
