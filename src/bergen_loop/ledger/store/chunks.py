@@ -38,4 +38,4 @@ def told_of(
 ) -> Iterator[tuple[*Ts]]:
     """The same for one that selects several columns."""
     for chunk in chunks(values):
-        yield from session.execute(statement, {"values": chunk, **others}).tuples()
+        yield from session.execute(statement, {"values": chunk, **others})
