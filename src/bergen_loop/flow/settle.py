@@ -10,7 +10,7 @@ final: what people and the warehouse did a moment ago counts.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from bergen_loop.domain.announce import physical_lines
@@ -26,7 +26,7 @@ from bergen_loop.domain.words import SETTLING, EffectKind, Need, What
 from bergen_loop.flow import grading, look, notes, pull
 from bergen_loop.flow.calls import Call, Undertaking, carry_out, ready
 from bergen_loop.flow.context import BrandContext
-from bergen_loop.flow.transitions import accepted, plan_notes_of_flags
+from bergen_loop.flow.transitions import accepted, plan_notes
 from bergen_loop.ledger.codec import load_items, load_receipt, load_return
 from bergen_loop.ledger.store import effects, journal, modes, pace, returns
 from bergen_loop.ledger.store.effects import AlreadyIntended, EffectState, Intent, settling_key
@@ -276,13 +276,14 @@ class Settlements(Undertaking[int, DecisionRow, None]):
         self.result = result
         self.flagged: list[ReturnRow] = []
         """Of the batch: their reasons are to be told."""
+        self._decisions: Mapping[int, DecisionRow] = {}
         self._turns: Turns | None = None
         self._turns_known = False
 
     def intend(self, tx: FencedTransaction, items: Sequence[int]) -> list[Call[DecisionRow]]:
         """The intents of these returns' decisions, where they have not moved on meanwhile."""
         rows = returns.by_pks(tx.session, items, lock=True)
-        decisions = returns.latest_decisions(tx.session, list(rows))
+        decisions = self._decisions = returns.latest_decisions(tx.session, list(rows))
         keys = [settling_key(row.return_id) for row in rows.values()]
         known = effects.find_all(tx.session, tx.brand, keys)
         readings = read(tx, [row for row in rows.values() if not self._just_decided(row)])
@@ -446,7 +447,8 @@ class Settlements(Undertaking[int, DecisionRow, None]):
             self.result.processed += 1
 
     def recorded(self, tx: Transaction) -> None:
-        plan_notes_of_flags(tx, self.flagged)
+        reasons = [(row, self._decisions[row.id]) for row in self.flagged]
+        plan_notes(tx, [(row, str(of.id), of.note) for row, of in reasons if of.note])
 
     def refused(self, tx: Transaction, effect: EffectRow, error: OutsideError) -> None:
         row = self.rows[effect.return_pk or 0]

@@ -16,6 +16,8 @@ IN_CHUNK = 500
 VALUES: sa.BindParameter[Any] = sa.bindparam("values", expanding=True)
 """The values of such a statement: `column.in_(VALUES)`."""
 BRAND: sa.BindParameter[str] = sa.bindparam("brand")
+NOW: sa.BindParameter[Any] = sa.bindparam("now")
+MOST: sa.BindParameter[int] = sa.bindparam("most", type_=sa.Integer())
 
 
 def chunks(values: Iterable[T], size: int = IN_CHUNK) -> Iterator[Sequence[T]]:

@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session, aliased
 from bergen_loop.domain.words import SETTLING, EffectKind, What
 from bergen_loop.ledger.codec import sentence
 from bergen_loop.ledger.store import journal
-from bergen_loop.ledger.store.chunks import BRAND, VALUES, rows_of, told_of
+from bergen_loop.ledger.store.chunks import BRAND, MOST, NOW, VALUES, rows_of, told_of
 from bergen_loop.ledger.tables.core import EffectRow
 
 
@@ -192,23 +192,37 @@ def sendable(
     session: Session, brand: str, kinds: Sequence[EffectKind], now: datetime, limit: int
 ) -> list[EffectRow]:
     """Calls of these kinds that wait to be sent, and whose time has come."""
-    query = sa.select(EffectRow).where(
-        EffectRow.brand == brand,
-        EffectRow.kind.in_(kinds),
+    values = {"brand": brand, "values": kinds, "now": now, "most": limit}
+    return list(session.scalars(_SENDABLE, values))
+
+
+_SENDABLE = (
+    sa.select(EffectRow)
+    .where(
+        EffectRow.brand == BRAND,
+        EffectRow.kind.in_(VALUES),
         EffectRow.state.in_(SENDABLE),
-        sa.or_(EffectRow.try_at.is_(None), EffectRow.try_at <= now),
+        sa.or_(EffectRow.try_at.is_(None), EffectRow.try_at <= NOW),
     )
-    return list(session.scalars(query.order_by(EffectRow.id).limit(limit)))
+    .order_by(EffectRow.id)
+    .limit(MOST)
+)
 
 
 def unfinished(session: Session, brand: str, kinds: Sequence[EffectKind]) -> set[tuple[str, str]]:
     """Kinds and states of the calls that have no outcome, or wait to be sent."""
-    query = sa.select(EffectRow.kind, EffectRow.state).where(
-        EffectRow.brand == brand,
-        EffectRow.kind.in_(kinds),
+    return set(told_of(session, _UNFINISHED, kinds, brand=brand))
+
+
+_UNFINISHED = (
+    sa.select(EffectRow.kind, EffectRow.state)
+    .where(
+        EffectRow.brand == BRAND,
+        EffectRow.kind.in_(VALUES),
         EffectRow.state.in_((*OPEN, *SENDABLE)),
     )
-    return {(kind, state) for kind, state in session.execute(query.distinct())}
+    .distinct()
+)
 
 
 def doubt_all(session: Session, now: datetime, brand: str, kind: EffectKind) -> None:
@@ -297,27 +311,36 @@ def in_doubt(
 ) -> list[EffectRow]:
     """Effects whose outcome is unknown. A brand is synced by one tick at a time, so at its
     start every open intent is one whose answer was lost."""
-    return list(
-        session.scalars(
-            sa.select(EffectRow)
-            .where(EffectRow.brand == brand, EffectRow.kind.in_(kinds), EffectRow.state.in_(OPEN))
-            .order_by(EffectRow.id)
-            .limit(limit)
-        )
-    )
+    return list(session.scalars(_IN_DOUBT, {"brand": brand, "values": kinds, "most": limit}))
+
+
+_IN_DOUBT = (
+    sa.select(EffectRow)
+    .where(EffectRow.brand == BRAND, EffectRow.kind.in_(VALUES), EffectRow.state.in_(OPEN))
+    .order_by(EffectRow.id)
+    .limit(MOST)
+)
 
 
 def to_look_after(
     session: Session, brand: str, kind: EffectKind, now: datetime, limit: int
 ) -> list[EffectRow]:
     """Calls that are done, and whose consequences are to be looked at by now (`try_at`)."""
-    query = sa.select(EffectRow).where(
-        EffectRow.brand == brand,
-        EffectRow.kind == kind,
+    values = {"brand": brand, "values": [kind], "now": now, "most": limit}
+    return list(session.scalars(_TO_LOOK_AFTER, values))
+
+
+_TO_LOOK_AFTER = (
+    sa.select(EffectRow)
+    .where(
+        EffectRow.brand == BRAND,
+        EffectRow.kind.in_(VALUES),
         EffectRow.state == EffectState.DONE,
-        EffectRow.try_at <= now,
+        EffectRow.try_at <= NOW,
     )
-    return list(session.scalars(query.order_by(EffectRow.id).limit(limit)))
+    .order_by(EffectRow.id)
+    .limit(MOST)
+)
 
 
 def latest_notes(session: Session, return_pks: Sequence[int]) -> dict[int, str | None]:

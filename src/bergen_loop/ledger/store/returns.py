@@ -17,7 +17,7 @@ from bergen_loop.domain.rma import TicketStatus, normal_ticket_id
 from bergen_loop.domain.words import EffectKind
 from bergen_loop.ledger.codec import dump_receipt
 from bergen_loop.ledger.store import cursors
-from bergen_loop.ledger.store.chunks import BRAND, VALUES, rows_of, told_of
+from bergen_loop.ledger.store.chunks import BRAND, MOST, NOW, VALUES, rows_of, told_of
 from bergen_loop.ledger.tables.core import (
     BrandRow,
     DecisionRow,
@@ -93,12 +93,20 @@ _RMAS_BY_PK = sa.select(RmaRow).where(RmaRow.id.in_(VALUES))
 def tickets_to_read(session: Session, brand: str, now: datetime, limit: int) -> list[RmaRow]:
     """RMAs whose ticket is to be read now, those that failed least recently first. A share's
     tickets are its shipment's (`store.shipments`)."""
-    due = sa.or_(RmaRow.read_due_at.is_(None), RmaRow.read_due_at <= now)
-    query = sa.select(RmaRow).where(
-        RmaRow.brand == brand, RmaRow.to_read.is_(True), RmaRow.shipment_pk.is_(None), due
+    return list(session.scalars(_TO_READ, {"brand": brand, "now": now, "most": limit}))
+
+
+_TO_READ = (
+    sa.select(RmaRow)
+    .where(
+        RmaRow.brand == BRAND,
+        RmaRow.to_read.is_(True),
+        RmaRow.shipment_pk.is_(None),
+        sa.or_(RmaRow.read_due_at.is_(None), RmaRow.read_due_at <= NOW),
     )
-    order = (RmaRow.unread_since.is_not(None), RmaRow.status_seen_at, RmaRow.id)
-    return list(session.scalars(query.order_by(*order).limit(limit)))
+    .order_by(RmaRow.unread_since.is_not(None), RmaRow.status_seen_at, RmaRow.id)
+    .limit(MOST)
+)
 
 
 def any_to_read(session: Session, brand: str) -> bool:
@@ -116,68 +124,61 @@ def due(
     session: Session, brand: str, stages: Sequence[Stage], now: datetime, limit: int
 ) -> list[ReturnRow]:
     """Returns in these stages whose time has come and which nothing holds, oldest first."""
-    return list(session.scalars(_due(brand, stages, now).limit(limit)))
+    return list(session.scalars(_DUE, _of_stages(brand, stages, now, limit)))
 
 
 def due_locked(
     session: Session, brand: str, stages: Sequence[Stage], now: datetime, limit: int
 ) -> list[ReturnRow]:
     """The same, held still until the transaction ends: a person may be deciding about one."""
-    return list(session.scalars(_due(brand, stages, now).limit(limit).with_for_update()))
-
-
-def _due(brand: str, stages: Sequence[Stage], now: datetime) -> sa.Select[ReturnRow]:
-    return (
-        sa.select(ReturnRow)
-        .where(
-            ReturnRow.brand == brand,
-            ReturnRow.stage.in_(stages),
-            ReturnRow.held.is_(False),
-            ReturnRow.due_at <= now,
-        )
-        .order_by(ReturnRow.due_at, ReturnRow.id)
-    )
+    return list(session.scalars(_DUE_LOCKED, _of_stages(brand, stages, now, limit)))
 
 
 def due_pks(
     session: Session, brand: str, stages: Sequence[Stage], now: datetime, limit: int
 ) -> list[int]:
     """Keys of what is `due`."""
-    query = sa.select(ReturnRow.id).where(
-        ReturnRow.brand == brand,
-        ReturnRow.stage.in_(stages),
-        ReturnRow.held.is_(False),
-        ReturnRow.due_at <= now,
-    )
-    return list(session.scalars(query.order_by(ReturnRow.due_at, ReturnRow.id).limit(limit)))
+    return list(session.scalars(_DUE_PKS, _of_stages(brand, stages, now, limit)))
+
+
+def _of_stages(brand: str, stages: Sequence[Stage], now: datetime, most: int) -> dict[str, Any]:
+    return {"brand": brand, "values": stages, "now": now, "most": most}
+
+
+_IS_DUE = (
+    ReturnRow.brand == BRAND,
+    ReturnRow.stage.in_(VALUES),
+    ReturnRow.held.is_(False),
+    ReturnRow.due_at <= NOW,
+)
+_IN_TURN = (ReturnRow.due_at, ReturnRow.id)
+_DUE = sa.select(ReturnRow).where(*_IS_DUE).order_by(*_IN_TURN).limit(MOST)
+_DUE_LOCKED = _DUE.with_for_update()
+_DUE_PKS = sa.select(ReturnRow.id).where(*_IS_DUE).order_by(*_IN_TURN).limit(MOST)
+_STAGES_DUE = sa.select(ReturnRow.stage).where(*_IS_DUE).distinct()
+_EARLIEST_DUE = sa.select(sa.func.min(ReturnRow.due_at)).where(
+    ReturnRow.brand == BRAND, ReturnRow.stage.in_(WORKING), ReturnRow.held.is_(False)
+)
+_AWAITED = (
+    sa.select(ReturnRow.id)
+    .where(ReturnRow.brand == BRAND, ReturnRow.stage == Stage.ANNOUNCED)
+    .limit(1)
+)
 
 
 def stages_due(session: Session, brand: str, now: datetime) -> set[str]:
     """The stages in which returns of a brand are due."""
-    query = sa.select(ReturnRow.stage).where(
-        ReturnRow.brand == brand,
-        ReturnRow.stage.in_(WORKING),
-        ReturnRow.held.is_(False),
-        ReturnRow.due_at <= now,
-    )
-    return set(session.scalars(query.distinct()))
+    return set(session.scalars(_STAGES_DUE, {"brand": brand, "values": WORKING, "now": now}))
 
 
 def earliest_due(session: Session, brand: str) -> datetime | None:
     """When the next return of a brand is due that nothing holds."""
-    return session.scalar(
-        sa.select(sa.func.min(ReturnRow.due_at)).where(
-            ReturnRow.brand == brand, ReturnRow.stage.in_(WORKING), ReturnRow.held.is_(False)
-        )
-    )
+    return session.scalar(_EARLIEST_DUE, {"brand": brand})
 
 
 def any_awaited(session: Session, brand: str) -> bool:
     """Whether parcels of a brand are to come."""
-    query = sa.select(ReturnRow.id).where(
-        ReturnRow.brand == brand, ReturnRow.stage == Stage.ANNOUNCED
-    )
-    return session.scalar(query.limit(1)) is not None
+    return session.scalar(_AWAITED, {"brand": brand}) is not None
 
 
 def received_times(
