@@ -127,6 +127,7 @@ def rig(
             "processing_min_seconds=0.2",
             "processing_max_seconds=0.5",
             "late_label_share=0",
+            "unkind=false",  # what an unkind system leaves to people would never end
             *mix_settings,
         )
         process = Process(
