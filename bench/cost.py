@@ -42,6 +42,7 @@ from bergen_loop.outside.limiter import SlidingWindowLimiter
 from bergen_loop.outside.loop.client import LoopClient, LoopConfig
 from bergen_loop.outside.warehouse.rex11 import Rex11Config, Rex11Warehouse
 from bergen_loop.outside.wire import Incoming, Outgoing, Timeouts
+from bergen_loop.service.service import collect_less
 from loop_sandbox import ManualClock, SandboxWorld, Settings
 from loop_sandbox.control import handle_control
 from loop_sandbox.dispatch import handle_loop, handle_rex11
@@ -261,6 +262,7 @@ def _connect(run: Run) -> BrandContext:
 def measured(number: int, profile: cProfile.Profile | None = None) -> dict[str, Counter[str]]:
     """Counts by step for so many returns, and for an idle tick, each by one."""
     quiet()
+    collect_less()  # as the service does
     meter = Meter()
     with tempfile.TemporaryDirectory(prefix="bergen-loop-bench-") as name:
         run = Run(Path(name), meter)

@@ -100,7 +100,10 @@ class Rig:
 
 def quiet() -> None:
     """No logging: it is not what is measured."""
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
+    structlog.configure(
+        wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR),
+        cache_logger_on_first_use=True,
+    )
 
 
 @contextmanager
@@ -124,6 +127,7 @@ def rig(
             "processing_min_seconds=0.2",
             "processing_max_seconds=0.5",
             "late_label_share=0",
+            "unkind=false",  # what an unkind system leaves to people would never end
             *mix_settings,
         )
         process = Process(

@@ -63,12 +63,12 @@ class Desk:
                 for call in self.world.calls(name)]  # fmt: skip
 
     def rows(self) -> dict[str, int]:
-        """Number of rows of every table."""
+        """Number of rows of every table; a look's calls are counted, and leased."""
         with self.ledger.read() as session:
             return {
                 t.name: session.scalar(sa.select(sa.func.count()).select_from(t)) or 0
                 for t in BrandRow.metadata.sorted_tables
-                if t.name != "counters"
+                if t.name not in ("counters", "budgets", "budget_leases")
             }
 
 

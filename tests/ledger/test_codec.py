@@ -153,3 +153,26 @@ def _row(n: int) -> ReturnRow:
         submitted_at=NOW,
         seen_at=NOW,
     )
+
+
+DATA = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text(st.characters(codec="ascii"))
+    | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    max_leaves=8,
+)
+
+
+@given(st.dictionaries(st.text(), DATA))
+def test_a_documents_digest_is_that_of_its_data_however_it_is_made(data: dict[str, Any]) -> None:
+    assert codec.digest(codec.Document(json.dumps(data))) == codec.digest(data)
+
+
+@given(RETURNS)
+def test_a_returns_digest_is_that_of_its_plain_data(value: Return) -> None:
+    document = codec.dump_return(value)
+    assert codec.digest(document) == codec.digest(json.loads(document.text))

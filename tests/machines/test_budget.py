@@ -14,13 +14,14 @@ import pytest
 import sqlalchemy as sa
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sqlalchemy import event
 from sqlalchemy.orm import Session
 
 from bergen_loop.ledger.database import Ledger
 from bergen_loop.ledger.store import budget
 from bergen_loop.ledger.store.budget import Asked, Finished, Granted
 from bergen_loop.ledger.tables.core import Base, BudgetLeaseRow
-from bergen_loop.outside.budget import LedgerStore, SharedLimiter, shared_limiter
+from bergen_loop.outside.budget import LedgerStore, SharedLimiter, ahead, shared_limiter
 from bergen_loop.outside.limiter import LimiterTimeout
 
 LIMIT = 12
@@ -198,6 +199,30 @@ def test_the_ledger_keeps_the_limit_between_threads_and_limiters(ledger: Ledger)
     assert len(booked) == 40
     with ledger.read() as session:
         assert budget.counted(session, KEY) == 40
+
+
+def test_many_keys_get_calls_ahead_in_one_transaction(ledger: Ledger) -> None:
+    keys, commits = [f"ahead-{n}" for n in range(5)], list[object]()
+    limiters = [shared_limiter(ledger, key) for key in keys]
+    event.listen(ledger.engine, "commit", commits.append)
+    for _ in range(2):  # the first of them is told of with the second, as a lease that is over
+        ahead(ledger, [*keys, "unknown to this process"], 1)
+        ahead(ledger, keys, 1)  # nothing more to ask
+        for limiter in limiters:
+            limiter.acquire(timeout=0.0)
+    assert len(commits) == 2
+    with ledger.read() as session:
+        assert {budget.counted(session, budget.key_hash(key)) for key in keys} == {2}
+
+
+def test_what_is_not_to_be_had_ahead_is_asked_for_when_it_is_needed(sqlite_ledger: Ledger) -> None:
+    limiter = shared_limiter(sqlite_ledger, "ahead")
+    with sqlite_ledger.write() as session:
+        session.execute(sa.text("ALTER TABLE budget_leases RENAME TO elsewhere"))
+    ahead(sqlite_ledger, ["ahead"], 1)
+    with sqlite_ledger.write() as session:
+        session.execute(sa.text("ALTER TABLE elsewhere RENAME TO budget_leases"))
+    limiter.acquire(timeout=0.0)
 
 
 def test_a_pause_reaches_the_other_processes(ledger: Ledger) -> None:

@@ -23,7 +23,7 @@ from bergen_loop.ledger.store.backfill import Backfill
 from bergen_loop.ledger.tables.core import CursorRow, JournalRow, ReturnRow
 from bergen_loop.outside.errors import Unavailable
 from bergen_loop.outside.loop.client import ReturnsPage
-from bergen_loop.outside.loop.models import parse_return
+from bergen_loop.outside.loop.models import Listed
 from loop_sandbox import ManualClock
 from support.brands import configure
 
@@ -59,7 +59,7 @@ class Shop:
         for number, start in enumerate(range(0, max(1, len(found)), page_size), 1):
             self.clock.advance(1)
             self.on_page(since, number)
-            page = tuple(self._return(n) for n in found[start : start + page_size])
+            page = tuple(Listed.of(self._return(n)) for n in found[start : start + page_size])
             yield ReturnsPage(page, since, until, state, number)
 
     def windows(self, state: str | None = None) -> list[Window]:
@@ -69,7 +69,7 @@ class Shop:
         at = f"{self.times[number]:%Y-%m-%dT%H:%M:%SZ}"
         line = {"line_item_id": number, "sku": "TEE", "outcome": "refund"}
         times = {"created_at": at, "updated_at": at}
-        return parse_return({"id": number, "state": "closed", "line_items": [line], **times})
+        return {"id": number, "state": "closed", "line_items": [line], **times}
 
 
 def every(step: timedelta, since: datetime, until: datetime = NOW) -> list[datetime]:

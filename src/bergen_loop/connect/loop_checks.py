@@ -28,7 +28,7 @@ def check_key(loop: LoopClient, now: datetime) -> Check:
         page = next(loop.list_returns(now - timedelta(days=1), now, page_size=1))
     except OutsideError as error:
         return loop_fault(KEY, error, "Returns")
-    some = "with returns in it" if page.returns else "with no returns in it"
+    some = "with returns in it" if page.listed else "with no returns in it"
     return Check(KEY, Status.OK, f"it works: Loop lists the last day, {some}")
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from enum import StrEnum
+from functools import lru_cache
 
 CODE_LIMIT = 50
 """Characters of a SKU or UPC. How long REX11's fields are is not documented."""
@@ -25,6 +26,7 @@ class CodeKind(StrEnum):
 # -- normal forms, for comparing --------------------------------------------------------------
 
 
+@lru_cache(8192)
 def normal_code(code: str | None) -> str | None:
     """A SKU (or a PO, a colour, a size) for comparing; None where nothing is left of it.
 
@@ -41,6 +43,7 @@ def normal_code(code: str | None) -> str | None:
     return text or None
 
 
+@lru_cache(8192)
 def normal_upc(code: str | None) -> str | None:
     """A UPC/EAN for comparing: UPC-A, EAN-13 and GTIN-14 differ in leading zeros only. None for
     zeros alone and for words such as `N/A`, which stand in shops for "none"."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
 from enum import StrEnum
+from functools import lru_cache
 
 
 class TicketStatus(StrEnum):
@@ -38,6 +39,7 @@ def normal_ticket_id(ticket_id: str) -> str:
     return ticket_id.strip().casefold()
 
 
+@lru_cache(1024)
 def _letters(name: str) -> str:
     return "".join(c for c in name.casefold() if c.isalnum())
 

@@ -221,7 +221,7 @@ class TicketAdds(Undertaking[ReturnRow, RmaRequest, str]):
         self.labels = labels
         self.called = called
         """What the warehouse calls products."""
-        self.made = _Made({}, {})
+        self.made = _Made({}, {}, {})
 
     def intend(self, tx: FencedTransaction, items: Sequence[ReturnRow]) -> list[Call[RmaRequest]]:
         """The RMAs' rows and intents, from the returns as they are now; none where one is no
@@ -325,7 +325,7 @@ class TicketAdds(Undertaking[ReturnRow, RmaRequest, str]):
         return self.ctx.warehouse.create_rma(call.request)
 
     def load(self, tx: Transaction, of: Sequence[EffectRow]) -> None:
-        self.made = _Made(dict(self.rows), known_of(tx.session, list(self.rows.values())))
+        self.made = _Made.of(tx, self.rows)
 
     def taken(self, tx: Transaction, effect: EffectRow, answer: str) -> None:
         row, po = self.made.row(effect), str(effect.payload["customer_po"])
@@ -381,14 +381,27 @@ def _paired(
 class _Made:
     """What the ledger has of the returns of a batch of effects, by key."""
 
-    rows: dict[int, ReturnRow]
-    known: dict[int, transitions.Known]
+    rows: Mapping[int, ReturnRow]
+    rmas: Mapping[int, Sequence[RmaRow]]
+    known: Mapping[int, transitions.Known]
+    """Of those that Loop's state may lead elsewhere: not of one that waits for its RMA and is
+    open."""
 
     @classmethod
     def load(cls, tx: Transaction, of: Sequence[EffectRow]) -> _Made:
         """In a few questions, however many they are."""
-        rows = returns.by_pks(tx.session, [e.return_pk for e in of if e.return_pk is not None])
-        return cls(rows, known_of(tx.session, list(rows.values())))
+        pks = [e.return_pk for e in of if e.return_pk is not None]
+        return cls.of(tx, returns.by_pks(tx.session, pks))
+
+    @classmethod
+    def of(cls, tx: Transaction, rows: Mapping[int, ReturnRow]) -> _Made:
+        gone_on = [
+            row
+            for row in rows.values()
+            if row.loop_state != LoopState.OPEN or row.stage != Stage.SEEN
+        ]
+        rmas = returns.rmas_of(tx.session, list(rows))
+        return cls(rows, rmas, known_of(tx.session, gone_on))
 
     def row(self, effect: EffectRow) -> ReturnRow:
         return self.rows[effect.return_pk or 0]
@@ -396,7 +409,7 @@ class _Made:
     def rma(self, effect: EffectRow) -> RmaRow:
         """The RMA that the effect makes."""
         po = effect.payload["customer_po"]
-        return next(r for r in self.known[effect.return_pk or 0].rmas if r.customer_po == po)
+        return next(r for r in self.rmas[effect.return_pk or 0] if r.customer_po == po)
 
 
 def _exists(tx: Transaction, batch: _Made, effect: EffectRow, ticket_id: str, how: str) -> RmaRow:
@@ -405,11 +418,12 @@ def _exists(tx: Transaction, batch: _Made, effect: EffectRow, ticket_id: str, ho
     rma.ticket_id, rma.confirmed_at = ticket_id, tx.now
     tx.outcome(effect, EffectState.DONE, how)
     row.announced_at = row.announced_at or tx.now
-    unmade = any(r.ticket_id is None for r in batch.known[row.id].rmas)
+    unmade = any(r.ticket_id is None for r in batch.rmas[row.id])
     if row.stage == Stage.SEEN and not unmade:
         tx.enter(row, Stage.ANNOUNCED)
-    flying = unmade and bool(effects.returns_with_open_ticket(tx.session, [row.id]))
-    follow(tx, row, replace(batch.known[row.id], in_flight=flying))
+    if (known := batch.known.get(row.id)) is not None:
+        flying = unmade and bool(effects.returns_with_open_ticket(tx.session, [row.id]))
+        follow(tx, row, replace(known, in_flight=flying))
     return rma
 
 

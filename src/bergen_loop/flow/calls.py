@@ -21,7 +21,7 @@ from typing import Generic, TypeVar
 
 from bergen_loop.domain.words import EffectKind, Need
 from bergen_loop.flow.context import BrandContext
-from bergen_loop.ledger.store import effects, returns
+from bergen_loop.ledger.store import returns
 from bergen_loop.ledger.store.effects import EffectState
 from bergen_loop.ledger.tables.core import EffectRow, ReturnRow
 from bergen_loop.ledger.transaction import FencedTransaction, Transaction
@@ -84,6 +84,9 @@ class Undertaking(ABC, Generic[I, R, A]):
         if effect.return_pk is not None:
             self.rows[effect.return_pk].due_at = None
 
+    def recorded(self, tx: Transaction) -> None:
+        """What follows from the outcomes of a batch together."""
+
     def divide(self, call: Call[R]) -> list[Call[R]]:
         """A refused call in smaller ones, to find which part was meant; empty: it is one."""
         del call
@@ -114,13 +117,14 @@ def _send(ctx: BrandContext, work: Undertaking[I, R, A], calls: Sequence[Call[R]
     divided = {id(o.call): work.divide(o.call) for o in outcomes if o.is_refusal}
     final = [o for o in outcomes if not divided.get(id(o.call))]
     with ctx.write() as tx:
-        pks = [effect.id for o in final for effect in o.call.effects]
-        fresh = effects.by_pks(tx.session, pks)
-        work.rows = returns.by_pks(tx.session, [e.return_pk for e in fresh.values() if e.return_pk])
-        work.load(tx, list(fresh.values()))
+        of = [effect for o in final for effect in o.call.effects]
+        tx.session.add_all(of)  # as they were intended: nobody else has a say in them meanwhile
+        work.rows = returns.by_pks(tx.session, [e.return_pk for e in of if e.return_pk])
+        work.load(tx, of)
         for outcome in final:
             for effect in outcome.call.effects:
-                _record(ctx, work, tx, fresh[effect.id], outcome)
+                _record(ctx, work, tx, effect, outcome)
+        work.recorded(tx)
     ctx.boundary(f"{work.name} recorded")
     for parts in divided.values():
         if parts:

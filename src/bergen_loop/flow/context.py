@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 import threading
 from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -21,14 +20,13 @@ from bergen_loop.domain.criteria import Criteria
 from bergen_loop.domain.hours import WorkingHours
 from bergen_loop.domain.rma import TicketChange
 from bergen_loop.ledger import transaction
-from bergen_loop.ledger.codec import encode
 from bergen_loop.ledger.database import Ledger, Session, record_at_fault
 from bergen_loop.ledger.locks import LockLost
 from bergen_loop.ledger.store import modes, returns
-from bergen_loop.ledger.store.returns import Stored
 from bergen_loop.ledger.transaction import FencedTransaction, Transaction
 from bergen_loop.outside.breaker import Breakers
 from bergen_loop.outside.loop.client import LoopClient
+from bergen_loop.outside.loop.models import Listed
 from bergen_loop.outside.warehouse.port import WarehousePort
 from bergen_loop.tell import tracing
 from bergen_loop.tell.calls import Calls
@@ -60,35 +58,27 @@ class Counts:
         return counts
 
 
-class Unchanged:
-    """Answers of Loop's that were found to be no news about a return as the ledger has it. Lists
-    overlap, so most of what they show is the same as a minute ago: it is known by its digest, and
-    not put together and compared again."""
+class Said:
+    """What the elements of Loop's lists were found to say, by their bytes. Lists overlap, so most
+    of what they show is the same as a minute ago: it is not read and compared again."""
 
-    MOST = 5000
+    MOST = 10_000
 
     def __init__(self) -> None:
-        self._seen: dict[str, tuple[bytes, str]] = {}
+        self._said: dict[bytes, tuple[str, str]] = {}
 
-    def holds(self, return_id: str, raw: object, known: Stored) -> bool:
-        """Whether the very same answer was no news about the very same content."""
-        seen = self._seen.get(return_id)
-        return (
-            seen is not None
-            and not known.held
-            and seen[1] == known.content_hash
-            and seen[0] == _fingerprint(raw)
-        )
+    def by(self, listed: Listed) -> tuple[str, str] | None:
+        """The id and the content hash of the return it shows, where that is remembered: it is no
+        news to a ledger that has just this."""
+        return self._said.get(listed.fingerprint) if listed.fingerprint else None
 
-    def remember(self, return_id: str, raw: object, known: Stored) -> None:
-        """This answer is no news about this content."""
-        if len(self._seen) >= self.MOST:
-            self._seen.clear()
-        self._seen[return_id] = (_fingerprint(raw), known.content_hash)
-
-
-def _fingerprint(raw: object) -> bytes:
-    return hashlib.blake2b(encode(raw).encode(), digest_size=16).digest()
+    def remember(self, fingerprint: bytes | None, return_id: str, content_hash: str) -> None:
+        """This element shows this content, at least to who has this content already."""
+        if fingerprint is None:
+            return
+        if len(self._said) >= self.MOST:
+            self._said.clear()
+        self._said[fingerprint] = return_id, content_hash
 
 
 def utc_now() -> datetime:
@@ -147,7 +137,7 @@ class BrandContext:
     counts: Counts = field(default_factory=Counts)
     calls: Calls = field(default_factory=Calls)
     breakers: Breakers = field(default_factory=Breakers)
-    unchanged: Unchanged = field(default_factory=Unchanged)
+    said: Said = field(default_factory=Said)
     now: Callable[[], datetime] = utc_now
     behind: bool = False
     """The last tick left work over that is to go on at once."""
@@ -200,9 +190,19 @@ class BrandContext:
         """`work` on every item with the brand's bounded concurrency, results in order."""
         if len(items) <= 1:
             return [work(item) for item in items]
+        todo, found = iter(enumerate(items)), dict[int, B]()
+
+        def take() -> None:
+            for place, item in todo:  # taking one is one step of the interpreter's
+                found[place] = work(item)
+
         with self.threads() as pool:
-            jobs = [pool.submit(job) for job in tracing.carried(work, items)]
-            return [job.result() for job in jobs]
+            takers = min(len(items), self.settings.settle.concurrency)
+            jobs = [pool.submit(tracing.carried(take)) for _ in range(takers)]
+            wait(jobs)
+        for job in jobs:
+            job.result()
+        return [found[place] for place in range(len(items))]
 
     @contextmanager
     def threads(self) -> Generator[ThreadPoolExecutor]:

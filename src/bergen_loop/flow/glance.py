@@ -63,6 +63,6 @@ def _in_loop(ctx: BrandContext, since: datetime, now: datetime) -> bool:
     )
     for page in pages:
         ctx.counts.add("loop.list.pages")
-        if page.incomplete is not None or intake.any_news(ctx, page.returns):
+        if page.incomplete is not None or intake.any_news(ctx, page.listed):
             return True
     return False

@@ -34,10 +34,9 @@ from bergen_loop.flow.transitions import (
 from bergen_loop.ledger.codec import Document, digest, dump_return, load_return
 from bergen_loop.ledger.store import effects, returns, webhooks
 from bergen_loop.ledger.store.effects import EffectState
-from bergen_loop.ledger.store.returns import Stored
 from bergen_loop.ledger.tables.core import ReturnRow, WebhookRow
 from bergen_loop.ledger.transaction import Transaction
-from bergen_loop.outside.loop.models import ParsedReturn, merge
+from bergen_loop.outside.loop.models import Listed, ParsedReturn, merge
 
 Json = dict[str, Any]
 TO_COME = timedelta(days=1)
@@ -93,9 +92,31 @@ def _yet_to_come(return_: Return, now: datetime) -> list[str]:
     return [f"{n} is {at:%Y-%m-%d}, yet to come" for n, at in times.items() if at > latest]
 
 
+def store_page(ctx: BrandContext, page: Sequence[Listed], result: Pulled) -> None:
+    """`store` what is not known to be as the ledger has it."""
+    store(ctx, _unread(ctx, page), result)
+
+
+def any_news(ctx: BrandContext, page: Sequence[Listed]) -> bool:
+    """Whether there is anything in a page that is not in the ledger, readable or not."""
+    parsed = _unread(ctx, page)
+    return any(p.value is None for p in parsed) or bool(_changed(ctx, parsed))
+
+
+def _unread(ctx: BrandContext, page: Sequence[Listed]) -> list[ParsedReturn]:
+    """What a page says, without what is known to say what the ledger has."""
+    said = [(listed, ctx.said.by(listed)) for listed in page]
+    ids = [known[0] for _, known in said if known is not None]
+    if not ids:
+        return [listed.read for listed in page]
+    with ctx.ledger.read() as session:
+        hashes = returns.hashes(session, ctx.brand, ids)
+    return [x.read for x, known in said if known is None or hashes.get(known[0]) != known[1]]
+
+
 def store(ctx: BrandContext, parsed: Sequence[ParsedReturn], result: Pulled) -> None:
-    """Take a page of returns in; only what changed is written. One that cannot be taken in is
-    set aside, and the others go on."""
+    """Take returns in; only what changed is written. One that cannot be taken in is set aside,
+    and the others go on."""
     bad = [p for p in parsed if p.value is None]
     changed = _changed(ctx, parsed)
     ctx.take_in(changed, lambda tx, some: _take_in(ctx, tx, some, result), _set_aside)
@@ -104,13 +125,8 @@ def store(ctx: BrandContext, parsed: Sequence[ParsedReturn], result: Pulled) -> 
     result.unreadable += len(bad)
 
 
-def any_news(ctx: BrandContext, parsed: Sequence[ParsedReturn]) -> bool:
-    """Whether there is anything in a page that is not in the ledger, readable or not."""
-    return any(p.value is None for p in parsed) or bool(_changed(ctx, parsed))
-
-
 def _changed(ctx: BrandContext, parsed: Sequence[ParsedReturn]) -> list[_Picture]:
-    """The returns of a page of which the ledger has another picture, or none."""
+    """Those of which the ledger has another picture, or none."""
     good = _one_each(parsed)
     if not good:
         return []
@@ -119,13 +135,12 @@ def _changed(ctx: BrandContext, parsed: Sequence[ParsedReturn]) -> list[_Picture
     changed: list[_Picture] = []
     for return_id, answer in good.items():
         known = stored.get(return_id)
-        if known is not None and ctx.unchanged.holds(return_id, answer.raw, known):
-            continue
-        picture = _picture(answer, _before(answer, stored), ctx.now())
-        if known is None or known.held or known.content_hash != picture.hash:
+        before = load_return(known.content) if known else None
+        picture = _picture(answer, before, ctx.now())
+        if not picture.return_.doubts:  # time, or the rest of its page, may lift one
+            ctx.said.remember(answer.fingerprint, return_id, picture.hash)
+        if known is None or known.hash != picture.hash:
             changed.append(picture)
-        else:
-            ctx.unchanged.remember(return_id, answer.raw, known)
     return changed
 
 
@@ -145,14 +160,6 @@ def _one_each(parsed: Sequence[ParsedReturn]) -> dict[str, ParsedReturn]:
             doubtful = replace(value, doubts=tuple(dict.fromkeys((*other.doubts, words))))
             found[value.id] = replace(answer, value=doubtful, problem=words)
     return found
-
-
-def _before(answer: ParsedReturn, stored: Mapping[str, Stored]) -> Return | None:
-    """What is known of a return whose answer does not say everything."""
-    known = stored.get(answer.return_id or "")
-    doubts = answer.value is not None and answer.value.doubts
-    partial = answer.missing or answer.lines_missing or doubts
-    return load_return(known.content) if known is not None and partial else None
 
 
 def _take_in(

@@ -31,7 +31,8 @@ from bergen_loop.outside.errors import Effect, OutsideError, Scope
 log = structlog.get_logger()
 
 CURSOR = "rex11.statuses"
-PER_TICK = 150
+PER_TICK = 300
+"""As many as a tick settles: the lists that are read before money moves are read once for all."""
 ROUNDED = {"minute": timedelta(minutes=5), "day": timedelta(days=2)}
 """How much farther back than asked REX11's list may reach, by the precision of its windows."""
 TELL_AFTER = timedelta(hours=1)

@@ -10,7 +10,7 @@ final: what people and the warehouse did a moment ago counts.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from bergen_loop.domain.announce import physical_lines
@@ -27,7 +27,7 @@ from bergen_loop.domain.words import SETTLING, EffectKind, Need, What
 from bergen_loop.flow import grading, look, notes, pull
 from bergen_loop.flow.calls import Call, Undertaking, carry_out, ready
 from bergen_loop.flow.context import BrandContext
-from bergen_loop.flow.transitions import accepted
+from bergen_loop.flow.transitions import accepted, plan_notes
 from bergen_loop.ledger.codec import load_items, load_receipt, load_return
 from bergen_loop.ledger.store import effects, journal, modes, pace, returns
 from bergen_loop.ledger.store.effects import AlreadyIntended, EffectState, Intent, settling_key
@@ -265,10 +265,7 @@ def _enter_decided(
 def _settle(ctx: BrandContext, decided: set[int], result: Settled) -> None:
     with ctx.ledger.read() as session:
         due = returns.due_pks(session, ctx.brand, [Stage.SETTLING], ctx.now(), PER_TICK)
-    work = Settlements(ctx, decided, result)
-    for batch in ctx.batches(due):
-        carry_out(ctx, work, batch)
-        notes.send_due(ctx)
+    carry_out(ctx, Settlements(ctx, decided, result), due)
 
 
 class Settlements(Undertaking[int, DecisionRow, None]):
@@ -281,13 +278,16 @@ class Settlements(Undertaking[int, DecisionRow, None]):
         self.decided = decided
         """Returns (keys) judged in this tick: their decisions need no second look."""
         self.result = result
+        self.flagged: list[ReturnRow] = []
+        """Of the batch: their reasons are to be told."""
+        self._decisions: Mapping[int, DecisionRow] = {}
         self._turns: Turns | None = None
         self._turns_known = False
 
     def intend(self, tx: FencedTransaction, items: Sequence[int]) -> list[Call[DecisionRow]]:
         """The intents of these returns' decisions, where they have not moved on meanwhile."""
         rows = returns.by_pks(tx.session, items, lock=True)
-        decisions = returns.latest_decisions(tx.session, list(rows))
+        decisions = self._decisions = returns.latest_decisions(tx.session, list(rows))
         keys = [settling_key(row.return_id) for row in rows.values()]
         known = effects.find_all(tx.session, tx.brand, keys)
         readings = read(tx, [row for row in rows.values() if not self._just_decided(row)])
@@ -435,20 +435,31 @@ class Settlements(Undertaking[int, DecisionRow, None]):
         else:
             self.ctx.loop.remove_lines(return_id, [str(i) for i in call.request.line_item_ids])
 
+    def load(self, tx: Transaction, of: Sequence[EffectRow]) -> None:
+        self.flagged = []
+
     def taken(self, tx: Transaction, effect: EffectRow, answer: None) -> None:
-        accepted(self.ctx, tx, effect, self.rows[effect.return_pk or 0], "Loop took the call")
+        self._accepted(tx, effect, "Loop took the call")
+
+    def _accepted(self, tx: Transaction, effect: EffectRow, how: str) -> None:
+        row = self.rows[effect.return_pk or 0]
+        accepted(self.ctx, tx, effect, row, how)
         if effect.kind == Outcome.FLAG:
+            self.flagged.append(row)
             self.result.flagged += 1
         else:
             self.result.processed += 1
+
+    def recorded(self, tx: Transaction) -> None:
+        reasons = [(row, self._decisions[row.id]) for row in self.flagged]
+        plan_notes(tx, [(row, str(of.id), of.note) for row, of in reasons if of.note])
 
     def refused(self, tx: Transaction, effect: EffectRow, error: OutsideError) -> None:
         row = self.rows[effect.return_pk or 0]
         state = error.state if isinstance(error, Refused) else None
         if effect.kind == Outcome.FLAG and state == LoopState.REVIEW:
             # What a flag is for holds already: by an earlier call of ours, or by someone else's.
-            accepted(self.ctx, tx, effect, row, f"in review already: {error.message}")
-            self.result.flagged += 1
+            self._accepted(tx, effect, f"in review already: {error.message}")
             return
         if effect.kind != Outcome.FLAG and state == PROCESSING:
             accepted(self.ctx, tx, effect, row, f"a call is at work: {error.message}")

@@ -74,13 +74,13 @@ def follow(tx: Transaction, row: ReturnRow, known: Known) -> None:
 def accepted(
     ctx: BrandContext, tx: Transaction, effect: EffectRow, row: ReturnRow, how: str
 ) -> None:
-    """The settling call is known to have been taken: go on from there."""
+    """The settling call is known to have been taken: go on from there. After a flag its reason is
+    to be told (`plan_notes_of_flags`)."""
     if effect.kind == Outcome.FLAG:
         tx.outcome(effect, EffectState.DONE, how)
         # A flag acts at once, and Loop's list of those in review may be read much later.
         row.loop_state = LoopState.REVIEW
         tx.enter(row, Stage.FLAGGED)
-        plan_note_of_flag(tx, row)
         return
     tx.outcome(effect, EffectState.ACCEPTED, how)
     row.stage, row.due_at = Stage.CONFIRMING, tx.now + ctx.settings.settle.confirm_within
@@ -103,29 +103,42 @@ def settlement_shown(tx: Transaction, row: ReturnRow, effect: EffectRow | None) 
     if effect.kind == Outcome.FLAG:
         if state is LoopState.REVIEW:
             tx.outcome(effect, EffectState.DONE, "Loop shows the return in review")
-            plan_note_of_flag(tx, row)
+            plan_notes_of_flags(tx, [row])
         elif state in (LoopState.CLOSED, LoopState.CANCELLED):
             tx.outcome(effect, EffectState.FAILED, f"Loop shows the return {state} instead")
             # The flag may have been taken and then decided by a person: its reason is told.
-            plan_note_of_flag(tx, row)
+            plan_notes_of_flags(tx, [row])
     elif state is LoopState.CLOSED:
         tx.outcome(effect, EffectState.DONE, "Loop shows the return closed")
     elif state is LoopState.CANCELLED:
         tx.outcome(effect, EffectState.FAILED, "Loop shows the return cancelled instead")
 
 
-def plan_note_of_flag(tx: Transaction, row: ReturnRow) -> None:
-    """The reason of a flag that Loop has taken is told there."""
-    decision = returns.latest_decision(tx.session, row.id)
-    if decision is not None and decision.note:
-        plan_note(tx, row, str(decision.id), decision.note)
+def plan_notes_of_flags(tx: Transaction, rows: Sequence[ReturnRow]) -> None:
+    """The reasons of flags that Loop has taken are told there."""
+    decisions = returns.latest_decisions(tx.session, [row.id for row in rows])
+    told = [(row, decisions[row.id]) for row in rows if row.id in decisions]
+    plan_notes(tx, [(row, str(of.id), of.note) for row, of in told if of.note])
 
 
 def plan_note(tx: Transaction, row: ReturnRow, name: str, content: str) -> None:
-    """Have a note made; one of the same `name` is made once per return, and one that says what the
-    last one said is not made at all."""
-    notes = [e for e in effects.of_return(tx.session, row.id) if e.kind == EffectKind.NOTE]
-    if notes and notes[-1].payload.get("content") == content:
-        return
-    payload = {"return_id": row.return_id, "content": content}
-    tx.plan(Intent(EffectKind.NOTE, f"note:{row.return_id}:{name}", row.id, payload))
+    """Have a note made."""
+    plan_notes(tx, [(row, name, content)])
+
+
+def plan_notes(tx: Transaction, notes: Sequence[tuple[ReturnRow, str, str]]) -> None:
+    """Have notes made, each with its return and name; one of the same name is made once per
+    return, and one that says what the last one said is not made at all."""
+    last = effects.latest_notes(tx.session, [row.id for row, _, _ in notes])
+    tx.plan_all(
+        [
+            Intent(
+                EffectKind.NOTE,
+                f"note:{row.return_id}:{name}",
+                row.id,
+                {"return_id": row.return_id, "content": content},
+            )
+            for row, name, content in notes
+            if last.get(row.id) != content
+        ]
+    )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
@@ -41,6 +42,8 @@ def _plain(value: object) -> str:
 
 
 _encoder = msgspec.json.Encoder(enc_hook=_plain)
+_sorted = msgspec.json.Encoder(enc_hook=_plain, order="sorted")
+_NUMBER = re.compile(r"[:,\[]\s*(-?\d+[.eE]|-?\d{16}|NaN|-?Infinity)")
 _decoders: dict[type[Any], msgspec.json.Decoder[Any]] = {
     Return: msgspec.json.Decoder(Return),
     Receipt: msgspec.json.Decoder(Receipt),
@@ -76,6 +79,13 @@ class Document(Mapping[str, Any]):
             except msgspec.MsgspecError:
                 self._object = _convert(self.data, kind)  # says what is wrong with it
         return self._object
+
+    def canonical(self) -> bytes | None:
+        """With sorted keys, as Python's own encoder would write it; None where that may differ:
+        where there is something to be escaped, or another number than a short whole one."""
+        if "\\" in self.text or not self.text.isascii() or _NUMBER.search(self.text):
+            return None
+        return _sorted.encode(self.data if self._object is None else self._object)
 
     def __getitem__(self, key: str) -> Any:
         return self.data[key]
@@ -202,6 +212,8 @@ def storable(data: Any, most: int | None = None) -> Any:
     """Plain data without what PostgreSQL refuses in text, NUL and lone surrogates; texts of more
     than `most` characters cut as by `cut`."""
     if isinstance(data, str):
+        if data.isascii() and "\x00" not in data:  # nearly all
+            return data if most is None else cut(data, most)
         text = data.replace("\x00", "\N{REPLACEMENT CHARACTER}").encode("utf-8", "replace").decode()
         return text if most is None else cut(text, most)
     if isinstance(data, dict):
@@ -227,6 +239,9 @@ def cut(text: str, most: int) -> str:
 
 def digest(data: object) -> str:
     """SHA-256 of the canonical JSON of plain data, or of a document."""
-    plain = data.data if isinstance(data, Document) else data
-    text = json.dumps(plain, sort_keys=True, separators=(",", ":"), default=str)
+    if isinstance(data, Document):
+        if (canonical := data.canonical()) is not None:
+            return hashlib.sha256(canonical).hexdigest()
+        data = data.data
+    text = json.dumps(data, sort_keys=True, separators=(",", ":"), default=str)
     return hashlib.sha256(text.encode()).hexdigest()

@@ -91,7 +91,11 @@ class Transaction:
 
     def plan(self, intent: Intent) -> EffectRow | None:
         """Have a call made by the next tick; None where one of this key is known already."""
-        return effects.plan(self.session, self.now, self.brand, intent)
+        return next(iter(self.plan_all([intent])), None)
+
+    def plan_all(self, intents: Sequence[Intent]) -> list[EffectRow]:
+        """The same for several calls, each of which may be left out."""
+        return effects.plan(self.session, self.now, self.brand, intents) if intents else []
 
     def outcome(self, effect: EffectRow, state: EffectState, why: str) -> None:
         """What became of a call that was intended, journaled."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -47,6 +47,15 @@ class LedgerStore:
     def pause(self, seconds: float) -> None:
         with self._ledger.write() as session:
             budget.pause(session, self._key, seconds)
+
+
+@dataclass(frozen=True, slots=True)
+class _Question:
+    """What the ledger is asked for a limiter: nothing else is, until it is answered."""
+
+    asked: Asked
+    told: list[_Lease]
+    at: float
 
 
 @dataclass(slots=True)
@@ -117,25 +126,49 @@ class SharedLimiter(SlidingWindowLimiter):
                 if self._asking or now < self._ask_again:
                     return now, max(self._ask_again - now, _SHORTEST)
                 least, wanted = min(missing, ticket[2]), max(missing, self._chunk)
-                told, self._over, self._asking = self._over, [], True
-            granted = self._ask(least, wanted, told, now)
+                question = self._question(least, wanted, now)
+            granted = self._ask(question)
             if granted.lease is not None and granted.permits < missing:
                 return now, _SHORTEST  # for others who go first
 
-    def _ask(self, least: int, wanted: int, told: list[_Lease], now: float) -> Granted:
+    def wish(self, calls: int) -> _Question | None:
+        """What to ask for so many calls that are to be made soon; None where there is nothing to
+        be asked now. Whoever gets a question has it answered."""
+        with self._lock:
+            now = self._clock()
+            self._forget_old(now)
+            waits = self._queue or self._asking or now < max(self._ask_again, self._paused_until)
+            if waits or self._in_hand(now):
+                return None
+            return self._question(calls, calls, now)
+
+    def _question(self, least: int, wanted: int, now: float) -> _Question:
+        told, self._over, self._asking = self._over, [], True
+        finished = [Finished(x.id, x.counts_until_ms, x.used, max(0.0, now - x.last)) for x in told]
+        return _Question(Asked(least, min(wanted, self.limit), finished), told, now)
+
+    def _ask(self, question: _Question) -> Granted:
         """Get a lease, or learn when to ask again. Called without the lock: the ledger may take
         its time."""
-        finished = [Finished(x.id, x.counts_until_ms, x.used, max(0.0, now - x.last)) for x in told]
+        asked = question.asked
         try:
-            granted = self._store.take(least, min(wanted, self.limit), finished)
+            granted = self._store.take(asked.least, asked.wanted, asked.finished)
         except BaseException as error:
-            with self._lock:
-                self._over.extend(told)
-                self._asking = False
+            self.unanswered(question)
             if not isinstance(error, LedgerError):
                 raise
             why = f"the ledger does not give out calls ({type(error).__name__}): no turn"
             raise LimiterTimeout(why) from error
+        self.answered(question, granted)
+        return granted
+
+    def unanswered(self, question: _Question) -> None:
+        with self._lock:
+            self._over.extend(question.told)
+            self._asking = False
+
+    def answered(self, question: _Question, granted: Granted) -> None:
+        now = question.at
         with self._lock:
             self._asking = False
             if granted.lease is None:
@@ -148,14 +181,14 @@ class SharedLimiter(SlidingWindowLimiter):
                 self._open.append(
                     _Lease(granted.lease, granted.counts_until_ms, granted.permits, until, last=now)
                 )
-        return granted
 
     def _in_hand(self, now: float) -> int:
         """Calls that may be made now; leases that are over are put aside to be told of."""
         for lease in [x for x in self._open if x.left == 0 or now >= x.usable_until]:
             self._open.remove(lease)
             self._over.append(lease)
-            self._chunk = min(MOST, 2 * self._chunk) if lease.left == 0 else FIRST
+            busy = lease.left == 0 and lease.used >= FIRST
+            self._chunk = min(MOST, 2 * self._chunk) if busy else FIRST
         return sum(lease.left for lease in self._open)
 
     def _use(self, cost: int, now: float) -> None:
@@ -185,6 +218,30 @@ def shared_limiter(ledger: Ledger, api_key: str, limit: int = 300) -> SharedLimi
     if limiter.limit != limit:
         raise ValueError(f"this API key already has a limit of {limiter.limit} calls a minute")
     return limiter
+
+
+def ahead(ledger: Ledger, api_keys: Iterable[str], calls: int) -> None:
+    """Have so many calls in hand for each of these keys that has none, in one transaction: for
+    many brands that are about to be looked at. What is not to be had now, each asks for itself."""
+    questions: list[tuple[str, SharedLimiter, _Question]] = []
+    for name in sorted({_name(ledger, key) for key in api_keys}):
+        limiter = _limiters.get(name)
+        if limiter is not None and (question := limiter.wish(calls)) is not None:
+            questions.append((name[1], limiter, question))
+    if not questions:
+        return
+    try:
+        with ledger.write() as session:
+            # In the order of their names, as every process asks: none waits for another in turn.
+            granted = [budget.take(session, key, one.limit, q.asked) for key, one, q in questions]
+    except BaseException as error:
+        for _, limiter, question in questions:
+            limiter.unanswered(question)
+        if not isinstance(error, LedgerError):
+            raise
+        return
+    for (_, limiter, question), given in zip(questions, granted, strict=True):
+        limiter.answered(question, given)
 
 
 def change_limit(ledger: Ledger, api_key: str, limit: int) -> None:

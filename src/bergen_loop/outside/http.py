@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import html
 import json
+import random
 import re
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -25,7 +26,6 @@ from typing import Any, NoReturn, Protocol, TypeVar
 from urllib.parse import quote
 
 import structlog
-import tenacity
 
 from bergen_loop import __version__
 from bergen_loop.outside.errors import (
@@ -283,45 +283,39 @@ class Connection:
     def call(self, request: Request, read: Callable[[Answer], T]) -> T:
         """Send, with repeats where they are safe; what `read` makes of the answer. OutsideError
         otherwise, `read`'s own or one of the way there."""
-        retrying = tenacity.Retrying(
-            retry=tenacity.retry_if_exception(lambda error: _may_repeat(request, error)),
-            stop=lambda state: self._enough(request, state),
-            wait=self._pause,
-            sleep=self._sleep,
-            reraise=True,
-        )
-        last: OutsideError | None = None
-        try:
-            for attempt in retrying:
-                with attempt:
-                    try:
-                        return self._attempt(request, read, attempt.retry_state.attempt_number)
-                    except OutsideError as error:
-                        last = error
-                        raise
-        except _NotTried as held:
-            raise (last or held.error) from None  # what went wrong says more than the hold
-        raise AssertionError("tenacity neither returned nor raised")
+        last, number = None, 0
+        while True:
+            number += 1
+            try:
+                return self._attempt(request, read, number)
+            except _NotTried as held:
+                raise (last or held.error) from None  # what went wrong says more than the hold
+            except OutsideError as error:
+                if not _may_repeat(request, error):
+                    raise
+                pause = self._pause(error, number)
+                if number >= self._most(request, error):
+                    raise
+                last = error
+            self._sleep(pause)
 
-    def _enough(self, request: Request, state: tenacity.RetryCallState) -> bool:
+    def _most(self, request: Request, error: OutsideError) -> int:
+        """How often a call that failed so is made at most."""
         settings = self._limits.retries
-        most = min(settings.attempts, request.attempts or settings.attempts)
-        return state.attempt_number >= (settings.rate_limited if _limited(state) else most)
+        if error.status == 429:
+            return settings.rate_limited
+        return min(settings.attempts, request.attempts or settings.attempts)
 
-    def _pause(self, state: tenacity.RetryCallState) -> float:
+    def _pause(self, error: OutsideError, number: int) -> float:
         """Seconds before the next attempt. After a 429 all who share the budget pause with us,
         also when this call gives up."""
-        settings, limited = self._limits.retries, _limited(state)
-        error = state.outcome.exception() if state.outcome else None
-        asked = error.retry_after if isinstance(error, OutsideError) else None
-        if asked is not None:
-            pause = min(asked, settings.longest_wait)
+        settings, limited = self._limits.retries, error.status == 429
+        if error.retry_after is not None:
+            pause = min(error.retry_after, settings.longest_wait)
         else:
-            pause = tenacity.wait_exponential_jitter(
-                multiplier=settings.first_wait_limited if limited else settings.first_wait,
-                max=settings.longest_wait,
-                jitter=settings.jitter,
-            )(state)
+            first = settings.first_wait_limited if limited else settings.first_wait
+            doubled = first * 2 ** min(number - 1, 20) + random.uniform(0, settings.jitter)  # noqa: S311
+            pause = min(doubled, settings.longest_wait)
         if limited and self._limiter is not None:
             self._limiter.penalize(pause)
         return pause
@@ -477,15 +471,8 @@ def _consequence(request: Request) -> str:
     return "nothing was changed"
 
 
-def _limited(state: tenacity.RetryCallState) -> bool:
-    error = state.outcome.exception() if state.outcome else None
-    return isinstance(error, OutsideError) and error.status == 429
-
-
-def _may_repeat(request: Request, error: BaseException) -> bool:
+def _may_repeat(request: Request, error: OutsideError) -> bool:
     """Only what certainly had no effect, and may fare better in a moment."""
-    if not isinstance(error, OutsideError):
-        return False
     passing = error.effect is Effect.NOT_SENT and error.scope is not Scope.ACCESS
     return passing and (error.status == 429 or not request.changes)
 

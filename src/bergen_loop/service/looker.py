@@ -12,7 +12,6 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import replace
 from datetime import datetime, timedelta
 
 import structlog
@@ -22,9 +21,11 @@ from bergen_loop.flow.context import BrandContext, utc_now
 from bergen_loop.ledger.absence import absence
 from bergen_loop.ledger.database import LedgerError, trouble
 from bergen_loop.ledger.locks import BrandBusy, LockLost
+from bergen_loop.ledger.store import budget as calls
 from bergen_loop.ledger.store import quiet, returns
 from bergen_loop.ledger.store.quiet import Looked, Waiting
 from bergen_loop.ledger.tables.core import BrandRow
+from bergen_loop.outside import budget
 from bergen_loop.outside.errors import OutsideError
 from bergen_loop.service.registry import Registry
 
@@ -36,6 +37,8 @@ the others look at it if this one dies."""
 ASK_AGAIN = 60.0
 """Seconds after which a tick that was asked for and has not changed anything is asked for again:
 the engine knows whether it is still under way."""
+CALLS_OF_A_LOOK = 1
+"""Of Loop's, which are counted: its list."""
 MOST_THREADS = 16
 MOST_HURRIED = 8
 
@@ -65,6 +68,8 @@ class Looker:
         self._under_way: dict[str, tuple[datetime, Future[bool]]] = {}
         """By brand, until what was found is written down."""
         self._quiet: queue.SimpleQueue[Looked] = queue.SimpleQueue()
+        self._calls: Mapping[str, int] = {}
+        """Of each Loop key, how many count against its limit now."""
         self._asked: dict[str, tuple[State, float]] = {}
         """Ticks that were asked for: how the brand was then, and when."""
 
@@ -124,7 +129,9 @@ class Looker:
         self._take_ended()
         due = {b: row for b, row in self._registry.due_rows(now).items() if self._news(b, row, now)}
         enough = self._enough(due, now)
-        for brand, (claimed, waiting) in self._claimed(enough, now).items():
+        ours = self._claimed(enough, now)
+        budget.ahead(self._registry.ledger, map(self._key, ours), CALLS_OF_A_LOOK)
+        for brand, (claimed, waiting) in ours.items():
             row = due[brand]
             assert row is not None
             look = self._pool.submit(self._look_at, brand, row, claimed, waiting)
@@ -174,6 +181,7 @@ class Looker:
             return {}
         with self._registry.ledger.read() as session:
             waiting = quiet.waiting(session, list(calm), now)
+            self._calls = calls.counted_by_key(session)
         return {
             brand: (row.next_due_at, waiting[brand])
             for brand, row in calm.items()
@@ -215,7 +223,9 @@ class Looker:
     ) -> Looked:
         ended, many = self._now(), rhythm.quieter(row.quiet_looks)
         with self._registry.ledger.read() as session:
-            signs = replace(tick.signs(ctx, session, row), quiet=many)
+            hours = ctx.warehouse_hours(session)
+        counted = self._calls.get(calls.key_hash(self._key(ctx.brand)), 0)
+        signs = rhythm.Signs(many, waiting.awaited, hours, counted)
         soon = ended + rhythm.interval(ctx.settings, ctx.brand, signs, ended)[0]
         return Looked(
             brand=ctx.brand,
@@ -227,6 +237,9 @@ class Looker:
             moved={name: waiting.marks[name] for name in glance.CURSORS},
             counts=ctx.counts.take(),
         )
+
+    def _key(self, brand: str) -> str:
+        return self._registry.context(brand).settings.loop.api_key.get_secret_value()
 
     def _ask_for(self, due: Mapping[str, BrandRow | None], now: datetime) -> None:
         """Have ticks made; not again while nothing has become of the one that was asked for."""

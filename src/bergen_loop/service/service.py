@@ -109,7 +109,7 @@ class Engine:
         self.heartbeat.start()
         self.looker.start()
         self.events.start()
-        _collect_less()
+        collect_less()
         self._supervisor.ready()
 
     def _register(self, queue: str, at_once: int, every: float = 1.0) -> None:
@@ -161,7 +161,7 @@ def _taken_over(record: logging.LogRecord) -> bool:
     return True
 
 
-def _collect_less() -> None:
+def collect_less() -> None:
     """What is there at the start stays: the collector of cycles need not look at it again, nor
     as often at what a tick makes, which ends with it. A tenth of a return's processor time."""
     gc.collect()

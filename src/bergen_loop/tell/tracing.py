@@ -10,15 +10,15 @@ from __future__ import annotations
 import contextlib
 import contextvars
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
+from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
     from opentelemetry.trace import Tracer
 
 A = TypeVar("A")
-B = TypeVar("B")
 
 ENDPOINTS = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
 SERVICE = "bergen-loop"
@@ -79,14 +79,10 @@ def past_span(
     made.end(end_time=begin + int(seconds * 1e9))
 
 
-def carried(work: Callable[[A], B], items: Iterable[A]) -> list[Callable[[], B]]:
-    """`work` on each item, to be run in other threads as if in this one: spans find their
-    parent, and log lines their brand and step."""
-    return [_in(contextvars.copy_context(), work, item) for item in items]
-
-
-def _in(context: contextvars.Context, work: Callable[[A], B], item: A) -> Callable[[], B]:
-    return lambda: context.run(work, item)
+def carried(work: Callable[[], A]) -> Callable[[], A]:
+    """`work`, to be run in another thread as if in this one: spans find their parent, and log
+    lines their brand and step."""
+    return partial(contextvars.copy_context().run, work)
 
 
 def _known(attributes: Attributes) -> dict[str, str | int | float | bool]:

@@ -13,7 +13,7 @@ from bergen_loop.domain.lifecycle import Stage
 from bergen_loop.domain.words import NEEDS, Need, What
 from bergen_loop.ledger.codec import sentence
 from bergen_loop.ledger.store import journal
-from bergen_loop.ledger.store.chunks import chunks
+from bergen_loop.ledger.store.chunks import BRAND, VALUES, chunks, rows_of
 from bergen_loop.ledger.tables.core import AttentionRow, ReturnRow
 
 SAME_AGAIN = timedelta(days=2)
@@ -204,23 +204,26 @@ def resolve_kinds(
     resolution: str,
 ) -> None:
     """The same for many kinds and subjects, asked for together: few of them have an item."""
-    for keys in chunks(dict.fromkeys(f"{kind}:{subject}" for kind, subject in about)):
-        query = sa.select(AttentionRow).where(
-            AttentionRow.brand == brand, AttentionRow.open_key.in_(keys)
-        )
-        for item in session.scalars(query.order_by(AttentionRow.id)).all():
-            resolve(session, now, item, who=journal.SERVICE, resolution=resolution)
+    keys = dict.fromkeys(f"{kind}:{subject}" for kind, subject in about)
+    for item in list(rows_of(session, _OPEN, keys, brand=brand)):
+        resolve(session, now, item, who=journal.SERVICE, resolution=resolution)
+
+
+_OPEN = (
+    sa.select(AttentionRow)
+    .where(AttentionRow.brand == BRAND, AttentionRow.open_key.in_(VALUES))
+    .order_by(AttentionRow.id)
+)
 
 
 def returns_with_items(session: Session, return_pks: Sequence[int]) -> set[int]:
     """Of these returns, those with an open item."""
-    found: set[int] = set()
-    for chunk in chunks(return_pks):
-        query = sa.select(AttentionRow.return_pk).where(
-            AttentionRow.return_pk.in_(chunk), AttentionRow.resolved_at.is_(None)
-        )
-        found.update(pk for pk in session.scalars(query) if pk is not None)
-    return found
+    return {pk for pk in rows_of(session, _WITH_ITEMS, return_pks) if pk is not None}
+
+
+_WITH_ITEMS = sa.select(AttentionRow.return_pk).where(
+    AttentionRow.return_pk.in_(VALUES), AttentionRow.resolved_at.is_(None)
+)
 
 
 def resolve_all(session: Session, now: datetime, row: ReturnRow, *, resolution: str) -> None:

@@ -9,6 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
+from bergen_loop.ledger.store.chunks import BRAND, VALUES, told_of
 from bergen_loop.ledger.tables.core import CursorRow
 
 FIRST_PULL = "loop.first_pull"
@@ -24,10 +25,12 @@ def get(session: Session, brand: str, name: str) -> datetime | None:
 
 def get_all(session: Session, brand: str, names: Sequence[str]) -> dict[str, datetime]:
     """Those of these that are set."""
-    query = sa.select(CursorRow.name, CursorRow.value).where(
-        CursorRow.brand == brand, CursorRow.name.in_(names)
-    )
-    return {row.name: row.value for row in session.execute(query)}
+    return dict(told_of(session, _MARKS, names, brand=brand))
+
+
+_MARKS = sa.select(CursorRow.name, CursorRow.value).where(
+    CursorRow.brand == BRAND, CursorRow.name.in_(VALUES)
+)
 
 
 def set(session: Session, brand: str, name: str, value: datetime) -> None:

@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session, aliased
 from bergen_loop.domain.words import SETTLING, EffectKind, What
 from bergen_loop.ledger.codec import sentence
 from bergen_loop.ledger.store import journal
-from bergen_loop.ledger.store.chunks import chunks
+from bergen_loop.ledger.store.chunks import BRAND, MOST, NOW, VALUES, rows_of, told_of
 from bergen_loop.ledger.tables.core import EffectRow
 
 
@@ -111,23 +111,26 @@ def add(
     return effect
 
 
-def plan(session: Session, now: datetime, brand: str, intent: Intent) -> EffectRow | None:
-    """Have a call made by the next tick; None where one of this key is known already."""
-    if find(session, brand, intent.key) is not None:
-        return None
-    effect = EffectRow(
-        brand=brand,
-        key=intent.key,
-        kind=intent.kind,
-        state=EffectState.PLANNED,
-        attempts=0,
-        payload=dict(intent.payload),
-        intended_at=now,
-        return_pk=intent.return_pk,
-    )
-    session.add(effect)
+def plan(session: Session, now: datetime, brand: str, intents: Sequence[Intent]) -> list[EffectRow]:
+    """Have calls made by the next tick; without those whose key is known already."""
+    known = find_all(session, brand, [intent.key for intent in intents])
+    new = [
+        EffectRow(
+            brand=brand,
+            key=intent.key,
+            kind=intent.kind,
+            state=EffectState.PLANNED,
+            attempts=0,
+            payload=dict(intent.payload),
+            intended_at=now,
+            return_pk=intent.return_pk,
+        )
+        for intent in {intent.key: intent for intent in intents}.values()
+        if intent.key not in known
+    ]
+    session.add_all(new)
     session.flush()
-    return effect
+    return new
 
 
 def again(effect: EffectRow, now: datetime) -> None:
@@ -171,43 +174,55 @@ def find(session: Session, brand: str, key: str) -> EffectRow | None:
 
 def find_all(session: Session, brand: str, keys: Sequence[str]) -> dict[str, EffectRow]:
     """The effects of these keys."""
-    found: dict[str, EffectRow] = {}
-    for chunk in chunks(keys):
-        query = sa.select(EffectRow).where(EffectRow.brand == brand, EffectRow.key.in_(chunk))
-        found.update((effect.key, effect) for effect in session.scalars(query))
-    return found
+    return {effect.key: effect for effect in rows_of(session, _BY_KEYS, keys, brand=brand)}
+
+
+_BY_KEYS = sa.select(EffectRow).where(EffectRow.brand == BRAND, EffectRow.key.in_(VALUES))
 
 
 def by_pks(session: Session, pks: Sequence[int]) -> dict[int, EffectRow]:
     """Effects by key of their row."""
-    found: dict[int, EffectRow] = {}
-    for chunk in chunks(pks):
-        query = sa.select(EffectRow).where(EffectRow.id.in_(chunk))
-        found.update((effect.id, effect) for effect in session.scalars(query))
-    return found
+    return {effect.id: effect for effect in rows_of(session, _BY_PKS, pks)}
+
+
+_BY_PKS = sa.select(EffectRow).where(EffectRow.id.in_(VALUES))
 
 
 def sendable(
     session: Session, brand: str, kinds: Sequence[EffectKind], now: datetime, limit: int
 ) -> list[EffectRow]:
     """Calls of these kinds that wait to be sent, and whose time has come."""
-    query = sa.select(EffectRow).where(
-        EffectRow.brand == brand,
-        EffectRow.kind.in_(kinds),
+    values = {"brand": brand, "values": kinds, "now": now, "most": limit}
+    return list(session.scalars(_SENDABLE, values))
+
+
+_SENDABLE = (
+    sa.select(EffectRow)
+    .where(
+        EffectRow.brand == BRAND,
+        EffectRow.kind.in_(VALUES),
         EffectRow.state.in_(SENDABLE),
-        sa.or_(EffectRow.try_at.is_(None), EffectRow.try_at <= now),
+        sa.or_(EffectRow.try_at.is_(None), EffectRow.try_at <= NOW),
     )
-    return list(session.scalars(query.order_by(EffectRow.id).limit(limit)))
+    .order_by(EffectRow.id)
+    .limit(MOST)
+)
 
 
 def unfinished(session: Session, brand: str, kinds: Sequence[EffectKind]) -> set[tuple[str, str]]:
     """Kinds and states of the calls that have no outcome, or wait to be sent."""
-    query = sa.select(EffectRow.kind, EffectRow.state).where(
-        EffectRow.brand == brand,
-        EffectRow.kind.in_(kinds),
+    return set(told_of(session, _UNFINISHED, kinds, brand=brand))
+
+
+_UNFINISHED = (
+    sa.select(EffectRow.kind, EffectRow.state)
+    .where(
+        EffectRow.brand == BRAND,
+        EffectRow.kind.in_(VALUES),
         EffectRow.state.in_((*OPEN, *SENDABLE)),
     )
-    return {(kind, state) for kind, state in session.execute(query.distinct())}
+    .distinct()
+)
 
 
 def doubt_all(session: Session, now: datetime, brand: str, kind: EffectKind) -> None:
@@ -266,35 +281,29 @@ def loop_is_behind(
 
 def settlements_of(session: Session, return_pks: Sequence[int]) -> dict[int, EffectRow]:
     """The settling effect (process, flag, remove_lines) of each return that has one."""
-    found: dict[int, EffectRow] = {}
-    for chunk in chunks(return_pks):
-        query = sa.select(EffectRow).where(
-            EffectRow.return_pk.in_(chunk), EffectRow.kind.in_(SETTLING)
-        )
-        found.update((e.return_pk, e) for e in session.scalars(query) if e.return_pk is not None)
-    return found
+    found = rows_of(session, _SETTLEMENTS, return_pks)
+    return {e.return_pk: e for e in found if e.return_pk is not None}
+
+
+_SETTLEMENTS = sa.select(EffectRow).where(
+    EffectRow.return_pk.in_(VALUES), EffectRow.kind.in_(SETTLING)
+)
 
 
 def returns_with_open_ticket(session: Session, return_pks: Sequence[int]) -> set[int]:
     """Of these returns, those with a ticket call whose outcome is unknown."""
-    return _with_ticket_call(session, return_pks, EffectRow.state.in_(OPEN))
+    return {pk for pk in rows_of(session, _TICKET_OPEN, return_pks) if pk is not None}
 
 
 def returns_with_ticket_call(session: Session, return_pks: Sequence[int]) -> set[int]:
     """Of these returns, those for which this ledger has intended a ticket call before."""
-    return _with_ticket_call(session, return_pks, sa.true())
+    return {pk for pk in rows_of(session, _TICKET, return_pks) if pk is not None}
 
 
-def _with_ticket_call(
-    session: Session, return_pks: Sequence[int], condition: sa.ColumnElement[bool]
-) -> set[int]:
-    found: set[int] = set()
-    for chunk in chunks(return_pks):
-        query = sa.select(EffectRow.return_pk).where(
-            EffectRow.return_pk.in_(chunk), EffectRow.kind == EffectKind.TICKET, condition
-        )
-        found.update(pk for pk in session.scalars(query) if pk is not None)
-    return found
+_TICKET = sa.select(EffectRow.return_pk).where(
+    EffectRow.return_pk.in_(VALUES), EffectRow.kind == EffectKind.TICKET
+)
+_TICKET_OPEN = _TICKET.where(EffectRow.state.in_(OPEN))
 
 
 def in_doubt(
@@ -302,27 +311,49 @@ def in_doubt(
 ) -> list[EffectRow]:
     """Effects whose outcome is unknown. A brand is synced by one tick at a time, so at its
     start every open intent is one whose answer was lost."""
-    return list(
-        session.scalars(
-            sa.select(EffectRow)
-            .where(EffectRow.brand == brand, EffectRow.kind.in_(kinds), EffectRow.state.in_(OPEN))
-            .order_by(EffectRow.id)
-            .limit(limit)
-        )
-    )
+    return list(session.scalars(_IN_DOUBT, {"brand": brand, "values": kinds, "most": limit}))
+
+
+_IN_DOUBT = (
+    sa.select(EffectRow)
+    .where(EffectRow.brand == BRAND, EffectRow.kind.in_(VALUES), EffectRow.state.in_(OPEN))
+    .order_by(EffectRow.id)
+    .limit(MOST)
+)
 
 
 def to_look_after(
     session: Session, brand: str, kind: EffectKind, now: datetime, limit: int
 ) -> list[EffectRow]:
     """Calls that are done, and whose consequences are to be looked at by now (`try_at`)."""
-    query = sa.select(EffectRow).where(
-        EffectRow.brand == brand,
-        EffectRow.kind == kind,
+    values = {"brand": brand, "values": [kind], "now": now, "most": limit}
+    return list(session.scalars(_TO_LOOK_AFTER, values))
+
+
+_TO_LOOK_AFTER = (
+    sa.select(EffectRow)
+    .where(
+        EffectRow.brand == BRAND,
+        EffectRow.kind.in_(VALUES),
         EffectRow.state == EffectState.DONE,
-        EffectRow.try_at <= now,
+        EffectRow.try_at <= NOW,
     )
-    return list(session.scalars(query.order_by(EffectRow.id).limit(limit)))
+    .order_by(EffectRow.id)
+    .limit(MOST)
+)
+
+
+def latest_notes(session: Session, return_pks: Sequence[int]) -> dict[int, str | None]:
+    """What the newest note of each return that has one says."""
+    notes = told_of(session, _NOTES, return_pks)
+    return {pk: payload.get("content") for pk, payload in notes if pk is not None}
+
+
+_NOTES = (
+    sa.select(EffectRow.return_pk, EffectRow.payload)
+    .where(EffectRow.return_pk.in_(VALUES), EffectRow.kind == EffectKind.NOTE)
+    .order_by(EffectRow.id)
+)
 
 
 def of_return(session: Session, return_pk: int) -> list[EffectRow]:

@@ -81,7 +81,10 @@ def write_down(session: Session) -> None:
     """Have what was recorded in this transaction be found by a question within it."""
     pending: list[dict[str, Any]] | None = session.info.pop(_PENDING, None)
     if pending:
-        session.execute(sa.insert(JournalRow.__table__), pending)  # pyright: ignore[reportArgumentType]
+        session.execute(_ENTRIES, pending)
+
+
+_ENTRIES = sa.insert(JournalRow.__table__)  # pyright: ignore[reportArgumentType]
 
 
 event.listen(Session, "before_commit", write_down)

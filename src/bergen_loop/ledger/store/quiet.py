@@ -15,7 +15,7 @@ from datetime import datetime
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from bergen_loop.domain.lifecycle import WORKING
+from bergen_loop.domain.lifecycle import WORKING, Stage
 from bergen_loop.domain.words import EffectKind
 from bergen_loop.ledger.store import effects, journal
 from bergen_loop.ledger.store.chunks import chunks
@@ -38,6 +38,8 @@ class Waiting:
     """How far its recurring reads have come, by name."""
     earliest: datetime | None
     """When the next of its returns is due."""
+    awaited: bool
+    """Whether parcels are to come."""
     restless: bool
     """Something waits that every tick looks at: a system that does not answer, a webhook, a
     ticket to be read by now, a call that has no outcome, is to be sent or to be looked after."""
@@ -93,23 +95,28 @@ _EARLIEST = (
     .where(ReturnRow.brand.in_(_BRANDS), ReturnRow.stage.in_(WORKING), ReturnRow.held.is_(False))
     .group_by(ReturnRow.brand)
 )
+_AWAITED = sa.select(BrandRow.brand).where(
+    BrandRow.brand.in_(_BRANDS),
+    sa.exists().where(ReturnRow.brand == BrandRow.brand, ReturnRow.stage == Stage.ANNOUNCED),
+)
 _MARKS = sa.select(CursorRow.brand, CursorRow.name, CursorRow.value).where(
     CursorRow.brand.in_(_BRANDS)
 )
 
 
 def waiting(session: Session, brands: Collection[str], now: datetime) -> dict[str, Waiting]:
-    """What waits for these brands, in three questions."""
-    restless: set[str] = set()
+    """What waits for these brands, in four questions."""
+    restless, awaited = set[str](), set[str]()
     earliest: dict[str, datetime] = {}
     marks: dict[str, dict[str, datetime]] = defaultdict(dict)
     for some in chunks(brands):
         values = {"brands": some}
         restless.update(session.scalars(_RESTLESS, {**values, "now": now}))
+        awaited.update(session.scalars(_AWAITED, values))
         earliest.update((b, at) for b, at in session.execute(_EARLIEST, values) if at is not None)
         for brand, name, value in session.execute(_MARKS, values):
             marks[brand][name] = value
-    return {b: Waiting(marks[b], earliest.get(b), b in restless) for b in brands}
+    return {b: Waiting(marks[b], earliest.get(b), b in awaited, b in restless) for b in brands}
 
 
 def claim(session: Session, brands: Sequence[str], now: datetime, until: datetime) -> set[str]:

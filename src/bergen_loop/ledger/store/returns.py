@@ -17,7 +17,7 @@ from bergen_loop.domain.rma import TicketStatus, normal_ticket_id
 from bergen_loop.domain.words import EffectKind
 from bergen_loop.ledger.codec import dump_receipt
 from bergen_loop.ledger.store import cursors
-from bergen_loop.ledger.store.chunks import chunks
+from bergen_loop.ledger.store.chunks import BRAND, MOST, NOW, VALUES, rows_of, told_of
 from bergen_loop.ledger.tables.core import (
     BrandRow,
     DecisionRow,
@@ -31,32 +31,39 @@ from bergen_loop.ledger.tables.core import (
 
 def by_ids(session: Session, brand: str, return_ids: Iterable[str]) -> dict[str, ReturnRow]:
     """Known returns of a brand by Loop's id."""
-    found: dict[str, ReturnRow] = {}
-    for chunk in chunks(list(return_ids)):
-        rows = session.scalars(
-            sa.select(ReturnRow).where(ReturnRow.brand == brand, ReturnRow.return_id.in_(chunk))
-        )
-        found.update((row.return_id, row) for row in rows)
-    return found
+    return {row.return_id: row for row in rows_of(session, _BY_IDS, return_ids, brand=brand)}
+
+
+_BY_IDS = sa.select(ReturnRow).where(ReturnRow.brand == BRAND, ReturnRow.return_id.in_(VALUES))
 
 
 class Stored(NamedTuple):
     """What tells whether an answer of Loop's is news."""
 
-    held: bool
-    content_hash: str
+    hash: str | None
+    """None while it is held: then whatever is shown of it is looked at."""
     content: Mapping[str, Any]
 
 
 def pictures(session: Session, brand: str, return_ids: Iterable[str]) -> dict[str, Stored]:
     """What the ledger has of known returns, by Loop's id."""
-    columns = (ReturnRow.return_id, ReturnRow.held, ReturnRow.content_hash, ReturnRow.content)
-    found: dict[str, Stored] = {}
-    for chunk in chunks(return_ids):
-        query = sa.select(*columns).where(ReturnRow.brand == brand, ReturnRow.return_id.in_(chunk))
-        for return_id, held, content_hash, content in session.execute(query):
-            found[return_id] = Stored(held, content_hash, content)
-    return found
+    asked = told_of(session, _PICTURES, return_ids, brand=brand)
+    return {i: Stored(None if held else known, content) for i, held, known, content in asked}
+
+
+_PICTURES = sa.select(
+    ReturnRow.return_id, ReturnRow.held, ReturnRow.content_hash, ReturnRow.content
+).where(ReturnRow.brand == BRAND, ReturnRow.return_id.in_(VALUES))
+
+
+def hashes(session: Session, brand: str, return_ids: Iterable[str]) -> dict[str, str]:
+    """The same of those that are not held, without their content."""
+    return dict(told_of(session, _HASHES, return_ids, brand=brand))
+
+
+_HASHES = sa.select(ReturnRow.return_id, ReturnRow.content_hash).where(
+    ReturnRow.brand == BRAND, ReturnRow.return_id.in_(VALUES), ReturnRow.held.is_(False)
+)
 
 
 def by_id(session: Session, brand: str, return_id: str) -> ReturnRow | None:
@@ -67,33 +74,39 @@ def by_id(session: Session, brand: str, return_id: str) -> ReturnRow | None:
 def by_pks(session: Session, pks: Sequence[int], *, lock: bool = False) -> dict[int, ReturnRow]:
     """Returns by key. While they are held, `session.get` of one asks nothing. `lock` holds them
     still until the transaction ends."""
-    found: dict[int, ReturnRow] = {}
-    for chunk in chunks(sorted(set(pks))):
-        query = sa.select(ReturnRow).where(ReturnRow.id.in_(chunk)).order_by(ReturnRow.id)
-        if lock:
-            query = query.with_for_update().execution_options(populate_existing=True)
-        found.update((row.id, row) for row in session.scalars(query))
-    return found
+    query = _BY_PKS_LOCKED if lock else _BY_PKS
+    return {row.id: row for row in rows_of(session, query, sorted(set(pks)))}
+
+
+_BY_PKS = sa.select(ReturnRow).where(ReturnRow.id.in_(VALUES)).order_by(ReturnRow.id)
+_BY_PKS_LOCKED = _BY_PKS.with_for_update().execution_options(populate_existing=True)
 
 
 def rmas_by_pk(session: Session, pks: Sequence[int]) -> dict[int, RmaRow]:
     """RMAs by key."""
-    found: dict[int, RmaRow] = {}
-    for chunk in chunks(pks):
-        rows = session.scalars(sa.select(RmaRow).where(RmaRow.id.in_(chunk)))
-        found.update((row.id, row) for row in rows)
-    return found
+    return {row.id: row for row in rows_of(session, _RMAS_BY_PK, pks)}
+
+
+_RMAS_BY_PK = sa.select(RmaRow).where(RmaRow.id.in_(VALUES))
 
 
 def tickets_to_read(session: Session, brand: str, now: datetime, limit: int) -> list[RmaRow]:
     """RMAs whose ticket is to be read now, those that failed least recently first. A share's
     tickets are its shipment's (`store.shipments`)."""
-    due = sa.or_(RmaRow.read_due_at.is_(None), RmaRow.read_due_at <= now)
-    query = sa.select(RmaRow).where(
-        RmaRow.brand == brand, RmaRow.to_read.is_(True), RmaRow.shipment_pk.is_(None), due
+    return list(session.scalars(_TO_READ, {"brand": brand, "now": now, "most": limit}))
+
+
+_TO_READ = (
+    sa.select(RmaRow)
+    .where(
+        RmaRow.brand == BRAND,
+        RmaRow.to_read.is_(True),
+        RmaRow.shipment_pk.is_(None),
+        sa.or_(RmaRow.read_due_at.is_(None), RmaRow.read_due_at <= NOW),
     )
-    order = (RmaRow.unread_since.is_not(None), RmaRow.status_seen_at, RmaRow.id)
-    return list(session.scalars(query.order_by(*order).limit(limit)))
+    .order_by(RmaRow.unread_since.is_not(None), RmaRow.status_seen_at, RmaRow.id)
+    .limit(MOST)
+)
 
 
 def any_to_read(session: Session, brand: str) -> bool:
@@ -112,68 +125,61 @@ def due(
     session: Session, brand: str, stages: Sequence[Stage], now: datetime, limit: int
 ) -> list[ReturnRow]:
     """Returns in these stages whose time has come and which nothing holds, oldest first."""
-    return list(session.scalars(_due(brand, stages, now).limit(limit)))
+    return list(session.scalars(_DUE, _of_stages(brand, stages, now, limit)))
 
 
 def due_locked(
     session: Session, brand: str, stages: Sequence[Stage], now: datetime, limit: int
 ) -> list[ReturnRow]:
     """The same, held still until the transaction ends: a person may be deciding about one."""
-    return list(session.scalars(_due(brand, stages, now).limit(limit).with_for_update()))
-
-
-def _due(brand: str, stages: Sequence[Stage], now: datetime) -> sa.Select[ReturnRow]:
-    return (
-        sa.select(ReturnRow)
-        .where(
-            ReturnRow.brand == brand,
-            ReturnRow.stage.in_(stages),
-            ReturnRow.held.is_(False),
-            ReturnRow.due_at <= now,
-        )
-        .order_by(ReturnRow.due_at, ReturnRow.id)
-    )
+    return list(session.scalars(_DUE_LOCKED, _of_stages(brand, stages, now, limit)))
 
 
 def due_pks(
     session: Session, brand: str, stages: Sequence[Stage], now: datetime, limit: int
 ) -> list[int]:
     """Keys of what is `due`."""
-    query = sa.select(ReturnRow.id).where(
-        ReturnRow.brand == brand,
-        ReturnRow.stage.in_(stages),
-        ReturnRow.held.is_(False),
-        ReturnRow.due_at <= now,
-    )
-    return list(session.scalars(query.order_by(ReturnRow.due_at, ReturnRow.id).limit(limit)))
+    return list(session.scalars(_DUE_PKS, _of_stages(brand, stages, now, limit)))
+
+
+def _of_stages(brand: str, stages: Sequence[Stage], now: datetime, most: int) -> dict[str, Any]:
+    return {"brand": brand, "values": stages, "now": now, "most": most}
+
+
+_IS_DUE = (
+    ReturnRow.brand == BRAND,
+    ReturnRow.stage.in_(VALUES),
+    ReturnRow.held.is_(False),
+    ReturnRow.due_at <= NOW,
+)
+_IN_TURN = (ReturnRow.due_at, ReturnRow.id)
+_DUE = sa.select(ReturnRow).where(*_IS_DUE).order_by(*_IN_TURN).limit(MOST)
+_DUE_LOCKED = _DUE.with_for_update()
+_DUE_PKS = sa.select(ReturnRow.id).where(*_IS_DUE).order_by(*_IN_TURN).limit(MOST)
+_STAGES_DUE = sa.select(ReturnRow.stage).where(*_IS_DUE).distinct()
+_EARLIEST_DUE = sa.select(sa.func.min(ReturnRow.due_at)).where(
+    ReturnRow.brand == BRAND, ReturnRow.stage.in_(WORKING), ReturnRow.held.is_(False)
+)
+_AWAITED = (
+    sa.select(ReturnRow.id)
+    .where(ReturnRow.brand == BRAND, ReturnRow.stage == Stage.ANNOUNCED)
+    .limit(1)
+)
 
 
 def stages_due(session: Session, brand: str, now: datetime) -> set[str]:
     """The stages in which returns of a brand are due."""
-    query = sa.select(ReturnRow.stage).where(
-        ReturnRow.brand == brand,
-        ReturnRow.stage.in_(WORKING),
-        ReturnRow.held.is_(False),
-        ReturnRow.due_at <= now,
-    )
-    return set(session.scalars(query.distinct()))
+    return set(session.scalars(_STAGES_DUE, {"brand": brand, "values": WORKING, "now": now}))
 
 
 def earliest_due(session: Session, brand: str) -> datetime | None:
     """When the next return of a brand is due that nothing holds."""
-    return session.scalar(
-        sa.select(sa.func.min(ReturnRow.due_at)).where(
-            ReturnRow.brand == brand, ReturnRow.stage.in_(WORKING), ReturnRow.held.is_(False)
-        )
-    )
+    return session.scalar(_EARLIEST_DUE, {"brand": brand})
 
 
 def any_awaited(session: Session, brand: str) -> bool:
     """Whether parcels of a brand are to come."""
-    query = sa.select(ReturnRow.id).where(
-        ReturnRow.brand == brand, ReturnRow.stage == Stage.ANNOUNCED
-    )
-    return session.scalar(query.limit(1)) is not None
+    return session.scalar(_AWAITED, {"brand": brand}) is not None
 
 
 def received_times(
@@ -210,30 +216,27 @@ def announce_now(session: Session, brand: str, now: datetime) -> None:
 
 def rmas_of(session: Session, return_pks: Sequence[int]) -> dict[int, list[RmaRow]]:
     """RMAs by return, in the order they were made."""
-    return _grouped(session, RmaRow, RmaRow.return_pk, return_pks)
-
-
-def _grouped(
-    session: Session, table: Any, column: Any, return_pks: Sequence[int]
-) -> dict[int, list[Any]]:
-    found: dict[int, list[Any]] = defaultdict(list)
-    for chunk in chunks(return_pks):
-        for row in session.scalars(sa.select(table).where(column.in_(chunk)).order_by(table.id)):
-            found[row.return_pk].append(row)
+    found: dict[int, list[RmaRow]] = defaultdict(list)
+    for row in rows_of(session, _RMAS_OF, return_pks):
+        found[row.return_pk].append(row)
     return found
+
+
+_RMAS_OF = sa.select(RmaRow).where(RmaRow.return_pk.in_(VALUES)).order_by(RmaRow.id)
 
 
 def statuses_by_ticket(
     session: Session, brand: str, ticket_ids: Sequence[str]
 ) -> dict[str, tuple[str | None, datetime | None]]:
     """The status of known tickets, and when it was last seen, by id as `rmas_by_ticket` has it."""
-    found: dict[str, tuple[str | None, datetime | None]] = {}
-    for chunk in chunks(ticket_spellings(ticket_ids)):
-        query = sa.select(RmaRow.ticket_id, RmaRow.ticket_status, RmaRow.status_seen_at).where(
-            RmaRow.brand == brand, RmaRow.ticket_id.in_(chunk)
-        )
-        found.update((normal_ticket_id(i), (s, at)) for i, s, at in session.execute(query) if i)
+    asked = told_of(session, _STATUSES, ticket_spellings(ticket_ids), brand=brand)
+    found = {normal_ticket_id(i): (status, at) for i, status, at in asked if i}
     return {i: found[normal] for i in ticket_ids if (normal := normal_ticket_id(i)) in found}
+
+
+_STATUSES = sa.select(RmaRow.ticket_id, RmaRow.ticket_status, RmaRow.status_seen_at).where(
+    RmaRow.brand == BRAND, RmaRow.ticket_id.in_(VALUES)
+)
 
 
 def ticket_spellings(ticket_ids: Sequence[str]) -> set[str]:
@@ -244,34 +247,30 @@ def ticket_spellings(ticket_ids: Sequence[str]) -> set[str]:
 def rmas_by_ticket(session: Session, brand: str, ticket_ids: Sequence[str]) -> dict[str, RmaRow]:
     """Known RMAs by ticket id, as it is spelled in `ticket_ids`: REX11 lower-cases ids at times,
     the ledger keeps them as they came with the RMA."""
-    found: dict[str, RmaRow] = {}
-    for chunk in chunks(ticket_spellings(ticket_ids)):
-        rows = session.scalars(
-            sa.select(RmaRow).where(RmaRow.brand == brand, RmaRow.ticket_id.in_(chunk))
-        )
-        found.update((normal_ticket_id(row.ticket_id), row) for row in rows if row.ticket_id)
+    asked = rows_of(session, _BY_TICKET, ticket_spellings(ticket_ids), brand=brand)
+    found = {normal_ticket_id(row.ticket_id): row for row in asked if row.ticket_id}
     return {i: found[normal] for i in ticket_ids if (normal := normal_ticket_id(i)) in found}
+
+
+_BY_TICKET = sa.select(RmaRow).where(RmaRow.brand == BRAND, RmaRow.ticket_id.in_(VALUES))
 
 
 def latest_receipts(session: Session, rma_pks: Sequence[int]) -> dict[int, ReceiptRow]:
     """The newest receipt of each RMA that has one."""
-    found: dict[int, ReceiptRow] = {}
-    for chunk in chunks(rma_pks):
-        rows = session.scalars(
-            sa.select(ReceiptRow).where(ReceiptRow.rma_pk.in_(chunk)).order_by(ReceiptRow.id)
-        )
-        found.update((row.rma_pk, row) for row in rows)
-    return found
+    return {row.rma_pk: row for row in rows_of(session, _RECEIPTS, rma_pks)}
+
+
+_RECEIPTS = sa.select(ReceiptRow).where(ReceiptRow.rma_pk.in_(VALUES)).order_by(ReceiptRow.id)
 
 
 def receipts_known(session: Session, rma_pks: Sequence[int]) -> set[tuple[int, str]]:
     """RMA and content of the receipts that are stored already."""
-    found: set[tuple[int, str]] = set()
-    for chunk in chunks(rma_pks):
-        query = sa.select(ReceiptRow.rma_pk, ReceiptRow.content_hash)
-        rows = session.execute(query.where(ReceiptRow.rma_pk.in_(chunk)))
-        found.update((pk, content_hash) for pk, content_hash in rows)
-    return found
+    return {(pk, content_hash) for pk, content_hash in told_of(session, _RECEIPTS_KNOWN, rma_pks)}
+
+
+_RECEIPTS_KNOWN = sa.select(ReceiptRow.rma_pk, ReceiptRow.content_hash).where(
+    ReceiptRow.rma_pk.in_(VALUES)
+)
 
 
 def add_receipts(
@@ -370,16 +369,16 @@ def latest_decision(session: Session, return_pk: int) -> DecisionRow | None:
 
 def latest_decisions(session: Session, return_pks: Sequence[int]) -> dict[int, DecisionRow]:
     """The newest decision about each return that has one."""
-    found: dict[int, DecisionRow] = {}
-    for chunk in chunks(return_pks):
-        newest = (
-            sa.select(sa.func.max(DecisionRow.id))
-            .where(DecisionRow.return_pk.in_(chunk))
-            .group_by(DecisionRow.return_pk)
-        )
-        rows = session.scalars(sa.select(DecisionRow).where(DecisionRow.id.in_(newest)))
-        found.update((row.return_pk, row) for row in rows)
-    return found
+    return {row.return_pk: row for row in rows_of(session, _LATEST_DECISIONS, return_pks)}
+
+
+_LATEST_DECISIONS = sa.select(DecisionRow).where(
+    DecisionRow.id.in_(
+        sa.select(sa.func.max(DecisionRow.id))
+        .where(DecisionRow.return_pk.in_(VALUES))
+        .group_by(DecisionRow.return_pk)
+    )
+)
 
 
 def brand_row(session: Session, brand: str) -> BrandRow:

@@ -23,18 +23,29 @@ class UtcTime(TypeDecorator[datetime]):
     impl = sa.DateTime(timezone=True)
     cache_ok = True
 
-    def process_bind_param(self, value: datetime | None, dialect: sa.Dialect) -> datetime | None:
-        if value is None:
-            return None
-        if value.tzinfo is None:
-            raise ValueError(f"a time without zone cannot go into the ledger: {value!r}")
-        value = value if value.tzinfo is UTC else value.astimezone(UTC)
-        return value.replace(tzinfo=None) if dialect.name == "sqlite" else value
+    def bind_processor(self, dialect: sa.Dialect) -> Any:
+        return _naive_text if dialect.name == "sqlite" else _in_utc
 
-    def process_result_value(self, value: datetime | None, dialect: sa.Dialect) -> datetime | None:
-        if value is None:
-            return None
-        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+    def result_processor(self, dialect: sa.Dialect, coltype: object) -> Any:
+        del coltype
+        return _of_naive_text if dialect.name == "sqlite" else _in_utc
+
+
+def _in_utc(value: datetime | None) -> datetime | None:
+    if value is None or value.tzinfo is UTC:
+        return value
+    if value.tzinfo is None:
+        raise ValueError(f"a time without zone cannot go into the ledger: {value!r}")
+    return value.astimezone(UTC)
+
+
+def _naive_text(value: datetime | None) -> str | None:
+    value = _in_utc(value)
+    return None if value is None else value.isoformat(" ", "microseconds")[:26]
+
+
+def _of_naive_text(text: str | None) -> datetime | None:
+    return None if text is None else datetime.fromisoformat(f"{text}+00:00")
 
 
 class TicketStatusName(TypeDecorator[str]):
@@ -48,9 +59,9 @@ class TicketStatusName(TypeDecorator[str]):
         del dialect
         return _normal_status(value)
 
-    def process_result_value(self, value: str | None, dialect: sa.Dialect) -> str | None:
-        del dialect
-        return _normal_status(value)
+    def result_processor(self, dialect: sa.Dialect, coltype: object) -> Any:
+        del dialect, coltype
+        return _normal_status
 
 
 def _normal_status(name: str | None) -> str | None:
@@ -64,9 +75,13 @@ class PlainJson(TypeDecorator[Any]):
     impl = sa.JSON(none_as_null=True)
     cache_ok = True
 
-    def process_result_value(self, value: str | bytes | None, dialect: sa.Dialect) -> Any:
-        del dialect
-        return None if value is None else decode(value)
+    def result_processor(self, dialect: sa.Dialect, coltype: object) -> Any:
+        del dialect, coltype
+        return _decoded
+
+
+def _decoded(text: str | bytes | None) -> Any:
+    return None if text is None else decode(text)
 
 
 class DocumentJson(TypeDecorator[Mapping[str, Any]]):
@@ -75,13 +90,15 @@ class DocumentJson(TypeDecorator[Mapping[str, Any]]):
     impl = sa.JSON(none_as_null=True)
     cache_ok = True
 
-    def process_result_value(
-        self, value: str | bytes | None, dialect: sa.Dialect
-    ) -> Document | None:
-        del dialect
-        if value is None:
-            return None
-        return Document(value if isinstance(value, str) else value.decode())
+    def result_processor(self, dialect: sa.Dialect, coltype: object) -> Any:
+        del dialect, coltype
+        return _document
+
+
+def _document(text: str | bytes | None) -> Document | None:
+    if text is None:
+        return None
+    return Document(text if isinstance(text, str) else text.decode())
 
 
 class TimeOfChange(FunctionElement[datetime]):

@@ -24,7 +24,7 @@ from bergen_loop.outside.http import (
 )
 from bergen_loop.outside.limiter import limiter_for
 from bergen_loop.outside.loop import requests, responses, shipments
-from bergen_loop.outside.loop.models import AsnRow, Note, ParsedReturn, Subscription
+from bergen_loop.outside.loop.models import AsnRow, Listed, Note, ParsedReturn, Subscription
 from bergen_loop.outside.loop.requests import (
     MAX_PAGE_SIZE,
     TIME_FORMAT,
@@ -61,7 +61,7 @@ class ReturnsPage:
     """One page of the list. `since` and `until` are the window it belongs to, `number` counts
     the window's pages from 1."""
 
-    returns: tuple[ParsedReturn, ...]
+    listed: tuple[Listed, ...]
     since: datetime
     until: datetime
     state: str | None
@@ -69,6 +69,11 @@ class ReturnsPage:
     incomplete: str | None = None
     """On a window's last page: why the walk ended although there may be more (a repeated
     cursor ...). Do not move a watermark past such a window without saying so to someone."""
+
+    @property
+    def returns(self) -> tuple[ParsedReturn, ...]:
+        """Every one of them, read."""
+        return tuple(x.read for x in self.listed)
 
 
 class PageSize:
@@ -187,7 +192,7 @@ class LoopClient:
     def _walk(self, window: tuple[datetime, datetime], listing: Listing) -> Iterator[ReturnsPage]:
         cursor: str | None = None
         seen: set[str] = set()
-        before: set[str | None] = set()
+        before: set[object] = set()
         number, walked, stale = 0, 0.0, 0
         while True:
             size = self._pages.size(listing.page_size)
@@ -205,9 +210,9 @@ class LoopClient:
             self._pages.worked()
             number, walked = number + 1, walked + size / listing.page_size
             cursor, incomplete = responses.next_cursor(page, seen, size)
-            ids = {x.return_id for x in page.returns}
-            stale = stale + 1 if ids <= before else 0
-            before = ids or before
+            names = {x.name for x in page.returns}
+            stale = stale + 1 if names <= before else 0
+            before = names or before
             if cursor is not None and walked >= self._config.max_pages:
                 cursor, incomplete = None, f"there are more than {number} pages"
             elif cursor is not None and stale >= _MOST_STALE:

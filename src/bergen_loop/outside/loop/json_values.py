@@ -50,6 +50,14 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return fields
 
 
+def loads_element(text: str) -> object:
+    """The same for one element of a list, which spoils only itself: what is no JSON is a text."""
+    try:
+        return loads(text)
+    except ValueError:
+        return f"(no JSON) {text}"
+
+
 def _finite(text: str) -> float | Odd:
     value = float(text)
     return value if math.isfinite(value) else Odd(text)

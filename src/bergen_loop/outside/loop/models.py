@@ -6,6 +6,7 @@ problem is a doubt: a return that has one must not be processed, even where `val
 
 from __future__ import annotations
 
+import hashlib
 import html
 import re
 from collections.abc import Collection, Mapping
@@ -14,9 +15,18 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
+import msgspec
+
 from bergen_loop.domain.codes import given_code, normal_word
 from bergen_loop.domain.returns import Label, LoopState, Return, ReturnLine, ReturnTotals
-from bergen_loop.outside.loop.json_values import Odd, as_array, as_object, as_text, brief
+from bergen_loop.outside.loop.json_values import (
+    Odd,
+    as_array,
+    as_object,
+    as_text,
+    brief,
+    loads_element,
+)
 from bergen_loop.outside.loop.requests import id_problem
 
 _MONEY = re.compile(r"[+-]?\d{1,18}(\.\d{1,12})?", re.ASCII)
@@ -104,6 +114,54 @@ class ParsedReturn:
         default_factory=dict[str, frozenset[str]], compare=False, repr=False
     )
     """The same of each line, by its id."""
+    fingerprint: bytes | None = field(default=None, compare=False, repr=False)
+    """Of the bytes it stood in, where it stood in a list."""
+
+
+class Listed:
+    """An element of a list, as it stands there. Most of what a list shows is what it showed a
+    minute ago, so it is read only where somebody asks what it says."""
+
+    __slots__ = ("_read", "_text", "fingerprint")
+
+    def __init__(self, text: bytes) -> None:
+        """`text`: its JSON. What is none becomes an element that cannot be read."""
+        self._text = text
+        self._read: ParsedReturn | None = None
+        self.fingerprint: bytes | None = hashlib.blake2b(text, digest_size=16).digest()
+        """The same for the very same bytes; None where they are not at hand."""
+
+    @classmethod
+    def of(cls, element: object) -> Listed:
+        """What has been taken apart already."""
+        listed = cls(b"")
+        listed._read, listed.fingerprint = parse_return(element), None
+        return listed
+
+    @property
+    def read(self) -> ParsedReturn:
+        """What it says."""
+        if self._read is None:
+            read = parse_return(loads_element(self._text.decode()))
+            self._read = replace(read, fingerprint=self.fingerprint)
+        return self._read
+
+    @property
+    def name(self) -> object:
+        """What tells it from the others of its page: its id, as it is written."""
+        if self._read is not None:
+            return self._read.return_id
+        try:
+            return bytes(_id_of.decode(self._text).id)
+        except msgspec.MsgspecError:
+            return self.fingerprint
+
+
+class _Named(msgspec.Struct):
+    id: msgspec.Raw = msgspec.Raw()
+
+
+_id_of = msgspec.json.Decoder(_Named)
 
 
 @dataclass(frozen=True, slots=True)
