@@ -397,6 +397,13 @@ def test_a_line_with_one_of_our_codes_and_another_one_is_a_doubt(codes: dict[str
     assert any("one of its codes is that of TEE-RED-M" in d for d in result.unclear)
 
 
+@pytest.mark.parametrize("codes", [{"upc": "10001"}, {"sku": "555"}, {"style": "555"}])
+def test_a_short_number_in_another_field_may_be_another_products(codes: dict[str, Any]) -> None:
+    """REX11's UPCs may be as short as a shop's SKUs."""
+    result = compare([unit(1, "10001", "555")], [receipt(got(**codes))])
+    assert any("may as well be another product's" in d for d in result.unclear)
+
+
 def test_a_sku_as_style_of_another_color_is_not_taken_for_it() -> None:
     line = unit(1, "TEE-RED-M", variant="M / Red")
     items = rma_items([line], AnnounceRules())

@@ -161,6 +161,12 @@ def may_be_one(a: str, b: str) -> bool:
     return long_enough and (more.startswith(less) or more.endswith(less))
 
 
+def is_short_number(code: str | None) -> bool:
+    """True for digits that are too few for a barcode: a SKU and a UPC may have them by chance."""
+    normal = normal_upc(code) or ""
+    return normal.isdigit() and len(normal) < _CUT_DIGITS
+
+
 _CUT, _CUT_DIGITS = 15, 8
 """From how many characters (of digits only) on a code may be the rest of a longer one."""
 

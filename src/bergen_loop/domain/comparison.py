@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from bergen_loop.domain.codes import (
     CodeKind,
+    is_short_number,
     look_alike,
     may_be_one,
     normal_code,
@@ -456,6 +457,13 @@ class _Expected:
         found = [p for p in self.products if barcode in p.upcs or any(map(p.has_code, codes))]
         if not found:
             return None
+        crossed = [c for c in codes if found[0].has_code(c)]
+        crossed += [line.style] if barcode in found[0].upcs else []
+        if all(is_short_number(c) for c in crossed):
+            self.unclear.append(
+                f"{where}: {crossed[0]} is a code of {found[0].name} in another field; so short "
+                "a number may as well be another product's"
+            )
         if any(c and not found[0].has_code(c) for c in (line.sku, line.upc)):
             self.unclear.append(
                 f"{where}: one of its codes is that of {found[0].name}, and another one is not"
