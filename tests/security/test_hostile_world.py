@@ -179,6 +179,7 @@ ARGUMENTS: dict[str, list[list[str]]] = {
     "attention snooze": [["3", "--hours", "1"]],
     "shipments": [[]],
     "shipments add": [[BRAND, NASTY]],
+    "shipments show": [[BRAND, NASTY]],
     "claims": [[], ["--all"]],
     "claims close": [["1", "--reason", NASTY]],
     "doctor": [[]],
@@ -223,6 +224,7 @@ ARGUMENTS: dict[str, list[list[str]]] = {
 
 REFUSED = {"brands add", "brands remove", "brands rollback", "brands import", "brands show",
            "brands history", "brands resume", "brands release", "erase", "shipments add",
+           "shipments show",
            "events test"}  # fmt: skip
 """Asked for what there is not (a brand that is paused): the refusal quotes what was asked."""
 

@@ -372,6 +372,18 @@ def test_tokens_do_not_last_for_ever(desk: Desk, days: str) -> None:
     assert answer.status_code == 409
 
 
+def test_what_was_typed_for_a_token_stays_and_the_mistake_stands_at_its_field(desk: Desk) -> None:
+    form = {"name": "connector", "role": "operator", "brands": "acme", "days": "9999"}
+    page = desk.signed_in(Role.ENGINEER).post("/tokens", form).text
+    at = dict(re.findall(r'id="wrong-(\w+)">([^<]*)<', page))
+    assert at == {"name": "", "days": "A token is valid for 1 to 730 days."}
+    assert 'value="connector"' in page
+    assert 'value="9999"' in page
+    assert 'name="role" value="operator" checked' in page
+    assert 'name="brands" value="acme" checked' in page
+    assert 'name="all_brands" value="1" checked' not in page
+
+
 def test_a_session_is_no_token_and_a_token_no_session(full: Desk) -> None:
     assert full.signed_in(Role.ENGINEER).get("/api/v1/brands").status_code == 401
     assert full.token(Role.ENGINEER).get("/returns").status_code == 401

@@ -197,7 +197,8 @@ def _problem(
 ) -> Problem:
     line, column = _position(tree, loc)
     names = [str(part) for part in loc if part != "[key]"]
-    message = str(error["msg"]).removeprefix("Value error, ")
+    said = str(error["msg"]).removeprefix("Value error, ")
+    message = "no setting is called so" if error["type"] == "extra_forbidden" else said
     return Problem(
         source, line, column, ".".join(names) or "(file)", message, _fix(error, names, message)
     )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from dataclasses import field as dataclass_field
 from datetime import UTC, datetime, timedelta
 
 from fastapi import APIRouter, Depends, HTTPException, Request
@@ -28,6 +30,31 @@ May = Depends(needs(Permission.MANAGE))
 class Mistake(Exception):
     """The form cannot be taken as it is; the message says why, for a person."""
 
+    def __init__(self, problem: str, at: str = "") -> None:
+        super().__init__(problem)
+        self.at = at
+        """The field that it is about."""
+
+
+@dataclass(frozen=True, slots=True)
+class Typed:
+    """A form for somebody or something new, as it was typed, and what is wrong with it."""
+
+    name: str = ""
+    role: str = Role.READ_ONLY
+    brands: list[str] | None = dataclass_field(default_factory=list[str])
+    """None: all."""
+    days: str = "90"
+    wrong: dict[str, str] = dataclass_field(default_factory=dict[str, str])
+    """By field; what belongs to none of them is under the empty name."""
+
+    @classmethod
+    def of(cls, form: FormData, error: Mistake | Taken) -> Typed:
+        at = error.at if isinstance(error, Mistake) else "name"
+        brands = None if field(form, "all_brands") == "1" else [*map(str, form.getlist("brands"))]
+        words = field(form, "name"), field(form, "role"), brands, field(form, "days")
+        return cls(*words, {at: str(error)})
+
 
 # -- accounts -----------------------------------------------------------------------------------
 
@@ -45,13 +72,13 @@ def add(request: Request, form: Form, person: Person = May) -> HTMLResponse:
     try:
         name, grant = field(form, "name"), _access(request, form)
         if problem := name_problem(console_of(request), name):
-            raise Mistake(problem)
+            raise Mistake(problem, "name")
         hash_ = passwords.hashed(password)
         with console_of(request).registry.ledger.write() as session:
             account = Account(name, grant, hash_, issued=True)
             people.add_user(Deed(session, datetime.now(UTC), person.name), account)
     except (Mistake, Taken) as error:
-        return _people(request, problem=str(error), form=form)
+        return _people(request, typed=Typed.of(form, error))
     return _people(request, shown=(name, password))
 
 
@@ -91,20 +118,21 @@ def _people(
     request: Request,
     *,
     problem: str = "",
-    form: FormData | None = None,
+    typed: Typed | None = None,
     shown: tuple[str, str] | None = None,
 ) -> HTMLResponse:
+    typed = typed or Typed()
     with console_of(request).registry.ledger.read() as session:
         users = people.users(session)
     return page(
         request,
         "people.html",
-        409 if problem else 200,
+        409 if problem or typed.wrong else 200,
         users=users,
         roles=ROLES,
-        problem=problem,
+        problem=problem or typed.wrong.get("", ""),
         shown=shown,
-        given_name=field(form, "name") if form else "",
+        typed=typed,
         words=people.brands_in_words,
     )
 
@@ -126,16 +154,16 @@ def add_token(request: Request, form: Form, person: Person = May) -> HTMLRespons
         name, grant = field(form, "name"), _access(request, form)
         days = whole(field(form, "days"))
         if problem := name_problem(console_of(request), name):
-            raise Mistake(problem)
+            raise Mistake(problem, "name")
         if days is None or not 1 <= days <= LONGEST_TOKEN:
-            raise Mistake(f"a token is valid for 1 to {LONGEST_TOKEN} days")
+            raise Mistake(f"a token is valid for 1 to {LONGEST_TOKEN} days", "days")
         with console_of(request).registry.ledger.write() as session:
             value = people.add_token(
                 Deed(session, now, person.name), name, grant,
                 expires_at=now + timedelta(days=days), account=person.account,
             )  # fmt: skip
     except (Mistake, Taken) as error:
-        return _tokens(request, problem=str(error))
+        return _tokens(request, typed=Typed.of(form, error))
     return _tokens(request, shown=(name, value))
 
 
@@ -152,17 +180,19 @@ def revoke(request: Request, number: RowId, form: Form, person: Person = May) ->
 
 
 def _tokens(
-    request: Request, *, problem: str = "", shown: tuple[str, str] | None = None
+    request: Request, *, typed: Typed | None = None, shown: tuple[str, str] | None = None
 ) -> HTMLResponse:
+    typed = typed or Typed()
     with console_of(request).registry.ledger.read() as session:
         tokens = people.tokens(session)
     return page(
         request,
         "tokens.html",
-        409 if problem else 200,
+        409 if typed.wrong else 200,
         tokens=tokens,
         roles=ROLES,
-        problem=problem,
+        problem=typed.wrong.get("", ""),
+        typed=typed,
         shown=shown,
         words=people.brands_in_words,
     )
