@@ -104,14 +104,18 @@ def any_news(ctx: BrandContext, page: Sequence[Listed]) -> bool:
 
 
 def _unread(ctx: BrandContext, page: Sequence[Listed]) -> list[ParsedReturn]:
-    """What a page says, without what is known to say what the ledger has."""
+    """What a page says, without what is known to say what the ledger has, unless the page says
+    something else of the same return as well."""
     said = [(listed, ctx.said.by(listed)) for listed in page]
     ids = [known[0] for _, known in said if known is not None]
-    if not ids:
-        return [listed.read for listed in page]
     with ctx.ledger.read() as session:
         hashes = returns.hashes(session, ctx.brand, ids)
-    return [x.read for x, known in said if known is None or hashes.get(known[0]) != known[1]]
+    new = {
+        listed.read.return_id
+        for listed, known in said
+        if known is None or hashes.get(known[0]) != known[1]
+    }
+    return [listed.read for listed, known in said if known is None or known[0] in new]
 
 
 def store(ctx: BrandContext, parsed: Sequence[ParsedReturn], result: Pulled) -> None:
