@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import sys
+from collections import deque
 from collections.abc import Generator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,8 +13,9 @@ import pytest
 import structlog
 from hypothesis import settings
 
+from bergen_loop.ledger import database
 from bergen_loop.ledger.database import Ledger
-from support.ledgers import empty_ledger
+from support.ledgers import compiling_once, empty_ledger
 from support.postgres import Cluster
 
 if TYPE_CHECKING:
@@ -22,6 +25,52 @@ if TYPE_CHECKING:
 # How long an example takes says how busy the machine is.
 settings.register_profile("busy", deadline=None)
 settings.load_profile("busy")
+
+
+SAID: deque[tuple[str, dict[str, Any]]] = deque(maxlen=300)
+"""The log's last lines, which are put into words only where a test fails."""
+DURABLE = database._PRAGMAS  # pyright: ignore[reportPrivateUsage]
+
+
+def _keep(_logger: Any, method: str, event: Any) -> Any:
+    SAID.append((method, event))
+    raise structlog.DropEvent
+
+
+structlog.configure(processors=[structlog.contextvars.merge_contextvars, _keep])
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    if report.failed and SAID:
+        said = "\n".join(f"[{method}] {event}" for method, event in SAID)
+        report.sections.append(("the service's log", said))
+    if report.when == "teardown":
+        SAID.clear()
+    return report
+
+
+@pytest.fixture(scope="session", autouse=True)
+def what_costs_time_only() -> Generator[None]:
+    """No test cuts the power, so SQLite need not wait for the disk. Its ledgers share what is
+    compiled of statements, and clients that call an app in this process a loop, which each ledger
+    and each request would make anew."""
+    from anyio.from_thread import start_blocking_portal
+
+    with pytest.MonkeyPatch.context() as patch, start_blocking_portal() as portal:
+        fast = tuple(p.replace("synchronous=FULL", "synchronous=OFF") for p in DURABLE)
+        patch.setattr(database, "_PRAGMAS", fast)
+        patch.setattr(database, "_engine", compiling_once())
+        if "starlette.testclient" in sys.modules:
+            patch.setattr("starlette.testclient.TestClient.portal", portal)
+        yield
+
+
+@pytest.fixture
+def durable(monkeypatch: pytest.MonkeyPatch) -> None:
+    """New ledgers are as safe as the service's own."""
+    monkeypatch.setattr(database, "_PRAGMAS", DURABLE)
 
 
 @pytest.fixture(autouse=True)
