@@ -29,7 +29,7 @@ from bergen_loop.ledger.store import journal
 from bergen_loop.ledger.tables.core import BreakerRow
 from support.serving import serving
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("console in a browser")]
 
 WIDTHS = {"desktop": (1280, 900), "phone": (390, 844)}
 

@@ -28,7 +28,7 @@ from support.look import Look
 from support.serving import serving
 from support.worlds import World
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("console in a browser")]
 
 SHOTS = os.environ.get("BERGEN_LOOP_SHOTS")
 """A folder for pictures of every page of the journey; unset: none are kept."""
