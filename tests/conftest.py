@@ -37,7 +37,12 @@ def _keep(_logger: Any, method: str, event: Any) -> Any:
     raise structlog.DropEvent
 
 
-structlog.configure(processors=[structlog.contextvars.merge_contextvars, _keep])
+def quiet() -> None:
+    structlog.reset_defaults()
+    structlog.configure(processors=[structlog.contextvars.merge_contextvars, _keep])
+
+
+quiet()
 
 
 @pytest.hookimpl(wrapper=True)
@@ -77,7 +82,8 @@ def durable(monkeypatch: pytest.MonkeyPatch) -> None:
 def logs_as_they_were(monkeypatch: pytest.MonkeyPatch) -> Generator[None]:
     """A command that a test runs in this process configures the logs: not for the next test, so
     no logger may keep for good what it finds at its first use."""
-    before, root, configure = structlog.get_config(), logging.getLogger(), structlog.configure
+    quiet()  # whatever a fixture of a whole file has made of them
+    root, configure = logging.getLogger(), structlog.configure
     handlers, level = list(root.handlers), root.level
 
     def for_now(**how: Any) -> None:
@@ -86,7 +92,7 @@ def logs_as_they_were(monkeypatch: pytest.MonkeyPatch) -> Generator[None]:
 
     monkeypatch.setattr(structlog, "configure", for_now)
     yield
-    configure(**before)
+    quiet()
     root.handlers[:] = handlers
     root.setLevel(level)
 

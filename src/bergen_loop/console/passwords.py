@@ -14,7 +14,6 @@ from typing import TypeVar
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
-from zxcvbn import zxcvbn
 
 T = TypeVar("T")
 
@@ -79,6 +78,8 @@ def problem(password: str, name: str, shortest: int) -> str | None:
         return "the name is no password"
     if len(set(password)) < 4:
         return "it repeats a few characters only"
+    from zxcvbn import zxcvbn  # its lists of words take a while to load
+
     found = zxcvbn(password[:_JUDGED], user_inputs=[name, *name.split(), *_OURS])
     if found["score"] < _EASY:
         return "this password is among the first that are guessed: take several unusual words"
