@@ -78,6 +78,9 @@ clean:
 .venv/installed: requirements-dev.lock pyproject.toml
 	@echo "Installing into .venv what it needs, by its hashes: a minute or two, once."
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --disable-pip-version-check --require-hashes -r requirements-dev.lock
+	$(BIN)/python -m pip install --disable-pip-version-check --no-compile --require-hashes \
+		-r requirements-dev.lock
+	@# Compiled by all cores at once, which pip does by one.
+	-@$(BIN)/python -m compileall -qq -j 0 .venv/lib
 	$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps -e .
 	touch $@

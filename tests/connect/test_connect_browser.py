@@ -28,6 +28,7 @@ from bergen_loop.domain.lifecycle import Stage
 from bergen_loop.ledger.tables.core import DecisionRow, ReturnRow
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]
+expect.set_options(timeout=20_000)  # a machine may be busy with other tests
 WIDTHS = {"desktop": (1280, 900), "phone": (390, 844)}
 
 

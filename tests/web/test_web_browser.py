@@ -31,6 +31,7 @@ from support.serving import serving
 
 pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("console in a browser")]
 
+expect.set_options(timeout=20_000)  # a machine may be busy with other tests
 WIDTHS = {"desktop": (1280, 900), "phone": (390, 844)}
 
 
