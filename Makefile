@@ -3,17 +3,24 @@
 PYTHON := $(shell scripts/python.sh)
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
+# Whatever the surroundings say: what is compiled is kept, for hundreds of processes use it.
+export PYTHONDONTWRITEBYTECODE :=
 
 # What needs no browser, no PostgreSQL and no time to pass: pure functions, payloads, the ledger.
 QUICK := $(addprefix tests/,domain loop bergen config secrets ledger cli sandbox)
 
-.PHONY: demo test quick quick-tests check bench soak audit sbom images lock lock-new screenshots clean
+.PHONY: demo test tests quick quick-tests check bench soak audit sbom images lock lock-new screenshots clean
 
 demo: .venv/installed ## the whole flow, running: sandbox, service and console
 	@$(BIN)/python -m demo $(DEMO)
 
-test: .venv/installed check ## everything that must hold
+test: .venv/installed ## everything that must hold
 	scripts/system-deps.sh
+	@$(MAKE) --no-print-directory -j2 check tests
+
+tests: .venv/installed
+	@# Read once, with what that compiles kept: not by each process anew.
+	$(BIN)/python -m pytest -qq --collect-only $(TESTS) >/dev/null || true
 	$(BIN)/python -m pytest -n 4 --dist loadgroup $(TESTS)
 
 quick: .venv/installed ## style, types, layers, and the tests that answer within a minute
@@ -71,6 +78,9 @@ clean:
 .venv/installed: requirements-dev.lock pyproject.toml
 	@echo "Installing into .venv what it needs, by its hashes: a minute or two, once."
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --disable-pip-version-check --require-hashes -r requirements-dev.lock
+	$(BIN)/python -m pip install --disable-pip-version-check --no-compile --require-hashes \
+		-r requirements-dev.lock
+	@# Compiled by all cores at once, which pip does by one.
+	-@$(BIN)/python -m compileall -qq -j 0 .venv/lib
 	$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps -e .
 	touch $@

@@ -4,7 +4,6 @@ from collections.abc import Generator
 from pathlib import Path
 
 import pytest
-import structlog
 from busy_ledger import Busy
 from cli_support import Past
 
@@ -12,7 +11,7 @@ from bergen_loop.cli import output
 
 
 @pytest.fixture(autouse=True)
-def no_log(monkeypatch: pytest.MonkeyPatch) -> Generator[None]:
+def no_log(monkeypatch: pytest.MonkeyPatch) -> None:
     """The log would go on into the captured output of a command that has ended."""
     monkeypatch.setattr("bergen_loop.logs.configure", lambda **_how: None)
     for name in ("BERGEN_LOOP_KEY", "BERGEN_LOOP_DATABASE", "BERGEN_LOOP_CONFIG"):
@@ -21,9 +20,6 @@ def no_log(monkeypatch: pytest.MonkeyPatch) -> Generator[None]:
     # own.
     for console in (output.console, output.errors):
         monkeypatch.setattr(console, "_width", None)
-    structlog.configure(logger_factory=structlog.ReturnLoggerFactory())
-    yield
-    structlog.reset_defaults()
 
 
 @pytest.fixture

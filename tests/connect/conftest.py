@@ -4,10 +4,10 @@ from collections.abc import Generator
 from pathlib import Path
 
 import pytest
-import structlog
-from connect_support import Place, served
+from connect_support import Place
 
 from bergen_loop.connect import checkup
+from support.serving import serving
 
 
 @pytest.fixture(autouse=True)
@@ -18,12 +18,9 @@ def no_search(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -
 
 
 @pytest.fixture(autouse=True)
-def no_log(monkeypatch: pytest.MonkeyPatch) -> Generator[None]:
+def no_log(monkeypatch: pytest.MonkeyPatch) -> None:
     """The log would go on into the captured output of a command that has ended."""
     monkeypatch.setattr("bergen_loop.logs.configure", lambda **_how: None)
-    structlog.configure(logger_factory=structlog.ReturnLoggerFactory())
-    yield
-    structlog.reset_defaults()
 
 
 @pytest.fixture
@@ -39,7 +36,7 @@ service:
 brands: {{}}  # one block each
 """
     )
-    with served(made) as url:
+    with serving(made, "sandbox", date_header=False) as url:
         made.url = url
         yield made
     made.close()

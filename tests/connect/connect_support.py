@@ -4,16 +4,11 @@ command run against it."""
 from __future__ import annotations
 
 import json
-import threading
-import time
-from collections.abc import Generator
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
-import uvicorn
 from ruamel.yaml import YAML
 from typer.testing import CliRunner, Result
 
@@ -139,21 +134,3 @@ def checks(result: Result) -> dict[str, dict[str, Any]]:
     """The checks that --json printed, by name."""
     assert result.stdout.startswith("{"), result.output
     return {c["name"]: c for c in json.loads(result.stdout)["checks"]}
-
-
-@contextmanager
-def served(app: Any) -> Generator[str]:
-    """An ASGI app on a free port."""
-    config = uvicorn.Config(
-        app, host="127.0.0.1", port=0, log_level="error", lifespan="off", date_header=False
-    )
-    server = uvicorn.Server(config)
-    thread = threading.Thread(target=server.run, daemon=True)
-    thread.start()
-    while not server.started:
-        time.sleep(0.005)
-    try:
-        yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
-    finally:
-        server.should_exit = server.force_exit = True
-        thread.join(5)

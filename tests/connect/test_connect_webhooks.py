@@ -11,7 +11,7 @@ from typing import Any
 import httpx2
 import pytest
 import sqlalchemy as sa
-from connect_support import Place, served
+from connect_support import Place
 
 from bergen_loop.config import load_settings
 from bergen_loop.connect import webhook_checks
@@ -24,6 +24,7 @@ from bergen_loop.outside.loop.models import Subscription
 from bergen_loop.outside.loop.webhooks import SIGNATURE_HEADER, WANTED, sign
 from bergen_loop.people.subscriptions import webhook_url
 from bergen_loop.service.registry import Registry
+from support.serving import serving
 
 
 class Running:
@@ -55,7 +56,7 @@ def running(place: Place) -> Generator[Running]:
     registry = Registry(settings, ledger, place.folder)
     with ExitStack() as stack:
         url = stack.enter_context(
-            served(create_app(registry, lambda _brand: None, signing_in=False))
+            serving(create_app(registry, lambda _brand: None, signing_in=False))
         )
         yield Running(place, url, ledger)
     ledger.close()

@@ -21,7 +21,6 @@ from typing import Any
 import httpx2
 import pytest
 import sqlalchemy as sa
-import structlog
 import typer
 from typer.testing import CliRunner
 
@@ -211,12 +210,10 @@ def office(tmp_path_factory: pytest.TempPathFactory) -> Generator[Office]:
         patch.setattr("bergen_loop.console.assistants.run", begins)
         patch.setattr("uvicorn.run", begins)
         patch.setattr(ops, "Engine", begins)
-        structlog.configure(logger_factory=structlog.ReturnLoggerFactory())
         made = Office(folder, world)
         assert run(["secrets", "new-key", "bergen-loop.key"]).exit_code == 0
         assert run(["sync", "once"]).exit_code == 0
         yield made
-    structlog.reset_defaults()
 
 
 def run(words: list[str], stdin: str = "") -> Any:

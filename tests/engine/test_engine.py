@@ -40,6 +40,6 @@ def test_killing_the_service_in_the_middle_changes_nothing_in_the_result(tmp_pat
     assert undisturbed["violations"] == []
     assert undisturbed["unaccounted"] == []
     assert set(undisturbed["parcels"]) >= {"complete", "damaged", "short"}  # type: ignore[call-overload]
-    code, killed, output = demo(tmp_path, "killed", "--kills", "4", *settled)
+    code, killed, output = demo(tmp_path, "killed", "--kills", "2", *settled)
     assert code == 0, output
     assert killed == undisturbed

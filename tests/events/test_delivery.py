@@ -24,6 +24,12 @@ from support.receivers import SECRET, Receiver, receiving
 START = datetime.now(UTC).replace(microsecond=0)
 
 
+@pytest.fixture(autouse=True)
+def starts_now(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A signature is good for five minutes, and the tests of all folders take about as long."""
+    monkeypatch.setattr(f"{__name__}.START", datetime.now(UTC).replace(microsecond=0))
+
+
 class Clock:
     """Advances by hand."""
 

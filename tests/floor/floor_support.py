@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import threading
-import time
 from collections.abc import Generator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import uvicorn
 from playwright.sync_api import Page
 
 from bergen_loop.config import ServiceSettings, Settings
@@ -19,6 +16,7 @@ from bergen_loop.flow.context import BrandContext
 from bergen_loop.ledger.database import Ledger
 from bergen_loop.service.registry import Registry
 from support import worlds
+from support.serving import serving
 from support.worlds import World
 
 BRAND = "northpine"
@@ -36,18 +34,8 @@ def console(ctx: BrandContext) -> Generator[str]:
     settings = Settings(service=ServiceSettings(), brands={BRAND: ctx.settings})
     registry = Registry(settings, ctx.ledger, Path())
     app = create_app(registry, lambda _brand: None, signing_in=False)
-    server = uvicorn.Server(
-        uvicorn.Config(app, host="127.0.0.1", port=0, log_level="error", lifespan="off")
-    )
-    thread = threading.Thread(target=server.run, daemon=True)
-    thread.start()
-    while not server.started:
-        time.sleep(0.01)
-    try:
-        yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
-    finally:
-        server.should_exit = server.force_exit = True
-        thread.join(5)
+    with serving(app) as url:
+        yield url
 
 
 def scan(page: Page, code: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from datetime import datetime, timedelta, timezone
+from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
@@ -38,6 +39,15 @@ def test_the_newest_file_is_the_newest_revision(ledger: Ledger) -> None:
         assert session.scalar(sa.text("SELECT version_num FROM alembic_version")) == (
             newest_revision()
         )
+
+
+@pytest.mark.usefixtures("durable")
+def test_what_is_committed_survives_a_power_cut(tmp_path: Path) -> None:
+    ledger = Ledger(f"sqlite:///{tmp_path}/ledger.db")
+    with ledger.read() as session:
+        full = session.scalar(sa.text("PRAGMA synchronous"))
+    ledger.close()
+    assert full == 2
 
 
 def test_migrating_twice_changes_nothing(ledger: Ledger) -> None:

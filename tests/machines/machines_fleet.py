@@ -116,7 +116,7 @@ class Fleet:
         self.ledger.close()
 
 
-def wait_for(what: str, holds: Callable[[], Any], patience: float = 60.0) -> Any:
+def wait_for(what: str, holds: Callable[[], Any], patience: float = 120.0) -> Any:
     """The first true answer; an assertion fails when there is none in time."""
     until = time.monotonic() + patience
     while time.monotonic() < until:

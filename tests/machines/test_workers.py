@@ -40,10 +40,9 @@ def known(ledger: Ledger) -> set[str]:
 def test_the_silent_are_recovered_and_then_forgotten(ledger: Ledger) -> None:
     others = Others("dead")
     Heartbeat(ledger, "dead", SOON, others.recover).show()
+    Heartbeat(ledger, "living", timedelta(hours=1), others.recover).take_over()
+    assert others.asked == [], "not silent for long"
     living = Heartbeat(ledger, "living", SOON, others.recover)
-    living.show()
-    living.take_over()
-    assert others.asked == []
     time.sleep(0.3)
     living.show()
     living.take_over()

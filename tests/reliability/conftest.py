@@ -6,17 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import structlog
 from reliability_stage import Stage
-
-
-@pytest.fixture(autouse=True)
-def quiet() -> Iterator[None]:
-    """Thousands of syncs would log more than anyone can read."""
-    before = structlog.get_config()
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(50))
-    yield
-    structlog.configure(**before)
 
 
 @pytest.fixture

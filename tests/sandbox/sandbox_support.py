@@ -3,15 +3,10 @@ with the product's own."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime
-from threading import Thread
-from time import sleep
 from typing import Any
 from xml.sax.saxutils import escape
 
-import uvicorn
 from lxml import etree
 from starlette.testclient import TestClient
 
@@ -164,21 +159,3 @@ def notes(answer: Any) -> list[tuple[int, str, str]]:
     return [
         (int(n[0].text), n[1].text, n[2].text) for n in tree(answer).iter(f"{{{TNS}}}Notification")
     ]
-
-
-@contextmanager
-def served(world: SandboxWorld) -> Iterator[str]:
-    """The app on a real port, for what only a real connection shows."""
-    config = uvicorn.Config(create_app(world), port=0, log_level="critical", access_log=False)
-    server = uvicorn.Server(config)
-    thread = Thread(target=server.run, daemon=True)
-    thread.start()
-    for _ in range(500):
-        if server.started:
-            break
-        sleep(0.01)
-    try:
-        yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
-    finally:
-        server.should_exit = True
-        thread.join(timeout=5)

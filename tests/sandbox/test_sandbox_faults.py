@@ -7,9 +7,10 @@ from urllib.parse import parse_qs, urlsplit
 
 import httpx2
 import pytest
-from sandbox_support import ENDPOINT, Box, notes, served, text, ticket_xml
+from sandbox_support import ENDPOINT, Box, notes, text, ticket_xml
 
-from loop_sandbox import SandboxWorld, Settings
+from loop_sandbox import SandboxWorld, Settings, create_app
+from support.serving import serving
 
 
 def fault(box: Box, **rule: Any) -> None:
@@ -182,7 +183,7 @@ def test_connections_that_hang_and_break() -> None:
     world = SandboxWorld(7, 5, settings=Settings(hang_seconds=30.0))
     brand = world.brands["northpine"]
     headers = {"X-Authorization": brand.loop_key}
-    with served(world) as root, httpx2.Client(timeout=0.3) as client:
+    with serving(create_app(world)) as root, httpx2.Client(timeout=0.3) as client:
 
         def process(kind: str) -> tuple[type[Exception] | None, int]:
             made = world.new_return("northpine", late_label=False)
@@ -212,7 +213,7 @@ def test_background_work_goes_on_while_nobody_calls() -> None:
     fast = Settings(processing_min_seconds=0.05, processing_max_seconds=0.1)
     world = SandboxWorld(7, 0, settings=fast)
     made = world.new_return("northpine", late_label=False)
-    with served(world) as root, httpx2.Client() as client:
+    with serving(create_app(world), lifespan="on") as root, httpx2.Client() as client:
         url = f"{root}/loop/api/2026-10/warehouse/return/{made.id}/process"
         key = {"X-Authorization": world.brands["northpine"].loop_key}
         client.post(url, headers=key).raise_for_status()

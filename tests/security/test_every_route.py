@@ -202,7 +202,8 @@ def test_every_visitor_gets_what_the_rule_says_and_no_more(
         may = rule in (OPEN, SIGNED_IN) or person.can(rule)  # type: ignore[arg-type]
         if rule is OPEN or (path == "/live" and may):
             continue  # a stream that lasts
-        for brand, number in (("acme", "107"), ("zebra", "507")):
+        # Where all brands are alike to the visitor, one of them does for both.
+        for brand, number in (("acme", "107"), ("zebra", "507"))[: 2 if brands else 1]:
             target = address(path, brand).replace("107", number)
             answer = visit(method, path, target)
             told = (role, brands, method, target, answer.status_code)
@@ -218,7 +219,7 @@ def test_every_visitor_gets_what_the_rule_says_and_no_more(
             if brands == ["acme"]:
                 assert "zebra" not in answer.text.replace(target, "").lower(), told
             tried += 1
-    assert tried > 80
+    assert tried > (160 if brands else 80)
 
 
 def test_a_brand_that_is_asked_for_beside_the_path_is_hidden_too(full: Desk) -> None:

@@ -76,7 +76,6 @@ def past(tmp_path_factory: pytest.TempPathFactory) -> Generator[Past]:
     ledger = Ledger(f"sqlite:///{folder}/ledger.db")
     ledger.migrate()
     settings = SandboxSettings(rate_limit_per_minute=10**6, hostile=True)
-    structlog.configure(logger_factory=structlog.ReturnLoggerFactory())
     with worlds.serving(settings=settings) as world:
         ctx = worlds.context(world, ledger)
         made = [world.new_return(BRAND, late_label=False) for _ in range(len(TEXTS))]
@@ -91,7 +90,6 @@ def past(tmp_path_factory: pytest.TempPathFactory) -> Generator[Past]:
             shown = session.scalars(sa.select(ReturnRow.order_name)).all()
             assert any("<script>" in (name or "") for name in shown), "the texts have come in"
         assert set(made) <= set(kept)
-        structlog.reset_defaults()
         yield Past(folder, ledger, config, kept)
     ledger.close()
 
@@ -250,13 +248,10 @@ def test_every_command_is_tried_or_left_out_for_a_reason() -> None:
 
 
 @pytest.fixture
-def _quiet(monkeypatch: pytest.MonkeyPatch) -> Generator[None]:
+def _quiet(monkeypatch: pytest.MonkeyPatch) -> None:
     """The log has its own test."""
     monkeypatch.delenv("BERGEN_LOOP_KEY", raising=False)
     monkeypatch.setattr("bergen_loop.logs.configure", lambda **_how: None)
-    structlog.configure(logger_factory=structlog.ReturnLoggerFactory())
-    yield
-    structlog.reset_defaults()
 
 
 def _run(past: Past, name: str, arguments: list[str]) -> str:
@@ -494,16 +489,13 @@ def test_no_text_forges_a_line_of_the_log(
     as_json: bool, capsys: pytest.CaptureFixture[str]
 ) -> None:
     logs.configure(json=as_json)
-    try:
-        log = structlog.get_logger()
-        for text in TEXTS:
-            log.warning(text, brand=text, nested={"deep": [text]}, error=ValueError(text))
-            try:
-                raise RuntimeError(text)
-            except RuntimeError:
-                log.exception("failed inside")
-    finally:
-        structlog.reset_defaults()
+    log = structlog.get_logger()
+    for text in TEXTS:
+        log.warning(text, brand=text, nested={"deep": [text]}, error=ValueError(text))
+        try:
+            raise RuntimeError(text)
+        except RuntimeError:
+            log.exception("failed inside")
     shown = capsys.readouterr().err
     assert not STEERING.search(shown)
     assert not re.search("^2026-01-01T00:00:00Z", shown, re.MULTILINE)

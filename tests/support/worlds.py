@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import threading
-import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -11,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import httpx2
-import uvicorn
 
 from bergen_loop.config import BrandSettings
 from bergen_loop.domain.criteria import load_criteria, preset_text
@@ -33,6 +30,7 @@ from loop_sandbox import (
 )
 from loop_sandbox.faults import FaultRule
 from support import brands
+from support.serving import Served
 
 START = datetime(2026, 11, 10, 15, 0, tzinfo=UTC)
 Rewrite = Callable[[str, bytes], bytes]
@@ -53,21 +51,8 @@ class World:
         self._sandbox_app = create_app(self.sandbox)
         self.rewrites: list[Rewrite] = []
         """What becomes of every answer of Loop and REX11, one after the other."""
-        config = uvicorn.Config(
-            self._app,
-            host="127.0.0.1",
-            port=0,
-            log_level="error",
-            lifespan="off",
-            interface="asgi3",
-        )
-        self._server = uvicorn.Server(config)
-        self._thread = threading.Thread(target=self._server.run, daemon=True)
-        self._thread.start()
-        while not self._server.started:
-            time.sleep(0.01)
-        port = self._server.servers[0].sockets[0].getsockname()[1]
-        self.url = f"http://127.0.0.1:{port}"
+        self._served = Served(self._app, "sandbox", interface="asgi3")
+        self.url = self._served.url
 
     async def _app(self, scope: Any, receive: Any, send: Any) -> None:
         """The sandbox, with its answers rewritten."""
@@ -96,8 +81,7 @@ class World:
         await self._sandbox_app(scope, receive, rewritten)
 
     def close(self) -> None:
-        self._server.should_exit = self._server.force_exit = True
-        self._thread.join(5)
+        self._served.close()
         self.sandbox.close()
 
     def advance(self, seconds: float) -> None:
@@ -203,7 +187,9 @@ def context(
     criteria: str = "standard",
     **changes: Any,
 ) -> BrandContext:
-    """A brand connected to the world, sharing its clock."""
+    """A brand connected to the world, sharing its clock. It pulls a day's past: a test that is
+    about more says so."""
+    changes["loop"] = {"backfill": "1d", **changes.get("loop", {})}
     ctx = connecting.connect(brand, brand_settings(world, brand, **changes), ledger, Path())
     ctx.loop = LoopClient(
         brand=brand,

@@ -185,6 +185,8 @@ def _call_and_die(shop: Desk, headers: dict[str, str], number: str, moment: str)
         else:
             Console.sync_soon = die  # type: ignore[method-assign]
         app = make_desk(Ledger(shop.ledger.url.render_as_string(hide_password=False))).app
-        note(TestClient(app, headers=headers), "k" + number, number)
+        client = TestClient(app, headers=headers)
+        client.portal = None  # the loop that tests share has stayed in the other process
+        note(client, "k" + number, number)
     finally:
         os._exit(1)

@@ -7,15 +7,12 @@ from __future__ import annotations
 
 import os
 import shutil
-import threading
-import time
 from collections.abc import Generator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
-import uvicorn
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser as Chromium
 from playwright.sync_api import Page, expect, sync_playwright
@@ -30,9 +27,11 @@ from bergen_loop.domain.words import What
 from bergen_loop.ledger.read.people import Role
 from bergen_loop.ledger.store import journal
 from bergen_loop.ledger.tables.core import BreakerRow
+from support.serving import serving
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("console in a browser")]
 
+expect.set_options(timeout=20_000)  # a machine may be busy with other tests
 WIDTHS = {"desktop": (1280, 900), "phone": (390, 844)}
 
 
@@ -49,17 +48,8 @@ def chromium() -> Generator[Chromium]:
 @pytest.fixture
 def served(full: Desk) -> Generator[tuple[Desk, str]]:
     """The console on a socket."""
-    config = uvicorn.Config(full.app, host="127.0.0.1", port=0, log_level="error")
-    server = uvicorn.Server(config)
-    full.app.state.console.live.stopping = lambda: server.should_exit
-    thread = threading.Thread(target=server.run, daemon=True)
-    thread.start()
-    while not server.started:
-        time.sleep(0.01)
-    port = server.servers[0].sockets[0].getsockname()[1]
-    yield full, f"http://127.0.0.1:{port}"
-    server.should_exit = True
-    thread.join(10)
+    with serving(full.app, lifespan="on") as url:
+        yield full, url
 
 
 @pytest.fixture(params=list(WIDTHS))

@@ -6,14 +6,11 @@ from __future__ import annotations
 
 import os
 import re
-import threading
-import time
 from collections.abc import Generator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-import uvicorn
 from playwright.sync_api import Browser as Chromium
 from playwright.sync_api import Page, expect
 from test_web_browser import accessible, chromium  # noqa: F401 - pytest finds the fixture here
@@ -28,9 +25,10 @@ from bergen_loop.ledger.read.people import Role
 from bergen_loop.service.registry import Registry
 from support import worlds
 from support.look import Look
+from support.serving import serving
 from support.worlds import World
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("console in a browser")]
 
 SHOTS = os.environ.get("BERGEN_LOOP_SHOTS")
 """A folder for pictures of every page of the journey; unset: none are kept."""
@@ -55,23 +53,14 @@ def page(
     settings = Settings.model_validate({"brands": brands})
     registry = Registry(settings, ctx.ledger, Path())
     desk = Desk(registry, create_app(registry, lambda _brand: None))
-    config = uvicorn.Config(desk.app, host="127.0.0.1", port=0, log_level="error")
-    server = uvicorn.Server(config)
-    desk.app.state.console.live.stopping = lambda: server.should_exit
-    thread = threading.Thread(target=server.run, daemon=True)
-    thread.start()
-    while not server.started:
-        time.sleep(0.01)
-    url = f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
-    context = chromium.new_context(viewport={"width": 1280, "height": 900}, base_url=url)
-    person = desk.signed_in(Role.ENGINEER, name="mara")
-    context.add_cookies([{"name": COOKIE, "value": person.http.cookies[COOKIE], "url": url}])
-    opened = context.new_page()
-    opened.set_default_timeout(10_000)
-    yield opened
-    context.close()
-    server.should_exit = True
-    thread.join(10)
+    with serving(desk.app, lifespan="on") as url:
+        context = chromium.new_context(viewport={"width": 1280, "height": 900}, base_url=url)
+        person = desk.signed_in(Role.ENGINEER, name="mara")
+        context.add_cookies([{"name": COOKIE, "value": person.http.cookies[COOKIE], "url": url}])
+        opened = context.new_page()
+        opened.set_default_timeout(10_000)
+        yield opened
+        context.close()
 
 
 def looked_at(page: Page, name: str) -> None:

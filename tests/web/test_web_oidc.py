@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import threading
 import time
 from collections.abc import Generator
 from typing import Any
 from urllib.parse import parse_qs, urlencode, urlsplit
 
 import pytest
-import uvicorn
 from joserfc import jwt
 from joserfc.jwk import RSAKey
 from pydantic import SecretStr
@@ -24,6 +22,7 @@ from web_support import NOW, Desk, make_desk
 from bergen_loop.console.access import COOKIE
 from bergen_loop.ledger.read import people
 from bergen_loop.ledger.read.people import Account, Deed, Grant, Role
+from support.serving import Served
 
 
 class Provider:
@@ -46,18 +45,11 @@ class Provider:
                 Route("/token", self._token, methods=["POST"]),
             ]
         )
-        config = uvicorn.Config(app, host="127.0.0.1", port=0, log_level="error", lifespan="off")
-        self._server = uvicorn.Server(config)
-        self._thread = threading.Thread(target=self._server.run, daemon=True)
-        self._thread.start()
-        while not self._server.started:
-            time.sleep(0.01)
-        port = self._server.servers[0].sockets[0].getsockname()[1]
-        self.issuer = f"http://127.0.0.1:{port}"
+        self._served = Served(app)
+        self.issuer = self._served.url
 
     def close(self) -> None:
-        self._server.should_exit = self._server.force_exit = True
-        self._thread.join(5)
+        self._served.close()
 
     async def _metadata(self, _: Request) -> JSONResponse:
         if self.down:
