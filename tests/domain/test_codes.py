@@ -138,6 +138,7 @@ def test_names_that_look_alike_are_told_apart() -> None:
     assert tell_apart("AB-100", "AB\u2011100") == ("AB-100", r"AB\u2011100")
     assert tell_apart("AB-100", "\u0410B-100") == ("AB-100", r"\u0410B-100")
     assert tell_apart("AB 1", "AB  1") == ("AB 1", r"AB \x201")
+    assert tell_apart("A B", "A\x0bB") == ("A B", r"A\x0bB")
     assert tell_apart("red", "blue") == ("red", "blue")
 
 

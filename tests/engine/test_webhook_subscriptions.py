@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
+import structlog
 
 from bergen_loop.config import ServiceSettings, Settings
 from bergen_loop.domain.words import Need, What
@@ -141,14 +142,13 @@ def test_only_brands_with_webhooks_are_looked_at(
         workflows.use(None)
 
 
-def test_loop_not_answering_is_logged_and_no_more(
-    world: World, sqlite_ledger: Ledger, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_loop_not_answering_is_logged_and_no_more(world: World, sqlite_ledger: Ledger) -> None:
     world.fault("loop", "status_401", count=10)
     workflows.use(Service(world, sqlite_ledger, URL).registry)
     try:
-        workflows._look_at_webhooks(BRAND)  # pyright: ignore[reportPrivateUsage]
+        with structlog.testing.capture_logs() as logged:
+            workflows._look_at_webhooks(BRAND)  # pyright: ignore[reportPrivateUsage]
         assert workflows._webhooks_due() == [BRAND]  # pyright: ignore[reportPrivateUsage]
     finally:
         workflows.use(None)
-    assert "webhook subscriptions not looked at" in capsys.readouterr().out
+    assert any("webhook subscriptions not looked at" in entry["event"] for entry in logged)

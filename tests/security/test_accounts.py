@@ -14,6 +14,7 @@ from test_signing_in import PASSWORD, sign_in
 from web_routes import address, known
 from web_support import NOW, Desk, make_desk
 
+from bergen_loop import logs
 from bergen_loop.console.app import FIRST_ACCOUNT, BadFirstAccount
 from bergen_loop.domain import names
 from bergen_loop.ledger.read import people
@@ -260,12 +261,15 @@ def test_a_failure_has_every_header_and_tells_nothing(
         raise RuntimeError("jo@customers.example and \x1b[31m what a peer said")
 
     monkeypatch.setattr(health, "registry_of", fails)
+    logs.configure(json=True)
     answer = full.client().get("/ready")
     assert answer.status_code == 500
     assert answer.headers["x-content-type-options"] == "nosniff"
     assert "default-src 'none'" in answer.headers["content-security-policy"]
     assert answer.headers["cache-control"] == "no-store"
-    told = answer.text + "".join(capsys.readouterr())
+    log = "".join(capsys.readouterr())
+    assert "a request failed" in log
+    told = answer.text + log
     assert "customers.example" not in told and "peer" not in told and "\x1b[31m what" not in told
     with full.ledger.read() as session:
         assert session.scalar(sa.select(sa.func.count()).select_from(UserRow)) == 0

@@ -138,9 +138,10 @@ _SPREADSHEET = {
 def tell_apart(a: str, b: str) -> tuple[str, str]:
     """Both as people can tell them apart: as they are where they look different, else with
     everything unusual spelled out (`AB\\u200b-100`)."""
-    if not look_alike(a, b):
-        return " ".join(a.split()), " ".join(b.split())
-    return in_ascii(a), in_ascii(b)
+    one, two = " ".join(a.split()), " ".join(b.split())
+    if one == two or look_alike(a, b):
+        return in_ascii(a), in_ascii(b)
+    return one, two
 
 
 def look_alike(a: str, b: str) -> bool:
