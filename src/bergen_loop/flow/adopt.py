@@ -121,15 +121,30 @@ def others_than(followed: str | None, tickets: Iterable[str]) -> list[str]:
     return [t for t in tickets if normal_ticket_id(t) != own]
 
 
-def of_others(
-    tx: Transaction, po: str, tickets: Sequence[str], item: tuple[Need, ReturnRow | str]
-) -> set[str]:
-    """Those of the tickets that REX11 gives for a PO which are another RMA's already: they are not
-    followed, and told. `item`: as what, and about what."""
+Owners = dict[str | None, RmaRow | ShipmentRmaRow]
+"""Whose tickets are, by their normal ids."""
+
+
+def owners(tx: Transaction, tickets: Sequence[str]) -> Owners:
+    """Of these tickets, those that an RMA has already."""
     found: dict[str, RmaRow | ShipmentRmaRow] = {
         **shipments.rmas_by_ticket(tx.session, tx.brand, tickets),
         **returns.rmas_by_ticket(tx.session, tx.brand, tickets),
     }
+    return {normal_ticket_id(t): rma for t, rma in found.items()}
+
+
+def of_others(
+    tx: Transaction,
+    po: str,
+    tickets: Sequence[str],
+    item: tuple[Need, ReturnRow | str],
+    known: Owners | None = None,
+) -> set[str]:
+    """Those of the tickets that REX11 gives for a PO which are another RMA's already: they are not
+    followed, and told. `item`: as what, and about what. `known`: their owners, asked together."""
+    of = owners(tx, tickets) if known is None else known
+    found = {t: rma for t in tickets if (rma := of.get(normal_ticket_id(t))) is not None}
     theirs = {t: rma for t, rma in found.items() if rma.customer_po != po}
     for ticket, other in theirs.items():
         tx.needs_person(

@@ -15,7 +15,7 @@ from bergen_loop.domain import announce as rules
 from bergen_loop.domain.lifecycle import Stage
 from bergen_loop.domain.naming import Known
 from bergen_loop.domain.returns import LoopState, Return
-from bergen_loop.domain.rma import RmaRequest, TicketStatus
+from bergen_loop.domain.rma import RmaRequest, TicketStatus, normal_ticket_id
 from bergen_loop.domain.words import EffectKind, Need, What
 from bergen_loop.flow import adopt, products, pull, transitions
 from bergen_loop.flow.calls import Call, Undertaking, carry_out, had_no_effect, ready
@@ -221,6 +221,9 @@ class TicketAdds(Undertaking[ReturnRow, RmaRequest, str]):
         self.labels = labels
         self.called = called
         """What the warehouse calls products."""
+        self.given: list[str] = []
+        """Tickets that REX11 has answered with, and (below) whose they are."""
+        self.owners: adopt.Owners = {}
         self.made = _Made({}, {}, {})
 
     def intend(self, tx: FencedTransaction, items: Sequence[ReturnRow]) -> list[Call[RmaRequest]]:
@@ -315,25 +318,32 @@ class TicketAdds(Undertaking[ReturnRow, RmaRequest, str]):
             return None  # `_looked` makes the return due again
 
     def send(self, call: Call[RmaRequest]) -> str:
-        # The backup that the ledger was put back from may not know of an RMA (I3).
+        ticket = self._made_before(call.request.customer_po)
+        if ticket is None:
+            self.ctx.counts.add("rex11.ticket_add")
+            ticket = self.ctx.warehouse.create_rma(call.request)
+        self.given.append(ticket)
+        return ticket
+
+    def _made_before(self, po: str) -> str | None:
+        """The backup that the ledger was put back from may not know of an RMA (I3)."""
         restored = self.ctx.tick.restored_at
-        if restored is not None and self.ctx.now() - restored < LOOK_FIRST:
-            found = adopt.find_read(self.ctx, call.request.customer_po)
-            if found:
-                return found[0]
-        self.ctx.counts.add("rex11.ticket_add")
-        return self.ctx.warehouse.create_rma(call.request)
+        if restored is None or self.ctx.now() - restored >= LOOK_FIRST:
+            return None
+        return next(iter(adopt.find_read(self.ctx, po)), None)
 
     def load(self, tx: Transaction, of: Sequence[EffectRow]) -> None:
         self.made = _Made.of(tx, self.rows)
+        self.owners, self.given = adopt.owners(tx, self.given), []
 
     def taken(self, tx: Transaction, effect: EffectRow, answer: str) -> None:
         row, po = self.made.row(effect), str(effect.payload["customer_po"])
-        if adopt.of_others(tx, po, [answer], (Need.TICKET_LOOKUP, row)):
+        if adopt.of_others(tx, po, [answer], (Need.TICKET_LOOKUP, row), self.owners):
             tx.outcome(effect, EffectState.DOUBT, f"REX11 answered with ticket {answer}, not ours")
             self.lost(tx, effect)
             return
-        _exists(tx, self.made, effect, answer, f"REX11 made ticket {answer}")
+        rma = _exists(tx, self.made, effect, answer, f"REX11 made ticket {answer}")
+        self.owners[normal_ticket_id(answer)] = rma
         if effect.attempts > 1:
             # The first one may have arrived all the same, and show only later.
             effect.try_at = tx.now + self.ctx.settings.announce.lost_ticket_wait
