@@ -331,6 +331,8 @@ def _mind_doubts(tx: Transaction, row: ReturnRow, picture: _Picture) -> None:
     problem = "; ".join(doubts)
     body = json.dumps(picture.answer.raw, ensure_ascii=False, default=str)
     tx.keep_raw("loop.list", body, problem, row.return_id)
+    if Stage(row.stage).terminal:
+        return  # nothing hangs on it; should Loop open it again, its doubts go to a person then
     tx.needs_person(
         Need.UNREADABLE,
         f"what Loop shows of this return cannot be relied on: {problem}. Look at it in Loop",

@@ -297,7 +297,7 @@ def refused(
     for item in items:
         code = normal_upc(item.upc) or normal_code(item.sku) or normal_code(item.style) or "?"
         sent = ", ".join(
-            f"{name} {value!r}"
+            f"{name} {value!r}" if value else f"no {name}"
             for name, value in (
                 ("Style", item.style),
                 ("Color", item.color),
