@@ -271,3 +271,17 @@ def test_a_rebuild_that_dies_is_run_again(point: int, stages: Stages) -> None:
         i: t for i, (_, _, t) in after.items() if i in before
     }
     assert all(accepted + flags <= 1 for accepted, flags, _ in after.values())
+
+
+def test_the_second_parcels_ticket_is_found_where_the_first_has_none(stages: Stages) -> None:
+    """Its product had been refused when the ledger was lost."""
+    stage = stages(two_label_share=1.0)
+    return_ = stage.new_return(units=2)
+    items = [{"sku": return_.lines[1].product.sku, "expected": 1}]
+    po = f"LR-{return_.id}-2"
+    stage.control("tickets", brand=BRAND, customer_po=po, items=items)
+    [ticket] = [t.id for t in stage.tickets() if t.po == po]
+    stage.clock.advance(120.0)
+    rebuild.run(stage.ctx)
+    with stage.ctx.ledger.read() as session:
+        assert list(returns.rmas_by_ticket(session, BRAND, [ticket])) == [ticket]

@@ -68,12 +68,13 @@ def look_up(ctx: BrandContext, return_: Return) -> Past:
     """Find the tickets of a return by its POs, and read them. Raises OutsideError."""
     tickets: list[Ticket] = []
     seen: set[str] = set()
+    parcels = len(rules.parcels(return_, ctx.rules))
     attempt = 1
     while True:
         po = rules.customer_po(return_, ctx.rules, attempt)
         new = [i for i in find(ctx, po) if normal_ticket_id(i) not in seen]
-        if not new:
-            break
+        if not new and attempt >= parcels:
+            break  # an earlier parcel's may have been refused, or be cancelled and gone
         seen.update(map(normal_ticket_id, new))
         tickets += [Ticket(po, _read(ctx, i, po)) for i in new]
         attempt += 1
