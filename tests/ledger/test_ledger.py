@@ -198,6 +198,21 @@ def test_an_attention_item_is_open_once_and_holds_its_return(ledger: Ledger) -> 
     ]
 
 
+def test_an_item_that_was_there_before_its_return_lets_it_go_when_it_ends(ledger: Ledger) -> None:
+    """An answer that could not be read at all, and then only in part."""
+    kind, why = Need.UNREADABLE, "its lines are missing"
+    with ledger.write() as session:
+        attention.raise_item(session, NOW, brand="acme", kind=kind, reason="no JSON", subject="77")
+    pk = a_return(ledger, "77")
+    with ledger.write() as session:
+        row = session.get_one(ReturnRow, pk)
+        attention.raise_item(session, NOW, brand="acme", kind=kind, reason=why, row=row)
+        assert row.held
+        (item,) = attention.open_items(session, "acme")
+        attention.resolve(session, NOW, item, who="bergen-loop", resolution="it can be read")
+        assert not row.held
+
+
 def test_the_same_raw_payload_is_kept_once(ledger: Ledger) -> None:
     for expected in (True, False):
         with ledger.write() as session:

@@ -59,11 +59,13 @@ def raise_item(
         if existing.reason != reason:
             existing.snoozed_until = None  # what somebody put off was something else
         existing.reason, existing.tried = reason, tried
+        _is_about(existing, row)
         return existing
     item = again = _retried(session, now, brand, kind, subject)
     if item is not None:
         _open_again(item, key)
         item.reason, item.tried = reason, tried
+        _is_about(item, row)
     else:
         item = AttentionRow(
             brand=brand,
@@ -88,6 +90,13 @@ def raise_item(
     )
     session.flush()
     return item
+
+
+def _is_about(item: AttentionRow, row: ReturnRow | None) -> None:
+    """An item that was opened before its return was in the ledger is that return's from now on:
+    what holds it lets it go."""
+    if row is not None and item.return_pk is None:
+        item.return_pk = row.id
 
 
 def _retried(
