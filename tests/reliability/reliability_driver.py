@@ -55,7 +55,7 @@ PATCHES: tuple[dict[str, Any], ...] = (
     {"line_items.0.sku": ""},
     {"line_items.0.line_item_id": None},
     {"tracking_number": "N/A", "carrier": "N/A", "label_status": "N/A"},
-    {"state": "Needs Review"},
+    {"state": "On Hold"},
     {"updated_at": "0001-01-01"},
     {"created_at": "$absent"},
     {"line_items.0.barcode": "8.85E+11"},
