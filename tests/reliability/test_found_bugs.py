@@ -413,3 +413,17 @@ def test_seeds_that_once_failed(seed: int, tmp_path: Path) -> None:
 def test_random_lives(seed: int, tmp_path: Path) -> None:
     run = Driver(tmp_path, seed).play()
     assert run.verdict.problems == [], "\n".join(run.story)
+
+
+def test_a_doubt_about_a_return_that_has_ended_asks_nobody(stages: Stages) -> None:
+    """Seed 66426: its item stayed for ever, for Loop lists the return no more."""
+    stage = _aged(stages())
+    return_ = stage.new_return(units=2)
+    stage.control(f"returns/{return_.id}/close")
+    stage.tick(after=5.0)
+    assert _row(stage, return_).stage == At.COMPLETE
+    stage.fault("loop", "line_twice", subject=return_.id, count=3)
+    stage.tick(after=20.0)
+    assert _kinds(stage) == []
+    stage.rest()
+    _well(stage)
