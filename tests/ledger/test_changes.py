@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -22,6 +23,7 @@ def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def changed(ledger: Ledger, since: datetime) -> tuple[list[str], datetime]:
+    time.sleep(0.005)  # the clock counts milliseconds, and what is of the present one comes later
     with ledger.read() as session:
         found = changes.returns(session, Scope(None), ReturnFilter(), Since(since), 10)
         return [row.return_id for row in found.rows], found.until
