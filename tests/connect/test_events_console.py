@@ -173,3 +173,18 @@ def _test(running: Service, receiver: Receiver) -> None:
 
 def receiver_block(receiver: Receiver) -> dict[str, Any]:
     return {"url": receiver.url, "secret": "ledger:e", "allow_loopback": True}
+
+
+@pytest.mark.parametrize("seen", ["²", "-1", "1" * 5000, "1.0", ""])
+def test_what_no_page_writes_into_a_form_is_refused_and_nothing_breaks(
+    running: Service, seen: str
+) -> None:
+    """As the number of the version that was seen, which a form carries unseen."""
+    for path, fields in (
+        (AT, {"url": NEW["url"], "secret": SECRET, "why": "because"}),
+        ("/brands/acme/settings", {"text": "name: Other", "why": "because"}),
+        ("/brands/acme/remove", {"why": "because"}),
+    ):
+        answer = running.post(path, seen=seen, **fields)
+        assert 400 <= answer.status_code < 500, (path, answer.status_code)
+    assert "events" not in newest(running)

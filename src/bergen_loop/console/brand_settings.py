@@ -25,6 +25,7 @@ from bergen_loop.console.access import NOT_FOUND, Form, Permission, Person, need
 from bergen_loop.console.access import field as text_of
 from bergen_loop.console.brand import blocks
 from bergen_loop.console.connecting import brands_of, roster_of, unread
+from bergen_loop.console.forms import whole
 from bergen_loop.console.mode import brand_path
 from bergen_loop.console.state import Console, console_of
 from bergen_loop.console.templating import page
@@ -71,7 +72,7 @@ def change(request: Request, form: Form, brand: str, person: Person = May) -> Re
     refused = Refused(text=text, why=text_of(form, "why"), seen=text_of(form, "seen"))
     typed = {name: text_of(form, name) for name in LABELS if text_of(form, name)}
     try:
-        seen = int(refused.seen) if refused.seen.isdigit() else 0
+        seen = whole(refused.seen) or 0
         block = _with_fields(_block(text), _newest(console, brand), form)
         refused.text = text = _yaml(block) if block != _block(text) else text
         present = _newest(console, brand)
@@ -104,7 +105,7 @@ def roll_back(
     console, why, seen = console_of(request), text_of(form, "why"), text_of(form, "seen")
     try:
         act = act_of(console, person, why)
-        number = int(seen) if seen.isdigit() else 0
+        number = whole(seen) or 0
         made = brands_of(console).roll_back(act, brand, version, number)
     except ConfigError as error:
         return _version_page(request, brand, version, Refused(error.problems, why=why))
@@ -126,7 +127,7 @@ def remove(request: Request, form: Form, brand: str, person: Person = May) -> Re
     """Do nothing more for the brand."""
     console, why, seen = console_of(request), text_of(form, "why"), text_of(form, "seen")
     try:
-        number = int(seen) if seen.isdigit() else 0
+        number = whole(seen) or 0
         anyway = "anyway" in form
         brands_of(console).remove(act_of(console, person, why), brand, number, anyway=anyway)
     except NotPossible as error:

@@ -20,6 +20,7 @@ from bergen_loop.connect.attempt import attempts
 from bergen_loop.console import trying
 from bergen_loop.console.access import NOT_FOUND, Form, Permission, Person, field, needs
 from bergen_loop.console.connecting import brands_of, roster_of
+from bergen_loop.console.forms import whole
 from bergen_loop.console.mode import brand_path
 from bergen_loop.console.state import Console, console_of
 from bergen_loop.console.templating import page
@@ -147,7 +148,7 @@ def _publish(
     roster = roster_of(console)
     brands, registry = brands_of(console), console.registry
     try:
-        seen = int(made.seen) if made.seen.isdigit() else 0
+        seen = whole(made.seen) or 0
         act = Act(person.name, made.why, attempts(registry.ledger, roster.folder))
         block = dict(brands.present(brand).content)
         if str(block.get("criteria") or _DEFAULT) == chosen:

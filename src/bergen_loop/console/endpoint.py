@@ -18,6 +18,7 @@ from bergen_loop.config.operations import EventSettings, EventType
 from bergen_loop.console.access import NOT_FOUND, Form, Permission, Person, needs
 from bergen_loop.console.access import field as text_of
 from bergen_loop.console.brand_settings import act_of, changed
+from bergen_loop.console.forms import whole
 from bergen_loop.console.mode import brand_path
 from bergen_loop.console.state import Console, console_of
 from bergen_loop.console.templating import page
@@ -102,7 +103,7 @@ def change(request: Request, form: Form, brand: str, person: Person = May) -> Re
             if not (secret or made or block["events"].get("secret")):
                 raise _Wrong("secret", "type the one that their system shows, or have one made")
             secrets = {"events.secret": secret or made} if secret or made else {}
-        number = int(typed.seen) if typed.seen.isdigit() else 0
+        number = whole(typed.seen) or 0
         changed(console, brand, block, secrets, act_of(console, person, typed.why), number)
     except _Wrong as wrong:
         return _page(request, brand, typed, Told(wrong.problems, status=422))
