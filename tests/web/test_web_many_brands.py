@@ -50,7 +50,7 @@ def test_five_hundred_brands_are_paged_searched_sorted_and_narrowed(crowd: Desk)
     assert asked.startswith("Brand300")
     (failing,) = rows(crowd, "/?only=failing")
     assert failing.startswith("Brand400")
-    assert rows(crowd, "/?sort=nonsense&only=nonsense&from=-1")[0] == first[0]
+    assert rows(crowd, "/?sort=nonsense&only=nonsense&from=-1")[0].startswith("Brand300")
     shown = crowd.signed_in(name="olga").text("/?b=brand1")
     assert "100 of 500 brands, 1 to 50" in shown
 
