@@ -29,6 +29,10 @@ from bergen_loop.outside.errors import OutsideError, Scope, Unreadable
 
 LATE = timedelta(hours=1)
 """Returns seen so long after they were submitted are looked up as well."""
+LOOK_FIRST = timedelta(days=90)
+"""How long after a restore RMAs are looked for first: what they are for may be announced late."""
+LATE_TICKETS = timedelta(days=1)
+"""How long a ticket may turn up by its PO although it was not found when it was looked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +66,12 @@ def may_have_past(row: ReturnRow, first_pull: datetime | None) -> bool:
     """Whether the return may have been announced before the ledger knew it."""
     late = row.seen_at - row.submitted_at > LATE
     return late or first_pull is None or row.submitted_at <= first_pull + AHEAD
+
+
+def restored_lately(ctx: BrandContext) -> bool:
+    """Whether the backup that the ledger was put back from may not know of an RMA (I3)."""
+    restored = ctx.tick.restored_at
+    return restored is not None and ctx.now() - restored < LOOK_FIRST
 
 
 def look_up(ctx: BrandContext, return_: Return) -> Past:

@@ -33,12 +33,8 @@ PER_TICK = 150
 REFUSED_PRODUCT = timedelta(hours=24)
 """How long a return waits whose ticket was refused for a product, unless a person retries."""
 
-LOOK_FIRST = timedelta(days=90)
-"""How long after a restore RMAs are looked for first: a return may be announced late."""
 UNKNOWN_DESTINATION = timedelta(minutes=15)
 """How long a return waits whose destination is not listed, until it may be."""
-LATE_TICKETS = timedelta(days=1)
-"""How long a ticket may turn up by its PO although it was not found when it was looked for."""
 
 
 @dataclass(slots=True)
@@ -326,9 +322,8 @@ class TicketAdds(Undertaking[ReturnRow, RmaRequest, str]):
         return ticket
 
     def _made_before(self, po: str) -> str | None:
-        """The backup that the ledger was put back from may not know of an RMA (I3)."""
-        restored = self.ctx.tick.restored_at
-        if restored is None or self.ctx.now() - restored >= LOOK_FIRST:
+        """Its ticket, where the ledger may not know of it."""
+        if not adopt.restored_lately(self.ctx):
             return None
         return next(iter(adopt.find_read(self.ctx, po)), None)
 
@@ -504,7 +499,7 @@ def _find_late(ctx: BrandContext) -> None:
             for one, tickets in zip(batch, found, strict=True):
                 effect, late = fresh[one.id], tx.now - (one.finished_at or tx.now)
                 wait = max(ctx.settings.announce.lost_ticket_wait, late)
-                effect.try_at = tx.now + wait if late < LATE_TICKETS else None
+                effect.try_at = tx.now + wait if late < adopt.LATE_TICKETS else None
                 if isinstance(tickets, OutsideError):
                     continue
                 rma = made.rma(effect)

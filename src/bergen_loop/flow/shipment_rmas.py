@@ -34,10 +34,6 @@ from bergen_loop.ledger.transaction import FencedTransaction, Transaction
 from bergen_loop.outside.errors import Effect, OutsideError, Refused
 
 PER_TICK = 50
-LOOK_FIRST = timedelta(days=90)
-"""How long after a restore RMAs are looked for first."""
-LATE_TICKETS = timedelta(days=1)
-"""How long a ticket may turn up by its PO although it was not found when it was looked for."""
 
 
 # -- announced --------------------------------------------------------------------------------
@@ -276,10 +272,8 @@ def _may_have_past(ctx: BrandContext, row: ShipmentRow, first_pull: datetime | N
     """Whether its RMAs may have been made before this ledger knew of it: it was not its webhook
     that told of it, it left its hub before the ledger knew the brand, or the ledger was put back
     from a backup."""
-    restored = ctx.tick.restored_at
-    lately = restored is not None and ctx.now() - restored < LOOK_FIRST
     before = first_pull is None or (row.shipped_at or row.learned_at) <= first_pull + AHEAD
-    return row.learned_from != WEBHOOK or before or lately
+    return row.learned_from != WEBHOOK or before or adopt.restored_lately(ctx)
 
 
 def _rmas(tx: Transaction, of: Sequence[EffectRow]) -> dict[str, ShipmentRmaRow]:
@@ -424,6 +418,6 @@ def _find_late(ctx: BrandContext) -> None:
             for one, tickets in zip(batch, found, strict=True):
                 effect, late = fresh[one.id], tx.now - (one.finished_at or tx.now)
                 wait = max(ctx.settings.announce.lost_ticket_wait, late)
-                effect.try_at = tx.now + wait if late < LATE_TICKETS else None
+                effect.try_at = tx.now + wait if late < adopt.LATE_TICKETS else None
                 if isinstance(tickets, list) and tell_others(tx, rmas[effect.key], tickets):
                     effect.try_at = None
