@@ -6,7 +6,6 @@ from dataclasses import replace
 from typing import Any
 
 import httpx2
-import pytest
 import sqlalchemy as sa
 
 from bergen_loop.domain.lifecycle import Stage
@@ -27,21 +26,6 @@ from support.look import Look
 from support.worlds import World
 
 DAY = 86400.0
-
-
-@pytest.fixture
-def happy(world: World, ctx: BrandContext) -> BrandContext:
-    """A brand with drop-offs at return bars, whose returns Loop pays when a test says so."""
-    world.sandbox.settings.update({"happy_returns_seconds": 10**9})
-    configure(ctx, loop={"happy_returns": True})
-    worlds.run(world, ctx)
-    world.advance(3600)  # what leaves the hub now was not announced before this ledger knew it
-    return ctx
-
-
-@pytest.fixture
-def bar(world: World, happy: BrandContext) -> Bar:
-    return Bar(world, happy)
 
 
 def row_of(ctx: BrandContext, shipment: Shipment) -> ShipmentRow:

@@ -20,25 +20,10 @@ from loop_sandbox import loop_happy
 from loop_sandbox.model import HappyUnit
 from support import worlds
 from support.bars import Bar
-from support.brands import configure
 from support.look import Look
 from support.worlds import World
 
 DAY = 86400.0
-
-
-@pytest.fixture
-def happy(world: World, ctx: BrandContext) -> BrandContext:
-    world.sandbox.settings.update({"happy_returns_seconds": 10**9})
-    configure(ctx, loop={"happy_returns": True})
-    worlds.run(world, ctx)
-    world.advance(3600)
-    return ctx
-
-
-@pytest.fixture
-def bar(world: World, happy: BrandContext) -> Bar:
-    return Bar(world, happy)
 
 
 def row_of(ctx: BrandContext, happy_id: str) -> ShipmentRow:
