@@ -17,6 +17,7 @@ ALL = (
     "calls",
     "http_clients",
     "rate",
+    "start",
     "growth",
     "backfill",
     "cost",

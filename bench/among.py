@@ -6,7 +6,6 @@ python -m bench.among [--brands 200] [--seconds 60] [--database URL]
 from __future__ import annotations
 
 import argparse
-import os
 import tempfile
 import time
 from dataclasses import dataclass, field
@@ -41,7 +40,7 @@ class Seen:
 def watched(made: Fleet, seconds: float) -> Seen:
     """The looks that begin within so many seconds, by the ledger's own times."""
     seen, found = Seen(), dict[tuple[str, datetime], float]()
-    began, cpu, calls = time.time(), _cpu(made.pid), _calls(made)
+    began, cpu, calls = time.time(), made.cpu(), _calls(made)
     columns = (BrandRow.brand, BrandRow.last_sync_started_at, BrandRow.last_sync_finished_at)
     while time.time() - began < seconds:
         with made.ledger.read() as session:
@@ -49,19 +48,13 @@ def watched(made: Fleet, seconds: float) -> Seen:
                 if start and end and end > start and start.timestamp() > began:
                     found[brand, start] = (end - start).total_seconds()
         time.sleep(0.5)
-    seen.looks, seen.cpu = list(found.values()), _cpu(made.pid) - cpu
+    seen.looks, seen.cpu = list(found.values()), made.cpu() - cpu
     seen.seconds, seen.calls = time.time() - began, _calls(made) - calls
     return seen
 
 
 def _calls(made: Fleet) -> int:
     return int(made.control.get("/control/calls", limit=1)["total"])
-
-
-def _cpu(pid: int) -> float:
-    """Seconds of processor time of a process so far."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def measure(brands: int, seconds: float, poll: float, database: str | None) -> Seen:

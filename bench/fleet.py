@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
+import re
 import sys
 from collections.abc import Callable, Collection, Generator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -119,8 +121,23 @@ class Fleet:
                     )
                     answer.raise_for_status()
 
-    def stop(self) -> None:
+    def cpu(self) -> float:
+        """Seconds of the processor that the service has taken since its start."""
+        fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    def memory(self) -> float:
+        """MiB of the service's process that are resident."""
+        status = Path(f"/proc/{self.pid}/status").read_text()
+        return int(re.search(r"VmRSS:\s+(\d+)", status)[1]) / 1024  # type: ignore[index]
+
+    def end(self) -> None:
+        """End the service; it may be started again."""
         self._service.stop()
+
+    def stop(self) -> None:
+        """End the service for good."""
+        self.end()
         self.ledger.close()
 
 

@@ -34,6 +34,8 @@ class Results:
     unaccounted: list[str] = field(default_factory=list[str])
     flagged: str = ""
     """Brand and id of a return that was flagged, as in an address."""
+    first: datetime | None = None
+    """When the first return was through all seven moments."""
 
     def as_json(self) -> dict[str, Any]:
         """Plain data; the same whatever was killed in between."""
@@ -59,6 +61,7 @@ def collect(ledger: Ledger, sandbox: SandboxControl) -> Results:
             counts[_end(session, row)] += 1
             if row.completed_at and row.announced_at and row.received_at and row.rma_closed_at:
                 counts[ALL_SEVEN] += 1
+                results.first = min(results.first or row.completed_at, row.completed_at)
         _reasons(session, results)
     known = {row.return_id for row in rows}
     results.unaccounted = sorted(set(effects["returns"]) - known)

@@ -61,7 +61,7 @@ def _brand(folder: Path, sandbox: dict[str, Any], brand: dict[str, Any]) -> str:
       warehouse: {brand["warehouse"]}
       label_wait: 8s
       add_products: true
-      product_poll: 2s
+      product_poll: 1s
       lost_ticket_wait: 8s
       supplier:
         company_name: {brand["name"]}

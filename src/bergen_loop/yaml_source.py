@@ -6,11 +6,14 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
+import yaml as libyaml
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.nodes import Node
+from ruamel.yaml.resolver import implicit_resolvers
 
 
 class YamlMistake(Exception):
@@ -30,6 +33,60 @@ def load(text: str) -> Any:
     """The text as values that know their place and their comments (ruamel's `CommentedMap`
     and the like); None where it is empty. Raises YamlMistake."""
     return _read(YAML(typ="rt").load, text)
+
+
+def values(text: str) -> Any:
+    """As `load`, the values alone: all that most readers want, and 20 times as fast for a text
+    in which everything is what it looks like. Raises YamlMistake."""
+    if _UNLIKE.search(text) is None:
+        try:
+            for event in libyaml.parse(text, _Parser):
+                if getattr(event, "anchor", None) or getattr(event, "tag", None):
+                    return load(text)
+            return _values_of(libyaml.compose(text, _Parser))
+        except (_NotPlain, libyaml.YAMLError, RecursionError):
+            pass  # said with its place by the other reader
+    return load(text)
+
+
+_Parser: Any = getattr(libyaml, "CSafeLoader", libyaml.SafeLoader)
+_UNLIKE = re.compile(r"[^\n\r\x20-\x7e\xa0-\u2027\u202a-\ud7ff\ue000-\ufefe]|^%", re.MULTILINE)
+"""What YAML 1.1, which libyaml reads, and 1.2 take differently: some breaks of lines, tabs,
+directives."""
+_INTEGER = re.compile(r"[-+]?(?:0|[1-9][0-9]*)")
+_SPECIAL = [pattern for versions, _, pattern, _ in implicit_resolvers if (1, 2) in versions]
+_WORDS = {"": None, "~": None, "null": None, "true": True, "false": False}
+
+
+class _NotPlain(Exception):
+    """A text that only the slow reader reads as it must be."""
+
+
+def _values_of(node: Any) -> Any:
+    if isinstance(node, libyaml.ScalarNode):
+        if node.style in ("|", ">"):
+            return _odd()  # whose first lines libyaml takes less strictly
+        return node.value if node.style else _meant(node.value)
+    if isinstance(node, libyaml.SequenceNode):
+        return [_values_of(item) for item in node.value]
+    if node is None:
+        return None
+    found = {_values_of(key) if isinstance(key, libyaml.ScalarNode) else _odd(): _values_of(value)
+             for key, value in node.value}  # fmt: skip
+    return found if len(found) == len(node.value) else _odd()
+
+
+def _meant(text: str) -> Any:
+    """What a scalar without quotes is."""
+    if text in _WORDS:
+        return _WORDS[text]
+    if _INTEGER.fullmatch(text):
+        return int(text)
+    return _odd() if any(pattern.match(text) for pattern in _SPECIAL) else text
+
+
+def _odd() -> Any:
+    raise _NotPlain
 
 
 def _read(read: Any, text: str) -> Any:

@@ -45,8 +45,9 @@ def settings_of(path: Path) -> Settings:
     file listed. A brand of the ledger that cannot be used is told of and left out."""
     try:
         roster = Roster(path)
-        with closing(open_ledger(roster.service(), migrate=False)) as ledger:
-            found = roster.load(ledger)
+        read = roster.read()
+        with closing(open_ledger(read[0], migrate=False)) as ledger:
+            found = roster.load(ledger, read)
         if mine := [p for b in found.broken if b in roster.in_file() for p in found.broken[b]]:
             raise ConfigError(mine)
     except ConfigError as error:
@@ -120,8 +121,9 @@ def service_registry_of(path: Path) -> Registry:
 
     try:
         roster = Roster(path, needed=path != DEFAULT_CONFIG)
-        ledger = open_ledger(roster.service())
-        found = roster.load(ledger)
+        read = roster.read()
+        ledger = open_ledger(read[0])
+        found = roster.load(ledger, read)
         registry = Registry(found.settings, ledger, roster.folder, roster)
     except ConfigError as error:
         _unusable(path, error)

@@ -36,6 +36,11 @@ class Found:
     """Brands that stand in the file and in the ledger."""
 
 
+Filed = tuple[Settings, dict[str, list[Problem]]]
+"""What a file says: settings without the brands that cannot be used, and what is wrong with
+those."""
+
+
 class Roster:
     """Where the brands are looked for."""
 
@@ -48,12 +53,12 @@ class Roster:
 
     def service(self) -> Settings:
         """The file alone, without the brands that cannot be used. ConfigError."""
-        return self._file()[0]
+        return self.read()[0]
 
-    def load(self, ledger: Ledger) -> Found:
-        """All brands. ConfigError where the file as a whole cannot be used; what is wrong with a
-        single brand is its own."""
-        settings, broken = self._file()
+    def load(self, ledger: Ledger, read: Filed | None = None) -> Found:
+        """All brands; `read`: what has just been `read`, which is not read again. ConfigError
+        where the file as a whole cannot be used; what is wrong with a single brand is its own."""
+        settings, broken = read or self.read()
         filed = {b: _asked(one) for b, one in settings.brands.items()}
         mine = {*settings.brands, *broken}
         with ledger.read() as session:
@@ -92,7 +97,8 @@ class Roster:
     def _there(self) -> bool:
         return self._needed or self.file.exists()
 
-    def _file(self) -> tuple[Settings, dict[str, list[Problem]]]:
+    def read(self) -> Filed:
+        """The file alone. ConfigError."""
         return load_usable(self.file) if self._there() else (Settings(), {})
 
 

@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -33,12 +33,12 @@ def load_settings(path: Path) -> Settings:
 def parse_settings(text: str, source: str, folder: Path = Path()) -> Settings:
     """Check configuration text. Raises ConfigError; `source` names it in messages, `folder` is
     where its relative paths start."""
-    tree = _parse_yaml(text, source)
-    stores = _stores(tree, folder)
+    said = _parse_yaml(text, source)
+    stores = _stores(said, folder)
     try:
-        return _warned(Settings.model_validate(_plain(tree), context={"stores": stores}), source)
+        return _warned(Settings.model_validate(said, context={"stores": stores}), source)
     except ValidationError as error:
-        raise _config_error(source, tree, error) from None
+        raise _config_error(source, _tree(text, source), error) from None
 
 
 def load_usable(path: Path) -> tuple[Settings, dict[str, list[Problem]]]:
@@ -67,14 +67,15 @@ def load_usable(path: Path) -> tuple[Settings, dict[str, list[Problem]]]:
 def load_service(path: Path) -> tuple[ServiceSettings, SecretStores]:
     """The service's block alone, and its stores of secrets: for commands that must work before
     the brands' secrets are there. Raises ConfigError."""
-    tree = _parse_yaml(_read(path), str(path))
+    text = _read(path)
+    said = _parse_yaml(text, str(path))
     try:
         # Its sign-in secret may be the very one that is to be set.
-        service = {k: v for k, v in _plain(tree.get("service") or {}).items() if k != "auth"}
+        service = {k: v for k, v in (said.get("service") or {}).items() if k != "auth"}
         block = _ServiceOnly.model_validate({"service": service})
     except ValidationError as error:
-        raise _config_error(str(path), tree, error) from None
-    return block.service, _stores(tree, path.resolve().parent)
+        raise _config_error(str(path), _tree(text, str(path)), error) from None
+    return block.service, _stores(said, path.resolve().parent)
 
 
 def check_brand(
@@ -96,12 +97,12 @@ def brands_in(path: Path) -> frozenset[str]:
 
 def stores_at(folder: Path) -> SecretStores:
     """The stores where there is no file: all of the defaults."""
-    return _stores(CommentedMap(), folder)
+    return _stores({}, folder)
 
 
 def read_tree(path: Path) -> CommentedMap:
     """A YAML file as it stands, with its comments, for who changes it. Raises ConfigError."""
-    return _parsed(_read(path), str(path))
+    return _tree(_read(path), str(path))
 
 
 def _warned(settings: Settings, source: str) -> Settings:
@@ -127,9 +128,9 @@ def _read(path: Path) -> str:
         ) from None
 
 
-def _stores(tree: CommentedMap, folder: Path) -> SecretStores:
+def _stores(said: Mapping[str, Any], folder: Path) -> SecretStores:
     """The stores, as far as the (unchecked) service block names them."""
-    service = tree.get("service")
+    service = said.get("service")
     service = service if isinstance(service, Mapping) else {}
     database = service.get("database")
     database = database if isinstance(database, str) else ServiceSettings().database
@@ -157,31 +158,35 @@ def _config_error(source: str, tree: CommentedMap, error: ValidationError) -> Co
     return ConfigError([_problem(source, tree, e["loc"], e) for e in found])
 
 
-_last: tuple[str, CommentedMap] | None = None
+_last: tuple[str, dict[str, Any]] | None = None
 
 
-def _parse_yaml(text: str, source: str) -> CommentedMap:
-    """The text, not to be changed: that of the last time where it is the same. A start asks for
-    the file three times, and a file of two hundred brands takes most of a second."""
+def _parse_yaml(text: str, source: str) -> Mapping[str, Any]:
+    """What the text says, not to be changed: that of the last time where it is the same, for a
+    start asks for the file three times."""
     global _last
     known = _last  # other threads read other files
     if known is None or known[0] != text:
-        known = _last = (text, _parsed(text, source))
+        known = _last = (text, _plain(_parsed(yaml_source.values, text, source)))
     return known[1]
 
 
-def _parsed(text: str, source: str) -> CommentedMap:
+def _tree(text: str, source: str) -> CommentedMap:
+    return _parsed(yaml_source.load, text, source) or CommentedMap()
+
+
+def _parsed(read: Callable[[str], Any], text: str, source: str) -> Any:
     try:
-        tree = yaml_source.load(text)
+        found = read(text)
     except YamlMistake as error:
         problem = Problem(source, error.line, error.column, "(syntax)", error.message, error.remedy)
         raise ConfigError([problem]) from None
-    if tree is None:
-        return CommentedMap()  # every setting has a default, and brands may stand in the ledger
-    if not isinstance(tree, CommentedMap):
+    if found is None:
+        return {}  # every setting has a default, and brands may stand in the ledger
+    if not isinstance(found, Mapping):
         fix = "start with `service:` or `brands:`"
         raise ConfigError([Problem(source, 1, 1, "(file)", "is not a mapping", fix)])
-    return tree
+    return found
 
 
 def _plain(node: Any) -> Any:

@@ -163,7 +163,8 @@ def _taken_over(record: logging.LogRecord) -> bool:
 
 def collect_less() -> None:
     """What is there at the start stays: the collector of cycles need not look at it again, nor
-    as often at what a tick makes, which ends with it. A tenth of a return's processor time."""
-    gc.collect()
+    as often at what a tick makes, which ends with it. A tenth of a return's processor time.
+    Garbage is not collected before: there are a few hundred objects of it, and the start would
+    wait for it."""
     gc.freeze()
     gc.set_threshold(20_000, 20, 50)

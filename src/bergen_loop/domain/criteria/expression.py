@@ -14,9 +14,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar, cast
 
-import cel
-
 from bergen_loop.domain.criteria.checking import Checker, Probe
+from bergen_loop.domain.criteria.evaluator import cel
 from bergen_loop.domain.criteria.syntax import ExpressionError, parse
 from bergen_loop.domain.criteria.vocabulary import Kind
 
