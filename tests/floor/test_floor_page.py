@@ -222,9 +222,20 @@ def test_a_day_at_the_floor_with_a_phone_online_and_offline(
         page.reload()
         expect(page.locator("#network")).to_have_text(re.compile(r"2 counting\(s\) wait"))
 
-        # The first answer is lost after the server has taken the counting: it is sent again.
+        # Somebody else signs in here: what was counted is not sent in their name.
         posts: list[str] = []
         page.on("request", lambda r: posts.append(r.url) if r.method == "POST" else None)
+        other = {"who": "eve", "csrf": "x"}
+        page.route("**/api/me", lambda route: route.fulfill(json=other))
+        page.context.set_offline(False)
+        page.reload()
+        expect(page.locator("#network")).to_contain_text("counted is sent once they sign in here")
+        assert posts == []
+        page.unroute("**/api/me")
+        page.context.set_offline(True)
+        page.reload()
+
+        # The first answer is lost after the server has taken the counting: it is sent again.
         lost: list[int] = []
 
         def lose_once(route: Route) -> None:

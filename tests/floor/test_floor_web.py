@@ -115,6 +115,16 @@ def test_a_counting_needs_the_forms_token(client: TestClient, sqlite_ledger: Led
     assert client.post("/floor/api/count", data=data).status_code == 403
 
 
+@pytest.mark.parametrize(
+    "text", ["[" * 100_000, '{"lines": ' + "[" * 100_000, "9" * 5000, "", "[]"]
+)
+def test_a_counting_that_is_none_is_refused_in_words(client: TestClient, text: str) -> None:
+    sign_in(client, "ann")
+    form = {"csrf": client.get("/floor/api/me").json()["csrf"], "counting": text}
+    answer = client.post("/floor/api/count", data=form)
+    assert (answer.status_code, answer.json()["error"]) == (422, "the counting is no JSON object")
+
+
 def test_who_only_reads_does_not_count(client: TestClient) -> None:
     sign_in(client, "eve")
     assert client.get("/floor/api/me").status_code == 403

@@ -27,7 +27,8 @@ from bergen_loop.ledger.tables.core import ApiTokenRow, JournalRow, UserRow
 @pytest.mark.parametrize(
     "name",
     ["bergen-loop", "Bergen-Loop", "bergen loop", "token nightly", "Token x", "T0ken x",
-     "root (command line)", "somebody (no sign-in)", "Somebody", "jo\u200bhn", "jo  hn", "ｊohn",
+     "root (command line)", "root command line", "Command-Line", "somebody (no sign-in)",
+     "Mara no sign-in", "Somebody", "jo\u200bhn", "jo  hn", "ｊohn",
      "m\u0430ra", "jоhn", "j\u043ehn doe", "jo\u202ehn", "a<b>", "service", "x", "y" * 81],
 )  # fmt: skip
 def test_names_that_deceive_are_refused(full: Desk, name: str) -> None:

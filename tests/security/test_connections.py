@@ -76,6 +76,19 @@ def test_two_requests_at_once_are_both_answered(desk: Desk) -> None:
             answer += quick.recv(4096)
 
 
+def test_a_body_whose_length_is_given_twice_hides_no_second_request(desk: Desk) -> None:
+    for path in (b"/login", b"/health", b"/webhooks/loop/acme", b"/api/v1/mcp"):
+        with running(desk) as address, closing(socket.create_connection(address)) as odd:
+            head = b"POST %s HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n" % path
+            odd.sendall(head + b"Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n" + HEAD + b"\r\n")
+            odd.settimeout(5)
+            answer = b""
+            while piece := odd.recv(4096):
+                answer += piece
+            assert answer.startswith(b"HTTP/1.1 400 ") and answer.count(b"HTTP/1.1 ") == 1
+            assert b"content-security-policy" in answer
+
+
 def test_a_body_that_comes_in_drop_by_drop_is_ended(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -135,6 +148,9 @@ def test_one_address_has_no_more_than_its_share(monkeypatch: pytest.MonkeyPatch)
     took = [places.take(Fake("203.0.113.5")) for _ in range(80)]  # type: ignore[arg-type]
     assert took == [True] * connections.FROM_ONE + [False] * 16
     assert places.take(Fake("203.0.113.6"))  # type: ignore[arg-type]
+    wide = connections.Places(200, ())
+    took = [wide.take(Fake(f"2001:db8:1:2::{n:x}")) for n in range(80)]  # type: ignore[arg-type]
+    assert took == [True] * connections.FROM_ONE + [False] * 16, "one household's addresses"
     proxied = [places.take(Fake("192.0.2.9")) for _ in range(80)]  # type: ignore[arg-type]
     assert proxied.count(True) == 100 - connections.FROM_ONE - 1
     for one in list(places.held):

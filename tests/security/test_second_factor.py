@@ -12,6 +12,7 @@ import pytest
 import sqlalchemy as sa
 import structlog
 from cryptography.fernet import Fernet
+from running_service import at_once
 from test_signing_in import PASSWORD, QUICK, add, refused, sign_in
 from web_support import Desk, make_desk
 
@@ -194,6 +195,28 @@ def test_setting_it_up_needs_the_password_and_the_first_code(desk: Desk) -> None
     assert client.post(path, data={"csrf": token, "code": "000000"}).status_code == 409
     assert user(desk).totp_secret is None
     assert sign_in(desk.client()).headers["location"] == "/"
+
+
+def test_who_has_only_a_session_cannot_try_all_codes_of_a_new_secret(desk: Desk) -> None:
+    """What they would get is the recovery codes."""
+    add(desk)
+    client, path = desk.client(), "/account/second-factor"
+    assert sign_in(client).status_code == 303
+    token = re.findall(r'name="csrf" value="([^"]+)"', client.get("/account").text)[0]
+    page = client.post(path, data={"csrf": token, "old": PASSWORD}).text
+    right = code_of(re.findall(r'class="secret">([A-Z2-7]+)<', page)[0])
+    wrong = f"{(int(right) + 500_000) % 1_000_000:06}"
+    tries = [client.post(path, data={"csrf": token, "code": wrong}).status_code for _ in range(12)]
+    assert tries == [409] * 10 + [429] * 2
+    assert client.post(path, data={"csrf": token, "code": right}).status_code == 429
+
+
+def test_of_one_code_at_once_one_is_taken(desk: Desk) -> None:
+    _, secret, _ = enrolled(desk)
+    code, others = code_of(secret), [desk.client() for _ in range(6)]
+    for other in others:
+        sign_in(other)
+    assert sorted(at_once(6, lambda n: give(others[n], code).status_code)) == [303] + [403] * 5
 
 
 def test_changing_and_removing_it_needs_it(desk: Desk) -> None:

@@ -39,9 +39,9 @@ def main() -> int:
                 broke += outcome.broke
                 word = "BROKE" if outcome.broke else "held"
                 took = time.monotonic() - began
-                print(f"{word:6}{attack.__name__:24}{took:5.0f} s  {outcome.seen}", flush=True)
+                print(f"{word:6}{attack.__name__:24}{took:5.0f} s  {outcome.seen}", flush=True)  # noqa: T201
         except BaseException:
-            print(release.said()[-3000:], file=sys.stderr)
+            print(release.said()[-3000:], file=sys.stderr)  # noqa: T201
             raise
         finally:
             release.end()

@@ -20,6 +20,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import Any
 from urllib.parse import urlsplit
 
 import httpx2
@@ -40,15 +41,12 @@ def exhausted_by_criteria(it: Release) -> Outcome:
     """An account that may only read pastes criteria that cost more than a machine has."""
     reader = _account(it, "reader", "read_only")
     chained = "[1]" + ".map(x, [x, x])" + ".map(x, x + x)" * 24 + ".size() > 0"
-    grown = "lines" + ".map(x, [x, x, x, x])" * 9
-    nested = f"{grown}.all(a, {grown}.all(b, {grown}.all(c, true)))"
+    grown = "[[1, 1]]" + ".map(x, x + x)" * 14 + "[0]"
+    nested = f"{grown}.all(a, {grown}.all(b, a == b))"
     seen: list[str] = []
     broke = False
     for name, condition in (("chained", chained), ("nested", nested)):
-        text = (
-            "version: 1\nrules:\n  - name: x\n    when: >-\n      "
-            f"{condition}\n    then: flag\n    reason: x\notherwise: process\n"
-        )
+        text = f'name: t\nrules:\n  - {{name: a, when: "{condition}", then: process}}\n'
         form = {"which": "pasted", "text": text, "since": "2020-01-01"}
         at = f"/brands/{BRAND}/criteria/try"
         status, slowest, most, ended = _pressed(it, lambda f=form, p=at: reader.post(p, p, **f))
@@ -123,7 +121,8 @@ def paid_twice(it: Release) -> Outcome:
 
 
 def _effects(it: Release, return_id: str) -> dict[str, Any]:
-    return it.control.get("/control/effects").json()["returns"][return_id]
+    none = {"tickets": {}, "money_moved": 0}
+    return it.control.get("/control/effects").json()["returns"].get(return_id, none)
 
 
 def _process_calls(it: Release) -> int:
@@ -139,8 +138,7 @@ def _open_items(boss: Browser) -> dict[str, str]:
 
 
 def guessed(it: Release) -> Outcome:
-    """39 guesses at once, of which the last one is right; then the old password of the account
-    page."""
+    """39 guesses at once; then the old password of the account page."""
     boss = it.boss
     mara = _account(it, "mara", "operator")
     browsers = [it.browser() for _ in range(39)]
@@ -149,10 +147,7 @@ def guessed(it: Release) -> Outcome:
 
     def guess(n: int) -> int:
         gate.wait()
-        if n == 38:
-            time.sleep(0.3)
-        password = mara.password if n == 38 else f"guess {n}"
-        form = {"csrf": tokens[n], "name": "mara", "password": password}
+        form = {"csrf": tokens[n], "name": "mara", "password": f"guess {n}"}
         for _ in range(100):
             status = browsers[n].http.post("/login", data=form).status_code
             if status != 503:
@@ -171,10 +166,11 @@ def guessed(it: Release) -> Outcome:
     journal = boss.get("/audit.csv").text
     kept = len(re.findall("refused|wrong name", journal))
     seen = (
-        f"{looked} of 39 looked at, the right one last: {answers[38]}; old password: {tried} of 30 "
-        f"looked at; {kept} lines of it in the journal"
+        f"{looked} of 39 looked at; old password: {tried} of 30 looked at; {kept} lines of it in the "
+        f"journal"
     )
-    return Outcome(looked > 5 or tried > 5, seen)
+    # Where somebody has signed in before, there are ten tries, elsewhere five.
+    return Outcome(looked > 10 or tried > 10, seen)
 
 
 def crowded(it: Release) -> Outcome:
@@ -231,33 +227,42 @@ def texts_acted(it: Release) -> Outcome:
 
 
 def told_too_much(it: Release) -> Outcome:
-    """REX11 answers with an error that repeats our request, password and token in it, with
-    markup and escapes."""
+    """REX11 and a brand's endpoint answer with errors that repeat our request, password and token
+    in it, with markup and escapes; then the database refuses what is written."""
     boss = it.boss
     it.way.tells_too_much = True
     it.mail.mails.clear()
     it.control_post("/control/returns", brand=BRAND, count=2)
     with suppress(TimeoutError):
-        wait_for(lambda: len(it.mail.mails) > 1, 60)
+        wait_for(lambda: any("ndpoint" in m or "events" in m for m in it.mail.mails), 60)
     it.way.tells_too_much = False
-    tokens = {it.secrets["rex11_password"]}
+    with sqlite3.connect(it.folder / "ledger.db", timeout=30) as base:
+        refusing = "begin select raise(abort, 'no'); end"
+        base.execute(f"create trigger refuses before insert on returns {refusing}")
+    made = it.control_post("/control/returns", brand=BRAND, count=1)["returns"]
+    time.sleep(6)
+    with sqlite3.connect(it.folder / "ledger.db", timeout=30) as base:
+        base.execute("drop trigger refuses")
+    secrets = {it.secrets["rex11_password"]}
     for said in it.way.told:
-        tokens |= set(re.findall(r"AuthenticationString>([^<]+)<", said))
+        secrets |= set(re.findall(r"AuthenticationString>([^<]+)<", said))
+    customer = f"customer{int(made[0]['id']) - 40000000}@example.com"
     where = {
         "log": it.said(),
         "mail": "\n".join(it.mail.mails),
         "journal": boss.get("/audit.csv").text,
         "attention": boss.get("/attention.csv").text,
-        "pages": boss.get("/").text + boss.get(f"/brands/{BRAND}").text,
     }
-    leaks = [n for n, text in where.items() if any(t in text for t in tokens)]
+    leaks = [n for n, text in where.items() if any(t in text for t in secrets)]
     theirs = [n for n, text in where.items() if "Unhandled" in text]
+    quoted = [n for n in ("log", "mail", "attention") if customer in where[n]]
     live = sum("<b>x</b>" in m or "\x1b" in m for m in it.mail.mails)
     seen = (
-        f"secrets in: {', '.join(leaks) or 'nothing'}; REX11's words in: "
-        f"{', '.join(theirs) or 'nothing'}; {live} of {len(it.mail.mails)} mails live"
+        f"secrets in: {', '.join(leaks) or 'nothing'}; words of theirs in: "
+        f"{', '.join(theirs) or 'nothing'}; a customer's address from a database error in: "
+        f"{', '.join(quoted) or 'nothing'}; {live} of {len(it.mail.mails)} mails live"
     )
-    return Outcome(bool(leaks or live or {"log", "mail"} & set(theirs)), seen)
+    return Outcome(bool(leaks or live or quoted or {"log", "mail"} & set(theirs)), seen)
 
 
 # -- what was weak ------------------------------------------------------------------------------

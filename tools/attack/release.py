@@ -6,6 +6,7 @@ of them, behind a way that can spoil what REX11 answers.
 
 from __future__ import annotations
 
+import base64
 import http.client
 import os
 import re
@@ -125,6 +126,7 @@ class Release:
         self.secrets["alerts"] = (
             f"mailto://127.0.0.1:{self.mail.port}/?from=a@b.example&to=c@d.example"
         )
+        self.secrets["events"] = "whsec_" + base64.b64encode(b"k" * 32).decode()
         folder = self.folder / "secrets"
         folder.mkdir(mode=0o700)
         for name, value in self.secrets.items():
@@ -143,6 +145,7 @@ service:
     urls: ["file:{folder}/alerts"]
     attention_older: 1s
     sync_stalled: 10s
+    events_failing: 5s
 brands:
   {BRAND}:
     name: Northpine
@@ -158,6 +161,10 @@ brands:
       web_address: {brand["rex11_web_address"]}
       user_name: {brand["rex11_user_name"]}
       password: file:{folder}/rex11_password
+    events:
+      url: {self.way.url}/brand
+      secret: file:{folder}/events
+      allow_loopback: true
     announce:
       warehouse: {brand["warehouse"]}
       add_products: true
@@ -276,7 +283,13 @@ class Way:
 
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers.get("content-length", 0)))
-                if way.tells_too_much:
+                if self.path == "/brand" and not way.tells_too_much:
+                    status, answer, kind = 200, b"", "text/plain"
+                elif self.path == "/brand":
+                    self.wfile.write(b"Unhandled: <b>x</b>\x1b[31m\r\n\r\n")  # no HTTP at all
+                    self.close_connection = True
+                    return
+                elif way.tells_too_much:
                     status, answer = 500, b"Unhandled: <b>x</b>\x1b[31m in request " + body
                     kind = "text/plain"
                     way.told.append(answer.decode(errors="replace"))

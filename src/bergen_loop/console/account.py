@@ -69,7 +69,7 @@ def set_up(request: Request, person: Viewer, form: Form) -> Response:
         secret = console.seeds.opened(user.id, user.totp_new)
     except SecretError:
         return _page(request, person, "begin again: the key has changed meanwhile")
-    step = totp.step_of(secret, code, now, None)
+    step = guard.first_code(console.registry.ledger, user, person.actor, (secret, code))
     if step is None:
         problem = "this is not the code that belongs to it: is the telephone's clock right?"
         return _offered(request, person, user, secret, problem)

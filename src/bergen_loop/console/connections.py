@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import resource
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from ipaddress import ip_address, ip_network
 from typing import Any
@@ -21,10 +22,20 @@ HEAD = 10.0
 ANSWER = 1800.0
 """Seconds for a request and its answer: longer than any export or live page takes."""
 FROM_ONE = 64
-"""Connections of one address; a proxy has the whole number."""
+"""Connections of one address, or of one household's; a proxy has the whole number."""
 MOST = 1000
 _OTHERS = 200
 """Files that the process needs besides connections."""
+
+
+def household(host: str) -> str:
+    """An address as it is counted: of IPv6 the network, for who has one address there has them
+    all."""
+    with suppress(ValueError):
+        address = ip_address(host)
+        if address.version == 6 and not address.ipv4_mapped:
+            return str(ip_network(f"{address}/64", strict=False))
+    return host
 
 
 def most() -> int:
@@ -46,8 +57,9 @@ class Places:
 
     def take(self, connection: Connection) -> bool:
         """Whether there is a place for it; an idle one may have to give it up."""
-        source = connection.source
-        if self.by_source.get(source, 0) >= FROM_ONE and not self._proxy(source):
+        source = household(connection.source)
+        crowded = self.by_source.get(source, 0) >= FROM_ONE
+        if crowded and not self._proxy(connection.source):
             return False
         if len(self.held) >= self.most:
             longest = next(iter(self.idle), None)
@@ -64,10 +76,11 @@ class Places:
         self.idle.pop(connection, None)
         if connection in self.held:
             self.held.discard(connection)
-            left = self.by_source[connection.source] - 1
-            self.by_source[connection.source] = left
+            source = household(connection.source)
+            left = self.by_source[source] - 1
+            self.by_source[source] = left
             if not left:
-                del self.by_source[connection.source]
+                del self.by_source[source]
 
     def _proxy(self, source: str) -> bool:
         try:

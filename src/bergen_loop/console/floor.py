@@ -68,7 +68,7 @@ def count(request: Request, worker: Worker, form: Form) -> JSONResponse:
     """Take a counting, in the form's field `counting`. 404, 409, 422: {"error": sentence}."""
     try:
         value: Any = json.loads(field(form, "counting"))
-    except ValueError:
+    except (ValueError, RecursionError):
         value = None
     if not isinstance(value, dict):
         return JSONResponse({"error": "the counting is no JSON object"}, 422)

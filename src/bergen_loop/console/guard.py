@@ -9,9 +9,7 @@ the journal would be the next thing to flood.
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -19,6 +17,7 @@ import structlog
 from fastapi import Request
 
 from bergen_loop.console import passwords, totp
+from bergen_loop.console.connections import household
 from bergen_loop.console.state import Console
 from bergen_loop.domain.words import What
 from bergen_loop.ledger.database import Ledger, Session
@@ -73,13 +72,8 @@ class Claim:
 
 
 def source_of(request: Request) -> str:
-    """Where a request comes from, as counted: one address, of IPv6 the network of a household."""
-    host = request.client.host if request.client else "unknown"
-    with suppress(ValueError):
-        address = ipaddress.ip_address(host)
-        if address.version == 6 and not address.ipv4_mapped:
-            return str(ipaddress.ip_network(f"{address}/64", strict=False))
-    return host
+    """Where a request comes from, as counted."""
+    return household(request.client.host if request.client else "unknown")
 
 
 # -- signing in ---------------------------------------------------------------------------------
@@ -160,6 +154,16 @@ def code(console: Console, user: UserRow, actor: Actor, given: str) -> bool:
     except SecretError as error:
         log.error("a second factor cannot be read", account=user.id, why=str(error))
         raise ComeBack(503, UNREADABLE, SOON) from None
+
+
+def first_code(
+    ledger: Ledger, user: UserRow, actor: Actor, given: tuple[str, str]
+) -> int | None:  # fmt: skip
+    """The step of the first code of a new secret (secret, code); None for a wrong one. Who has only
+    the session may not try them all: what they would get is the recovery codes. ComeBack."""
+    step = totp.step_of(*given, datetime.now(UTC), None)
+    right = _tried(ledger, [Limit(f"first {user.id}", 10, _HOUR)], actor, lambda: step is not None)
+    return step if right else None
 
 
 # -- each of them -------------------------------------------------------------------------------

@@ -39,7 +39,9 @@ def takes_file(path: str) -> bool:
 
 
 class BodyLimit:
-    """Stops reading a body that is too large (413) or too slow (408)."""
+    """Stops reading a body that is too large (413) or too slow (408), and refuses one that says in
+    two ways how long it is (400): a proxy might go by the other one, and take the rest of it for
+    somebody's next request."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -47,6 +49,11 @@ class BodyLimit:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
+            return
+        if {b"content-length", b"transfer-encoding"} <= {name for name, _ in scope["headers"]}:
+            why = "its length is given twice: by Content-Length and by Transfer-Encoding"
+            refused = refusal(scope, Code.BODY_UNREADABLE, why, {"Connection": "close"})
+            await refused(scope, receive, send)
             return
         path = scope["path"]
         limit = None if path.startswith("/webhooks/") else most(path)

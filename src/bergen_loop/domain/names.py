@@ -9,6 +9,9 @@ from collections.abc import Iterable
 RESERVED = ("bergen-loop", "bergen loop", "somebody", "nobody", "unknown", "service", "system")
 """What the journal calls the service itself, and those it cannot name."""
 
+_ENDS = ("command line", "no sign-in")
+"""What the journal writes, in brackets, behind the names of people who are no account."""
+
 _LIKE = {
     "0": "o", "1": "l", "|": "l", "!": "l",
     "а": "a", "в": "b", "е": "e", "з": "e", "і": "i", "ј": "j", "к": "k", "м": "m", "н": "h",
@@ -35,7 +38,8 @@ def problem(name: str, reserved: Iterable[str] = ()) -> str | None:
     if len({_script(c) for c in name if c.isalpha()}) > 1:
         return "a name is written in letters of one alphabet"
     taken = {skeleton(n) for n in (*RESERVED, *reserved)}
-    if skeleton(name) in taken or skeleton(name).startswith(skeleton("token ")):
+    like, ends = skeleton(name), tuple(map(skeleton, _ENDS))
+    if like in taken or like.startswith(skeleton("token ")) or like.endswith(ends):
         return "this name is kept for the service itself; choose another"
     return None
 

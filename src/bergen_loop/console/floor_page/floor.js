@@ -3,7 +3,8 @@
 // A finished counting goes into a queue in this browser first and from there to the server, again
 // and again until it has answered. Each carries a key, by which the server knows a repeat: so it
 // may be sent twice, but is counted once. What is expected is kept here too, so that a parcel can
-// be opened and counted without a network; a service worker (sw.js) keeps the page itself.
+// be opened and counted without a network; a service worker (sw.js) keeps the page itself. It is
+// sent in the name of whoever counted it, never of whoever is signed in later.
 "use strict";
 
 const RETRY_MS = 3000;
@@ -14,7 +15,8 @@ const EXPECTED_EVERY_MS = 60_000;
 
 const $ = (id) => document.getElementById(id);
 let current = null; // {ticket, lines: [line], photos: [{code, data}], undo: [{lines, photos, say}]}
-let queue = []; // [{counting, po, error}], the oldest first
+let queue = []; // [{counting, po, who, error}], the oldest first
+let who = null; // is signed in, as far as is known: their name
 let expected = []; // tickets, as the server gave them last
 let sending = false;
 
@@ -96,6 +98,7 @@ async function recall() {
   navigator.storage?.persist?.().catch(() => {});
   current = (await inStore("page", "readonly", (s) => s.get("current"))) ?? null;
   expected = (await inStore("page", "readonly", (s) => s.get("expected"))) ?? [];
+  who = (await inStore("page", "readonly", (s) => s.get("who"))) ?? null;
   await fromEarlier();
   queue = await inStore("queue", "readonly", (s) => s.getAll());
   queue.sort((one, other) => one.at - other.at);
@@ -494,6 +497,7 @@ async function lookExpected() {
     if (found) {
       expected = found.tickets;
       write("page", "expected", expected);
+      await signedIn();
     }
   } catch { /* what was expected last still stands */ }
   drawExpected();
@@ -568,7 +572,7 @@ function submit(finish) {
       .map(({ upc, sku, counted, damaged, reasons }) => ({ upc, sku, counted, damaged, reasons })),
     photos,
   };
-  const entry = { at: Date.now(), counting, po: ticket.po, error: null };
+  const entry = { at: Date.now(), counting, po: ticket.po, who, error: null };
   queue.push(entry);
   const written = write("queue", counting.key, entry);
   closeTicket(`${ticket.bag ? `Bag ${ticket.bag.barcode}` : `RMA ${ticket.ticket}`} counted`);
@@ -582,7 +586,7 @@ async function send() {
   if (sending) return;
   sending = true;
   try {
-    for (const entry of queue.filter((one) => !one.error)) {
+    for (const entry of queue.filter((one) => !one.error && isOurs(one))) {
       if (!(await sendOne(entry))) break;
     }
   } finally {
@@ -591,13 +595,23 @@ async function send() {
   }
 }
 
+// Who is signed in, with what their countings have to carry; null: nobody.
+async function signedIn() {
+  const me = await json(await fetch("api/me", { headers: { accept: "application/json" } }));
+  if (me && me.who !== who) write("page", "who", (who = me.who));
+  return me;
+}
+
+const isOurs = (entry) => !entry.who || entry.who === who;
+
 // Whether to go on with the next one.
 async function sendOne(entry) {
   let answer;
   try {
-    const who = await json(await fetch("api/me", { headers: { accept: "application/json" } }));
-    if (!who) return network("Sign in again: countings wait to be sent", "/login?next=/floor/");
-    const body = new URLSearchParams({ csrf: who.csrf, counting: JSON.stringify(entry.counting) });
+    const me = await signedIn();
+    if (!me) return network("Sign in again: countings wait to be sent", "/login?next=/floor/");
+    if (!isOurs(entry)) return true;
+    const body = new URLSearchParams({ csrf: me.csrf, counting: JSON.stringify(entry.counting) });
     answer = await fetch("api/count", { method: "POST", body, headers: { accept: "application/json" } });
   } catch {
     return network("No network");
@@ -633,8 +647,10 @@ function network(text, href = null) {
 function drawQueue() {
   const waiting = queue.filter((one) => !one.error);
   const refused = queue.filter((one) => one.error);
+  const others = [...new Set(waiting.filter((one) => !isOurs(one)).map((one) => one.who))];
+  const theirs = others.length ? `What ${others.join(", ")} counted is sent once they sign in here. ` : "";
   $("network").textContent = waiting.length
-    ? `${waiting.length} counting(s) wait to be sent. ${trouble}` : trouble || "All sent";
+    ? `${waiting.length} counting(s) wait to be sent. ${theirs}${trouble}` : trouble || "All sent";
   if (cure) $("network").append(" ", el("a", { href: cure }, "Sign in"));
   $("network").dataset.waiting = String(waiting.length);
   $("queue").hidden = !refused.length;
