@@ -18,6 +18,7 @@ from bergen_loop.ledger.store import modes
 from bergen_loop.ledger.tables.core import BrandRow, JournalRow, RmaRow
 from bergen_loop.ledger.transaction import transaction
 from bergen_loop.people import brands as people
+from bergen_loop.people import places
 from bergen_loop.people.actions import NotPossible
 from bergen_loop.people.brands import Act, Brands, Outdated, diff
 from bergen_loop.secrets import SecretStores
@@ -283,3 +284,44 @@ def test_the_stamp_differs_after_every_change_of_a_brand_or_a_secret(place: Bran
     place.stores.put("ledger:other", "y", who=ANNA)
     seen.add(stamp())
     assert len(seen) == 5
+
+
+OUTSIDE = [
+    ({"kits_file": "secrets/loop-key"}, "kits_file", "does not end in .csv"),
+    ({"kits_file": "/etc/passwd"}, "kits_file", "leads out of"),
+    ({"kits_file": "../kits.csv"}, "kits_file", "leads out of"),
+    ({"kits_file": "way-out.csv"}, "kits_file", "leads out of"),
+    ({"criteria": "/etc/passwd"}, "criteria", "leads out of"),
+    ({"criteria": "secrets/loop-key"}, "criteria", "does not end in .yaml"),
+    ({"close": {"strategy": "file", "folder": "/tmp"}}, "close.folder", "leads out of"),
+    ({"loop": {"api_key": "file:../key"}}, "loop.api_key", "leads out of"),
+    ({"loop": {"api_key": "file:~/.ssh/id"}}, "loop.api_key", "leads out of"),
+    ({"loop": {"api_key": "env:BERGEN_LOOP_KEY"}}, "loop.api_key", "the service's own"),
+    ({"close": {"strategy": "http", "url": "https://x.example", "headers":
+                {"x": "env: bergen_loop_database"}}}, "close.headers.x", "the service's own"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("change", "field", "words"), OUTSIDE, ids=lambda v: str(v)[:40])
+def test_settings_in_the_ledger_lead_nowhere_outside_and_to_no_secret_of_the_service(
+    place: Brands, change: dict[str, Any], field: str, words: str
+) -> None:
+    """Who changes them has an account, not the machine: nothing of such a place is read or
+    written, nor told."""
+    (place.folder / "secrets").mkdir()
+    (place.folder / "secrets" / "loop-key").write_text("never-shown")
+    (place.folder / "way-out.csv").symlink_to("/etc/passwd")
+    with pytest.raises(ConfigError) as refused:
+        place.add(act(typed={"file:../key": "x"}), "acme", block(**change))
+    (problem,) = refused.value.problems
+    assert problem.field == field
+    assert words in problem.message
+    assert "never-shown" not in str(refused.value) and "root:" not in str(refused.value)
+    assert not (place.folder.parent / "key").exists()
+
+
+def test_a_place_outside_that_stood_there_already_may_stay(place: Brands) -> None:
+    before = block(close={"strategy": "file", "folder": "/var/spool/closed"})
+    places.check(before | {"poll": "2m"}, before, place.folder)
+    with pytest.raises(ConfigError):
+        places.check(before, block(), place.folder)

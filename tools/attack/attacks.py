@@ -166,8 +166,8 @@ def guessed(it: Release) -> Outcome:
     journal = boss.get("/audit.csv").text
     kept = len(re.findall("refused|wrong name", journal))
     seen = (
-        f"{looked} of 39 looked at; old password: {tried} of 30 looked at; {kept} lines of it in the "
-        f"journal"
+        f"{looked} of 39 looked at; old password: {tried} of 30 looked at; {kept} lines in the "
+        "journal"
     )
     # Where somebody has signed in before, there are ten tries, elsewhere five.
     return Outcome(looked > 10 or tried > 10, seen)

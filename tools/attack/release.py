@@ -25,7 +25,7 @@ from typing import Any
 
 import httpx2
 
-PASSWORD = "four unusual words bloom"
+PASSWORD = "four unusual words bloom"  # noqa: S105 - of a world that lasts a minute
 BRAND = "northpine"
 MEMORY = 3 * 1024**3
 """Bytes of address space that the service may take before it is ended, for the machine's sake."""

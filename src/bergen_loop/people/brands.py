@@ -28,6 +28,7 @@ from bergen_loop.ledger.store import modes, returns
 from bergen_loop.ledger.store.brands import State, Version
 from bergen_loop.ledger.transaction import transaction
 from bergen_loop.outside import breaker
+from bergen_loop.people import places
 from bergen_loop.people.actions import NotPossible
 from bergen_loop.secrets import SecretStores
 
@@ -257,6 +258,7 @@ class Brands:
         if content.pop("mode", modes.SHADOW) != modes.SHADOW:
             fix = f"leave it out; `bergen-loop brands mode {brand} ...` sets it"
             raise _problem("mode", "the mode does not stand in the settings", fix)
+        places.check(content, before.content if before else {}, self.folder)
         source = source_of(brand, before.version + 1 if before else 1)
         settings = check_brand(content, self.stores.knowing(act.typed), source)
         criteria(brand, settings, self.folder)
