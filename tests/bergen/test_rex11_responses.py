@@ -643,6 +643,29 @@ def test_a_value_that_is_there_twice_is_a_doubt() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("more", "problem", "comments"),
+    [
+        ("<QuarantineQuantity>1</QuarantineQuantity>", "QuarantineQuantity is '1', of", "fine"),
+        ("<RejectedQty>x</RejectedQty>", "RejectedQty is 'x', of which nothing is known", "fine"),
+        ("<RejectedQty>0.0</RejectedQty><HoldUnits/>", None, "fine"),
+        ("<QualityCode>B</QualityCode>", None, "fine; QualityCode: B"),
+    ],
+)
+def test_what_a_later_schema_may_say_of_an_item_is_not_lost(
+    more: str, problem: str | None, comments: str
+) -> None:
+    (line,) = read_ticket(ticket(item(More="").replace("<More></More>", more))).lines
+    assert [p for p in line.problems if problem and p.startswith(problem)] == list(line.problems)
+    assert (bool(line.problems), line.comments) == (problem is not None, comments)
+
+
+def test_nil_is_no_value_whatever_stands_in_it() -> None:
+    nil = 'xmlns:x="http://www.w3.org/2001/XMLSchema-instance" x:nil="true"'
+    body = ticket(item().replace("<ActualQuantity>", f"<ActualQuantity {nil}>"))
+    assert read_ticket(body).lines[0].actual is None
+
+
 @pytest.mark.parametrize("name", ["ReceivingStatus", "CustomerPO", "Memo", "Carrier"])
 def test_damage_to_a_ticket_itself(name: str) -> None:
     values = {"ReceivingStatus": "AddedToInventory", "CustomerPO": "LR-1", "Memo": "x"}

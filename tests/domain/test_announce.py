@@ -65,6 +65,8 @@ def test_case_24_what_is_given_back_in_a_store_is_not_announced(method: str) -> 
     assert found and found.no_parcel and method in found.reason
     assert skip(return_, no_parcel_method_types=words("locker")) is None
     assert skip(a_return(method_type="lo-cker"), no_parcel_method_types=words("locker"))
+    assert skip(a_return(return_method=method))  # one word, which says no more than that
+    assert skip(a_return(return_method="store", method_type="mail")) is None
 
 
 def test_a_line_that_says_default_follows_the_returns_outcome() -> None:

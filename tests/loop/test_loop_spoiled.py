@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from loop_api import FakeLoop, Step, answer, fails, loop, raw_return
 
-from bergen_loop.outside.errors import Unavailable
+from bergen_loop.outside.errors import Unavailable, Unreadable
 from bergen_loop.outside.loop import ParsedReturn, ReturnsPage
 
 AT = datetime(2026, 11, 1, tzinfo=UTC)
@@ -212,3 +212,23 @@ def test_a_cursor_that_never_ends_is_ended_and_told() -> None:
     pages = read(loop(endless))
     assert pages[-1].incomplete == "20 pages in a row bring nothing new"
     assert number == 21
+
+
+@pytest.mark.parametrize("end", ["<!-- notice -->", "{}", ', "x": ' + "[" * 9000 + "]" * 9000])
+def test_what_stands_behind_an_empty_page_is_no_return(end: str) -> None:
+    text = '{"returns": [], "nextPageUrl": null}'
+    text = text + end if end[0] != "," else f"{text[:-1]}{end}}}"
+    client = loop(lambda request: answer(text=text)(request)).client()
+    assert [p.returns for p in client.list_returns(AT, AT)] == [()]
+
+
+@pytest.mark.parametrize("cut", [30, 100, -1])
+def test_a_page_that_is_cut_off_is_no_return(cut: int) -> None:
+    """Each minute of each window was a gap then, and one more item."""
+    text = f'{{"returns": [{CLEAN[0]}], "nextPageUrl": null}}'[:cut]
+    client = loop(lambda request: answer(text=text)(request)).client()
+    if cut == -1:
+        assert [len(p.returns) for p in client.list_returns(AT, AT)] == [1]
+    else:
+        with pytest.raises(Unreadable, match="not JSON"):
+            list(client.list_returns(AT, AT))

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import pytest
+
 from bergen_loop.domain.lifecycle import Stage
 from bergen_loop.flow import tick
 from bergen_loop.flow.context import BrandContext
 from bergen_loop.flow.intake import take_webhooks
 from bergen_loop.ledger.store import attention
 from bergen_loop.ledger.transaction import Transaction
+from bergen_loop.outside.errors import RateLimited
 from bergen_loop.outside.http import Around
 from bergen_loop.people import actions
 from bergen_loop.service import wiring as connecting
@@ -223,6 +226,30 @@ def test_a_429_storm_delays_and_doubles_nothing(
     worlds.run(world, ctx, ticks=5)
     assert look.stage(return_id) is Stage.COMPLETE
     assert world.effects(return_id)["money_moved"] == 1
+
+
+def test_calls_that_are_always_one_too_many_are_told_and_paced(
+    world: World, ctx: BrandContext, look: Look, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They were tried in silence; a Retry-After of years was kept."""
+    return_id = received(world, ctx)
+    sent = 0
+
+    def limited(_: str) -> None:
+        nonlocal sent
+        sent += 1
+        about = {"system": "Loop", "brand": "northpine", "call": "process"}
+        raise RateLimited("one too many", status=429, retry_after=1e9, **about)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ctx.loop, "process", limited)
+        worlds.run(world, ctx, ticks=4, seconds=1800)
+    [(kind, why)] = look.brand_attention()
+    assert (kind, sent) == ("step_failing", 2)
+    assert "every process call has failed" in why
+    worlds.run(world, ctx, ticks=4, seconds=3600)
+    assert look.stage(return_id) is Stage.COMPLETE
+    assert look.brand_attention() == []
 
 
 def test_nothing_is_decided_on_a_stale_picture(world: World, ctx: BrandContext, look: Look) -> None:

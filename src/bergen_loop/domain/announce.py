@@ -216,10 +216,12 @@ def _outcome(return_: Return, line: ReturnLine) -> str:
 def _method_without_parcel(return_: Return, rules: AnnounceRules) -> str | None:
     if is_box_free(return_, rules.box_free_methods):
         return None  # wherever it was handed over, it comes
-    if normal_word(return_.return_method) in rules.no_parcel_methods:
-        return return_.return_method
     if normal_word(return_.method_type) in rules.no_parcel_method_types:
         return return_.method_type
+    # A method that is one word says who or how; nobody tells which.
+    alone = frozenset[str]() if return_.method_type else rules.no_parcel_method_types
+    if normal_word(return_.return_method) in rules.no_parcel_methods | alone:
+        return return_.return_method
     return None
 
 

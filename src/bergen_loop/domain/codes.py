@@ -60,8 +60,9 @@ def given_code(code: str | None) -> str | None:
 
 
 _NO_CODE = frozenset(
-    {None, "n/a", "na", "none", "null", "nil", "nan", "undefined", "tbd", "-", "--", "0"}
-)
+    {None, "n/a", "#n/a", "na", "none", "null", "nil", "nan", "undefined", "tbd", "tbc", "-", "--",
+     "0", "unknown", "nobarcode", "doesnotapply", "notapplicable"}
+)  # fmt: skip
 
 
 def normal_word(text: str | None) -> str:
@@ -83,9 +84,10 @@ def sent_code(code: str | None) -> str | None:
 
 
 def tracking_numbers(text: str | None) -> tuple[str, ...]:
-    """The tracking numbers in a field: none for `N/A`, several where it lists them."""
+    """The tracking numbers in a field: several where it lists them, none for words (`N/A`,
+    `not available`, `pending`) and zeros: every carrier's numbers have digits."""
     found = (sent_code(one) for one in re.split(r"[,;|\n]", text or ""))
-    return tuple(dict.fromkeys(n for n in found if n and normal_word(n) not in NO_NUMBER))
+    return tuple(dict.fromkeys(n for n in found if n and any(c in "123456789" for c in n)))
 
 
 NO_NUMBER = frozenset(
@@ -122,13 +124,14 @@ def unsendable(code: str | None, kind: CodeKind, limit: int = CODE_LIMIT) -> str
 
 
 def spreadsheet_number(code: str | None, kind: CodeKind) -> bool:
-    """True for what spreadsheets make of long numbers: `8.85E+11`, `885909950805.0`."""
+    """True for what spreadsheets make of long numbers: `8.85E+11`, `885909950805.0`,
+    `'885909950805`, `="885909950805"`."""
     return bool(_SPREADSHEET[kind].match(normal_code(code) or ""))
 
 
 _SPREADSHEET = {
-    CodeKind.UPC: re.compile(r"\d+([.,]\d+)?e[+-]?\d+$|\d+[.,]0*$"),
-    CodeKind.SKU: re.compile(r"\d+[.,]\d+e[+-]?\d+$|\d+e\+\d+$"),
+    CodeKind.UPC: re.compile(r"\d+([.,]\d+)?e[+-]?\d+$|\d+[.,]0*$|['\"=`]+\d+[\"']?$"),
+    CodeKind.SKU: re.compile(r"\d+[.,]\d+e[+-]?\d+$|\d+e\+\d+$|=\".*\"$"),
 }
 
 

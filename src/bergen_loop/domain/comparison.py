@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+import re
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -20,6 +20,19 @@ from bergen_loop.domain.naming import KitPart, Kits, kit_parts
 from bergen_loop.domain.receipt import COUNTED, DAMAGED, Receipt, ReceiptLine
 from bergen_loop.domain.returns import ReturnLine
 from bergen_loop.domain.rma import RmaItem
+
+_AMISS = re.compile(
+    r"\b(damage|broken|torn|stain|soiled|dirty|worn\b|defect|wrong|incorrect|mismatch|missing\b|"
+    r"quarantin|reject|counterfeit|fake\b|unsell|unsal|scrap|dispose|(on|qc|qa) hold\b|empty\b|"
+    r"not (received|in (the )?box|there|found|ours)\b|return to (vendor|sender))",
+    re.IGNORECASE,
+)
+_FINE = re.compile(
+    r"\b(no|not|without|nothing)( visible| any)? "
+    r"(damage|broken|torn|stain|soiled|dirty|worn|defect|wrong|missing)\w*",
+    re.IGNORECASE,
+)
+"""Words of a comment by which goods are not as they were counted, and those that deny it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +148,8 @@ def compare(
     expected = _Expected(lines, announced, kits or {}, unclear)
     if not receipts:
         unclear.append("there is no receipt")
+    elif not expected.solds:
+        unclear.append("Loop lists no units that are to come back, and a parcel came")
     for receipt in receipts:
         unclear.extend(f"ticket {receipt.ticket_id}: {p}" for p in receipt.problems)
         if not receipt.lines:
@@ -362,10 +377,12 @@ class _Expected:
         kits: Kits,
         unclear: list[str],
     ) -> None:
+        lines = list(lines)
         self.unclear = unclear
         self.solds = [_Sold(units) for units in units_by_product(lines)]
         self.products = [sold.whole for sold in self.solds]
         self.foreign: dict[tuple[str | None, ...], _Product] = {}
+        self.reasons = _reasons(lines, announced)
         _note_shared_codes("SKU", (normal_code(s.sku) for s in self.solds), unclear)
         _note_shared_codes("UPC", (normal_upc(s.upc) for s in self.solds), unclear)
         for sold in self.solds:
@@ -414,9 +431,13 @@ class _Expected:
             self.unclear.append(f"{where}: a quantity is negative: {min(counted, damaged)}")
         product = self._match(line, where)
         ours = product is not None
+        if ours and counted and not damaged and (words := self._says_otherwise(line.comments)):
+            self.unclear.append(
+                f"{where}: it is counted as good, but the warehouse says of it: {words[:100]}"
+            )
         if product is None:
             key = (normal_code(line.sku), normal_upc(line.upc), *_words(line))
-            if not any(key):
+            if not any(key) and (counted or damaged):
                 self.unclear.append(f"{where}: neither SKU nor UPC nor Style")
             described = line.description or ", ".join(
                 filter(None, (line.style, line.color, line.size))
@@ -431,6 +452,14 @@ class _Expected:
         product.counted_known &= line.actual is not None
         product.damaged_known &= line.damaged is not None
         return ours
+
+    def _says_otherwise(self, comments: str | None) -> str | None:
+        """A comment that speaks of more than its counts do. The customer's reasons, which were
+        sent with the announcement, come back as comments too."""
+        words = " ".join((comments or "").split())
+        for reason in self.reasons:
+            words = re.sub(re.escape(reason), "", words, flags=re.IGNORECASE)
+        return comments if _AMISS.search(_FINE.sub("", words)) else None
 
     def _match(self, line: ReceiptLine, where: str) -> _Product | None:
         upc, sku = normal_upc(line.upc), normal_code(line.sku)
@@ -519,6 +548,16 @@ class _Expected:
                 yield SkuCount(part.sku, part.upc, part.title, 0, over, 0, 0, over)
 
 
+def _reasons(lines: Sequence[ReturnLine], announced: Sequence[Sequence[RmaItem]]) -> list[str]:
+    """Why the customer sends them back, in every form that was sent; the longest first."""
+    items = [i for some in announced for i in some]
+    found = {i.comments for i in items} | {i.reason_code for i in items}
+    for line in lines:
+        found |= {line.reason, line.parent_reason, line.comment}
+    words = (" ".join(reason.split()) for reason in found if reason)
+    return sorted(filter(None, words), key=len, reverse=True)
+
+
 def _announced_as(unit: ReturnLine, announced: Sequence[Sequence[RmaItem]]) -> tuple[KitPart, ...]:
     """Under which codes the latest RMA that names a unit announced it."""
     sku, upc = normal_code(unit.sku), normal_upc(unit.barcode)
@@ -561,17 +600,26 @@ def _recipe(parts: Sequence[KitPart]) -> frozenset[tuple[str | None, int]]:
 
 
 def _given_twice(receipt: Receipt, announced: Sequence[Sequence[RmaItem]]) -> Iterator[str]:
-    """A line that a ticket gives twice, in every word, and that together expect more than was
-    announced, is no count of two boxes: it may have been counted once."""
-    for line, times in Counter(receipt.lines).items():
-        if times < 2 or not (line.actual or line.damaged) or line.expected is None:
+    """A product's lines that together expect more than was announced, though none of them alone
+    does, are one line that is given several times: alike, or before and after it was counted anew.
+    They are no counts of several boxes."""
+    items = [i for some in announced for i in some]
+    told: set[str] = set()
+    for line in receipt.lines:
+        ours = [i for i in items if _names(i, line)]
+        most = max((i.expected for i in ours), default=0)
+        alike = [x for x in receipt.lines if any(_names(i, x) for i in ours)]
+        expected = [x.expected or 0 for x in alike]
+        name = line.sku or line.upc or line.style or "?"
+        if not most >= max(expected, default=0) or sum(expected) <= most or name in told:
             continue
-        most = max((i.expected for items in announced for i in items if _names(i, line)), default=0)
-        if most and line.expected * times > most:
+        told.add(name)
+        counts = [str(x.actual) for x in alike]
+        if any(x.actual or x.damaged for x in alike):
+            how = "alike, " if len(set(alike)) == 1 else f"with {' and '.join(counts)} counted, "
             yield (
-                f"ticket {receipt.ticket_id} lists {line.sku or line.upc or line.style} "
-                f"{times} times alike, each time with {line.expected} expected, and {most} "
-                "announced: how many came is not certain"
+                f"ticket {receipt.ticket_id} lists {name} {len(alike)} times {how}together with "
+                f"{sum(expected)} expected, and {most} announced: how many came is not certain"
             )
 
 

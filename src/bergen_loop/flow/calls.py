@@ -27,6 +27,7 @@ from bergen_loop.ledger.tables.core import EffectRow, ReturnRow
 from bergen_loop.ledger.transaction import FencedTransaction, Transaction
 from bergen_loop.outside.errors import Effect, OutsideError, Scope
 
+TOO_MANY = 429
 I = TypeVar("I")  # noqa: E741
 R = TypeVar("R")
 A = TypeVar("A")
@@ -147,6 +148,7 @@ def _record(
 ) -> None:
     error = outcome.error
     if error is None:
+        ctx.tick.limited[effect.kind] = None
         work.taken(tx, effect, outcome.answer)  # pyright: ignore[reportArgumentType]
     elif outcome.is_refusal:
         work.refused(tx, effect, error)
@@ -154,10 +156,13 @@ def _record(
         tx.outcome(effect, EffectState.DOUBT, str(error))
         work.lost(tx, effect)
     else:
+        if error.status == TOO_MANY:
+            ctx.tick.limited.setdefault(effect.kind, str(error))
         if error.scope is not Scope.CALL:
             effect.attempts = max(0, effect.attempts - 1)
         if had_no_effect(ctx, tx, effect, str(error)):
-            wait = tx.now + timedelta(seconds=error.retry_after or 0)
+            asked = timedelta(seconds=error.retry_after or 0)
+            wait = tx.now + min(asked, ctx.settings.repeats.longest_pause)
             held = ctx.breakers.of(error.system.casefold()).held_until(error.call)
             effect.try_at = max(filter(None, (effect.try_at, wait, held)))
             work.put_off(tx, effect)

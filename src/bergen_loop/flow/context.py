@@ -107,6 +107,8 @@ class Tick:
     changes_since: datetime | None = None
     tickets_read: set[int] = field(default_factory=set[int])
     """RMAs (keys) whose ticket was read since it began."""
+    limited: dict[str, str | None] = field(default_factory=dict[str, str | None])
+    """Kinds of calls of which each was one too many, and what was said; None: one was taken."""
 
 
 LEARNT_FROM, LEARNT_AGAIN = timedelta(days=28), timedelta(hours=1)

@@ -25,6 +25,8 @@ FIRST_WINDOW = timedelta(days=1)
 MANY, FEW = 12, 4
 """Pages of a window from which on the next is shorter, or up to which it is longer."""
 SMALLEST = timedelta(minutes=1)
+MOST_GAPS = 5
+"""So many windows that end too early are no matter of windows: halving more of them is in vain."""
 PATIENCE = timedelta(hours=1)
 """How long the cursor waits at a window that cannot be walked to its end. So long nothing counts
 as pulled, hence nothing is settled once the last whole pull is too old."""
@@ -164,12 +166,13 @@ def _tell_gaps(tx: Transaction, walk: _Walk, gaps: list[str], *, patient: bool) 
         )
         return
     tx.resolve(Need.LIST_INCOMPLETE, walk.name, "the list is walked on")
-    for gap in gaps:
+    if gaps:
+        more = f", and {len(gaps) - 1} windows more" if len(gaps) > 1 else ""
         tx.needs_person(
             Need.LIST_GAP,
-            f"Loop's list of returns could not be walked to its end: updated {gap}; "
-            "compare that minute with Loop by hand, or run `bergen-loop reconcile` later",
-            gap,
+            f"Loop's list of returns could not be walked to its end: updated {gaps[0]}{more}; "
+            "compare that time with Loop by hand, or run `bergen-loop reconcile` later",
+            walk.name,
             "halved the window down to a minute, again and again",
         )
 
@@ -192,7 +195,7 @@ def _walk(
         incomplete = page.incomplete or incomplete
     if incomplete is None:
         return
-    if until - since > SMALLEST:
+    if until - since > SMALLEST and len(result.gaps) < MOST_GAPS:
         middle = since + (until - since) / 2
         _walk(ctx, (since, middle), state, result)
         _walk(ctx, (middle, until), state, result)

@@ -184,7 +184,7 @@ def end(ctx: BrandContext, results: dict[str, dict[str, Any]]) -> None:
         row.next_due_at = _next_due(ctx, tx, results, failed=bool(errors))
         _count(ctx, tx)
         ctx.breakers.save(tx)
-        _mind(tx, {name: r.get("error") for name, r in results.items()})
+        _mind(tx, {name: r.get("error") for name, r in results.items()} | ctx.tick.limited)
 
 
 def _next_due(
@@ -239,7 +239,8 @@ def signs(ctx: BrandContext, session: Session, row: BrandRow) -> rhythm.Signs:
 
 
 def _mind(tx: Transaction, errors: dict[str, str | None]) -> None:
-    """A step that keeps failing holds its brand's returns up, so a person has to know."""
+    """A step that keeps failing holds its brand's returns up, so a person has to know; so does a
+    kind of call of which each is one too many, while others are answered."""
     failing = cursors.get_all(tx.session, tx.brand, [f"failing.{name}" for name in errors])
     for name, error in errors.items():
         mark = f"failing.{name}"
@@ -250,7 +251,8 @@ def _mind(tx: Transaction, errors: dict[str, str | None]) -> None:
         elif error is not None and since is None:
             cursors.set(tx.session, tx.brand, mark, tx.now)
         elif error is not None and since is not None and tx.now - since >= TELL_AFTER:
-            reason = f"the step {name} has failed since {since:%Y-%m-%d %H:%M} UTC: {error}"
+            what = f"the step {name}" if name in STEPS else f"every {name} call"
+            reason = f"{what} has failed since {since:%Y-%m-%d %H:%M} UTC: {error}"
             tx.needs_person(Need.STEP_FAILING, reason, name, "every sync tries it again")
 
 

@@ -225,7 +225,16 @@ def _as_stated(
 
 
 def _line(line: ReceiptLine, stated: Stated, compared: Comparison) -> ReceiptLine:
-    line = replace(line, actual=stated.counted, damaged=stated.damaged, problems=())
+    came = stated.counted or stated.damaged
+    expected = line.expected if came else 0  # nothing more is due on a line that is no count
+    line = replace(
+        line,
+        expected=expected,
+        actual=stated.counted,
+        damaged=stated.damaged,
+        comments=None,  # whoever has stated the counts has read it
+        problems=(),
+    )
     if stated.product == AS_IT_CAME:
         return line
     if stated.product == ANOTHER:

@@ -17,6 +17,7 @@ from typing import Any
 
 import msgspec
 
+from bergen_loop.domain import codes
 from bergen_loop.domain.codes import given_code, normal_word
 from bergen_loop.domain.returns import Label, LoopState, Return, ReturnLine, ReturnTotals
 from bergen_loop.outside.loop.json_values import (
@@ -30,9 +31,11 @@ from bergen_loop.outside.loop.json_values import (
 from bergen_loop.outside.loop.requests import id_problem
 
 _MONEY = re.compile(r"[+-]?\d{1,18}(\.\d{1,12})?", re.ASCII)
+_GROUPED = re.compile(r"[+-]?\d{1,3}(,\d{3})+\.\d{1,2}|[+-]?\d{1,3}(\.\d{3})+,\d{1,2}", re.ASCII)
+"""With both marks there is no doubt which is which: `1,240.00` (as PHP writes it), `1.240,00`."""
 _TIME = re.compile(
     r"\d{4}-\d{2}-\d{2}"
-    r"([T ]\d{2}:\d{2}(:\d{2}(\.\d{1,9})?)?( ?(Z|[+-]\d{2}(:?\d{2})?))?)?",
+    r"([Tt ]\d{2}:\d{2}(:\d{2}(\.\d{1,20})?)?( ?(Z|z|UTC|GMT|[+-]\d{2}(:?\d{2})?))?)?",
     re.ASCII,
 )
 
@@ -237,6 +240,9 @@ def parse_money(value: object) -> Decimal | None:
     if isinstance(value, str | int | float) and not isinstance(value, bool):
         # A float's shortest spelling is the number as it stood in the JSON.
         text = value.strip() if isinstance(value, str) else _number_text(value)
+        if _GROUPED.fullmatch(text):
+            whole, _, cents = text.replace(",", ".").rpartition(".")
+            text = f"{whole.replace('.', '')}.{cents}"
         if _MONEY.fullmatch(text):
             return Decimal(text)
     raise ValueError(f"{brief(value)} is not an amount")
@@ -260,7 +266,8 @@ def parse_time(value: object) -> datetime | None:
     if not _TIME.fullmatch(text):
         raise ValueError(f"{brief(value)} is not a time")
     try:
-        at = datetime.fromisoformat(text[:10] + text[10:].replace(" ", "T", 1).replace(" ", ""))
+        clock = text[10:].upper().replace(" ", "T", 1).replace(" ", "")
+        at = datetime.fromisoformat(text[:10] + re.sub("UTC|GMT", "Z", clock))
         return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
     except (ValueError, OverflowError) as exc:
         raise ValueError(f"{brief(value)} is not a time") from exc
@@ -470,8 +477,7 @@ def tracking_numbers(value: object) -> tuple[str, ...]:
     for "none yet" (`N/A`, `pending`) are none."""
     given = as_array(value)
     text = as_text(value) if given is None else ",".join(filter(None, map(as_text, given)))
-    numbers = (x.strip() for x in re.split(r"[,;|\n]", text or ""))
-    return tuple(dict.fromkeys(x for x in numbers if x.casefold() not in _NOTHING))
+    return codes.tracking_numbers(text)
 
 
 def _named(value: object, nothing: Collection[str] = _NOTHING) -> str | None:
@@ -489,6 +495,9 @@ def _method(value: object, reader: _Reader) -> tuple[str | None, str | None]:
             reader.problems.append(f"return_method is {brief(value)}, not text and no object")
             return None, None
         return text, None
+    for key in ("provider", "method_type"):
+        if as_text(fields.get(key)) is None and fields.get(key) and not _blank(fields[key]):
+            reader.problems.append(f"return_method: {key} is {brief(fields[key])}, not text")
     who = (as_text(fields.get(key)) for key in ("provider", "name", "method", "type"))
     how = (as_text(fields.get(key)) for key in ("method_type", "type"))
     return next((x for x in who if x), None), next((x for x in how if x), None)

@@ -59,7 +59,10 @@ _UNAUTHORIZED = re.compile(
     r"(this action is )?(un|not )(authori[sz]ed|authenticated)\.?|invalid (api|access) key\.?",
     re.IGNORECASE,
 )
-_TOO_MANY = re.compile(r"too many (attempts|requests|calls)", re.IGNORECASE)
+_TOO_MANY = re.compile(
+    r"too many (attempts|requests|calls)|rate.?limit(ed)?\b( exceeded| reached)?|throttled",
+    re.IGNORECASE,
+)
 _BROKEN = re.compile(
     r"\b(server|internal|unexpected|unknown) error\b|something went wrong|timed? ?out"
     r"|try again later",
@@ -79,6 +82,7 @@ _OTHER_SHOPS = ("grade", "assess")
 _ONCE = '"created_at"'
 """What stands once in a return: more of them are several, of which one lacks its end."""
 _RETURNS = re.compile(r'"returns"\s*:\s*\[')
+_NONE = re.compile(r'"returns"\s*:\s*\[\s*\]')
 _NEXT = re.compile(r'"nextPageUrl"\s*:\s*("(?:[^"\\]|\\.)*"|null)')
 
 
@@ -413,18 +417,20 @@ def _listed(array: list[msgspec.Raw]) -> tuple[Listed, ...]:
 
 def read_single(answer: Answer) -> ListAnswer:
     """A page of at most one return, which is kept as it came where it is no JSON at all: so the
-    walk can go on behind it."""
+    walk can go on behind it. Where not even that is to be seen, the answer was cut off, or is none
+    of Loop's: nothing is made of it."""
     try:
         return read_list(answer)
     except Unreadable as error:
-        if NO_JSON not in error.codes or answer.text.lstrip()[:1] not in ("{", "["):
+        following = _NEXT.search(answer.text)
+        if NO_JSON not in error.codes or following is None:
             raise
-    following = _NEXT.search(answer.text)
+    empty = _NONE.search(answer.text)
     return ListAnswer(
-        (Listed.of(f"(no JSON) {answer.text}"),),
+        () if empty else (Listed.of(f"(no JSON) {answer.text}"),),
         paginated=True,
-        next_url=_json_or_none(following[1]) if following else None,
-        has_next_url=following is not None,
+        next_url=_json_or_none(following[1]),
+        has_next_url=True,
     )
 
 
@@ -481,8 +487,8 @@ def next_cursor(
         return None, None
     if not page.has_next_url and len(page.returns) >= page_size:
         return None, "a full page came without nextPageUrl"
-    if not page.next_url:
-        return None, None  # null; PHP has `false` and `""` for it too
+    if not page.next_url or as_text(page.next_url) == "null":
+        return None, None  # PHP has `false` and `""` for it too
     cursor = _cursor_of(page.next_url)
     if cursor is not None and cursor not in seen:
         return cursor, None

@@ -450,6 +450,38 @@ def read_receipt(ticket: Element, ticket_id: str, zone: ZoneInfo) -> Receipt:
     )
 
 
+_OTHER_COUNT = re.compile(
+    r"(quarantin|reject|defect|unsell|scrap|hold|held|missing|short|wrong|bad|lost)\w*"
+    r"(quantity|qty|units|count)",
+    re.IGNORECASE,
+)
+_REMARKS = re.compile(
+    r"comments|remarks?|notes?|condition|quality\w*|grade|disposition", re.IGNORECASE
+)
+"""Elements that the schema of 2017 has not, but for `Comments`; a later one may."""
+
+
+def _other_counts(item: Element) -> list[str]:
+    """Counts of goods that are not as they should be, by a name that is not documented."""
+    found = ((soap.local_name(e), soap.own_text(e)) for e in item.iterchildren("*"))
+    return [
+        f"{name} is {text[:40]!r}, of which nothing is known"
+        for name, text in found
+        if text and _OTHER_COUNT.fullmatch(name) and read_quantity(text, name)[0] != 0
+    ]
+
+
+def _remarks(item: Element) -> str | None:
+    """What the warehouse says of the item in words."""
+    found = [(soap.local_name(e), soap.own_text(e)) for e in item.iterchildren("*")]
+    said = [
+        text if name.casefold() == "comments" else f"{name}: {text}"
+        for name, text in found
+        if text and _REMARKS.fullmatch(name)
+    ]
+    return "; ".join(said) or None
+
+
 def _line(item: Element) -> ReceiptLine:
     expected, *doubts = read_quantity(soap.text(item, "ExpectedQuantity"), "ExpectedQuantity")
     actual, actual_doubt = read_quantity(soap.text(item, "ActualQuantity"), "ActualQuantity")
@@ -467,9 +499,10 @@ def _line(item: Element) -> ReceiptLine:
         actual=actual,
         damaged=damaged,
         description=soap.text(item, "ProductDescription"),
-        comments=soap.text(item, "Comments"),
+        comments=_remarks(item),
         problems=(
             *(d for d in (*doubts, actual_doubt, damaged_doubt) if d),
+            *_other_counts(item),
             *_damage(item, _JUDGED_OF_ITEM),
         ),
     )

@@ -30,6 +30,7 @@ MAX_BYTES = 20 * 1024 * 1024
 
 _ILLEGAL = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _BLANK = " \t\r\n"
+_NIL = "{http://www.w3.org/2001/XMLSchema-instance}nil"
 
 
 class NotSoap(Exception):
@@ -102,7 +103,9 @@ def text(element: Element | None, name: str) -> str | None:
 
 
 def own_text(element: Element) -> str | None:
-    """The element's own text without outer blanks; None where empty."""
+    """The element's own text without outer blanks; None where empty, or said to be (`xsi:nil`)."""
+    if element.get(_NIL) in ("true", "1"):
+        return None
     return (element.text or "").replace(MENDED, "").strip(_BLANK) or None
 
 
