@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -27,8 +28,14 @@ from support.rows import NOW, a_return
 
 def test_migrations_give_exactly_the_tables_of_the_code(ledger: Ledger) -> None:
     with ledger.engine.connect() as connection:
-        context = MigrationContext.configure(connection, opts={"compare_type": True})
+        ours: dict[str, Any] = {"include_name": lambda name, *_: not is_index_of_fragments(name)}
+        context = MigrationContext.configure(connection, opts={"compare_type": True, **ours})
         assert compare_metadata(context, Base.metadata) == []
+
+
+def is_index_of_fragments(name: str | None) -> bool:
+    """SQLite's alone, and no table of the code."""
+    return "_fragments" in (name or "") or name == "searched_skus"
 
 
 def test_the_newest_file_is_the_newest_revision(ledger: Ledger) -> None:

@@ -20,7 +20,7 @@ from sqlalchemy.exc import (
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session, sessionmaker
 
-from bergen_loop.ledger import codec
+from bergen_loop.ledger import codec, fragments
 from bergen_loop.ledger.tables.core import (
     DecisionRow,
     EffectRow,
@@ -106,6 +106,8 @@ class Ledger:
         """Bring the schema to the newest version. Safe to call from several processes, and while
         others work on the same database."""
         self.change_schema(_upgrade)
+        if self.is_sqlite:
+            self.change_schema(fragments.ensure)
 
     def change_schema(self, change: Callable[[sa.Connection], None]) -> None:
         """Run `change` in one transaction, one process at a time.
@@ -136,6 +138,7 @@ class Ledger:
         own VACUUM for that."""
         if not self.is_sqlite:
             return True
+        fragments.scour(self)
         with self.engine.connect() as connection:
             driver = connection.connection
             driver.execute("PRAGMA busy_timeout=2000")  # pyright: ignore[reportAttributeAccessIssue]

@@ -11,6 +11,7 @@ import structlog
 from dbos import DBOS, SetEnqueueOptions
 
 from bergen_loop.flow import tick
+from bergen_loop.ledger import fragments
 from bergen_loop.ledger.absence import absence
 from bergen_loop.ledger.database import LedgerError, trouble
 from bergen_loop.ledger.locks import BrandBusy, LockLost
@@ -31,6 +32,8 @@ WEBHOOKS_QUEUE = "webhook-subscriptions"
 KEEP_FINISHED = 3600.0
 """Seconds for which DBOS's own record of a finished workflow is kept; the ledger is what
 remembers."""
+FILLING = 10.0
+"""Seconds of each minute in which what was there before it is taken into the index of fragments."""
 SWEEP = 1000
 
 _registry: Registry | None = None
@@ -165,18 +168,26 @@ def _look_at_webhooks(brand: str) -> None:
         log.warning("webhook subscriptions not looked at, once more later", brand=brand, why=why)
 
 
+MORE, MASKED = 1, 2
+
+
 @DBOS.workflow()
 def forget(_scheduled_at: datetime, _context: Any) -> None:
     """Mask personal data whose time is over, brand by brand; forget what was told long ago."""
+    seen = 0
     for brand in list(registry().settings.brands):
-        while _forget(brand):
-            pass
+        while (done := _forget(brand)) & MORE:
+            seen |= done
+        seen |= done
+    if seen & MASKED:
+        _scour()
     _forget_told()
 
 
 @DBOS.step()
-def _forget(brand: str) -> bool:
-    """Some hundreds of returns; whether there may be more."""
+def _forget(brand: str) -> int:
+    """Of some hundreds of returns. `MASKED` if there was something, `MORE` if there may be more;
+    a release before said True for that."""
     now, after = datetime.now(UTC), registry().brand(brand).retention
     with registry().ledger.write() as session:
         keep = registry().brand(brand).calls.keep
@@ -185,9 +196,14 @@ def _forget(brand: str) -> bool:
         if after is not None:
             done += retention.expire(session, now, brand, after).returns
     if done:
-        registry().ledger.scour()
         log.info("personal data masked", brand=brand, returns=done)
-    return done >= retention.PER_RUN or forgotten >= calls.AT_A_TIME
+    more = done >= retention.PER_RUN or forgotten >= calls.AT_A_TIME
+    return (MASKED if done else 0) | (MORE if more else 0)
+
+
+@DBOS.step()
+def _scour() -> None:
+    registry().ledger.scour()
 
 
 @DBOS.step()
@@ -201,8 +217,15 @@ def _forget_told() -> None:
 
 @DBOS.workflow()
 def seal(scheduled_at: datetime, _context: Any) -> None:
-    """Seal the journal's new entries; once an hour, note the chains' ends in the log."""
+    """Seal the journal's new entries; once an hour, note the chains' ends in the log. And go on
+    with the index of fragments, where an older release's ledger has not been taken in whole."""
     _seal(scheduled_at.minute == 0)
+    _fill()
+
+
+@DBOS.step()
+def _fill() -> bool:
+    return fragments.fill(registry().ledger, FILLING)
 
 
 @DBOS.step()

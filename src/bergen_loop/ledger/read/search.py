@@ -2,19 +2,23 @@
 
 Exact first, whatever the case and the blanks in it; if nothing is exactly so, what begins with it.
 Every field has an index for both, across all brands; which of them may be seen is checked on what
-is found. If nothing begins so either, what has it somewhere: on PostgreSQL among the newest
-returns, unless it has been given indexes of trigrams (docs/operations.md).
+is found. If nothing begins so either, what has it somewhere: on SQLite by an index of trigrams
+(`ledger.fragments`), on PostgreSQL among the newest returns, unless it has been given such indexes
+(docs/operations.md).
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from bergen_loop.ledger.folding import begins, equals, holds, holds_in_index
+from bergen_loop.ledger import fragments
+from bergen_loop.ledger.folding import begins, equals, folded, holds, holds_in_index
+from bergen_loop.ledger.fragments import searched_skus
 from bergen_loop.ledger.read.listing import ReturnFilter, return_rows
 from bergen_loop.ledger.scope import Scope
 from bergen_loop.ledger.tables.core import LineRow, ReturnRow, RmaRow
@@ -135,23 +139,37 @@ def _within(
     session: Session, scope: Scope, text: str, wanted: ReturnFilter, limit: int
 ) -> list[int]:
     """Those that have it in one of their numbers."""
-    embedded = session.get_bind().dialect.name == "sqlite"
     newest = 0
     if not _all_looked_at(session):
         newest = (session.scalar(sa.select(sa.func.max(ReturnRow.id))) or 0) - NEWEST
     found: set[int] = set()
-    for column, pk in _FIELDS:
-        for spelling in {text, "".join(text.split())}:
-            query = sa.select(pk)
-            if embedded:
-                query = query.where(holds_in_index(column, spelling))
-            else:
-                query = query.where(holds(column, spelling)).order_by(pk.desc())
+    for spelling in {text, "".join(text.split())}:
+        for query, pk in _holding(session, spelling):
+            query = _narrowed(query, pk, scope, wanted)
             if newest:
                 query = query.where(pk > newest)
-            query = _narrowed(query, pk, scope, wanted).distinct()
-            found.update(session.scalars(query.limit(limit)))
+            found.update(session.scalars(query.distinct().limit(limit)))
     return sorted(found, reverse=True)[:limit]
+
+
+def _holding(session: Session, text: str) -> Iterator[tuple[sa.Select[Any], Any]]:
+    """Queries for what has `text` somewhere, and the return each leads to."""
+    if session.get_bind().dialect.name != "sqlite":
+        for column, pk in _FIELDS:
+            yield sa.select(pk).where(holds(column, text)).order_by(pk.desc()), pk
+    elif len(text) < fragments.SHORTEST or not fragments.complete(session):
+        for column, pk in _FIELDS:
+            yield sa.select(pk).where(holds_in_index(column, text)), pk
+    else:
+        for kept, key, pk in (
+            (fragments.RETURNS, ReturnRow.id, ReturnRow.id),
+            (fragments.RMAS, RmaRow.id, RmaRow.return_pk),
+        ):
+            mine = [holds(c, text) for c, _ in _FIELDS if c.class_ is key.class_]
+            yield kept.candidates(sa.select(pk), key, text).where(sa.or_(*mine)), pk
+        sku, pk = searched_skus.c.sku, LineRow.return_pk
+        skus = fragments.SKUS.candidates(sa.select(pk), searched_skus.c.id, text)
+        yield skus.join(LineRow, folded(LineRow.sku) == folded(sku)).where(holds(sku, text)), pk
 
 
 def _all_looked_at(session: Session) -> bool:
