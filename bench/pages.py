@@ -23,6 +23,7 @@ from bench.report import Section, median, section
 from bench.rig import BRAND, rig
 from bergen_loop.config import Settings
 from bergen_loop.console.app import create_app
+from bergen_loop.ledger.folding import begins
 from bergen_loop.ledger.tables.core import ReturnRow, RmaRow
 from bergen_loop.service.registry import Registry
 
@@ -73,6 +74,7 @@ def pages(middle: int) -> list[Page]:
     """What is measured. `middle`: the number of a return in the middle of all."""
     newest = sa.select(ReturnRow).where(ReturnRow.brand == BRAND)
     newest = newest.order_by(ReturnRow.submitted_at.desc(), ReturnRow.id.desc()).limit(50)
+    begin = sa.select(ReturnRow).limit(100)
     number, ticket = f"9{middle:08d}", f"WHX{middle:08d}"
     one = sa.select(ReturnRow).where(ReturnRow.brand == BRAND, ReturnRow.return_id == number)
     by_ticket = sa.select(ReturnRow).join(RmaRow, RmaRow.return_pk == ReturnRow.id)
@@ -81,9 +83,9 @@ def pages(middle: int) -> list[Page]:
         Page("the list, of a stage", "/returns?stage=announced", newest),
         Page("search: a number", f"/returns?q={number}", one),
         Page("search: a ticket", f"/returns?q={ticket}",
-             by_ticket.where(RmaRow.ticket_id == ticket)),
+             by_ticket.where(RmaRow.brand == BRAND, RmaRow.ticket_id == ticket)),
         Page("search: how many begin", f"/returns?q={number[:-1]}",
-             newest.where(ReturnRow.return_id.startswith(number[:-1]))),
+             begin.where(begins(ReturnRow.return_id, number[:-1]))),
         Page("search: within a number", f"/returns?q={number[1:]}", one),
         Page("a return", f"/returns/{BRAND}/{number}", one),
     ]  # fmt: skip

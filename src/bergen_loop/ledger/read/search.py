@@ -9,7 +9,7 @@ is found. If nothing begins so either, what has it somewhere: on SQLite by an in
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -112,27 +112,26 @@ def _exact(
     before: int | None,
     limit: int,
 ) -> list[int]:
-    found: set[int] = set()
+    queries: list[sa.Select[Any]] = []
     for column, pk in _FIELDS:
         for spelling in _spellings(column, text):
             query = sa.select(pk).where(equals(column, spelling))
             if before is not None:
                 query = query.where(pk < before)
             query = _narrowed(query, pk, scope, wanted).order_by(pk.desc()).distinct()
-            found.update(session.scalars(query.limit(limit)))
-    return sorted(found, reverse=True)[:limit]
+            queries.append(query.limit(limit))
+    return _newest(session, queries, limit)
 
 
 def _prefix(
     session: Session, scope: Scope, text: str, wanted: ReturnFilter, limit: int
 ) -> list[int]:
-    found: set[int] = set()
+    queries: list[sa.Select[Any]] = []
     for column, pk in _FIELDS:
         for spelling in _spellings(column, text):
             query = sa.select(pk).where(begins(column, spelling))
-            query = _narrowed(query, pk, scope, wanted)
-            found.update(session.scalars(query.limit(limit)))
-    return sorted(found, reverse=True)[:limit]
+            queries.append(_narrowed(query, pk, scope, wanted).limit(limit))
+    return _newest(session, queries, limit)
 
 
 def _within(
@@ -142,14 +141,20 @@ def _within(
     newest = 0
     if not _all_looked_at(session):
         newest = (session.scalar(sa.select(sa.func.max(ReturnRow.id))) or 0) - NEWEST
-    found: set[int] = set()
+    queries: list[sa.Select[Any]] = []
     for spelling in {text, "".join(text.split())}:
         for query, pk in _holding(session, spelling):
             query = _narrowed(query, pk, scope, wanted)
             if newest:
                 query = query.where(pk > newest)
-            found.update(session.scalars(query.distinct().limit(limit)))
-    return sorted(found, reverse=True)[:limit]
+            queries.append(query.distinct().limit(limit))
+    return _newest(session, queries, limit)
+
+
+def _newest(session: Session, queries: Sequence[sa.Select[Any]], limit: int) -> list[int]:
+    """What any of them finds, asked at once: each has an index of its own."""
+    each = [sa.select(query.subquery().c[0]) for query in queries]
+    return sorted(set(session.scalars(sa.union_all(*each))), reverse=True)[:limit]
 
 
 def _holding(session: Session, text: str) -> Iterator[tuple[sa.Select[Any], Any]]:
