@@ -17,7 +17,15 @@ import sqlalchemy as sa
 
 from bench.databases import POSTGRESQL, databases
 from bench.fleet import Fleet, fleet
-from bench.latency import LATE, LIMIT, Traffic, World, known_for_long, measured
+from bench.latency import (
+    LATE,
+    LIMIT,
+    Traffic,
+    World,
+    known_for_long,
+    measured,
+    window,
+)
 from bench.report import Section, percentile, section
 from bench.rig import SUPPLIER, quiet
 from bergen_loop.config import BrandSettings
@@ -107,7 +115,7 @@ def _ages(made: Fleet) -> dict[str, float | None]:
     now = datetime.now(UTC)
     with made.ledger.read() as session:
         query = sa.select(BrandRow.brand, BrandRow.last_good_sync_at)
-        rows = {brand: at for brand, at in session.execute(query)}
+        rows = dict(session.execute(query).all())
     found = ((slug, rows.get(slug)) for slug in made.slugs)
     return {slug: (now - at).total_seconds() if at else None for slug, at in found}
 
