@@ -23,6 +23,7 @@ ALL = (
     "cost",
     "footprint",
     "among",
+    "thousand",
     "latency",
     "isolation",
     "pages",

@@ -335,11 +335,11 @@ def run(folder: Path, plan: Plan) -> Run:
         world.submit(STOCK * len(world.good))
         with Traffic(world, plan.pace) as traffic:
             traffic.wait(lambda: len(world.ticket) >= STOCK * len(world.good), PATIENCE)
-            first = _window(world, traffic, plan.seconds)
+            first = window(world, traffic, plan.seconds)
             world.flood()
             traffic.flooding = True
             traffic.wait(lambda: _at_limit(made, floods), PATIENCE)
-            second = _window(world, traffic, plan.seconds)
+            second = window(world, traffic, plan.seconds)
         made.stop()
         ticks = ticks_of(made, world.good, first.started)
         summary = made.control.get("/control/summary")["brands"]
@@ -361,11 +361,13 @@ def known_for_long(made: Fleet) -> None:
             cursors.set(session, slug, cursors.FIRST_PULL, datetime.now(UTC) - timedelta(days=1))
 
 
-def _window(world: World, traffic: Traffic, seconds: float) -> Window:
-    """Let so much time pass, then wait for what began in it. Of less than two polls it would
-    show where in the brands' rhythm it fell."""
+def window(
+    world: World, traffic: Traffic, seconds: float, look: Callable[[], bool] = lambda: False
+) -> Window:
+    """Let so much time pass, looking at something each second, then wait for what began in it. Of
+    less than two polls it would show where in the brands' rhythm it fell."""
     started = time.time()
-    traffic.wait(lambda: False, seconds)
+    traffic.wait(look, seconds)
     ended = time.time()
 
     def all_done() -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import cProfile
 import http.client
+import math
 import tempfile
 import threading
 import time
@@ -123,8 +124,9 @@ class AtTheLimit:
         return sum(self.calls[o] for o in OWN) / self.calls.total()
 
     @property
-    def a_minute(self) -> float:
-        return self.calls.total() / self.minutes
+    def used(self) -> float:
+        """Of the calls that were allowed: of a minute that has begun, all."""
+        return self.calls.total() / (LIMIT * math.ceil(self.minutes))
 
 
 def _text(options: argparse.Namespace, limit: AtTheLimit) -> list[str]:
@@ -132,8 +134,8 @@ def _text(options: argparse.Namespace, limit: AtTheLimit) -> list[str]:
     return [
         f"At Loop's limit of {LIMIT} calls a minute, for {limit.minutes:g} minutes with a backlog "
         "all the time, the brand connected as the service does it (calls leased from the ledger): "
-        f"{limit.a_minute:.0f} calls a minute were made ({limit.a_minute / LIMIT:.0%} of what is "
-        f"allowed), **{limit.share:.1%}** of them process, flag and note (the rest: "
+        f"{limit.calls.total()} calls were made ({limit.used:.0%} of what is allowed in the "
+        f"minutes begun), **{limit.share:.1%}** of them process, flag and note (the rest: "
         f"{others or 'none'}); **{limit.refused}** were answered 429.",
         f"Without the limit: returns a second, from the moment {options.backlog} receipts are "
         f"there, 90 % of them complete and 10 % damaged; medians of {options.runs} runs, each on "
