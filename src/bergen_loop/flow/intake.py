@@ -220,8 +220,8 @@ def add_all(ctx: BrandContext, tx: Transaction, new: Sequence[_Picture]) -> list
         why.append((what, reason))
     tx.session.add_all(rows)
     tx.session.flush()
+    returns.add_lines(tx.session, [(r.id, p.return_) for r, p in zip(rows, new, strict=True)])
     for row, picture, (what, reason) in zip(rows, new, why, strict=True):
-        returns.add_lines(tx.session, row.id, picture.return_)
         tx.journal(what, reason, row)
         _mind_doubts(tx, row, picture)
     tx.session.flush()

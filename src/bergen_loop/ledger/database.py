@@ -249,9 +249,12 @@ def _number(session: Session, *_: object) -> None:
     for table, rows in new.items():
         if len(rows) > 1:
             rows.sort(key=lambda row: sa.inspect(row).insert_order)
-            last = session.connection().scalar(sa.select(sa.func.max(table.id))) or 0
+            last = session.connection().scalar(_LAST[table]) or 0
             for key, row in enumerate(rows, last + 1):
                 row.id = key
+
+
+_LAST = {table: sa.select(sa.func.max(table.id)) for table in MANY}
 
 
 def _as_it_is(text: str | bytes) -> str | bytes:

@@ -14,7 +14,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from bergen_loop.domain.words import What
-from bergen_loop.ledger.codec import LONGEST_BODY, LONGEST_SENTENCE, sentence, storable
+from bergen_loop.ledger.codec import LONGEST_BODY, particulars, sentence, storable
 from bergen_loop.ledger.tables.core import CounterRow, JournalRow, RawRow, WebhookRow
 
 SERVICE = "bergen-loop"
@@ -54,7 +54,7 @@ def record(
 ) -> None:
     """Append one entry: what happened, and why in a sentence for people. `data` are the
     particulars that programs go by."""
-    data = dict(data or {})
+    data = data or {}
     actor = who if isinstance(who, Actor) else _known(who)
     pending: list[dict[str, Any]] = session.info.setdefault(_PENDING, [])
     pending.append(
@@ -68,7 +68,7 @@ def record(
             "happened": what.value,
             "what": sentence(what.told(data)),
             "why": sentence(why),
-            "data": storable(data, LONGEST_SENTENCE),
+            "data": particulars(data),
         }
     )
 
