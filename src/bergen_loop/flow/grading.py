@@ -47,8 +47,6 @@ Items = Sequence[GradeItem] | Sequence[AssessItem]
 
 def run(ctx: BrandContext) -> None:
     """Grade what is about to be settled."""
-    if not ctx.settings.grading.enabled:
-        return
     with ctx.write() as tx:
         for effect in effects.in_doubt(tx.session, ctx.brand, KINDS, PER_TICK):
             tx.outcome(effect, EffectState.FAILED, LOST)

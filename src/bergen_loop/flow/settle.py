@@ -67,7 +67,8 @@ def run(ctx: BrandContext) -> Settled:
                 modes.judge_anew(session, ctx.now(), ctx.brand)
         decided = _decide_due(ctx, result)
         if ctx.live:
-            grading.run(ctx)
+            if ctx.settings.grading.enabled:
+                grading.run(ctx)
             _settle(ctx, decided, result)
     if ctx.live and (todo.notes or todo.due):
         notes.send_due(ctx)

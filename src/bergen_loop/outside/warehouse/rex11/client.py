@@ -12,6 +12,7 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import date, datetime
+from functools import partial
 from typing import TypeVar
 
 import structlog
@@ -45,6 +46,7 @@ Build = Callable[[str], bytes]
 Parse = Callable[[bytes, Call], T]
 
 HTTP_OK = 200
+_NO_SIGNS = AuthSigns(patterns=())
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger("bergen_loop.rex11")
 
@@ -90,7 +92,7 @@ class Rex11Client:
         c = self.config
         envelope = requests.authentication_token_get(c.web_address, c.user_name, c.password)
         # Wrong credentials show as an empty token; a fault here says nothing about them.
-        call = replace(self._call("AuthenticationTokenGet"), signs=AuthSigns(patterns=()))
+        call = replace(self._call("AuthenticationTokenGet"), signs=_NO_SIGNS)
         return self._send(call, "", lambda _: envelope, responses.authentication_token_get)
 
     def style_master_product_add(self, products: Sequence[Product]) -> None:
@@ -138,10 +140,7 @@ class Rex11Client:
         """Ids of the tickets with this PO; empty when none. On "none" hangs whether an RMA is
         made again, so that is asked twice, the second time with a new token (configurable)."""
         call = self._code_call("GetReceivingTicketsByPO", "CustomerPO", customer_po)
-
-        def build(token: str) -> bytes:
-            return requests.get_receiving_tickets_by_po(token, customer_po)
-
+        build = partial(requests.get_receiving_tickets_by_po, customer_po=customer_po)
         found = self._perform(call, build, responses.get_receiving_tickets_by_po)
         if found or not self.config.confirm_no_ticket:
             return found
