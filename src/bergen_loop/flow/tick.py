@@ -114,15 +114,11 @@ def names(ctx: BrandContext) -> list[str]:
     """The steps of a tick that has begun: none for a paused brand."""
     if ctx.paused:
         return []
-    return [name for name in STEPS if name != "shipments" or _has_shipments(ctx)]
-
-
-def _has_shipments(ctx: BrandContext) -> bool:
-    """What is on its way is counted, though the brand has no box-free returns any more."""
-    if ctx.settings.loop.happy_returns:
-        return True
-    with ctx.ledger.read() as session:
-        return under_way.any_undone(session, ctx.brand)
+    shipments_too = ctx.settings.loop.happy_returns
+    if not shipments_too:  # what is on its way is counted, though the brand has no more of them
+        with ctx.ledger.read() as session:
+            shipments_too = under_way.any_undone(session, ctx.brand)
+    return [name for name in STEPS if name != "shipments" or shipments_too]
 
 
 def step(ctx: BrandContext, name: str) -> dict[str, Any]:
@@ -312,12 +308,8 @@ def interval(
     if signs.calls > SCARCE * settings.loop.calls_per_minute:
         soon = min(longest, 2 * soon)
         why += f"; half as often, for {signs.calls} of its key's calls are in use"
-    return soon * _pace(brand), why
-
-
-def _pace(brand: str) -> float:
-    """0.9 to 1, its own for each brand: brands that began together do not stay together."""
-    return 1 - SPREAD * (zlib.crc32(brand.encode()) % 1000) / 1000
+    # 0.9 to 1 times, its own for each brand: those that began together do not stay together.
+    return soon * (1 - SPREAD * (zlib.crc32(brand.encode()) % 1000) / 1000), why
 
 
 # -- what a webhook tells of --------------------------------------------------------------------

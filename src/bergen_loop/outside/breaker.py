@@ -148,7 +148,8 @@ class Guard:
                 if refused := self._refused.get(call):
                     refused.untold()
                 return
-            self._switch = _system_switch()  # an answer, if not a nice one (429: the limiter's)
+            if self._switch.failures:  # an answer came, if not a nice one (429: the limiter's)
+                self._switch = _system_switch()
             if error is not None and error.scope is Scope.ACCESS:
                 refused = self._refused.setdefault(call, _call_switch())
                 refused.failed(now, error.message)

@@ -296,28 +296,33 @@ def add_receipts(
     return rows
 
 
-def final_receipts(
-    session: Session, return_pks: Sequence[int]
-) -> dict[int, tuple[list[RmaRow], list[ReceiptRow]]]:
-    """The RMAs of each return, and the newest receipt of each of them whose ticket is final now,
-    oldest first: the only ones a decision may be based on."""
+class Reading(NamedTuple):
+    """A return's RMAs, and the newest receipt of each whose ticket is final now, oldest first: the
+    only ones a decision may be based on."""
+
+    rmas: Sequence[RmaRow]
+    receipts: Sequence[ReceiptRow]
+
+    @property
+    def receipt_ids(self) -> list[int]:
+        return [r.id for r in self.receipts]
+
+
+def readings(session: Session, return_pks: Sequence[int]) -> dict[int, Reading]:
+    """By return."""
     rmas = rmas_of(session, return_pks)
     newest = latest_receipts(session, [rma.id for of in rmas.values() for rma in of])
-    return {
-        pk: (
-            rmas.get(pk, []),
-            sorted(
-                (newest[r.id] for r in rmas.get(pk, []) if r.id in newest and is_final(r)),
-                key=lambda receipt: receipt.id,
-            ),
-        )
-        for pk in return_pks
-    }
+    found: dict[int, Reading] = {}
+    for pk in return_pks:
+        own = rmas.get(pk, [])
+        final = (newest[rma.id] for rma in own if rma.id in newest and is_final(rma))
+        found[pk] = Reading(own, sorted(final, key=lambda receipt: receipt.id))
+    return found
 
 
 def final_receipt_ids(session: Session, return_pk: int) -> list[int]:
     """Keys of the receipts that count for a return now."""
-    return [receipt.id for receipt in final_receipts(session, [return_pk])[return_pk][1]]
+    return readings(session, [return_pk])[return_pk].receipt_ids
 
 
 def receipt_ids(session: Session, return_pk: int) -> list[int]:
