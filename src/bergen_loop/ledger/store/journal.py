@@ -55,16 +55,18 @@ def record(
     """Append one entry: what happened, and why in a sentence for people. `data` are the
     particulars that programs go by."""
     data = data or {}
-    actor = who if isinstance(who, Actor) else _known(who)
+    if not isinstance(who, Actor):
+        person = _actor.get()
+        who = person if person is not None and person.name == who else Actor(who)
     pending: list[dict[str, Any]] = session.info.setdefault(_PENDING, [])
     pending.append(
         {
             "at": at,
             "brand": brand,
             "return_pk": return_pk,
-            "who": sentence(actor.name),
-            "account_id": actor.account,
-            "source": actor.source,
+            "who": sentence(who.name),
+            "account_id": who.account,
+            "source": who.source,
             "happened": what.value,
             "what": sentence(what.told(data)),
             "why": sentence(why),
@@ -95,11 +97,6 @@ def _forget(session: Session) -> None:
 
 
 event.listen(Session, "after_rollback", _forget)
-
-
-def _known(name: str) -> Actor:
-    actor = _actor.get()
-    return actor if actor is not None and actor.name == name else Actor(name)
 
 
 def entries(session: Session, return_pk: int) -> list[JournalRow]:

@@ -26,7 +26,7 @@ from bergen_loop.outside.errors import (
     Unavailable,
     Unreadable,
 )
-from bergen_loop.outside.http import Answer, Around, Connection, Limits, Request
+from bergen_loop.outside.http import Around, Connection, Limits, Request
 from bergen_loop.outside.warehouse.rex11 import requests, responses
 from bergen_loop.outside.warehouse.rex11.call import Call
 from bergen_loop.outside.warehouse.rex11.config import AuthSigns, Rex11Config
@@ -192,15 +192,14 @@ class Rex11Client:
         call = self._code_call("GetReceivingTicketObjectByTicketNo", "ticket id", ticket_id)
         asked = Asked(ticket_id, customer_po)
 
-        def read() -> Receipt:
-            return self._perform(
-                call,
-                lambda token: requests.get_receiving_ticket_object_by_ticket_no(token, ticket_id),
-                lambda body, sent: responses.get_receiving_ticket_object_by_ticket_no(
-                    body, sent, asked, self._zone
-                ),
-            )
-
+        read = partial(
+            self._perform,
+            call,
+            partial(requests.get_receiving_ticket_object_by_ticket_no, ticket_id=ticket_id),
+            partial(
+                responses.get_receiving_ticket_object_by_ticket_no, asked=asked, zone=self._zone
+            ),
+        )
         try:
             return read()
         except Unreadable:
@@ -261,10 +260,6 @@ class Rex11Client:
     ) -> T:
         call = replace(call, secrets=(*call.secrets, token)) if token else call
 
-        def read(answer: Answer) -> T:
-            responses.check_status(answer.status, answer.body, call)
-            return parse(answer.body, call)
-
         request = Request(
             brand=call.brand,
             call=call.operation,
@@ -281,4 +276,7 @@ class Rex11Client:
             final=final,
             private=not token,  # it is the token that is asked for
         )
-        return self._connection.call(request, read)
+        return self._connection.call(
+            request,
+            lambda came: parse(responses.check_status(came.status, came.body, call), call),
+        )

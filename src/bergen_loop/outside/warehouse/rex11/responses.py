@@ -83,10 +83,10 @@ _IMPORTS = {
 }
 
 
-def check_status(status: int, body: bytes, call: Call) -> None:
-    """Raise unless the HTTP status is 200; a fault's own words are in the message."""
+def check_status(status: int, body: bytes, call: Call) -> bytes:
+    """The body. Raises unless the HTTP status is 200; a fault's own words are in the message."""
     if status == 200:
-        return
+        return body
     error = _status_error(status, body, call)
     error.status = status
     raise error
