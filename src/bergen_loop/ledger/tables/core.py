@@ -46,6 +46,7 @@ def _naive_text(value: datetime | None) -> str | None:
     return None if value is None else value.isoformat(" ", "microseconds")[:26]
 
 
+@lru_cache(8192)  # the rows of a tick share their times
 def _of_naive_text(text: str | None) -> datetime | None:
     return None if text is None else datetime.fromisoformat(f"{text}+00:00")
 
