@@ -11,12 +11,11 @@ from __future__ import annotations
 
 import argparse
 import cProfile
-import functools
 import json
 import tempfile
 import threading
 import time
-from collections import Counter, defaultdict
+from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -66,6 +65,8 @@ class Meter:
         self.counts: dict[str, Counter[str]] = defaultdict(Counter[str])
         self.step: str | None = None
         self._lock = threading.Lock()
+        self._seen: dict[str, deque[str | None]] = {}
+        """By name, in which step something was done: counted later, outside what is measured."""
 
     def add(self, name: str, by: float = 1) -> None:
         if self.step is not None:
@@ -81,12 +82,17 @@ class Meter:
         finally:
             self.add("cpu", time.process_time() - started)
             self.step = before
+            for name, steps in self._seen.items():
+                for one in (steps.popleft() for _ in range(len(steps))):
+                    if one is not None:
+                        self.counts[one][name] += 1
 
     def counted(self, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
-        @functools.wraps(function)
-        def call(*args: Any, **kwargs: Any) -> Any:
-            self.add(name)
-            return function(*args, **kwargs)
+        note = self._seen.setdefault(name, deque()).append
+
+        def call(argument: Any) -> Any:
+            note(self.step)
+            return function(argument)
 
         return call
 

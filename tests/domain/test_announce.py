@@ -11,7 +11,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bergen_loop.domain import po
 from bergen_loop.domain.announce import (
     AnnounceRules,
     AnnounceWhen,
@@ -35,7 +34,7 @@ from bergen_loop.domain.announce import (
 from bergen_loop.domain.codes import normal_code, sent_code
 from bergen_loop.domain.naming import KitPart, by_upc
 from bergen_loop.domain.returns import Label, LoopState, Return, ReturnLine
-from bergen_loop.domain.rma import RmaItem, WarehouseProduct
+from bergen_loop.domain.rma import RmaItem, WarehouseProduct, template_fault
 
 AT = datetime(2026, 11, 2, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -385,7 +384,7 @@ TEMPLATES = [
 def test_two_returns_never_share_a_po(
     template: str, one: int, two: int, name: str | None, other: str | None, n: int, m: int
 ) -> None:
-    assert po.template_fault(template, 50) is None
+    assert template_fault(template, 50) is None
     rules = AnnounceRules(po_template=template)
     a = customer_po(a_return(id=str(one), order_name=name), rules, n)
     b = customer_po(a_return(id=str(two), order_name=other), rules, m)

@@ -26,7 +26,6 @@ from bergen_loop.domain.shipment import (
     compared,
     consignments,
     filled,
-    is_box_free,
     judge,
     places_of,
     pos_of,
@@ -118,18 +117,18 @@ def test_who_carries_a_return_tells_whether_it_is_box_free_and_else_its_bag() ->
         return_ = Return(
             "1", LoopState.OPEN, AT, AT, return_method=method, package_reference=bag
         )  # fmt: skip
-        return is_box_free(return_, methods)
+        return return_.is_box_free(methods)
 
     assert of("Happy Returns", None)
     assert of("happy_returns", "HRBAG1")
     assert of(None, "HRBAG1")
     assert not of("loop", "HRBAG1")
     assert not of(None, None)
-    assert not is_box_free(Return("1", LoopState.OPEN, AT, AT, package_reference="x"), frozenset())
+    assert not Return("1", LoopState.OPEN, AT, AT, package_reference="x").is_box_free(frozenset())
     for number, box_free in (("1Z999", False), ("N/A", True)):
         label = Label(tracking_number=number)
         parcel = Return("1", LoopState.OPEN, AT, AT, package_reference="x", label=label)
-        assert is_box_free(parcel, methods) is box_free, "a parcel with a label comes by itself"
+        assert parcel.is_box_free(methods) is box_free, "a parcel with a label comes by itself"
 
 
 # -- RMAs -------------------------------------------------------------------------------------

@@ -8,8 +8,7 @@ import time
 import pytest
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from bergen_loop.ledger.database import Ledger
-from bergen_loop.ledger.turns import Turns
+from bergen_loop.ledger.database import Ledger, Turns
 
 
 def _waiting(turns: Turns) -> int:

@@ -13,7 +13,7 @@ from bergen_loop.flow import tick
 from bergen_loop.flow.context import BrandContext
 from bergen_loop.ledger.database import Ledger
 from bergen_loop.ledger.store import attention
-from bergen_loop.ledger.store.breakers import of_brand
+from bergen_loop.ledger.store.calls import breakers_of
 from bergen_loop.ledger.tables.core import BreakerRow
 from bergen_loop.ledger.transaction import transaction
 from bergen_loop.outside import breaker as breakers
@@ -194,7 +194,7 @@ def calls(world: World, system: str) -> list[Any]:
 
 def rows(ctx: BrandContext) -> dict[str, BreakerRow]:
     with ctx.ledger.read() as session:
-        return {r.system: r for r in of_brand(session, ctx.brand)}
+        return {r.system: r for r in breakers_of(session, ctx.brand)}
 
 
 def test_a_dead_rex11_leaves_loop_working(world: World, ctx: BrandContext) -> None:

@@ -77,9 +77,8 @@ def test_attention_that_waits_too_long_is_told_once_and_then_that_it_is_over(
         "What to do: docs/operations.md#attention-waiting"
     )
     with ledger.write() as session:
-        attention.resolve_kind(
-            session, NOW, brand="acme", kind=Need.ACCESS, subject="", resolution="done"
-        )
+        about = [(Need.ACCESS, "")]
+        attention.resolve_kinds(session, NOW, brand="acme", about=about, resolution="done")
     for _ in range(2):
         assert alerts.evaluate(ledger, settings(), NOW + MINUTE, people) == 0
     assert people.titles()[1:] == ["bergen-loop: recovered: Attention items wait too long (acme)"]

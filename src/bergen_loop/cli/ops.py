@@ -30,7 +30,7 @@ from bergen_loop.ledger.database import LedgerError
 from bergen_loop.ledger.down import shown
 from bergen_loop.ledger.locks import ServiceRunning
 from bergen_loop.ledger.store import retention
-from bergen_loop.ledger.store.breakers import of_brand
+from bergen_loop.ledger.store.calls import breakers_of
 from bergen_loop.ledger.store.workers import workers
 from bergen_loop.ledger.transaction import transaction
 from bergen_loop.outside import breaker as breakers
@@ -153,7 +153,7 @@ def _plain(w: object) -> dict[str, object]:
 def breaker_list(config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = False) -> None:
     """List systems that have not answered lately, and when they are tried again."""
     with open_ledger(settings_of(config)).read() as session:
-        found = of_brand(session)
+        found = breakers_of(session)
     if as_json:
         names = ("brand", "system", "failures", "opened_at", "open_until", "probes", "error")
         print_json([{n: getattr(row, n) for n in names} for row in found])
@@ -183,7 +183,7 @@ def breaker_reset(
     names, ledger = brands_of(settings, brands), open_ledger(settings)
     if every:
         with ledger.read() as session:
-            names = list(dict.fromkeys(row.brand for row in of_brand(session)))
+            names = list(dict.fromkeys(row.brand for row in breakers_of(session)))
     for brand in names:
         with transaction(ledger, brand, datetime.now(UTC), person()) as tx:
             found = [breakers.title(system) for system in breakers.reset(tx)]

@@ -34,8 +34,7 @@ from bergen_loop.config.shipments import ShipmentSettings
 from bergen_loop.domain.announce import AnnounceRules, AnnounceWhen, words
 from bergen_loop.domain.codes import CODE_LIMIT, normal_code
 from bergen_loop.domain.naming import source_fault
-from bergen_loop.domain.po import template_fault
-from bergen_loop.domain.rma import Supplier
+from bergen_loop.domain.rma import Supplier, template_fault
 from bergen_loop.outside.warehouse.rex11.config import (
     WAREHOUSES,
     AuthSigns,

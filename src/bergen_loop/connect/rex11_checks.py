@@ -25,7 +25,7 @@ PARALLEL = 8
 def check_account(warehouse: Rex11Warehouse) -> Check:
     """Get a token."""
     try:
-        warehouse.client.authentication_token_get()
+        warehouse.authentication_token_get()
     except OutsideError as error:
         return rex11_fault(ACCOUNT, error)
     return Check(ACCOUNT, Status.OK, "it works: REX11 gives a token")

@@ -9,7 +9,6 @@ from bergen_loop.connect.check import Check, Status
 from bergen_loop.connect.faults import loop_fault
 from bergen_loop.domain.announce import words
 from bergen_loop.domain.returns import Return
-from bergen_loop.domain.shipment import is_box_free
 from bergen_loop.outside.errors import NotFound, OutsideError
 from bergen_loop.outside.loop.client import LoopClient
 
@@ -21,7 +20,7 @@ NOBODYS = "bergen-loop-check"
 def seen(returns: Sequence[Return]) -> int:
     """How many of these returns were dropped off box-free."""
     methods = words(*ShipmentSettings().methods)
-    return sum(1 for r in returns if r.return_method and is_box_free(r, methods))
+    return sum(1 for r in returns if r.return_method and r.is_box_free(methods))
 
 
 def check_shipments(loop: LoopClient, returns: Sequence[Return], *, on: bool) -> Check:

@@ -9,7 +9,6 @@ from enum import StrEnum
 from itertools import islice
 from zoneinfo import ZoneInfo
 
-from bergen_loop.domain import po
 from bergen_loop.domain.codes import (
     CODE_LIMIT,
     NO_NUMBER,
@@ -31,8 +30,15 @@ from bergen_loop.domain.naming import (
     named_unit,
 )
 from bergen_loop.domain.returns import Label, LoopState, Return, ReturnLine
-from bergen_loop.domain.rma import Product, RmaItem, RmaRequest, Supplier
-from bergen_loop.domain.shipment import is_box_free
+from bergen_loop.domain.rma import (
+    MOST_ATTEMPTS,
+    Product,
+    RmaItem,
+    RmaRequest,
+    Supplier,
+    filled_po,
+    numbered_po,
+)
 
 NOTHING_KNOWN: Known = {}
 
@@ -158,7 +164,7 @@ def _asked(return_: Return, rules: AnnounceRules) -> Skip | None:
             "announce.destinations: write there which warehouse it is, or null if it is not "
             "Bergen's",
         )
-    size = len(customer_po(return_, rules, po.MOST_ATTEMPTS))
+    size = len(customer_po(return_, rules, MOST_ATTEMPTS))
     if size > rules.po_length:
         return Skip(
             SkipKind.DOUBT,
@@ -214,7 +220,7 @@ def _outcome(return_: Return, line: ReturnLine) -> str:
 
 
 def _method_without_parcel(return_: Return, rules: AnnounceRules) -> str | None:
-    if is_box_free(return_, rules.box_free_methods):
+    if return_.is_box_free(rules.box_free_methods):
         return None  # wherever it was handed over, it comes
     if normal_word(return_.method_type) in rules.no_parcel_method_types:
         return return_.method_type
@@ -239,7 +245,7 @@ def ready_at(return_: Return, rules: AnnounceRules) -> datetime | None:
     """When the RMA may be made; None: not before Loop shows something new of the return."""
     if return_.state not in (LoopState.OPEN, LoopState.REVIEW):
         return None
-    if is_box_free(return_, rules.box_free_methods):
+    if return_.is_box_free(rules.box_free_methods):
         return None
     match rules.when:
         case AnnounceWhen.SUBMITTED:
@@ -265,7 +271,7 @@ def why_waiting(return_: Return, rules: AnnounceRules, now: datetime) -> str | N
         return None
     if return_.state not in (LoopState.OPEN, LoopState.REVIEW):
         return f"the return is {return_.state} in Loop"
-    if is_box_free(return_, rules.box_free_methods):
+    if return_.is_box_free(rules.box_free_methods):
         return "its consolidated shipment: it was handed over without a box"
     if rules.when is AnnounceWhen.LABEL:
         return f"its label, at most until {ready:%Y-%m-%d %H:%M} UTC"
@@ -529,7 +535,7 @@ def _code_problems(
 
 def customer_po(return_: Return, rules: AnnounceRules, attempt: int = 1) -> str:
     """The unique PO of the n-th RMA of this return."""
-    return po.numbered(po.filled(rules.po_template, return_.id, return_.order_name), attempt)
+    return numbered_po(filled_po(rules.po_template, return_.id, return_.order_name), attempt)
 
 
 def customer_pos(
@@ -539,8 +545,8 @@ def customer_pos(
     are not as many."""
     used = {normal_code(one) for one in taken}
     first = customer_po(return_, rules)
-    every = (po.numbered(first, n) for n in range(1, po.MOST_ATTEMPTS + 1))
+    every = (numbered_po(first, n) for n in range(1, MOST_ATTEMPTS + 1))
     free = list(islice((one for one in every if normal_code(one) not in used), count))
     if len(free) < count:
-        raise ValueError(f"return {return_.id} has had {po.MOST_ATTEMPTS} RMAs")
+        raise ValueError(f"return {return_.id} has had {MOST_ATTEMPTS} RMAs")
     return tuple(free)

@@ -65,6 +65,7 @@ _NO_CODE = frozenset(
 )  # fmt: skip
 
 
+@lru_cache(8192)
 def normal_word(text: str | None) -> str:
     """A word of a closed list (outcome, method, status) for comparing: `In-Store`, `in_store`
     and `in store` are the same. Empty where there is none."""

@@ -68,6 +68,13 @@ class Receipt:
     """Where the warehouse counted bag by bag."""
 
     @property
+    def final(self) -> bool:
+        """Whether the counts are final. A ticket that was read for another reason, such as a
+        resync, may be a Draft still; what a status means that we do not know, a person finds
+        out."""
+        return self.status is TicketStatus.ADDED_TO_INVENTORY
+
+    @property
     def counts(self) -> str:
         """`2 counted, 1 damaged`; what is not known is `?`, never 0: `2 + ? counted, ? damaged`."""
         counted = total(line.actual for line in self.lines)

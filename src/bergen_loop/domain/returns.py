@@ -7,6 +7,8 @@ from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
 
+from bergen_loop.domain.codes import normal_word, tracking_numbers
+
 
 class LoopState(StrEnum):
     """The five states Loop gives a return; `review` is what a flag leads to."""
@@ -122,6 +124,16 @@ class Return:
         """What the customer gets for a unit: its own outcome, else the whole return's."""
         own = line.outcome
         return self.outcome if own and own.strip().casefold() == DEFAULT_OUTCOME else own
+
+    def is_box_free(self, methods: frozenset[str]) -> bool:
+        """Whether it was handed over at a return bar: its goods come in a consolidated shipment.
+        `methods`: normal words for who carries such returns. A bag's barcode tells it too, where
+        nothing is said of the method, unless the return has a label: then a parcel comes."""
+        if self.return_method:
+            return normal_word(self.return_method) in methods
+        labels = (self.label, *self.labels)
+        labelled = any(tracking_numbers(label.tracking_number) for label in labels)
+        return bool(methods and self.package_reference and not labelled)
 
     def lines_key(self) -> tuple[tuple[str, str | None, str | None], ...]:
         """Identity of the units: changes when the return is edited, not when a label moves."""

@@ -18,7 +18,7 @@ from decimal import Decimal
 from enum import StrEnum
 from functools import cached_property
 
-from bergen_loop.domain.codes import normal_code, normal_word, sent_code, tracking_numbers
+from bergen_loop.domain.codes import normal_code, sent_code
 from bergen_loop.domain.comparison import Comparison, SkuCount, compare, units_by_product
 from bergen_loop.domain.naming import Kits, kit_parts
 from bergen_loop.domain.receipt import BagCount, Receipt, ReceiptLine
@@ -690,17 +690,3 @@ def share(judgement: Judgement, return_id: str, ticket_id: str) -> Receipt:
         tuple(lines),
         problems=tuple(dict.fromkeys(problems)),
     )
-
-
-# -- which returns ----------------------------------------------------------------------------
-
-
-def is_box_free(return_: Return, methods: frozenset[str]) -> bool:
-    """Whether it was handed over at a return bar: its goods come in a consolidated shipment.
-    `methods`: normal words for who carries such returns. A bag's barcode tells it too, where
-    nothing is said of the method, unless the return has a label: then a parcel comes."""
-    if return_.return_method:
-        return normal_word(return_.return_method) in methods
-    labels = (return_.label, *return_.labels)
-    labelled = any(tracking_numbers(label.tracking_number) for label in labels)
-    return bool(methods and return_.package_reference and not labelled)

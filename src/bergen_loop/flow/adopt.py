@@ -53,13 +53,7 @@ class Past:
 
     @property
     def received(self) -> bool:
-        return any(final(t.receipt) for t in self.tickets)
-
-
-def final(receipt: Receipt) -> bool:
-    """Whether the counts are final. A ticket that was read for another reason, such as a resync,
-    may be a Draft still; what a status means that we do not know, a person finds out."""
-    return receipt.status is TicketStatus.ADDED_TO_INVENTORY
+        return any(t.receipt.final for t in self.tickets)
 
 
 def may_have_past(row: ReturnRow, first_pull: datetime | None) -> bool:
@@ -211,7 +205,7 @@ def _follow(
     rma.ticket_status = followed.status.value if followed.status else followed.status_name
     rma.status_seen_at = tx.now
     tx.session.flush()
-    if final(followed):
+    if followed.final:
         newest = returns.latest_receipts(tx.session, [rma.id]).get(rma.id)
         hash_ = digest_of(followed)
         if newest is None or newest.content_hash.partition("#")[0] != hash_:

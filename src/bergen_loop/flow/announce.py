@@ -314,18 +314,14 @@ class TicketAdds(Undertaking[ReturnRow, RmaRequest, str]):
             return None  # `_looked` makes the return due again
 
     def send(self, call: Call[RmaRequest]) -> str:
-        ticket = self._made_before(call.request.customer_po)
+        ticket = None
+        if adopt.restored_lately(self.ctx):  # then the ledger may not know of it
+            ticket = next(iter(adopt.find_read(self.ctx, call.request.customer_po)), None)
         if ticket is None:
             self.ctx.counts.add("rex11.ticket_add")
             ticket = self.ctx.warehouse.create_rma(call.request)
         self.given.append(ticket)
         return ticket
-
-    def _made_before(self, po: str) -> str | None:
-        """Its ticket, where the ledger may not know of it."""
-        if not adopt.restored_lately(self.ctx):
-            return None
-        return next(iter(adopt.find_read(self.ctx, po)), None)
 
     def load(self, tx: Transaction, of: Sequence[EffectRow]) -> None:
         self.made = _Made.of(tx, self.rows)

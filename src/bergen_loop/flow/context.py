@@ -199,9 +199,12 @@ class BrandContext:
                 found[place] = work(item)
 
         with self.threads() as pool:
-            takers = min(len(items), self.settings.settle.concurrency)
-            jobs = [pool.submit(tracing.carried(take)) for _ in range(takers)]
-            wait(jobs)
+            others = min(len(items), self.settings.settle.concurrency) - 1
+            jobs = [pool.submit(tracing.carried(take)) for _ in range(others)]
+            try:
+                take()
+            finally:
+                wait(jobs)
         for job in jobs:
             job.result()
         return [found[place] for place in range(len(items))]

@@ -13,7 +13,7 @@ from bergen_loop.ledger.tables.core import ReturnRow
 
 def comparison_of(ctx: BrandContext, session: Session, row: ReturnRow) -> Comparison:
     """What has come of a return, all its finished parcels together, against what was to come."""
-    rmas, receipts = returns.final_receipts(session, [row.id])[row.id]
+    rmas, receipts = returns.readings(session, [row.id])[row.id]
     counted = [load_receipt(receipt.content) for receipt in receipts]
     announced = [load_items(rma.items) for rma in rmas]
     lines = physical_lines(load_return(row.content), ctx.rules)

@@ -47,8 +47,6 @@ Items = Sequence[GradeItem] | Sequence[AssessItem]
 
 def run(ctx: BrandContext) -> None:
     """Grade what is about to be settled."""
-    if not ctx.settings.grading.enabled:
-        return
     with ctx.write() as tx:
         for effect in effects.in_doubt(tx.session, ctx.brand, KINDS, PER_TICK):
             tx.outcome(effect, EffectState.FAILED, LOST)
@@ -202,7 +200,7 @@ def _wanted(settings: GradingSettings, unit: GradedUnit) -> ConditionSettings | 
 
 def _remarks(ctx: BrandContext, tx: Transaction, row: ReturnRow) -> Remarks:
     found = Remarks()
-    rmas, receipts = returns.final_receipts(tx.session, [row.id])[row.id]
+    rmas, receipts = returns.readings(tx.session, [row.id])[row.id]
     for receipt in receipts:
         for line in load_receipt(receipt.content).lines:
             for code in (normal_code(line.sku), normal_upc(line.upc)):

@@ -92,18 +92,13 @@ def _yet_to_come(return_: Return, now: datetime) -> list[str]:
     return [f"{n} is {at:%Y-%m-%d}, yet to come" for n, at in times.items() if at > latest]
 
 
-def store_page(ctx: BrandContext, page: Sequence[Listed], result: Pulled) -> None:
-    """`store` what is not known to be as the ledger has it."""
-    store(ctx, _unread(ctx, page), result)
-
-
 def any_news(ctx: BrandContext, page: Sequence[Listed]) -> bool:
     """Whether there is anything in a page that is not in the ledger, readable or not."""
-    parsed = _unread(ctx, page)
+    parsed = unread(ctx, page)
     return any(p.value is None for p in parsed) or bool(_changed(ctx, parsed))
 
 
-def _unread(ctx: BrandContext, page: Sequence[Listed]) -> list[ParsedReturn]:
+def unread(ctx: BrandContext, page: Sequence[Listed]) -> list[ParsedReturn]:
     """What a page says, without what is known to say what the ledger has, unless the page says
     something else of the same return as well."""
     said = [(listed, ctx.said.by(listed)) for listed in page]
@@ -220,8 +215,8 @@ def add_all(ctx: BrandContext, tx: Transaction, new: Sequence[_Picture]) -> list
         why.append((what, reason))
     tx.session.add_all(rows)
     tx.session.flush()
+    returns.add_lines(tx.session, [(r.id, p.return_) for r, p in zip(rows, new, strict=True)])
     for row, picture, (what, reason) in zip(rows, new, why, strict=True):
-        returns.add_lines(tx.session, row.id, picture.return_)
         tx.journal(what, reason, row)
         _mind_doubts(tx, row, picture)
     tx.session.flush()

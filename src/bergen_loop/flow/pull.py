@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 
 from bergen_loop.domain.words import Need
 from bergen_loop.flow.context import AHEAD, BrandContext
-from bergen_loop.flow.intake import Pulled, store_page
+from bergen_loop.flow.intake import Pulled, store, unread
 from bergen_loop.ledger.store import backfill, cursors, returns, webhooks
 from bergen_loop.ledger.transaction import Transaction
 
@@ -191,7 +191,7 @@ def _walk(
         ctx.counts.add("loop.list.pages")
         result.pages += 1
         result.listed += len(page.listed)
-        store_page(ctx, page.listed, result)
+        store(ctx, unread(ctx, page.listed), result)
         incomplete = page.incomplete or incomplete
     if incomplete is None:
         return

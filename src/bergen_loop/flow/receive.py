@@ -291,8 +291,8 @@ def take_share(
 ) -> None:
     """What of a consolidated shipment's final counts is a return's own: as if its own parcel had
     been counted."""
-    newest = returns.latest_receipts(tx.session, [rma.id])
-    _counts(ctx, tx, [_Counted.of(rma, row, receipt, newest.get(rma.id))])
+    before = returns.latest_receipts(tx.session, [rma.id]).get(rma.id)
+    _counts(ctx, tx, [_Counted(rma, row, receipt, before, adopt.digest_of(receipt))])
 
 
 @dataclass(frozen=True, slots=True)
@@ -310,7 +310,7 @@ def _read_and_take(ctx: BrandContext, due: Sequence[RmaRow], result: Received) -
         ctx.take_in(answers, lambda tx, some: _take(ctx, tx, some), _set_aside_answer)
         ctx.tick.tickets_read.update(a.rma_pk for a in answers if a.receipt)
         result.read += sum(a.receipt is not None for a in answers)
-        result.receipts += sum(a.receipt is not None and adopt.final(a.receipt) for a in answers)
+        result.receipts += sum(a.receipt is not None and a.receipt.final for a in answers)
         ctx.boundary("receipt recorded")
 
 
@@ -342,8 +342,9 @@ def _take(ctx: BrandContext, tx: Transaction, answers: Sequence[Answer]) -> None
             continue
         _status_read(tx, rma, row, answer.receipt)
         readable.append((Need.RECEIPT_UNREADABLE, row))
-        if adopt.final(answer.receipt):
-            counted.append(_Counted.of(rma, row, answer.receipt, newest.get(rma.id)))
+        if answer.receipt.final:
+            before, read = newest.get(rma.id), adopt.digest_of(answer.receipt)
+            counted.append(_Counted(rma, row, answer.receipt, before, read))
     tx.resolve_each(readable, "the ticket can be read again")
     _counts(ctx, tx, counted)
 
@@ -383,7 +384,7 @@ def _status_read(tx: Transaction, rma: RmaRow, row: ReturnRow, receipt: Receipt)
         _changed(tx, rma, row, TicketChange(receipt.ticket_id, receipt.status, receipt.status_name))
     rma.to_read, rma.status_seen_at = False, tx.now
     rma.unread_since = rma.read_due_at = None
-    rma.read_status = status_of(receipt) if adopt.final(receipt) else None
+    rma.read_status = status_of(receipt) if receipt.final else None
     if unheard and row.stage == Stage.ANNOUNCED:
         look_later(tx, [rma])
 
@@ -397,12 +398,6 @@ class _Counted:
     receipt: Receipt
     before: ReceiptRow | None
     hash: str
-
-    @classmethod
-    def of(
-        cls, rma: RmaRow, row: ReturnRow, receipt: Receipt, before: ReceiptRow | None
-    ) -> _Counted:
-        return cls(rma, row, receipt, before, adopt.digest_of(receipt))
 
     @property
     def again(self) -> bool:

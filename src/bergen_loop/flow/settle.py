@@ -31,7 +31,7 @@ from bergen_loop.flow.transitions import accepted, plan_notes
 from bergen_loop.ledger.codec import load_items, load_receipt, load_return
 from bergen_loop.ledger.store import effects, journal, modes, pace, returns
 from bergen_loop.ledger.store.effects import AlreadyIntended, EffectState, Intent, settling_key
-from bergen_loop.ledger.tables.core import DecisionRow, EffectRow, ReceiptRow, ReturnRow, RmaRow
+from bergen_loop.ledger.tables.core import DecisionRow, EffectRow, ReturnRow
 from bergen_loop.ledger.transaction import FencedTransaction, Transaction
 from bergen_loop.outside.errors import OutsideError, Refused
 
@@ -67,8 +67,11 @@ def run(ctx: BrandContext) -> Settled:
                 modes.judge_anew(session, ctx.now(), ctx.brand)
         decided = _decide_due(ctx, result)
         if ctx.live:
-            grading.run(ctx)
-            _settle(ctx, decided, result)
+            if ctx.settings.grading.enabled:
+                grading.run(ctx)
+            with ctx.ledger.read() as session:
+                due = returns.due_pks(session, ctx.brand, [Stage.SETTLING], ctx.now(), PER_TICK)
+            carry_out(ctx, Settlements(ctx, decided, result), due)
     if ctx.live and (todo.notes or todo.due):
         notes.send_due(ctx)
     if todo.unconfirmed:
@@ -105,31 +108,13 @@ def _to_do(ctx: BrandContext) -> _ToDo:
 # -- deciding ---------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Reading:
-    """A return's RMAs, and the newest receipt of each whose ticket is final."""
-
-    rmas: Sequence[RmaRow]
-    receipts: Sequence[ReceiptRow]
-
-    @property
-    def receipt_ids(self) -> list[int]:
-        return [r.id for r in self.receipts]
-
-
-def read(tx: Transaction, rows: Sequence[ReturnRow]) -> dict[int, Reading]:
-    """By return."""
-    found = returns.final_receipts(tx.session, [row.id for row in rows])
-    return {pk: Reading(rmas, receipts) for pk, (rmas, receipts) in found.items()}
-
-
 def _decide_due(ctx: BrandContext, result: Settled) -> set[int]:
     """Judge what is due; the returns (keys) that were."""
     decided: set[int] = set()
     while True:
         with ctx.write() as tx:
             rows = returns.due_locked(tx.session, ctx.brand, TO_JUDGE, tx.now, PER_WRITE)
-            readings = read(tx, rows)
+            readings = returns.readings(tx.session, [row.id for row in rows])
             for row in rows:
                 _decide(ctx, tx, row, readings[row.id], result)
         decided.update(row.id for row in rows)
@@ -138,7 +123,7 @@ def _decide_due(ctx: BrandContext, result: Settled) -> set[int]:
 
 
 def _decide(
-    ctx: BrandContext, tx: Transaction, row: ReturnRow, reading: Reading, result: Settled
+    ctx: BrandContext, tx: Transaction, row: ReturnRow, reading: returns.Reading, result: Settled
 ) -> None:
     if not reading.receipts:
         why = "none of its tickets is finished now"
@@ -161,7 +146,7 @@ def _decide(
     _enter_decided(ctx, tx, row, decision, result)
 
 
-def _known_now(ctx: BrandContext, row: ReturnRow, reading: Reading) -> bool:
+def _known_now(ctx: BrandContext, row: ReturnRow, reading: returns.Reading) -> bool:
     """Whether what was counted may be acted on: REX11 has said since this tick began which tickets
     moved, and the receipts were read in it; where no wait is to end, lately is enough."""
     ends_wait = row.stage == Stage.WAITING
@@ -176,7 +161,7 @@ def _known_now(ctx: BrandContext, row: ReturnRow, reading: Reading) -> bool:
     )
 
 
-def judge(ctx: BrandContext, row: ReturnRow, reading: Reading) -> Decision:
+def judge(ctx: BrandContext, row: ReturnRow, reading: returns.Reading) -> Decision:
     """The decision the criteria come to for a return as the ledger has it."""
     return_ = load_return(row.content)
     if return_.doubts:
@@ -262,12 +247,6 @@ def _enter_decided(
 # -- carrying out -----------------------------------------------------------------------------
 
 
-def _settle(ctx: BrandContext, decided: set[int], result: Settled) -> None:
-    with ctx.ledger.read() as session:
-        due = returns.due_pks(session, ctx.brand, [Stage.SETTLING], ctx.now(), PER_TICK)
-    carry_out(ctx, Settlements(ctx, decided, result), due)
-
-
 class Settlements(Undertaking[int, DecisionRow, None]):
     """Process, flag or remove_lines: one of them, once per return (by key)."""
 
@@ -282,6 +261,8 @@ class Settlements(Undertaking[int, DecisionRow, None]):
         """Of the batch: their reasons are to be told."""
         self._decisions: Mapping[int, DecisionRow] = {}
         self._turns: Turns | None = None
+        """Under a gradual start, whose turn it is: asked once, for nobody else can intend anything
+        while this tick holds the brand."""
         self._turns_known = False
 
     def intend(self, tx: FencedTransaction, items: Sequence[int]) -> list[Call[DecisionRow]]:
@@ -290,8 +271,18 @@ class Settlements(Undertaking[int, DecisionRow, None]):
         decisions = self._decisions = returns.latest_decisions(tx.session, list(rows))
         keys = [settling_key(row.return_id) for row in rows.values()]
         known = effects.find_all(tx.session, tx.brand, keys)
-        readings = read(tx, [row for row in rows.values() if not self._just_decided(row)])
-        turns = self._turns_of(tx)
+        # What was decided in this very tick, and is open now, needs no second look.
+        old = [
+            row.id
+            for row in rows.values()
+            if row.loop_state != LoopState.OPEN
+            or row.id not in self.decided
+            or not self._decided_lately(row)
+        ]
+        readings = returns.readings(tx.session, old)
+        if not self._turns_known:
+            self._turns, self._turns_known = pace.turns(tx.session, tx.brand, tx.now), True
+        turns = self._turns
         calls: list[Call[DecisionRow]] = []
         for row in rows.values():
             decision = decisions.get(row.id)
@@ -315,13 +306,6 @@ class Settlements(Undertaking[int, DecisionRow, None]):
         tx.session.flush()
         return calls
 
-    def _turns_of(self, tx: FencedTransaction) -> Turns | None:
-        """Under a gradual start, whose turn it is: asked once, for nobody else can intend
-        anything while this tick holds the brand."""
-        if not self._turns_known:
-            self._turns, self._turns_known = pace.turns(tx.session, tx.brand, tx.now), True
-        return self._turns
-
     def _waits(
         self, tx: FencedTransaction, turns: Turns, row: ReturnRow, decision: DecisionRow
     ) -> bool:
@@ -338,21 +322,16 @@ class Settlements(Undertaking[int, DecisionRow, None]):
             tx.journal(What.WAITS, why, row)
         return True
 
-    def _just_decided(self, row: ReturnRow) -> bool:
-        """In this very tick, and open now: that needs no second look."""
-        still_open = row.loop_state == LoopState.OPEN
-        return still_open and row.id in self.decided and self._decided_lately(row)
-
     def _decided_lately(self, row: ReturnRow) -> bool:
         late = self.ctx.now() - self.ctx.settings.settle.fresh_within
         return row.decided_at is not None and row.decided_at > late
 
-    def _fresh(self, row: ReturnRow, reading: Reading) -> bool:
+    def _fresh(self, row: ReturnRow, reading: returns.Reading) -> bool:
         """Whether what it was decided on is known to be so: decided lately, or just read again."""
         return self._decided_lately(row) or _known_now(self.ctx, row, reading)
 
     def _stands(
-        self, tx: Transaction, row: ReturnRow, decision: DecisionRow, reading: Reading
+        self, tx: Transaction, row: ReturnRow, decision: DecisionRow, reading: returns.Reading
     ) -> bool:
         """Whether a decision would be the same now: the return may have been edited since, a
         ticket opened or counted again."""
@@ -365,7 +344,7 @@ class Settlements(Undertaking[int, DecisionRow, None]):
         tx.enter(row, Stage.RECEIVED)  # to be judged again as it is now
         return False
 
-    def _same(self, row: ReturnRow, decision: DecisionRow, reading: Reading) -> bool:
+    def _same(self, row: ReturnRow, decision: DecisionRow, reading: returns.Reading) -> bool:
         if not reading.receipts:
             return False
         try:
@@ -379,7 +358,7 @@ class Settlements(Undertaking[int, DecisionRow, None]):
         )
 
     def _person_stands(
-        self, tx: Transaction, row: ReturnRow, decision: DecisionRow, reading: Reading
+        self, tx: Transaction, row: ReturnRow, decision: DecisionRow, reading: returns.Reading
     ) -> bool:
         """A person's decision stands as long as what they saw does; else they are asked again."""
         units = sorted(x.line_item_id for x in load_return(row.content).lines)
@@ -435,13 +414,9 @@ class Settlements(Undertaking[int, DecisionRow, None]):
         else:
             self.ctx.loop.remove_lines(return_id, [str(i) for i in call.request.line_item_ids])
 
-    def load(self, tx: Transaction, of: Sequence[EffectRow]) -> None:
-        self.flagged = []
-
-    def taken(self, tx: Transaction, effect: EffectRow, answer: None) -> None:
-        self._accepted(tx, effect, "Loop took the call")
-
-    def _accepted(self, tx: Transaction, effect: EffectRow, how: str) -> None:
+    def taken(
+        self, tx: Transaction, effect: EffectRow, answer: None, how: str = "Loop took the call"
+    ) -> None:
         row = self.rows[effect.return_pk or 0]
         accepted(self.ctx, tx, effect, row, how)
         if effect.kind == Outcome.FLAG:
@@ -453,13 +428,14 @@ class Settlements(Undertaking[int, DecisionRow, None]):
     def recorded(self, tx: Transaction) -> None:
         reasons = [(row, self._decisions[row.id]) for row in self.flagged]
         plan_notes(tx, [(row, str(of.id), of.note) for row, of in reasons if of.note])
+        self.flagged = []
 
     def refused(self, tx: Transaction, effect: EffectRow, error: OutsideError) -> None:
         row = self.rows[effect.return_pk or 0]
         state = error.state if isinstance(error, Refused) else None
         if effect.kind == Outcome.FLAG and state == LoopState.REVIEW:
             # What a flag is for holds already: by an earlier call of ours, or by someone else's.
-            self._accepted(tx, effect, f"in review already: {error.message}")
+            self.taken(tx, effect, None, f"in review already: {error.message}")
             return
         if effect.kind != Outcome.FLAG and state == PROCESSING:
             accepted(self.ctx, tx, effect, row, f"a call is at work: {error.message}")

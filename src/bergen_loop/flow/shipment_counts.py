@@ -192,7 +192,7 @@ def _take(tx: Transaction, rma: ShipmentRmaRow, receipt: Receipt) -> None:
         _changed(tx, rma, receipt)
     rma.to_read, rma.status_seen_at = False, tx.now
     rma.unread_since = rma.read_due_at = None
-    final = adopt.final(receipt)
+    final = receipt.final
     rma.read_status = receive.status_of(receipt) if final else None
     row = store.by_pks(tx.session, [rma.shipment_pk])[rma.shipment_pk]
     tx.resolve(Need.SHIPMENT_COUNTS, rma.customer_po, "the ticket can be read again")

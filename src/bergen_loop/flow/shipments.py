@@ -117,7 +117,7 @@ def note_bags(ctx: BrandContext, tx: Transaction, seen: Sequence[Return]) -> Non
         [
             (r.id, barcode)
             for r in seen
-            if r.updated_at >= since and shipping.is_box_free(r, ctx.rules.box_free_methods)
+            if r.updated_at >= since and r.is_box_free(ctx.rules.box_free_methods)
             for barcode in tracking_numbers(r.package_reference)
         ],
     )

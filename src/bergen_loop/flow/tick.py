@@ -3,15 +3,18 @@ work, except that nothing is decided unless Loop's list was walked to its end.""
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
 import structlog
 from structlog.contextvars import bound_contextvars as told_as
 
+from bergen_loop.config import BrandSettings
+from bergen_loop.domain.hours import WorkingHours
 from bergen_loop.domain.lifecycle import Stage
 from bergen_loop.domain.words import Need
 from bergen_loop.flow import (
@@ -21,7 +24,6 @@ from bergen_loop.flow import (
     look,
     pull,
     receive,
-    rhythm,
     settle,
     shipment_counts,
     shipment_rmas,
@@ -112,15 +114,11 @@ def names(ctx: BrandContext) -> list[str]:
     """The steps of a tick that has begun: none for a paused brand."""
     if ctx.paused:
         return []
-    return [name for name in STEPS if name != "shipments" or _has_shipments(ctx)]
-
-
-def _has_shipments(ctx: BrandContext) -> bool:
-    """What is on its way is counted, though the brand has no box-free returns any more."""
-    if ctx.settings.loop.happy_returns:
-        return True
-    with ctx.ledger.read() as session:
-        return under_way.any_undone(session, ctx.brand)
+    shipments_too = ctx.settings.loop.happy_returns
+    if not shipments_too:  # what is on its way is counted, though the brand has no more of them
+        with ctx.ledger.read() as session:
+            shipments_too = under_way.any_undone(session, ctx.brand)
+    return [name for name in STEPS if name != "shipments" or shipments_too]
 
 
 def step(ctx: BrandContext, name: str) -> dict[str, Any]:
@@ -202,8 +200,8 @@ def _next_due(
         return now + BREATH
     moved = _moved(results)
     row = returns.brand_row(tx.session, ctx.brand)
-    row.quiet_looks = 0 if moved else rhythm.quieter(row.quiet_looks)
-    soon = now + rhythm.interval(ctx.settings, ctx.brand, signs(ctx, tx.session, row), now)[0]
+    row.quiet_looks = 0 if moved else quieter(row.quiet_looks)
+    soon = now + interval(ctx.settings, ctx.brand, signs(ctx, tx.session, row), now)[0]
     due = returns.earliest_due(tx.session, ctx.brand)
     if due is None or due > soon:
         return soon
@@ -223,14 +221,14 @@ def next_look(ctx: BrandContext, session: Session, row: BrandRow | None) -> str:
     if row is None:
         return "at once: it has never been looked at"
     known = signs(ctx, session, row)
-    every, why = rhythm.interval(ctx.settings, ctx.brand, known, ctx.now())
+    every, why = interval(ctx.settings, ctx.brand, known, ctx.now())
     return f"every {every.total_seconds():.0f} s: {why}"
 
 
-def signs(ctx: BrandContext, session: Session, row: BrandRow) -> rhythm.Signs:
+def signs(ctx: BrandContext, session: Session, row: BrandRow) -> Signs:
     """What the time of the next look goes by."""
     key = budget.key_hash(ctx.settings.loop.api_key.get_secret_value())
-    return rhythm.Signs(
+    return Signs(
         quiet=row.quiet_looks or 0,
         awaited=returns.any_awaited(session, ctx.brand),
         hours=ctx.warehouse_hours(session),
@@ -263,6 +261,57 @@ def run(ctx: BrandContext) -> dict[str, dict[str, Any]]:
         results = {name: step(ctx, name) for name in names(ctx)}
         end(ctx, results)
     return results
+
+
+# -- how often a brand is looked at -------------------------------------------------------------
+#
+# While nothing happens ever more rarely, from `poll` to `poll_max`. But a receipt is found only as
+# fast as REX11's statuses are asked: so every `poll` while parcels are awaited and the warehouse
+# works, by the times of its receipts so far. Where a key's calls are scarce, half as often.
+
+QUIETER = 1.5
+"""By how much longer the interval gets with every look in which nothing happened."""
+SPREAD = 0.1
+MANY = 40
+SCARCE = 0.5
+"""Of a key's calls a minute, when more are in use."""
+
+
+@dataclass(frozen=True, slots=True)
+class Signs:
+    """What the interval goes by."""
+
+    quiet: int
+    """Looks in a row that found nothing."""
+    awaited: bool
+    """Whether the brand has parcels that are to come."""
+    hours: WorkingHours
+    calls: int
+    """Of its key that count against the limit now."""
+
+
+def quieter(looks: int | None) -> int:
+    """One more in a row that found nothing."""
+    return min((looks or 0) + 1, MANY)
+
+
+def interval(
+    settings: BrandSettings, brand: str, signs: Signs, now: datetime
+) -> tuple[timedelta, str]:
+    """How long until the next look, and why, for people."""
+    poll, longest = settings.poll, max(settings.poll, settings.poll_max)
+    soon, why = min(longest, poll * QUIETER**signs.quiet), f"{signs.quiet} looks found nothing"
+    if signs.quiet == 0:
+        why = "something happened a moment ago"
+    elif signs.awaited and signs.hours.working(now):
+        soon, why = poll, f"parcels are awaited, and the warehouse works ({signs.hours})"
+    elif signs.awaited and signs.hours.hours:
+        why += f", and the warehouse does not work now ({signs.hours})"
+    if signs.calls > SCARCE * settings.loop.calls_per_minute:
+        soon = min(longest, 2 * soon)
+        why += f"; half as often, for {signs.calls} of its key's calls are in use"
+    # 0.9 to 1 times, its own for each brand: those that began together do not stay together.
+    return soon * (1 - SPREAD * (zlib.crc32(brand.encode()) % 1000) / 1000), why
 
 
 # -- what a webhook tells of --------------------------------------------------------------------

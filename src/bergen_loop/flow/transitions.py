@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -15,7 +15,7 @@ from bergen_loop.flow.context import BrandContext
 from bergen_loop.ledger.database import Session
 from bergen_loop.ledger.store import attention, effects, returns
 from bergen_loop.ledger.store.effects import EffectState, Intent
-from bergen_loop.ledger.tables.core import EffectRow, ReceiptRow, ReturnRow, RmaRow
+from bergen_loop.ledger.tables.core import EffectRow, ReturnRow, RmaRow
 from bergen_loop.ledger.transaction import Transaction
 
 UNHEARD = timedelta(days=5)
@@ -28,8 +28,8 @@ class Known:
     """What the ledger has of a return beside its row."""
 
     rmas: Sequence[RmaRow]
-    receipts: Mapping[int, ReceiptRow]
-    """The newest of each RMA, by RMA."""
+    read: set[int]
+    """The RMAs (keys) that have a receipt."""
     settlement: EffectRow | None
     in_flight: bool
     """Whether a ticket call has no outcome yet."""
@@ -41,7 +41,8 @@ def known_of(session: Session, rows: Sequence[ReturnRow]) -> dict[int, Known]:
     """For many returns in a few questions, by key."""
     pks = [row.id for row in rows]
     rmas, settled = returns.rmas_of(session, pks), effects.settlements_of(session, pks)
-    read = returns.latest_receipts(session, [r.id for of in rmas.values() for r in of])
+    receipts = returns.receipts_known(session, [r.id for of in rmas.values() for r in of])
+    read = {rma for rma, _ in receipts}
     unmade = [pk for pk, of in rmas.items() if any(r.ticket_id is None for r in of)]
     flying = effects.returns_with_open_ticket(session, unmade)
     items = attention.returns_with_items(session, pks)
@@ -56,7 +57,7 @@ def follow(tx: Transaction, row: ReturnRow, known: Known) -> None:
     standing = Standing(
         stage=Stage(row.stage),
         has_rma=any(r.ticket_id for r in rmas),
-        has_receipt=any(r.id in known.receipts for r in rmas),
+        has_receipt=any(r.id in known.read for r in rmas),
         settled_by_us=settled.kind if settled and settled.state not in effects.SENDABLE else None,
         rma_in_flight=known.in_flight,
         rma_cancelled=all(r.ticket_status == TicketStatus.CANCELLED for r in rmas if r.ticket_id),

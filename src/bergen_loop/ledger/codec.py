@@ -10,6 +10,7 @@ import hashlib
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
 from typing import Any, TypeVar
 
 import msgspec
@@ -75,7 +76,7 @@ class Document(Mapping[str, Any]):
         """As a domain object."""
         if self._object is None:
             try:
-                self._object = _decoders[kind].decode(self.text)
+                self._object = _decoded(self.text, kind)
             except msgspec.MsgspecError:
                 self._object = _convert(self.data, kind)  # says what is wrong with it
         return self._object
@@ -105,6 +106,12 @@ class Document(Mapping[str, Any]):
 
     def __repr__(self) -> str:
         return f"Document({self.text!r})"
+
+
+@lru_cache(1024)
+def _decoded(text: str, kind: type[Any]) -> Any:
+    """Frozen, and so shared: a step after the other reads the same rows."""
+    return _decoders[kind].decode(text)
 
 
 def dump_return(value: Return) -> Document:
@@ -225,7 +232,20 @@ def storable(data: Any, most: int | None = None) -> Any:
 
 def sentence(text: str) -> str:
     """A text for people as it may be kept: it may quote what another system said."""
+    if len(text) <= LONGEST_SENTENCE and text.isascii() and "\x00" not in text:
+        return text  # nearly all
     return storable(text, LONGEST_SENTENCE)
+
+
+def particulars(data: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What programs go by, as it may be kept; no text in it longer than a `sentence`."""
+    try:
+        text = _encoder.encode(data).decode()
+    except UnicodeEncodeError:  # a lone surrogate
+        text = "\\"
+    if "\\" in text or len(text) > LONGEST_SENTENCE:
+        return storable(data, LONGEST_SENTENCE)
+    return Document(text)
 
 
 def cut(text: str, most: int) -> str:

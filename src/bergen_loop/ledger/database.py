@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import threading
+import time
+from collections import deque
 from collections.abc import Callable, Generator, Iterable
 from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
@@ -28,7 +31,6 @@ from bergen_loop.ledger.tables.core import (
     ReturnRow,
     RmaRow,
 )
-from bergen_loop.ledger.turns import Turns
 from bergen_loop.text import failure
 
 __all__ = ["Clash", "Ledger", "LedgerError", "Session", "exists", "record_at_fault", "trouble"]
@@ -54,6 +56,52 @@ _LOCK_TIMEOUT = "500ms"
 """Less than PostgreSQL's deadlock_timeout, so that the change gives way, not a worker."""
 _LOCK_NOT_AVAILABLE, _DEADLOCK = "55P03", "40P01"
 """PostgreSQL's codes."""
+
+
+PATIENCE = 30.0
+"""Seconds: as long as SQLite is asked to be patient with other processes."""
+
+
+class Turns:
+    """Who writes next to an embedded ledger: those who wait go in the order in which they came. A
+    thread that has its turn must not ask for it again.
+
+    SQLite takes one writer at a time, and lets the others look again after ever longer sleeps, in
+    which the unlucky starve until they give up; meanwhile each holds a connection of the pool.
+    """
+
+    def __init__(self, patience: float = PATIENCE) -> None:
+        self._patience = patience
+        self._changed = threading.Condition()
+        self._queue: deque[int] = deque()
+        """Threads: the first has the turn."""
+
+    @contextmanager
+    def turn(self) -> Generator[None]:
+        """Wait for the turn and have it. sqlalchemy.exc.TimeoutError after `patience`."""
+        self._wait(threading.get_ident())
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._queue.popleft()
+                self._changed.notify_all()
+
+    def _wait(self, me: int) -> None:
+        until = time.monotonic() + self._patience
+        with self._changed:
+            if me in self._queue:
+                raise RuntimeError("a transaction that writes within another one of this thread")
+            self._queue.append(me)
+            while self._queue[0] != me:
+                left = until - time.monotonic()
+                if left <= 0:
+                    self._queue.remove(me)
+                    raise PoolTimeout(
+                        f"no turn to write within {self._patience:g} s: another transaction of "
+                        "this process takes too long"
+                    )
+                self._changed.wait(left)
 
 
 class Ledger:
@@ -252,9 +300,12 @@ def _number(session: Session, *_: object) -> None:
     for table, rows in new.items():
         if len(rows) > 1:
             rows.sort(key=lambda row: sa.inspect(row).insert_order)
-            last = session.connection().scalar(sa.select(sa.func.max(table.id))) or 0
+            last = session.connection().scalar(_LAST[table]) or 0
             for key, row in enumerate(rows, last + 1):
                 row.id = key
+
+
+_LAST = {table: sa.select(sa.func.max(table.id)) for table in MANY}
 
 
 def _as_it_is(text: str | bytes) -> str | bytes:

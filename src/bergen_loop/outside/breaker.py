@@ -19,7 +19,7 @@ from datetime import UTC, datetime, timedelta
 
 from bergen_loop.domain.words import Need, What
 from bergen_loop.ledger.database import Session
-from bergen_loop.ledger.store import breakers, returns
+from bergen_loop.ledger.store import calls, returns
 from bergen_loop.ledger.tables.core import BreakerRow
 from bergen_loop.ledger.transaction import Transaction
 from bergen_loop.outside.errors import Effect, OutsideError, Scope, Unauthorized, Unavailable
@@ -148,7 +148,8 @@ class Guard:
                 if refused := self._refused.get(call):
                     refused.untold()
                 return
-            self._switch = _system_switch()  # an answer, if not a nice one (429: the limiter's)
+            if self._switch.failures:  # an answer came, if not a nice one (429: the limiter's)
+                self._switch = _system_switch()
             if error is not None and error.scope is Scope.ACCESS:
                 refused = self._refused.setdefault(call, _call_switch())
                 refused.failed(now, error.message)
@@ -226,7 +227,7 @@ class Breakers:
 
     def load(self, session: Session, brand: str) -> None:
         """At a tick's start."""
-        rows = {row.system: row for row in breakers.of_brand(session, brand)}
+        rows = {row.system: row for row in calls.breakers_of(session, brand)}
         self._known = set(rows)
         for guard in (self.loop, self.rex11):
             guard.load(rows)
@@ -237,7 +238,7 @@ class Breakers:
         values = {**self.loop.values(), **self.rex11.values()}
         if not self._known and not values:
             return  # all was well when the tick began, and is now
-        rows = {row.system: row for row in breakers.of_brand(tx.session, tx.brand)}
+        rows = {row.system: row for row in calls.breakers_of(tx.session, tx.brand)}
         reset_meanwhile = self._known - set(rows)
         values = {key: x for key, x in values.items() if key not in reset_meanwhile}
         if not rows and not values:
@@ -246,7 +247,7 @@ class Breakers:
             _drop(tx, rows.pop(key), "it works again")
         for key in sorted(values):
             was_open = key in rows and rows[key].opened_at is not None
-            rows[key] = breakers.keep(tx.session, tx.brand, key, values[key])
+            rows[key] = calls.keep_breaker(tx.session, tx.brand, key, values[key])
             _tell_open(tx, rows[key], was_open)
         for system in TITLES:
             refused = [row for key, row in rows.items() if key.startswith(f"{system}:")]
@@ -263,7 +264,7 @@ def reset(tx: Transaction) -> list[str]:
     """Make the brand's calls again at once, for a person says that the system is back or the
     access mended: the `BreakerRow.system`s that were suspended. The next tick, which is asked
     for, takes it up."""
-    rows, why = breakers.of_brand(tx.session, tx.brand), f"reset by {tx.who}"
+    rows, why = calls.breakers_of(tx.session, tx.brand), f"reset by {tx.who}"
     for row in rows:
         _drop(tx, row, why)
     for system in TITLES:
@@ -278,7 +279,7 @@ def try_now(tx: Transaction, system: str = "") -> list[str]:
     from when it began, if they are not. The `BreakerRow.system`s concerned."""
     rows = [
         row
-        for row in breakers.of_brand(tx.session, tx.brand)
+        for row in calls.breakers_of(tx.session, tx.brand)
         if row.opened_at and (not system or row.system.partition(":")[0] == system)
     ]
     for row in rows:
@@ -291,7 +292,7 @@ def try_now(tx: Transaction, system: str = "") -> list[str]:
 
 
 def _drop(tx: Transaction, row: BreakerRow, why: str) -> None:
-    breakers.drop(tx.session, row)
+    calls.drop_breaker(tx.session, row)
     if row.opened_at is None:
         return
     tx.journal(What.SYSTEM_CALLED_AGAIN, why, data={"system": title(row.system)})

@@ -446,12 +446,13 @@ class Connection:
         if request.private or not (request.changes or failed):
             return {}
         bodies = {"sent": request.content, "received": answer.body if answer else None}
-        return {name: self._excerpt(request, body) for name, body in bodies.items() if body}
-
-    def _excerpt(self, request: Request, body: bytes) -> str:
+        texts = {
+            name: body[: 4 * QUOTED].decode("utf-8", "replace").replace("\x00", "")
+            for name, body in bodies.items()
+            if body
+        }
         # Cut after the secrets are out: half of one would not be found.
-        text = body[: 4 * QUOTED].decode("utf-8", "replace").replace("\x00", "")
-        return self._clean(request, text)[:QUOTED]
+        return {name: self._clean(request, text)[:QUOTED] for name, text in texts.items()}
 
     def _clean(self, request: Request, text: str) -> str:
         return redact(text, (*self._secrets, *request.secrets))

@@ -116,7 +116,7 @@ def correct(
 ) -> ReceiptRow:  # fmt: skip
     """Put what a person knows beside the receipt, and have the return judged anew. `row` is held
     still; `compared` is what was expected against its receipts. Raises NotPossible."""
-    receipts = returns.final_receipts(tx.session, [row.id])[row.id][1]
+    receipts = returns.readings(tx.session, [row.id])[row.id].receipts
     raw = next((r for r in receipts if r.id == statement.receipt), None)
     _check(tx, row, compared, raw)
     assert raw is not None

@@ -65,8 +65,8 @@ def look(ctx: BrandContext, public_url: str) -> Subscribed:
     with ctx.ledger.write() as session:
         cursors.set(session, ctx.brand, _LOOKED, ctx.now())
         if not (done.created or done.updated):
-            attention.resolve_kind(
-                session, ctx.now(), brand=ctx.brand, kind=Need.WEBHOOKS, subject=SUBJECT,
+            attention.resolve_kinds(
+                session, ctx.now(), brand=ctx.brand, about=[(Need.WEBHOOKS, SUBJECT)],
                 resolution="they have stayed active",
             )  # fmt: skip
     return done

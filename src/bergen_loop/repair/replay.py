@@ -96,12 +96,11 @@ def _ticket(ctx: BrandContext, raw: RawRow) -> str | None:
             return "it belongs to no known return"
         for rma in returns.rmas_of(session, [row.id]).get(row.id, []):
             rma.to_read, rma.read_due_at = rma.ticket_id is not None, None
-        attention.resolve_kind(
+        attention.resolve_kinds(
             session,
             ctx.now(),
             brand=ctx.brand,
-            kind=Need.RECEIPT_UNREADABLE,
-            subject=row.return_id,
+            about=[(Need.RECEIPT_UNREADABLE, row.return_id)],
             resolution="its ticket is read again",
         )
     return None

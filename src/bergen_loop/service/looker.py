@@ -16,7 +16,7 @@ from datetime import datetime, timedelta
 
 import structlog
 
-from bergen_loop.flow import glance, rhythm, tick
+from bergen_loop.flow import glance, tick
 from bergen_loop.flow.context import BrandContext, utc_now
 from bergen_loop.ledger.absence import absence
 from bergen_loop.ledger.database import LedgerError, trouble
@@ -221,12 +221,12 @@ class Looker:
     def _looked(
         self, ctx: BrandContext, row: BrandRow, claimed: datetime, waiting: Waiting, at: datetime
     ) -> Looked:
-        ended, many = self._now(), rhythm.quieter(row.quiet_looks)
+        ended, many = self._now(), tick.quieter(row.quiet_looks)
         with self._registry.ledger.read() as session:
             hours = ctx.warehouse_hours(session)
         counted = self._calls.get(calls.key_hash(self._key(ctx.brand)), 0)
-        signs = rhythm.Signs(many, waiting.awaited, hours, counted)
-        soon = ended + rhythm.interval(ctx.settings, ctx.brand, signs, ended)[0]
+        signs = tick.Signs(many, waiting.awaited, hours, counted)
+        soon = ended + tick.interval(ctx.settings, ctx.brand, signs, ended)[0]
         return Looked(
             brand=ctx.brand,
             at=at,

@@ -154,12 +154,11 @@ class Registry:
             for brand, subject in open_:
                 fine = brand not in (broken if subject == "settings" else doubled)
                 if fine and subject in ("settings", "doubled"):
-                    attention.resolve_kind(
+                    attention.resolve_kinds(
                         session,
                         now,
                         brand=brand,
-                        kind=Need.CONFIGURATION,
-                        subject=subject,
+                        about=[(Need.CONFIGURATION, subject)],
                         resolution="its settings can be used",
                     )
 

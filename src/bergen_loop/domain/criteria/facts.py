@@ -150,18 +150,19 @@ def _line(line: ReturnLine, outcome: str | None, count: SkuCount | None) -> Fact
 
 
 def _known(**facts: object) -> Facts:
-    return {n: v for n, v in facts.items() if v is not None and not _too_long(v)}
-
-
-def _too_long(value: object) -> bool:
-    return isinstance(value, str) and len(value) > LONGEST
+    """What is not known, or longer than conditions take, is left out."""
+    return {
+        name: value
+        for name, value in facts.items()
+        if value is not None and not (isinstance(value, str) and len(value) > LONGEST)
+    }
 
 
 def _all_known(values: Iterable[str | None]) -> list[str] | None:
     """The distinct values; None where one of them is missing, for then the list is not known."""
     seen: dict[str, None] = {}
     for value in values:
-        if value is None or _too_long(value):
+        if value is None or len(value) > LONGEST:
             return None
         seen[value] = None
     return list(seen)

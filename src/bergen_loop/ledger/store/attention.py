@@ -196,14 +196,6 @@ def resolve(
     row.due_at = now
 
 
-def resolve_kind(
-    session: Session, now: datetime, *, brand: str, kind: Need, subject: str, resolution: str
-) -> None:
-    """Close the open item of a kind and subject, where its cause has gone by itself."""
-    about = [(kind, subject)]
-    resolve_kinds(session, now, brand=brand, about=about, resolution=resolution)
-
-
 def resolve_kinds(
     session: Session,
     now: datetime,
@@ -212,7 +204,8 @@ def resolve_kinds(
     about: Iterable[tuple[Need, str]],
     resolution: str,
 ) -> None:
-    """The same for many kinds and subjects, asked for together: few of them have an item."""
+    """Close the open items of these kinds and subjects, where their cause has gone by itself;
+    asked for together, for few of many have one."""
     keys = dict.fromkeys(f"{kind}:{subject}" for kind, subject in about)
     for item in list(rows_of(session, _OPEN, keys, brand=brand)):
         resolve(session, now, item, who=journal.SERVICE, resolution=resolution)

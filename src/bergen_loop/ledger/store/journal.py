@@ -14,7 +14,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from bergen_loop.domain.words import What
-from bergen_loop.ledger.codec import LONGEST_BODY, LONGEST_SENTENCE, sentence, storable
+from bergen_loop.ledger.codec import LONGEST_BODY, particulars, sentence, storable
 from bergen_loop.ledger.tables.core import CounterRow, JournalRow, RawRow, WebhookRow
 
 SERVICE = "bergen-loop"
@@ -54,21 +54,23 @@ def record(
 ) -> None:
     """Append one entry: what happened, and why in a sentence for people. `data` are the
     particulars that programs go by."""
-    data = dict(data or {})
-    actor = who if isinstance(who, Actor) else _known(who)
+    data = data or {}
+    if not isinstance(who, Actor):
+        person = _actor.get()
+        who = person if person is not None and person.name == who else Actor(who)
     pending: list[dict[str, Any]] = session.info.setdefault(_PENDING, [])
     pending.append(
         {
             "at": at,
             "brand": brand,
             "return_pk": return_pk,
-            "who": sentence(actor.name),
-            "account_id": actor.account,
-            "source": actor.source,
+            "who": sentence(who.name),
+            "account_id": who.account,
+            "source": who.source,
             "happened": what.value,
             "what": sentence(what.told(data)),
             "why": sentence(why),
-            "data": storable(data, LONGEST_SENTENCE),
+            "data": particulars(data),
         }
     )
 
@@ -95,11 +97,6 @@ def _forget(session: Session) -> None:
 
 
 event.listen(Session, "after_rollback", _forget)
-
-
-def _known(name: str) -> Actor:
-    actor = _actor.get()
-    return actor if actor is not None and actor.name == name else Actor(name)
 
 
 def entries(session: Session, return_pk: int) -> list[JournalRow]:

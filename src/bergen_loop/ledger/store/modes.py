@@ -131,9 +131,8 @@ def _ask(session: Session, now: datetime, row: BrandRow, configured: str) -> Non
     """Have somebody sign for a brand that its file calls live; no longer where that has passed."""
     if not unsigned(row, configured):
         words = "it is live" if row.acted_mode == LIVE else "it is not to be live"
-        attention.resolve_kind(
-            session, now, brand=row.brand, kind=Need.GO_LIVE, subject="", resolution=words
-        )
+        about = [(Need.GO_LIVE, "")]
+        attention.resolve_kinds(session, now, brand=row.brand, about=about, resolution=words)
         return
     last = attention.last_of_kind(session, row.brand, Need.GO_LIVE)
     if last is not None and last.ended == attention.Ended.IGNORED:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
@@ -263,14 +263,14 @@ def latest_receipts(session: Session, rma_pks: Sequence[int]) -> dict[int, Recei
 _RECEIPTS = sa.select(ReceiptRow).where(ReceiptRow.rma_pk.in_(VALUES)).order_by(ReceiptRow.id)
 
 
-def receipts_known(session: Session, rma_pks: Sequence[int]) -> set[tuple[int, str]]:
-    """RMA and content of the receipts that are stored already."""
-    return {(pk, content_hash) for pk, content_hash in told_of(session, _RECEIPTS_KNOWN, rma_pks)}
-
-
 _RECEIPTS_KNOWN = sa.select(ReceiptRow.rma_pk, ReceiptRow.content_hash).where(
     ReceiptRow.rma_pk.in_(VALUES)
 )
+
+
+def receipts_known(session: Session, rma_pks: Sequence[int]) -> set[tuple[int, str]]:
+    """RMA and content of the receipts that are stored already."""
+    return set(told_of(session, _RECEIPTS_KNOWN, rma_pks))
 
 
 def add_receipts(
@@ -278,10 +278,11 @@ def add_receipts(
 ) -> list[ReceiptRow]:
     """Store receipts that differ from the newest of their RMA, each with its content's hash. One
     that says what an older one said is stored again: the newest is what counts."""
-    known = receipts_known(session, [rma.id for rma, _, _ in new])
+    stored = receipts_known(session, [rma.id for rma, _, _ in new])
+    known = Counter((pk, content_hash.partition("#")[0]) for pk, content_hash in stored)
     rows: list[ReceiptRow] = []
     for rma, receipt, content_hash in new:
-        times = sum(1 for pk, h in known if pk == rma.id and h.partition("#")[0] == content_hash)
+        times = known[rma.id, content_hash]
         rows.append(
             ReceiptRow(
                 rma_pk=rma.id,
@@ -295,28 +296,33 @@ def add_receipts(
     return rows
 
 
-def final_receipts(
-    session: Session, return_pks: Sequence[int]
-) -> dict[int, tuple[list[RmaRow], list[ReceiptRow]]]:
-    """The RMAs of each return, and the newest receipt of each of them whose ticket is final now,
-    oldest first: the only ones a decision may be based on."""
+class Reading(NamedTuple):
+    """A return's RMAs, and the newest receipt of each whose ticket is final now, oldest first: the
+    only ones a decision may be based on."""
+
+    rmas: Sequence[RmaRow]
+    receipts: Sequence[ReceiptRow]
+
+    @property
+    def receipt_ids(self) -> list[int]:
+        return [r.id for r in self.receipts]
+
+
+def readings(session: Session, return_pks: Sequence[int]) -> dict[int, Reading]:
+    """By return."""
     rmas = rmas_of(session, return_pks)
     newest = latest_receipts(session, [rma.id for of in rmas.values() for rma in of])
-    return {
-        pk: (
-            rmas.get(pk, []),
-            sorted(
-                (newest[r.id] for r in rmas.get(pk, []) if r.id in newest and is_final(r)),
-                key=lambda receipt: receipt.id,
-            ),
-        )
-        for pk in return_pks
-    }
+    found: dict[int, Reading] = {}
+    for pk in return_pks:
+        own = rmas.get(pk, [])
+        final = (newest[rma.id] for rma in own if rma.id in newest and is_final(rma))
+        found[pk] = Reading(own, sorted(final, key=lambda receipt: receipt.id))
+    return found
 
 
 def final_receipt_ids(session: Session, return_pk: int) -> list[int]:
     """Keys of the receipts that count for a return now."""
-    return [receipt.id for receipt in final_receipts(session, [return_pk])[return_pk][1]]
+    return readings(session, [return_pk])[return_pk].receipt_ids
 
 
 def receipt_ids(session: Session, return_pk: int) -> list[int]:
@@ -337,24 +343,30 @@ def is_final(rma: RmaRow) -> bool:
 def replace_lines(session: Session, return_pk: int, return_: Return) -> None:
     """Make the stored units those of `return_`."""
     session.execute(sa.delete(LineRow).where(LineRow.return_pk == return_pk))
-    add_lines(session, return_pk, return_)
+    add_lines(session, [(return_pk, return_)])
 
 
-def add_lines(session: Session, return_pk: int, return_: Return) -> None:
-    """Store the units of a return that has none yet."""
-    session.add_all(
-        LineRow(
-            return_pk=return_pk,
-            line_item_id=line.line_item_id,
-            sku=line.sku,
-            barcode=line.barcode,
-            title=line.title,
-            outcome=line.outcome,
-            reason=line.reason,
-            price=str(line.price) if line.price is not None else None,
-        )
+def add_lines(session: Session, returns: Iterable[tuple[int, Return]]) -> None:
+    """Store the units of returns (by key) that have none yet."""
+    lines = [
+        {
+            "return_pk": return_pk,
+            "line_item_id": line.line_item_id,
+            "sku": line.sku,
+            "barcode": line.barcode,
+            "title": line.title,
+            "outcome": line.outcome,
+            "reason": line.reason,
+            "price": str(line.price) if line.price is not None else None,
+        }
+        for return_pk, return_ in returns
         for line in return_.lines
-    )
+    ]
+    if lines:
+        session.execute(_ADD_LINES, lines)
+
+
+_ADD_LINES = sa.insert(LineRow.__table__)  # pyright: ignore[reportArgumentType]
 
 
 def latest_decision(session: Session, return_pk: int) -> DecisionRow | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 import sqlalchemy as sa
@@ -40,10 +41,12 @@ def _in_utc(value: datetime | None) -> datetime | None:
 
 
 def _naive_text(value: datetime | None) -> str | None:
-    value = _in_utc(value)
+    if value is not None and value.tzinfo is not UTC:
+        value = _in_utc(value)
     return None if value is None else value.isoformat(" ", "microseconds")[:26]
 
 
+@lru_cache(8192)  # the rows of a tick share their times
 def _of_naive_text(text: str | None) -> datetime | None:
     return None if text is None else datetime.fromisoformat(f"{text}+00:00")
 
@@ -64,6 +67,7 @@ class TicketStatusName(TypeDecorator[str]):
         return _normal_status
 
 
+@lru_cache(1024)
 def _normal_status(name: str | None) -> str | None:
     known = TicketStatus.read(name)
     return known.value if known else name

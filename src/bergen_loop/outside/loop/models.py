@@ -409,8 +409,10 @@ def parse_return(raw: object) -> ParsedReturn:
 
 
 def _missing(fields: Mapping[str, Any]) -> frozenset[str]:
-    named = {**_RETURN, **_TOTALS, **_LABEL, "labels": "labels"}
-    return frozenset(attribute for attribute, key in named.items() if key not in fields)
+    return frozenset(attribute for attribute, key in _NAMED.items() if key not in fields)
+
+
+_NAMED = {**_RETURN, **_TOTALS, **_LABEL, "labels": "labels"}
 
 
 def _labels(reader: _Reader, fields: Mapping[str, Any]) -> tuple[Label, tuple[Label, ...]]:

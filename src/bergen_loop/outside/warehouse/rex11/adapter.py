@@ -9,19 +9,16 @@ from decimal import Decimal, InvalidOperation
 import structlog
 
 from bergen_loop.domain.codes import normal_code, normal_upc
-from bergen_loop.domain.receipt import Receipt
 from bergen_loop.domain.rma import (
     CloseEvidence,
     Product,
     ProductImport,
-    RmaRequest,
     TicketChange,
     TicketStatus,
     WarehouseProduct,
 )
 from bergen_loop.outside.errors import OutsideError, Refused, Scope
 from bergen_loop.outside.http import Around
-from bergen_loop.outside.warehouse.port import WarehousePort
 from bergen_loop.outside.warehouse.rex11.client import Rex11Client
 from bergen_loop.outside.warehouse.rex11.close import CloseStrategy, ConfirmFinished
 from bergen_loop.outside.warehouse.rex11.config import Rex11Config
@@ -36,8 +33,12 @@ at most."""
 log: structlog.stdlib.BoundLogger = structlog.get_logger("bergen_loop.rex11")
 
 
-class Rex11Warehouse(WarehousePort):
+class Rex11Warehouse(Rex11Client):
     """`WarehousePort` for one brand's REX11 account. Thread-safe."""
+
+    create_rma = Rex11Client.receiving_ticket_add
+    find_rmas = Rex11Client.get_receiving_tickets_by_po
+    receipt = Rex11Client.get_receiving_ticket_object_by_ticket_no
 
     def __init__(
         self,
@@ -47,10 +48,7 @@ class Rex11Warehouse(WarehousePort):
         *,
         close_strategy: CloseStrategy | None = None,
     ) -> None:
-        self.brand = brand
-        self.client = Rex11Client(brand, config, around)
-        self._batch = config.inventory_batch
-        self._date_type = config.statuses_date_type
+        super().__init__(brand, config, around)
         self._strategy: CloseStrategy = close_strategy or ConfirmFinished()
 
     def products(self, upcs: Sequence[str]) -> dict[str, WarehouseProduct]:
@@ -59,8 +57,8 @@ class Rex11Warehouse(WarehousePort):
         refuses proves nothing about its UPCs, so none of it is returned."""
         wanted = [u for u in dict.fromkeys(upcs) if normal_upc(u) and not upc_doubt(u)]
         found: dict[str, WarehouseProduct] = {}
-        for start in range(0, len(wanted), self._batch):
-            batch = wanted[start : start + self._batch]
+        for start in range(0, len(wanted), self.config.inventory_batch):
+            batch = wanted[start : start + self.config.inventory_batch]
             lines = self._lines(batch)
             for upc in batch:
                 if product := as_product(upc, lines):
@@ -71,9 +69,9 @@ class Rex11Warehouse(WarehousePort):
         """By GetStyleMasterProductAddStatus. An import that failed may have failed because the
         product is there (REX11 says so in words), so then the inventory is asked. A GTIN that is
         not known as it is spelled is asked for with other leading zeros."""
-        state = self.client.get_style_master_product_add_status(upc)
+        state = self.get_style_master_product_add_status(upc)
         if state is ProductImport.UNKNOWN:
-            others = map(self.client.get_style_master_product_add_status, spellings(upc)[1:])
+            others = map(self.get_style_master_product_add_status, spellings(upc)[1:])
             state = next((s for s in others if s is not ProductImport.UNKNOWN), state)
         if state is ProductImport.FAILED and self.products([upc]):
             return ProductImport.KNOWN
@@ -82,28 +80,15 @@ class Rex11Warehouse(WarehousePort):
     def add_products(self, products: Sequence[Product]) -> None:
         """By StyleMasterProductAdd; nothing is sent for no products."""
         if products:
-            self.client.style_master_product_add(products)
-
-    def create_rma(self, rma: RmaRequest) -> str:
-        """By ReceivingTicketAdd."""
-        return self.client.receiving_ticket_add(rma)
-
-    def find_rmas(self, customer_po: str) -> list[str]:
-        """By GetReceivingTicketsByPO."""
-        return self.client.get_receiving_tickets_by_po(customer_po)
+            self.style_master_product_add(products)
 
     def changed_tickets(self, since: datetime, until: datetime) -> list[TicketChange]:
         """By GetReceivingStatusesByDate, or ...Configurable where a date type is configured.
         The window is rounded outwards to whole minutes (or days) of warehouse time."""
-        if self._date_type is None:
-            return self.client.get_receiving_statuses_by_date(since, until)
-        return self.client.get_receiving_statuses_by_date_configurable(
-            since, until, self._date_type
-        )
-
-    def receipt(self, ticket_id: str, customer_po: str | None = None) -> Receipt:
-        """By GetReceivingTicketObjectByTicketNo."""
-        return self.client.get_receiving_ticket_object_by_ticket_no(ticket_id, customer_po)
+        date_type = self.config.statuses_date_type
+        if date_type is None:
+            return self.get_receiving_statuses_by_date(since, until)
+        return self.get_receiving_statuses_by_date_configurable(since, until, date_type)
 
     def close_rma(
         self, ticket_id: str, last_status: TicketStatus | None, observed_at: datetime | None
@@ -138,7 +123,7 @@ class Rex11Warehouse(WarehousePort):
         every = list(dict.fromkeys(s for upc in upcs for s in spellings(upc)))
         for asked in (every, stripped) if every != stripped else (every,):
             try:
-                return self.client.get_inventory_by_upcs(asked)
+                return self.get_inventory_by_upcs(asked)
             except Refused as error:
                 log.warning("rex11.inventory_refused", brand=self.brand, problem=str(error))
         return []

@@ -12,6 +12,7 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import date, datetime
+from functools import partial
 from typing import TypeVar
 
 import structlog
@@ -25,7 +26,7 @@ from bergen_loop.outside.errors import (
     Unavailable,
     Unreadable,
 )
-from bergen_loop.outside.http import Answer, Around, Connection, Limits, Request
+from bergen_loop.outside.http import Around, Connection, Limits, Request
 from bergen_loop.outside.warehouse.rex11 import requests, responses
 from bergen_loop.outside.warehouse.rex11.call import Call
 from bergen_loop.outside.warehouse.rex11.config import AuthSigns, Rex11Config
@@ -45,6 +46,7 @@ Build = Callable[[str], bytes]
 Parse = Callable[[bytes, Call], T]
 
 HTTP_OK = 200
+_NO_SIGNS = AuthSigns(patterns=())
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger("bergen_loop.rex11")
 
@@ -90,7 +92,7 @@ class Rex11Client:
         c = self.config
         envelope = requests.authentication_token_get(c.web_address, c.user_name, c.password)
         # Wrong credentials show as an empty token; a fault here says nothing about them.
-        call = replace(self._call("AuthenticationTokenGet"), signs=AuthSigns(patterns=()))
+        call = replace(self._call("AuthenticationTokenGet"), signs=_NO_SIGNS)
         return self._send(call, "", lambda _: envelope, responses.authentication_token_get)
 
     def style_master_product_add(self, products: Sequence[Product]) -> None:
@@ -138,10 +140,7 @@ class Rex11Client:
         """Ids of the tickets with this PO; empty when none. On "none" hangs whether an RMA is
         made again, so that is asked twice, the second time with a new token (configurable)."""
         call = self._code_call("GetReceivingTicketsByPO", "CustomerPO", customer_po)
-
-        def build(token: str) -> bytes:
-            return requests.get_receiving_tickets_by_po(token, customer_po)
-
+        build = partial(requests.get_receiving_tickets_by_po, customer_po=customer_po)
         found = self._perform(call, build, responses.get_receiving_tickets_by_po)
         if found or not self.config.confirm_no_ticket:
             return found
@@ -193,15 +192,14 @@ class Rex11Client:
         call = self._code_call("GetReceivingTicketObjectByTicketNo", "ticket id", ticket_id)
         asked = Asked(ticket_id, customer_po)
 
-        def read() -> Receipt:
-            return self._perform(
-                call,
-                lambda token: requests.get_receiving_ticket_object_by_ticket_no(token, ticket_id),
-                lambda body, sent: responses.get_receiving_ticket_object_by_ticket_no(
-                    body, sent, asked, self._zone
-                ),
-            )
-
+        read = partial(
+            self._perform,
+            call,
+            partial(requests.get_receiving_ticket_object_by_ticket_no, ticket_id=ticket_id),
+            partial(
+                responses.get_receiving_ticket_object_by_ticket_no, asked=asked, zone=self._zone
+            ),
+        )
         try:
             return read()
         except Unreadable:
@@ -262,10 +260,6 @@ class Rex11Client:
     ) -> T:
         call = replace(call, secrets=(*call.secrets, token)) if token else call
 
-        def read(answer: Answer) -> T:
-            responses.check_status(answer.status, answer.body, call)
-            return parse(answer.body, call)
-
         request = Request(
             brand=call.brand,
             call=call.operation,
@@ -282,4 +276,7 @@ class Rex11Client:
             final=final,
             private=not token,  # it is the token that is asked for
         )
-        return self._connection.call(request, read)
+        return self._connection.call(
+            request,
+            lambda came: parse(responses.check_status(came.status, came.body, call), call),
+        )

@@ -18,6 +18,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from zoneinfo import ZoneInfo
 
 from bergen_loop.domain.codes import given_code, normal_code
@@ -82,10 +83,10 @@ _IMPORTS = {
 }
 
 
-def check_status(status: int, body: bytes, call: Call) -> None:
-    """Raise unless the HTTP status is 200; a fault's own words are in the message."""
+def check_status(status: int, body: bytes, call: Call) -> bytes:
+    """The body. Raises unless the HTTP status is 200; a fault's own words are in the message."""
     if status == 200:
-        return
+        return body
     error = _status_error(status, body, call)
     error.status = status
     raise error
@@ -153,16 +154,6 @@ def get_receiving_ticket_add_status(body: bytes, call: Call) -> TicketChange:
     return change
 
 
-def get_receiving_tickets_by_po(body: bytes, call: Call) -> list[str]:
-    """Ticket ids with that PO; empty when none."""
-    return _strings(body, call, "ReceivingTicketsByPO")
-
-
-def get_receiving_tickets_by_status_and_create_date(body: bytes, call: Call) -> list[str]:
-    """Ticket ids; empty when none."""
-    return _strings(body, call, "ReceivingTickets")
-
-
 def get_receiving_statuses_by_date(body: bytes, call: Call) -> list[TicketChange]:
     """Every ticket in the window; the Configurable operation answers in the same form. A line
     that cannot be read is told by its `problem`, and never hides the others."""
@@ -222,9 +213,9 @@ def get_inventory_by_upcs(body: bytes, call: Call) -> list[InventoryItem]:
 
 
 def _fault(content: Element, call: Call, body: bytes) -> OutsideError | None:
-    words = soap.fault_text(content)
-    if words is None:
+    if soap.local_name(content) != "Fault":
         return None
+    words = soap.fault_text(content)
     # A fault can come after a change was made, so there it is a doubt, whatever it says; unless
     # it blames the request, which it does before anything is done.
     blamed = soap.fault_blames_request(content)
@@ -272,7 +263,8 @@ def _lists(body: bytes, call: Call, name: str) -> list[Element]:
         raise
 
 
-def _strings(body: bytes, call: Call, name: str) -> list[str]:
+def _ticket_ids(body: bytes, call: Call, name: str) -> list[str]:
+    """Ticket ids; empty when none."""
     groups = _lists(body, call, name)
     if any(soap.mended(group, "string") for group in groups):
         raise call.error(Unreadable, "a ticket number of the answer was damaged", body)
@@ -284,6 +276,10 @@ def _strings(body: bytes, call: Call, name: str) -> list[str]:
                     raise call.error(Unreadable, f"{number[:60]!r} is no ticket number", body)
                 found.setdefault(normal_ticket_id(number), number)
     return list(found.values())
+
+
+get_receiving_tickets_by_po = partial(_ticket_ids, name="ReceivingTicketsByPO")
+get_receiving_tickets_by_status_and_create_date = partial(_ticket_ids, name="ReceivingTickets")
 
 
 def _import(notification: Notification) -> ProductImport | None:

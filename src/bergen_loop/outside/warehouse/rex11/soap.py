@@ -119,10 +119,8 @@ def as_text(element: Element) -> str:
     return etree.tostring(element, encoding="unicode", with_tail=False).replace(MENDED, "")
 
 
-def fault_text(content: Element) -> str | None:
-    """What a SOAP fault says, on one line; None if the content is no fault."""
-    if local_name(content) != "Fault":
-        return None
+def fault_text(content: Element) -> str:
+    """What a SOAP fault says, on one line."""
     words = " ".join(" ".join(str(t) for t in content.itertext()).replace(MENDED, "").split())
     return words or "a fault without text"
 
