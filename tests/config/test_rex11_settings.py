@@ -35,7 +35,7 @@ def brand(text: str) -> BrandSettings:
 
 def test_the_defaults_stand_once() -> None:
     warehouse = rex11_warehouse("acme", brand(GOOD))
-    assert warehouse.client.config == Rex11Config(*CREDENTIALS)
+    assert warehouse.config == Rex11Config(*CREDENTIALS)
 
 
 def test_everything_undocumented_can_be_set() -> None:
@@ -50,7 +50,7 @@ def test_everything_undocumented_can_be_set() -> None:
         "time_zone: America/Los_Angeles",
     )
     warehouse = rex11_warehouse("acme", brand(text))
-    assert warehouse.client.config == Rex11Config(
+    assert warehouse.config == Rex11Config(
         *CREDENTIALS,
         statuses_date_type=2,
         window_precision="day",

@@ -240,7 +240,10 @@ def _with_unknown_product(world: World) -> str:
 
 
 def test_the_words_for_no_parcel_are_settings(world: World, ctx: BrandContext, look: Look) -> None:
-    configure(ctx, announce={"no_parcel_methods": [], "no_parcel_outcomes": []})
+    none = dict.fromkeys(
+        ("no_parcel_methods", "no_parcel_method_types", "no_parcel_outcomes"), list[str]()
+    )
+    configure(ctx, announce=none)
     return_id = world.new_return("northpine", units=1, no_parcel=True)
     worlds.run(world, ctx, ticks=2)
     assert look.stage(return_id) is Stage.ANNOUNCED
