@@ -20,6 +20,7 @@ from bergen_loop.secrets import SecretStores
 from bergen_loop.service import registry as registries
 from bergen_loop.service import workflows
 from bergen_loop.service.registry import Registry
+from support.rows import a_return
 
 BLOCK = {
     "name": "Acme",
@@ -55,8 +56,8 @@ class Installation:
     def brands(self) -> Brands:
         return Brands(self.ledger, SecretStores(self.folder), self.folder)
 
-    def add(self, brand: str = "acme") -> None:
-        self.brands.add(Act("Anna", "new"), brand, BLOCK)
+    def add(self, brand: str = "acme", key: str = "ACME_KEY") -> None:
+        self.brands.add(Act("Anna", "new"), brand, {**BLOCK, "loop": {"api_key": f"env:{key}"}})
 
     def change(self, seen: int, **changes: object) -> None:
         self.brands.change(Act("Anna", "other"), "acme", {**BLOCK, **changes}, seen)
@@ -72,6 +73,7 @@ class Installation:
 @pytest.fixture
 def place(ledger: Ledger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Installation:
     monkeypatch.setenv("ACME_KEY", "a-key-of-some-length")
+    monkeypatch.setenv("OTHER_KEY", "a-key-of-another-shop")
     return Installation(ledger, tmp_path)
 
 
@@ -106,10 +108,32 @@ def test_a_brand_that_has_not_changed_keeps_its_context(place: Installation) -> 
     place.add()
     registry = place.machine()
     before = registry.context("acme")
-    place.add("other")
+    place.add("other", "OTHER_KEY")
     registry.look()
     assert registry.context("acme") is before
     assert "other" in registry
+
+
+def test_of_two_brands_with_one_shops_key_one_is_taken_up(place: Installation) -> None:
+    """Both would make RMAs of the same returns, and both would pay."""
+    place.add("zest")
+    machines = [place.machine()]
+    before = machines[0].context("zest")
+    place.add("acme")
+    machines.append(place.machine())
+    for machine in machines:
+        machine.look()
+        assert ("zest" in machine, "acme" in machine, due(machine)) == (True, False, ["zest"])
+    assert machines[0].context("zest") is before, "the one that was there goes on"
+    assert "it is the Loop key of brand zest: both would pay" in place.told()["acme settings"]
+    # The file's goes before one of the ledger of which no return is known.
+    place.config.write_text(FILED.format(name="Filed", criteria="standard"))
+    for machine in machines:
+        machine.look()
+        assert ("zest" in machine, "filed" in machine) == (False, True)
+    a_return(place.ledger, "1", "zest")
+    started = place.machine()
+    assert ("zest" in started, "filed" in started) == (True, False)
 
 
 def test_a_removed_brand_stops(place: Installation, monkeypatch: pytest.MonkeyPatch) -> None:

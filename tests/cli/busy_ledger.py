@@ -38,14 +38,14 @@ LONG_RETURN, LONG_ORDER = "98765432109876", "#NORTHPINE-EU-1004711"
 
 def config(folder: Path, database: str | None = None) -> Path:
     """A configuration of the brands."""
-    secret = folder / "secret"
-    secret.write_text("s3cret-s3cret-s3cret")
-    secret.chmod(0o600)
+    for name in ("secret", *(f"key-{brand}" for brand in BRANDS)):
+        (folder / name).touch(mode=0o600)
+        (folder / name).write_text(f"s3cret-s3cret-{name}")
     blocks = "\n".join(
         f"""  {brand}:
     name: {brand.title()}
     mode: {"paused" if brand == PAUSED else "live"}
-    loop: {{api_key: "file:secret"}}
+    loop: {{api_key: "file:key-{brand}"}}
     rex11: {{web_address: a, user_name: b, password: "file:secret"}}"""
         for brand in BRANDS
     )

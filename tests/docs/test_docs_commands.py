@@ -99,7 +99,9 @@ class Office:
     def __init__(self, folder: Path, world: worlds.World) -> None:
         self.folder, self.world = folder, world
         brand = world.sandbox.brands["northpine"]
-        for name, secret in (("key", brand.loop_key), ("password", brand.password)):
+        other = world.sandbox.brands["lumen"].loop_key
+        kept = {"key": brand.loop_key, "other": other, "password": brand.password}
+        for name, secret in kept.items():
             (folder / name).touch(mode=0o600)
             (folder / name).write_text(secret)
         self.rex11 = {
@@ -109,7 +111,8 @@ class Office:
             "password": f"file:{folder}/password",
         }
         self.loop = {"api_key": f"file:{folder}/key", "base_url": f"{world.url}/loop/api"}
-        block = {"name": "Acme", "mode": "shadow", "loop": self.loop, "rex11": self.rex11}
+        loop = {**self.loop, "api_key": f"file:{folder}/other"}
+        block = {"name": "Other", "mode": "shadow", "loop": loop, "rex11": self.rex11}
         service = {"database": f"sqlite:///{folder}/ledger.db", "key_file": "bergen-loop.key"}
         config = {"service": service, "brands": {"other": block}}
         (folder / "bergen-loop.yaml").write_text(json.dumps(config))  # JSON is YAML

@@ -7,7 +7,7 @@ file only.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -34,6 +34,8 @@ class Found:
     """Of each brand that is kept in the ledger and not in the file."""
     doubled: tuple[str, ...] = ()
     """Brands that stand in the file and in the ledger."""
+    twins: frozenset[str] = frozenset()
+    """Of the broken ones, those that have another's Loop key: they do not go on as they were."""
 
 
 Filed = tuple[Settings, dict[str, list[Problem]]]
@@ -75,9 +77,15 @@ class Roster:
             except ConfigError as error:
                 broken[brand] = error.problems
         brands = {**filed, **added}
-        self._watched = (self.file, *_files(brands.values(), self.folder))
+        twins = _twins(ledger, brands, filed)
+        for brand, other in twins.items():
+            broken[brand] = [_one_shop(brand, other)]
+        watched = brands
+        brands = {b: one for b, one in brands.items() if b not in twins}
+        self._watched = (self.file, *_files(watched.values(), self.folder))
         found = {b: v for b, v in active.items() if b not in mine}
-        return Found(settings.model_copy(update={"brands": brands}), broken, found, doubled)
+        settings = settings.model_copy(update={"brands": brands})
+        return Found(settings, broken, found, doubled, frozenset(twins))
 
     def stamp(self, ledger: Ledger) -> tuple[Stamp, tuple[object, ...]]:
         """What differs as soon as anything has changed that `load` reads: one query, and a look
@@ -124,6 +132,34 @@ def said_twice(brand: str) -> str:
         "hold. Remove it from the file, or from the ledger with "
         f"`bergen-loop brands remove {brand} --reason ...`"
     )
+
+
+def _twins(
+    ledger: Ledger, brands: Mapping[str, BrandSettings], filed: Collection[str]
+) -> dict[str, str]:
+    """Brands that have the Loop key of another one, which goes before them: of one shop's returns
+    both would make RMAs, and both would pay. Whose returns are known goes before one without; then
+    the file's; then the one that was there first."""
+    by_key: dict[str, list[str]] = {}
+    for brand, one in brands.items():
+        by_key.setdefault(one.loop.api_key.get_secret_value(), []).append(brand)
+    found: dict[str, str] = {}
+    for alike in (names for names in by_key.values() if len(names) > 1):
+        with ledger.read() as session:
+            ranks = {b: (not kept.any_return(session, b), b not in filed,
+                         *(v.made_at for v in kept.history(session, b)[-1:] if b not in filed))
+                     for b in alike}  # fmt: skip
+        first, *others = sorted(alike, key=lambda b: ranks[b])
+        found |= dict.fromkeys(others, first)
+    return found
+
+
+def _one_shop(brand: str, other: str) -> Problem:
+    return Problem(
+        f"brand {brand}", 1, 1, f"brands.{brand}.loop.api_key",
+        f"it is the Loop key of brand {other}: both would pay for the same returns",
+        "name the key of this brand's own shop, or remove one of the two",
+    )  # fmt: skip
 
 
 def _files(brands: Iterable[BrandSettings], folder: Path) -> list[Path]:

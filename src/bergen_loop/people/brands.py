@@ -279,7 +279,7 @@ class Brands:
             raise _problem(
                 moved[0].field,
                 f"{open_} RMA(s) of this brand are open where it is now: they would be lost",
-                "pause new ones and let these end first, or connect a second brand",
+                "let these end first",
             )
 
     def _next(

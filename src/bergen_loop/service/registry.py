@@ -118,7 +118,8 @@ class Registry:
                     continue
                 self._contexts[brand] = made
                 log.info("brand taken up", brand=brand)
-            usable |= {b: before[b] for b in broken if b in before and b in self._contexts}
+            going_on = [b for b in broken if b in self._contexts and b not in found.twins]
+            usable |= {b: before[b] for b in going_on if b in before}
             for brand in [b for b in self._contexts if b not in usable]:
                 del self._contexts[brand]
                 log.info("brand left", brand=brand)
