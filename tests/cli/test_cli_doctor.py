@@ -75,7 +75,7 @@ def test_files_that_others_may_read(well: Busy) -> None:
 
 
 def test_a_secret_that_cannot_be_read(well: Busy) -> None:
-    (well.folder / "secret").unlink()
+    (well.folder / "key-acme").unlink()
     found = wrong(well)
     assert {name for name, *_ in found} == {"configuration"}
     assert any("brands.acme.loop.api_key" in words for _, words, _ in found)
@@ -147,7 +147,7 @@ def test_no_worker(well: Busy) -> None:
 
 def test_returns_that_come_without_a_webhook(well: Busy) -> None:
     text_ = well.config.read_text().replace(
-        'api_key: "file:secret"', 'api_key: "file:secret", webhook_secret: "file:secret"'
+        'api_key: "file', 'webhook_secret: "file:secret", api_key: "file'
     )
     well.config.write_text(text_)
     assert "public_url is not set: Loop is polled" in text(well.run("doctor"))

@@ -83,6 +83,15 @@ def test_a_failed_call_is_marked(
     assert [s.status.description for s in failed] == ["OutcomeUnknown"]
 
 
+def test_what_others_say_in_an_exception_is_not_sent(spans: InMemorySpanExporter) -> None:
+    """A driver's words quote what was to be written, a library's what a peer said."""
+    with pytest.raises(RuntimeError), tracing.span("step x"):
+        raise RuntimeError("jo@shop.example, token tok-1")
+    (span,) = by_name(spans)["step x"]
+    assert (span.status.is_ok, span.status.description, span.events) == (False, "RuntimeError", ())
+    assert "tok-1" not in span.to_json()
+
+
 def test_log_lines_of_other_threads_know_their_brand_and_step(
     world: World, ctx: BrandContext
 ) -> None:

@@ -10,10 +10,12 @@ from __future__ import annotations
 import contextlib
 import contextvars
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Mapping
 from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
+
+from bergen_loop.text import failure
 
 if TYPE_CHECKING:
     from opentelemetry.trace import Tracer
@@ -56,10 +58,23 @@ def use(tracer: Tracer | None) -> None:
 def span(
     name: str, attributes: Attributes | None = None
 ) -> contextlib.AbstractContextManager[object]:
-    """A span around a block. An exception that leaves the block is noted on it."""
-    if _tracer is None:
-        return _NOTHING
-    return _tracer.start_as_current_span(name, attributes=_known(attributes or {}))
+    """A span around a block. An exception that leaves the block is noted on it, as far as it may
+    be told: its own words may quote a peer, a database or a customer."""
+    return _NOTHING if _tracer is None else _around(_tracer, name, attributes or {})
+
+
+@contextlib.contextmanager
+def _around(tracer: Tracer, name: str, attributes: Attributes) -> Generator[None]:
+    from opentelemetry.trace import Status, StatusCode
+
+    with tracer.start_as_current_span(
+        name, attributes=_known(attributes), record_exception=False, set_status_on_exception=False
+    ) as made:
+        try:
+            yield
+        except BaseException as error:
+            made.set_status(Status(StatusCode.ERROR, failure(error)))
+            raise
 
 
 def past_span(
