@@ -481,7 +481,7 @@ def _processing_failed(tx: Transaction, hook: WebhookRow) -> None:
         return
     try:
         message = str(json.loads(hook.body).get("message") or "no reason given")
-    except (ValueError, AttributeError):
+    except (ValueError, AttributeError, RecursionError):
         message = "no reason given"
     effect = effects.settlements_of(tx.session, [row.id]).get(row.id)
     if effect and effect.state in (*effects.OPEN, EffectState.ACCEPTED):

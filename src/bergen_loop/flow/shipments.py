@@ -72,7 +72,7 @@ def take_webhook(tx: Transaction, hook: WebhookRow) -> None:
         body = json.loads(hook.body)
         happy_id = str(body.get("happy_returns_shipment_id") or "").strip()
         loop_id = str(body.get("loop_shipment_id") or "").strip()
-    except (ValueError, AttributeError):
+    except (ValueError, AttributeError, RecursionError):
         happy_id = loop_id = ""
     if not happy_id:
         tx.needs_person(

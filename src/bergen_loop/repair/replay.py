@@ -69,7 +69,7 @@ def _replay(ctx: BrandContext, raw: RawRow) -> str | None:
 def _return(ctx: BrandContext, raw: RawRow) -> str | None:
     try:
         parsed = parse_return(json.loads(raw.body))
-    except ValueError:
+    except (ValueError, RecursionError):
         return "the payload is not JSON"
     if parsed.problem or parsed.value is None:
         return parsed.problem or "not understood"
