@@ -144,7 +144,9 @@ def test_a_key_that_does_not_work_is_refused_before_it_is_kept(place: Brands) ->
     assert "a-new-key-typed" not in str(place.history("acme"))
 
 
-def test_only_an_access_that_changes_is_tried(place: Brands) -> None:
+def test_only_an_access_that_changes_is_tried(
+    place: Brands, monkeypatch: pytest.MonkeyPatch
+) -> None:
     asked: list[set[str]] = []
 
     def attempt(_b: str, _s: BrandSettings, accesses: Collection[str]) -> list[Problem]:
@@ -155,7 +157,9 @@ def test_only_an_access_that_changes_is_tried(place: Brands) -> None:
     place.add(tried, "acme", block())
     place.change(tried, "acme", block(poll="2m"), 1)
     place.change(tried, "acme", block(poll="2m", rex11={"user_name": "v"}), 2)
-    place.add(tried, "floor", {**block(), "warehouse": "embedded"})
+    monkeypatch.setenv("FLOOR_KEY", "the-key-of-another-shop")
+    other = block(warehouse="embedded", loop={"api_key": "env:FLOOR_KEY"})
+    place.add(tried, "floor", other)
     assert asked == [{"loop", "rex11"}, {"rex11"}, {"loop"}]
 
 

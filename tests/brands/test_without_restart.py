@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import event
 
+from bergen_loop.config import ConfigError
 from bergen_loop.config.roster import Roster
 from bergen_loop.domain.criteria import preset_text
 from bergen_loop.domain.words import Need
@@ -114,12 +115,17 @@ def test_a_brand_that_has_not_changed_keeps_its_context(place: Installation) -> 
     assert "other" in registry
 
 
-def test_of_two_brands_with_one_shops_key_one_is_taken_up(place: Installation) -> None:
+def test_of_two_brands_with_one_shops_key_one_is_taken_up(
+    place: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Both would make RMAs of the same returns, and both would pay."""
     place.add("zest")
     machines = [place.machine()]
     before = machines[0].context("zest")
-    place.add("acme")
+    with pytest.raises(ConfigError, match="it is the Loop key of brand zest: both would pay"):
+        place.add("acme")
+    place.add("acme", "OTHER_KEY")
+    monkeypatch.setenv("OTHER_KEY", "a-key-of-some-length")
     machines.append(place.machine())
     for machine in machines:
         machine.look()

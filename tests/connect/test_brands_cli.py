@@ -195,19 +195,25 @@ def test_paused_and_resumed_removed_and_brought_back(kept: Place) -> None:
     assert brand(kept, "list")[0]["version"] == 3
 
 
-def test_exported_and_imported_they_are_the_same(kept: Place) -> None:
+def test_exported_and_imported_they_are_the_same(
+    kept: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SOUTHPINE_KEY", kept.world.brand("lumen").loop_key)
     text = kept.run("brands", "export").stdout
     blocks = YAML(typ="safe").load(text)["brands"]
     assert list(blocks) == ["northpine"]
     blocks["southpine"] = {**blocks["northpine"], "name": "Southpine", "mode": "live"}
+    blocks["southpine"]["loop"] = {**blocks["northpine"]["loop"], "api_key": "env:SOUTHPINE_KEY"}
     blocks["broken"] = {"name": "Broken"}
+    blocks["twin"] = {**blocks["northpine"], "name": "Twin"}
     file = kept.folder / "brands.yaml"
     file.write_text(json.dumps({"brands": blocks}))
     result = kept.run("brands", "import", str(file), *WHY, "--json")
-    assert result.exit_code == 1, "one could not be used"
+    assert result.exit_code == 1, "two could not be used"
     done = json.loads(result.stdout)
     assert (done["northpine"]["version"], done["southpine"]["version"]) == (1, 1)
     assert "loop: Field required" in done["broken"]["problem"]
+    assert "it is the Loop key of brand northpine: both would pay" in done["twin"]["problem"]
     assert {b["brand"]: b["mode"] for b in brand(kept, "list")} == {
         "northpine": "shadow",
         "southpine": "shadow",

@@ -11,6 +11,7 @@ import json
 import math
 import re
 from collections.abc import Callable, Collection, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time
 from pathlib import Path
@@ -30,7 +31,7 @@ from bergen_loop.ledger.transaction import transaction
 from bergen_loop.outside import breaker
 from bergen_loop.people import places
 from bergen_loop.people.actions import NotPossible
-from bergen_loop.secrets import SecretStores
+from bergen_loop.secrets import SecretError, SecretStores
 
 Block = dict[str, Any]
 ACCESS = {"loop": ("loop.",), "rex11": ("rex11.", "warehouse")}
@@ -263,11 +264,26 @@ class Brands:
         settings = check_brand(content, self.stores.knowing(act.typed), source)
         criteria(brand, settings, self.folder)
         changes = diff(before.content, content) if before and before.active else None
+        if changes is None or any(c.field == "loop.api_key" for c in changes):
+            self._own_shop(brand, settings)
         self._keep_home(brand, changes)
         accesses = _accesses(changes, settings, act.of_accesses(content))
         if accesses and (wrong := act.attempt(brand, settings, accesses)):
             raise ConfigError(wrong)
         return content
+
+    def _own_shop(self, brand: str, settings: BrandSettings) -> None:
+        """Of two brands with one Loop key only one would be taken up: see `config.roster`."""
+        with self.ledger.read() as session:
+            others = [v for v in kept.newest(session) if v.active and v.brand != brand]
+        mine = settings.loop.api_key.get_secret_value()
+        for other in others:
+            with suppress(SecretError):
+                loop = cast("Block", other.content.get("loop") or {})
+                if self.stores.get(str(loop.get("api_key"))) == mine:
+                    one = f"it is the Loop key of brand {other.brand}: both would pay for the "
+                    fix = "name the key of this brand's own shop, or remove the other brand"
+                    raise _problem("loop.api_key", f"{one}same returns", fix)
 
     def _keep_home(self, brand: str, changes: list[Change] | None) -> None:
         moved = [c for c in changes or () if c.field in HOME]
