@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Collection
+import time
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
 
+from bergen_loop import yaml_source
 from bergen_loop.config import BrandSettings, ConfigError, Problem
 from bergen_loop.domain.lifecycle import Stage
 from bergen_loop.ledger.database import Ledger
@@ -329,3 +331,20 @@ def test_a_place_outside_that_stood_there_already_may_stay(place: Brands) -> Non
     places.check(before | {"poll": "2m"}, before, place.folder)
     with pytest.raises(ConfigError):
         places.check(before, block(), place.folder)
+
+
+def test_a_block_that_grows_by_its_aliases_is_refused() -> None:
+    pyramid = "a0: &a0 [x,x,x,x,x,x,x,x,x]\n" + "".join(
+        f"a{n}: &a{n} [{','.join([f'*a{n - 1}'] * 9)}]\n" for n in range(1, 12)
+    )
+    with pytest.raises(ConfigError, match="it has more than 100000 parts"):
+        people.plain(yaml_source.load(pyramid))
+
+
+@pytest.mark.parametrize("read", [yaml_source.load, yaml_source.values, yaml_source.compose])
+def test_what_is_nested_too_deeply_is_refused_at_once(read: Callable[[str], object]) -> None:
+    begin = time.process_time()
+    for text in ("[" * 60_000, "a: 1\nb: " + "{c: " * 60_000):
+        with pytest.raises(yaml_source.YamlMistake, match="nested too deeply"):
+            read(text)
+    assert time.process_time() - begin < 2

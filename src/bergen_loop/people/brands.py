@@ -10,10 +10,11 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time
+from itertools import count
 from pathlib import Path
 from typing import Any, NoReturn, cast
 
@@ -359,14 +360,24 @@ def _shown(fields: Mapping[str, Any], name: str) -> str | None:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
-def plain(value: Any, path: str = "") -> Any:
+LARGEST = 100_000
+"""Parts of a block: a name in YAML may stand for ten parts of which each stands for ten."""
+
+
+def plain(value: Any) -> Any:
     """A block as it is kept, of JSON's types only: times become texts, keys too. ConfigError
     for what cannot be kept."""
+    return _plain(value, "", count(1))
+
+
+def _plain(value: Any, path: str, parts: Iterator[int]) -> Any:
+    if next(parts) > LARGEST:
+        raise _problem("", f"it has more than {LARGEST} parts", "write less, or leave out aliases")
     if isinstance(value, Mapping):
         items = cast("Mapping[Any, Any]", value).items()
-        return {str(k): plain(v, f"{path}.{k}".lstrip(".")) for k, v in items}
+        return {str(k): _plain(v, f"{path}.{k}".lstrip("."), parts) for k, v in items}
     if isinstance(value, (list, tuple)):
-        return [plain(v, f"{path}[{n}]") for n, v in enumerate(cast("list[Any]", value))]
+        return [_plain(v, f"{path}[{n}]", parts) for n, v in enumerate(cast("list[Any]", value))]
     if isinstance(value, (date, time)):
         return value.isoformat()
     if isinstance(value, str):

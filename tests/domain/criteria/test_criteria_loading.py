@@ -216,7 +216,7 @@ def rule(when: str = "true", then: str = "process") -> str:
         ("a: 1\n---\nb: 2", (2, 1, "file", "it is not YAML: but found another document")),
         ("a: *x", (1, 4, "file", "it is not YAML: found undefined alias 'x'")),
         ("ab:\n - \x07", (2, 4, "file", "it has a character that YAML does not allow")),
-        ("[" * 1000, (1, 1, "file", "it is nested too deeply")),
+        ("[" * 1000, (1, 51, "file", "it is nested too deeply")),
         ("#" * 70000, (1, 1, "file", "it has more than 65536 characters")),
         ("- a", (1, 1, "", "it is a list, not fields")),
         ("name: t\nrules: []", (2, 8, "rules", "there are 0 rules")),
