@@ -221,7 +221,7 @@ def _set(tx: Transaction, door: Door, choice: Choice, typed: Typed) -> None:
 def _by(session: Session, brand: str) -> str:
     """Who has set it last."""
     last = listing.last_mode(session, brand)
-    return f", by {last.who} at {last.at:%H:%M} UTC ({last.why})" if last else ""
+    return f", by {last.who} at {last.at:%Y-%m-%d %H:%M} UTC ({last.why})" if last else ""
 
 
 def standing(row: BrandRow | None, configured: str) -> str:

@@ -164,7 +164,7 @@ def changed_since(session: Session, row: ReturnRow) -> str:
     what."""
     last = [e for e in journal.entries(session, row.id) if e.happened != What.RESOLVED][-1:]
     told = "".join(
-        f" The last that happened: {e.who}, {e.at:%H:%M} UTC, {e.what}"
+        f" The last that happened: {e.who}, {e.at:%Y-%m-%d %H:%M} UTC, {e.what}"
         + (f" ({shortened(e.why, 200)})" if e.why else "")
         for e in last
     )

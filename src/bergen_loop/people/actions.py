@@ -56,7 +56,7 @@ def _check_open(item: AttentionRow) -> None:
     if item.resolved_at:
         raise NotPossible(
             f"it has been resolved already, by {item.resolved_by} at "
-            f"{item.resolved_at:%H:%M} UTC on {item.resolved_at:%b} {item.resolved_at.day}: "
+            f"{item.resolved_at:%Y-%m-%d %H:%M} UTC: "
             f"{item.resolution}"
         )
 
