@@ -215,8 +215,8 @@ def waiting(session: Session, pks: Sequence[int]) -> dict[int, Waiting]:
             ReturnRow.currency,
             ReturnRow.loop_state,
         ).where(ReturnRow.id.in_(chunk))
-        for pk, *facts in session.execute(query):
-            found[pk] = Waiting(*facts)
+        for pk, return_id, order_name, brand, total, currency, state in session.execute(query):
+            found[pk] = Waiting(return_id, order_name, brand, total, currency, state)
     return found
 
 
