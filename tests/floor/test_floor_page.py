@@ -65,7 +65,8 @@ def finish(page: Page, button: str = "confirm") -> None:
 
 
 def sent(page: Page) -> None:
-    expect(page.locator("#network")).to_have_text("All sent")
+    # Whoever else was there, and an answer that is lost, cost a turn of three seconds each.
+    expect(page.locator("#network")).to_have_text("All sent", timeout=15_000)
 
 
 def test_a_return_goes_through_all_seven_moments(
