@@ -193,7 +193,8 @@ def carry_out(
     if work.settles and (mode := _mode(tx.session, registry, row.brand)) != modes.LIVE:
         raise NotPossible(_not_live(mode))
     if len(asked.why) > TEXT_LIMIT:
-        raise NotPossible(f"the reason has {len(asked.why)} characters, more than {TEXT_LIMIT}")
+        told = f"the reason has {len(asked.why)} characters, more than {TEXT_LIMIT}"
+        raise NotPossible(told, "why")
     work.run(tx, row, Asked(storable(asked.why), storable(asked.note)))
 
 
