@@ -9,6 +9,7 @@ import random
 import sys
 import tempfile
 import time
+from collections import Counter
 from pathlib import Path
 
 from rich.console import Console
@@ -17,7 +18,7 @@ from sqlalchemy.orm import defer
 
 from bergen_loop import logs
 from bergen_loop.cli.output import Listing, table
-from bergen_loop.console.words import MOMENTS
+from bergen_loop.console.words import MOMENTS, kind
 from bergen_loop.domain.lifecycle import Moment
 from bergen_loop.ledger.database import Ledger
 from bergen_loop.ledger.read import views
@@ -258,10 +259,11 @@ def _print(results: outcome.Results, seconds: float) -> None:
     rows.append(row("= all returns", "returns"))
     rows.append(row("of them through all seven moments", outcome.ALL_SEVEN))
     console.print(table(f"Results after {seconds:.0f} s", ["end", *brands, "together"], rows))
+    named = Counter({kind(k): v for k, v in results.attention_reasons.items()})
     for title, counts in (
         ("Parcels that arrived", results.kinds),
         ("Flagged in Loop, by criterion", results.flag_reasons),
-        ("Items that need a person, by kind", results.attention_reasons),
+        ("Items that need a person, by kind", named),
     ):
         text = ", ".join(f"{k} {v}" for k, v in counts.most_common()) or "none"
         console.print(f"[bold]{title}:[/] {counts.total()}: {text}", highlight=False)

@@ -66,6 +66,11 @@ def test_what_is_wrong_is_whole_on_a_wide_terminal(busy: Busy) -> None:
     lines = [line.rstrip() for line in printed.splitlines()]
     assert any(line.endswith("REX11 down") for line in lines), printed
     assert any(line.endswith("Loop refuses process") for line in lines), printed
+    with busy.ledger.write() as session:
+        row = session.get_one(BreakerRow, ("acme", "rex11"))
+        values = {c.name: getattr(row, c.name) for c in BreakerRow.__table__.columns}
+        session.add(BreakerRow(**values | {"brand": REFUSED}))
+    assert "REX11 down; Loop refuses\n" in busy.run("status", columns=140).output
 
 
 def test_totals_and_no_all_is_well_while_a_brand_was_never_synced(busy: Busy) -> None:

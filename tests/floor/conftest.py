@@ -20,7 +20,8 @@ def browser() -> Generator[Browser]:
     path = os.environ.get("BERGEN_LOOP_CHROMIUM") or shutil.which("chromium")
     assert path, "Chromium is not installed: run scripts/system-deps.sh"
     with sync_playwright() as playwright:
-        opened = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        camera = ["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"]
+        opened = playwright.chromium.launch(executable_path=path, args=["--no-sandbox", *camera])
         yield opened
         opened.close()
 

@@ -205,6 +205,15 @@ SENTENCES = [
     ),
     (
         replace(
+            CAME, stage=Stage.RECEIVED, open_in_loop=False,
+            asked=(Asked(Need.DECIDE_BY_HAND, "in state review in Loop, not open", day(14)),),
+        ),
+        Party.BRAND,
+        "Held since Nov 14, 15:00 UTC: in state review in Loop, not open; people of Northpine act: "
+        "decide the return in Loop; or have it open there, then retry.",
+    ),
+    (
+        replace(
             CAME, stage=Stage.FLAGGED,
             asked=(Asked(Need.CONFLICT, "open again in Loop", day(14), "jo"),),
         ),

@@ -200,7 +200,7 @@ def context(
         around=Around(
             limiter=SlidingWindowLimiter(limit=10**9),
             guard=ctx.breakers.loop,
-            on_call=observer(ctx.counts.add),
+            on_call=observer(ctx.counts.add, ctx.calls.add),
             now=world.now,
         ),
     )
@@ -209,7 +209,9 @@ def context(
             brand,
             ctx.settings,
             QUICK,
-            around=Around(guard=ctx.breakers.rex11, on_call=observer(ctx.counts.add)),
+            around=Around(
+                guard=ctx.breakers.rex11, on_call=observer(ctx.counts.add, ctx.calls.add)
+            ),
         )
     ctx.now = world.now
     text = preset_text(criteria).replace("wait: 7d", f"wait: {wait}")

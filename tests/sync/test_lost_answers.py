@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import pytest
+import sqlalchemy as sa
 
 from bergen_loop.domain.lifecycle import Stage
 from bergen_loop.flow import tick
 from bergen_loop.flow.context import BrandContext
 from bergen_loop.flow.intake import take_webhooks
 from bergen_loop.ledger.store import attention
+from bergen_loop.ledger.tables.operations import CallRow
 from bergen_loop.ledger.transaction import Transaction
 from bergen_loop.outside.errors import RateLimited
 from bergen_loop.outside.http import Around
@@ -44,6 +46,23 @@ def test_a_ticket_whose_answer_was_lost_is_found_by_its_po(
     assert look.view(return_id).rmas[0].ticket_id == ticket.id
     assert len(world.calls("ReceivingTicketAdd")) == 1
     assert any("found by its PO" in line for line in look.journal(return_id))
+
+
+def test_the_log_has_the_calls_of_a_tick_that_was_killed(world: World, ctx: BrandContext) -> None:
+    class Killed(BaseException):
+        pass
+
+    def kill(name: str) -> None:
+        if name == "ticket recorded":
+            raise Killed
+
+    return_id = world.new_return("northpine", units=1, late_label=False)
+    ctx.boundary = kill
+    with pytest.raises(Killed):
+        tick.run(ctx)
+    with ctx.ledger.read() as session:
+        logged = {(row.call, row.subject) for row in session.scalars(sa.select(CallRow))}
+    assert ("ReceivingTicketAdd", f"LR-{return_id}") in logged
 
 
 def test_a_ticket_that_never_arrived_is_added_once_more_after_the_wait(

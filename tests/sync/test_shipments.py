@@ -88,6 +88,22 @@ def test_a_box_is_announced_by_one_ticket_and_counted_without_any_call_about_its
     assert any("its goods come in consolidated shipment" in line for line in look.journal(ids[0]))
 
 
+def test_a_code_is_sent_whole_or_not_at_all_and_people_are_told_what_finds_no_ticket(
+    world: World, happy: BrandContext, bar: Bar, look: Look
+) -> None:
+    codes = {"license_plate": "{shipment}/{box}", "license_plate_length": 12}
+    configure(happy, shipments={**codes, "tracking_numbers": "bags", "most_tracking_numbers": 2})
+    bags = [f"HRBAG{bar.drop()}" for _ in range(4)]
+    shipment = bar.ship(*(bag.removeprefix("HRBAG") for bag in bags))
+    worlds.run(world, happy)
+    [ticket] = bar.tickets(shipment)
+    assert "LicensePlate" not in ticket.fields or not ticket.fields["LicensePlate"]
+    [(_, reason)] = look.brand_attention()
+    assert f"no LicensePlate, for {shipment.happy_id}/{shipment.box} has" in reason
+    left_out = reason.split("most_tracking_numbers: 2): ")[1].split(". ")[0].split(", ")
+    assert sorted([*ticket.tracking_numbers, *left_out]) == bags
+
+
 def test_what_is_missing_is_claimed_once_it_cannot_come_any_more_and_never_settled_by_us(
     world: World, happy: BrandContext, bar: Bar, look: Look
 ) -> None:

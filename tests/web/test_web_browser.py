@@ -189,6 +189,16 @@ def test_a_refresh_does_not_undo_a_choice(page: Page, served: tuple[Desk, str]) 
 
 
 def test_every_page_is_accessible(page: Page) -> None:
+    page.goto("/")
+    top = page.get_by_role("navigation", name="Main").bounding_box()
+    assert top is not None
+    assert top["height"] < 50, "one line, on a phone too"
+    if page.viewport_size == {"width": 390, "height": 844}:
+        page.get_by_role("button", name="More").click()
+        expect(page.get_by_role("link", name="Audit")).to_be_visible()
+        accessible(page)
+        page.keyboard.press("Escape")
+        expect(page.get_by_role("link", name="Audit")).to_be_hidden()
     for path in (
         "/", "/?brand=acme", "/returns", "/returns?q=nothing", "/returns?reached=4&brand=acme",
         "/returns/acme/100", "/returns/acme/103", "/returns/acme/107", "/returns/acme/109",

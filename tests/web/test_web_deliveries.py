@@ -71,7 +71,7 @@ def test_each_list_shows_ones_own_brands_and_is_narrowed(told: Desk) -> None:
     about = mine.text("/deliveries?kind=calls&q=LR-acme-7")
     assert "ReceivingTicketAdd" in about and "Loop process" not in about
     page = mine.text("/returns/acme/7")
-    assert "2 calls, 1 webhooks from Loop, 1 events to the brand" in page
+    assert "2 calls, 1 webhook from Loop, 1 event to the brand" in page
     assert "LR-acme-7: OutcomeUnknown" in page
 
 
@@ -102,14 +102,16 @@ def test_an_event_is_sent_again_by_who_may_act(told: Desk) -> None:
 
 def test_only_what_people_look_for_is_kept_and_no_more_than_asked_for() -> None:
     look = a_call(subject=None, changes=False, call="list_returns", received=None)
+    by_date = a_call(subject="11/26 - 11/27", changes=False, routine=True, call="list_returns")
     for settings, kept in (
         (CallSettings(), ["process", "list_returns"]),
-        (CallSettings(routine=True), ["process", "list_returns", "list_returns"]),
+        (CallSettings(routine=True), ["process", *["list_returns"] * 3]),
         (CallSettings(keep=timedelta(0)), []),
     ):
         log = Calls(settings)
         log.add(a_call())
         log.add(look)
+        log.add(by_date)
         log.add(a_call(subject=None, changes=False, call="list_returns", outcome="Unavailable"))
         assert [r["call"] for r in log.take()[0]] == kept
         assert log.take() == ([], 0)

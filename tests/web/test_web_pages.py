@@ -153,6 +153,20 @@ def test_brand_page_explains_settings_criteria_and_counts_without_secrets(full: 
     assert not any(secret in page for secret in SECRETS)
 
 
+def test_sentences_say_times_of_the_consoles_zone_and_files_taken_are_in_the_audit_only(
+    desk: Desk,
+) -> None:
+    add_return(desk.ledger, "acme", "1")
+    with desk.ledger.write() as session:
+        why = f"since {NOW.year}-01-07 03:05 UTC, not 9999-99-99 03:05 UTC"
+        journal.record(session, NOW, What.RECONCILED, why, brand="acme", who="mara")
+    person = desk.signed_in()
+    assert person.get("/returns.csv?brand=acme").status_code == 200
+    page = person.text("/brands/acme")
+    assert "since Jan 6 22:05, not 9999-99-99 03:05 UTC" in page
+    assert "exported" not in page and "exported" in person.text("/audit")
+
+
 def test_audit_shows_people_only(full: Desk) -> None:
     with full.ledger.write() as session:
         journal.record(session, NOW, What.RESYNC, "for a customer", brand="acme", who="nadia")

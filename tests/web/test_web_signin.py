@@ -286,19 +286,39 @@ def test_an_engineer_makes_changes_and_stops_accounts(desk: Desk) -> None:
 
 
 @pytest.mark.parametrize(
-    ("form", "why"),
+    ("form", "at", "why"),
     [
-        ({"name": "jo", "role": "king", "all_brands": "1"}, "choose a role"),
-        ({"name": "jo", "role": "operator", "brands": "nowhere"}, "is not there any more"),
-        ({"name": "boss", "role": "operator", "all_brands": "1"}, "is taken"),
-        ({"name": "bergen-loop", "role": "operator", "all_brands": "1"}, "kept for the service"),
-        ({"name": "", "role": "operator", "all_brands": "1"}, "2 to 80 characters"),
+        ({"name": "jo", "role": "king", "all_brands": "1"}, "role", "Choose one of these roles"),
+        ({"name": "jo", "role": "operator", "brands": "gone"}, "brands", "no such brand here"),
+        ({"name": "boss", "role": "operator", "all_brands": "1"}, "name", "is taken"),
+        ({"name": "bergen-loop", "role": "operator"}, "name", "kept for the service"),
+        ({"name": "", "role": "operator", "all_brands": "1"}, "name", "2 to 80 characters"),
     ],
 )
-def test_accounts_that_cannot_be_made(desk: Desk, form: dict[str, str], why: str) -> None:
-    answer = desk.signed_in(Role.ENGINEER, name="boss").post("/people", form)
+def test_what_is_wrong_with_an_account_is_said_at_the_field(
+    desk: Desk, form: dict[str, str], at: str, why: str
+) -> None:
+    boss = desk.signed_in(Role.ENGINEER, name="boss")
+    for path in ("/people", "/tokens"):
+        answer = boss.post(path, {"days": "90", **form})
+        if why == "is taken" and path == "/tokens":
+            continue  # tokens have names of their own
+        assert answer.status_code == 409
+        said = re.findall(r'class="wrong" id="wrong-(\w+)[^>]*>([^<]+)', answer.text)
+        assert [name for name, _ in said] == [at]
+        assert why in html.unescape(said[0][1])
+        assert f'name="name" value="{form["name"]}"' in answer.text
+
+
+def test_a_change_that_cannot_be_made_keeps_what_was_typed(desk: Desk) -> None:
+    add(desk)
+    number = user(desk).id
+    boss = desk.signed_in(Role.ENGINEER, name="boss")
+    answer = boss.post(f"/people/{number}", {"role": "floor", "brands": ["zebra", "gone"]})
     assert answer.status_code == 409
-    assert why in answer.text
+    form = answer.text.split(f'action="/people/{number}"')[1].split("</form>")[0]
+    assert re.findall(r'value="([^"]+)" checked', form) == ["floor", "zebra"]
+    assert "Gone: no such brand here" in form and user(desk).role == Role.OPERATOR
 
 
 def test_accounts_and_tokens_begin_with_no_brand_and_roles_are_explained(desk: Desk) -> None:

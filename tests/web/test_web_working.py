@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import re
 from dataclasses import replace
 from typing import Any
@@ -171,11 +172,36 @@ def test_retry_releases_the_return(desk: Desk) -> None:
     assert row.due_at is not None
 
 
+@pytest.mark.parametrize(
+    ("path", "typed", "at", "why"),
+    [
+        ("/returns/acme/103/flag", {"why": "", "note": "kept <1>"}, "why", "needs a reason"),
+        ("/returns/acme/103/flag", {"why": "x" * 501, "note": "kept <1>"}, "why", "501 characters"),
+        ("/returns/acme/103/note", {"note": "n" * 300}, "note", "this one 300"),
+        ("/brands/acme/mode/shadow", {"why": ""}, "why", "needs a reason"),
+    ],
+)
+def test_what_is_wrong_is_said_at_its_field_and_what_was_typed_is_kept(
+    full: Desk, path: str, typed: dict[str, str], at: str, why: str
+) -> None:
+    browser = full.signed_in()
+    form = browser.get(path).text
+    seen = re.findall(r'name="seen" value="([^"]*)"', form)[0]
+    answer = browser.post(path, {**typed, "seen": seen})
+    assert answer.status_code in (409, 422)
+    said = dict(re.findall(r'class="wrong" id="wrong-(\w+)">([^<]+)', answer.text))
+    assert list(said) == [at]
+    assert why in said[at]
+    for value in typed.values():
+        assert f">{html.escape(value)}</textarea>" in answer.text
+    assert 'role="alert"><strong>Not done' not in answer.text
+
+
 def test_bulk_actions_need_a_reason_and_a_choice(full: Desk) -> None:
     browser = full.signed_in()
     answer = browser.post("/attention/act", {"do": "retry", "item": "1", "why": " "})
     assert answer.status_code == 409
-    assert "write a reason" in answer.text
+    assert 'id="wrong-why">Write a reason of at most' in answer.text
     assert "You have chosen nothing" in browser.text("/attention/confirm?do=retry&item=abc")
     assert (
         browser.post("/attention/act", {"do": "burn", "item": "1", "why": "x"}).status_code == 404

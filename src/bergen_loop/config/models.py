@@ -59,6 +59,9 @@ Pattern = Annotated[str, AfterValidator(_pattern)]
 _PICTURES = re.compile(r"https://[A-Za-z0-9.-]+(:\d{1,5})?/[^{}\s]*(\{(sku|upc)\}[^{}\s]*)+")
 
 
+LOOP_VERSION = r"^(\d{4}-\d{2}|v1)$"
+
+
 class LoopSettings(Model):
     """A brand's access to Loop."""
 
@@ -68,7 +71,7 @@ class LoopSettings(Model):
     """By which Loop's webhooks are known to be Loop's; left out: none are taken."""
     base_url: HttpUrl = "https://api.loopreturns.com/api"
     """Where Loop's API is, without its version."""
-    version: Annotated[str, Field(pattern=r"^(\d{4}-\d{2}|v1)$")] = "2026-10"
+    version: Annotated[str, Field(pattern=LOOP_VERSION)] = "2026-10"
     """Of Loop's API, as its addresses have it."""
     calls_per_minute: Annotated[int, Field(ge=1, le=300)] = 300
     """Loop's limit for the key, in calls; lower it where others use the same key."""

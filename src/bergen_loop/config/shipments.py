@@ -30,13 +30,14 @@ class ShipmentSettings(Model):
     license_plate: str = "{box}"
     """REX11's LicensePlate: text with {shipment}, {loop_shipment}, {box}, {tracking}."""
     license_plate_length: Annotated[int, Field(ge=1, le=500)] = 50
-    """Characters of a LicensePlate at most. REX11's limit is not documented."""
+    """Characters of a LicensePlate at most; a longer one is not sent, and people are told. REX11's
+    limit is not documented."""
     tracking_numbers: Annotated[list[Scannable], BeforeValidator(_listed)] = Field(
         default_factory=lambda: [Scannable.TRACKING, Scannable.BOX]
     )
     """REX11's TrackingNumbers, in this order: the carrier's, the box's barcode, the bags'."""
     most_tracking_numbers: Annotated[int, Field(ge=1, le=1000)] = 50
-    """TrackingNumbers on one RMA at most."""
+    """TrackingNumbers on one RMA at most; people are told which are left out."""
     memo: str = "Happy Returns {shipment} box {box}: {units} units, {returns} returns, {bags} bags"
     """REX11's Memo: text with the same names and {units}, {returns}, {bags}, {bag_list}."""
     memo_length: Annotated[int, Field(ge=10, le=10_000)] = 250

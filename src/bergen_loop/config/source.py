@@ -17,7 +17,13 @@ from ruamel.yaml.comments import CommentedMap, CommentedSeq
 
 from bergen_loop import yaml_source
 from bergen_loop.config.errors import ConfigError, Problem
-from bergen_loop.config.models import BrandSettings, ServiceSettings, Settings
+from bergen_loop.config.models import (
+    BRAND_ID,
+    LOOP_VERSION,
+    BrandSettings,
+    ServiceSettings,
+    Settings,
+)
 from bergen_loop.secrets import SecretStores
 from bergen_loop.secrets.vault import DATABASE_VARIABLE
 from bergen_loop.yaml_source import YamlMistake
@@ -203,7 +209,7 @@ def _problem(
     line, column = _position(tree, loc)
     names = [str(part) for part in loc if part != "[key]"]
     said = str(error["msg"]).removeprefix("Value error, ")
-    message = "no setting is called so" if error["type"] == "extra_forbidden" else said
+    message = _SAID.get(str(error["type"]), said)
     return Problem(
         source, line, column, ".".join(names) or "(file)", message, _fix(error, names, message)
     )
@@ -225,11 +231,19 @@ def _position(tree: CommentedMap, loc: tuple[int | str, ...]) -> tuple[int, int]
     return line, column
 
 
+_SAID = {
+    "extra_forbidden": "no setting is called so",
+    "string_pattern_mismatch": "this cannot be written so",
+}
+_FORMS = {
+    BRAND_ID: "at most 41 of a to z, 0 to 9, - and _, the first a letter or a digit",
+    LOOP_VERSION: "YYYY-MM, or v1",
+}
 _TIME = "write it like 2026-11-01 or 2026-11-01T08:00:00Z"
 _FIXES = {
     "missing": "add `{field}:` here",
     "extra_forbidden": "remove it, or correct its spelling",
-    "string_pattern_mismatch": "use the form {pattern}",
+    "string_pattern_mismatch": "write {form}",
     "literal_error": "write one of {expected}",
     "enum": "write one of {expected}",
     "datetime_parsing": _TIME,
@@ -240,11 +254,12 @@ _FIXES = {
 
 def _fix(error: Mapping[str, Any], names: list[str], message: str) -> str:
     context: Mapping[str, Any] = error.get("ctx") or {}
+    pattern = str(context.get("pattern", ""))
     template = _FIXES.get(str(error["type"]))
     if template:
         return template.format(
             field=names[-1] if names else "",
-            pattern=context.get("pattern", ""),
+            form=_FORMS.get(pattern, f"it in the form {pattern}"),
             expected=context.get("expected", ""),
         )
     return str(context.get("fix") or "correct this value")

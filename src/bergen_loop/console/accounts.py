@@ -30,7 +30,7 @@ May = Depends(needs(Permission.MANAGE))
 class Mistake(Exception):
     """The form cannot be taken as it is; the message says why, for a person."""
 
-    def __init__(self, problem: str, at: str = "") -> None:
+    def __init__(self, problem: str, at: str) -> None:
         super().__init__(problem)
         self.at = at
         """The field that it is about."""
@@ -38,22 +38,23 @@ class Mistake(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Typed:
-    """A form for somebody or something new, as it was typed, and what is wrong with it."""
+    """A form for somebody or something, as it was typed, and what is wrong with it."""
 
     name: str = ""
     role: str = Role.READ_ONLY
     brands: list[str] | None = dataclass_field(default_factory=list[str])
     """None: all."""
     days: str = "90"
+    active: bool = True
     wrong: dict[str, str] = dataclass_field(default_factory=dict[str, str])
-    """By field; what belongs to none of them is under the empty name."""
+    """By field."""
 
     @classmethod
     def of(cls, form: FormData, error: Mistake | Taken) -> Typed:
         at = error.at if isinstance(error, Mistake) else "name"
         brands = None if field(form, "all_brands") == "1" else [*map(str, form.getlist("brands"))]
         words = field(form, "name"), field(form, "role"), brands, field(form, "days")
-        return cls(*words, {at: str(error)})
+        return cls(*words, field(form, "active") == "1", {at: str(error)})
 
 
 # -- accounts -----------------------------------------------------------------------------------
@@ -106,7 +107,7 @@ def change(request: Request, number: RowId, form: Form, person: Person = May) ->
             try:
                 grant = _access(request, form)
             except Mistake as error:
-                return _people(request, problem=str(error))
+                return _people(request, typed=Typed.of(form, error), of=number)
             people.change_user(deed, user, grant, active=field(form, "active") == "1")
         name = user.name
     if password:
@@ -117,22 +118,23 @@ def change(request: Request, number: RowId, form: Form, person: Person = May) ->
 def _people(
     request: Request,
     *,
-    problem: str = "",
     typed: Typed | None = None,
+    of: int | None = None,
     shown: tuple[str, str] | None = None,
 ) -> HTMLResponse:
+    """`typed` was typed for the account `of`, or for a new one."""
     typed = typed or Typed()
     with console_of(request).registry.ledger.read() as session:
         users = people.users(session)
     return page(
         request,
         "people.html",
-        409 if problem or typed.wrong else 200,
+        409 if typed.wrong else 200,
         users=users,
         roles=ROLES,
-        problem=problem or typed.wrong.get("", ""),
         shown=shown,
-        typed=typed,
+        typed=typed if of is None else Typed(),
+        changing=(of, typed),
         words=people.brands_in_words,
     )
 
@@ -191,7 +193,6 @@ def _tokens(
         409 if typed.wrong else 200,
         tokens=tokens,
         roles=ROLES,
-        problem=typed.wrong.get("", ""),
         typed=typed,
         shown=shown,
         words=people.brands_in_words,
@@ -205,11 +206,11 @@ def _access(request: Request, form: FormData) -> Grant:
     """What a form grants: no brand, unless it is chosen. Raises Mistake."""
     role = next((r for r in Role if r == field(form, "role")), None)
     if role is None:
-        raise Mistake("choose a role")
+        raise Mistake("choose one of these roles", "role")
     if field(form, "all_brands") == "1":
         return Grant(role, None)
     known = console_of(request).registry.settings.brands
     wanted = {str(v) for v in form.getlist("brands")}
-    if not wanted <= set(known):
-        raise Mistake("one of these brands is not there any more; choose again")
+    if gone := sorted(wanted - set(known)):
+        raise Mistake(f"{', '.join(gone)}: no such brand here; choose again", "brands")
     return Grant(role, wanted)

@@ -42,7 +42,7 @@ def act(
                 raise HTTPException(404, NOT_FOUND)
             carry_out(tx, console.registry, work, row, asked)
     except NotPossible as error:
-        return _confirmation(request, person, (brand, return_id), (work, asked), str(error))
+        return _confirmation(request, person, (brand, return_id), (work, asked), error)
     console.sync_soon(brand)
     return RedirectResponse(f"{return_path(brand, return_id)}?done={work.name}", 303)
 
@@ -66,7 +66,7 @@ def _confirmation(
     person: Person,
     which: tuple[str, str],
     wanted: tuple[Work, Asked],
-    refused: str = "",
+    refused: NotPossible | None = None,
 ) -> HTMLResponse:
     """Of which return (brand, id). `refused` is why; who sends a refused form again has still
     seen no more than what it was made on."""
@@ -82,7 +82,8 @@ def _confirmation(
             row=row,
             work=work,
             asked=asked,
-            problem=refused,
+            problem=str(refused) if refused and not refused.at else "",
+            problems={refused.at: str(refused)} if refused and refused.at else {},
             warnings=warnings(session, registry, work, row),
             seen=asked.seen if refused else picture(session, row),
             back=return_path(*which),

@@ -17,11 +17,12 @@ from bergen_loop.console.state import Console, console_of
 from bergen_loop.console.templating import page
 from bergen_loop.console.words import kind
 from bergen_loop.console.working import TEXT_LIMIT
+from bergen_loop.domain.returns import LoopState
 from bergen_loop.domain.words import Need, What
 from bergen_loop.ledger.codec import storable
 from bergen_loop.ledger.database import Ledger, Session
 from bergen_loop.ledger.read import listing, why
-from bergen_loop.ledger.read.causes import Sum, Wanted, causes, waiting
+from bergen_loop.ledger.read.causes import Cause, Sum, Wanted, causes, waiting
 from bergen_loop.ledger.read.listing import Page
 from bergen_loop.ledger.scope import Scope
 from bergen_loop.ledger.store import journal
@@ -226,9 +227,11 @@ def attention_page(request: Request, person: Viewer) -> HTMLResponse:
     )
 
 
-def _advice(item: AttentionRow) -> str:
-    known = {need.value: need for need in Need}
-    return why.advice(known[item.kind]) if item.kind in known else ""
+def _advice(cause: Cause) -> str:
+    first, known = cause.items[0], {need.value: need for need in Need}
+    of = cause.by_item.get(first.id)
+    there = of is None or of.loop_state == LoopState.OPEN
+    return why.advice(known[first.kind], open_in_loop=there) if first.kind in known else ""
 
 
 def _ended(request: Request, scope: Scope, shown: Shown) -> HTMLResponse:

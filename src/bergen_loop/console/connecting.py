@@ -157,8 +157,9 @@ def save(request: Request, form: Form, brand: str, step: Step, person: Person = 
     console, made = console_of(request), _draft(request, brand)
     if text_of(form, "seen") != str(made.version):
         shown = Shown(content=_typed(made, step, form), status=409, note=(
-            f"{made.changed_by} has saved this draft meanwhile, at {made.changed_at:%H:%M} UTC. "
-            "What you typed stands below, but for secrets; look at it, then save again"
+            f"{made.changed_by} has saved this draft meanwhile, "
+            f"at {made.changed_at:%Y-%m-%d %H:%M} UTC. What you typed stands below, "
+            "but for secrets; look at it, then save again"
         ))  # fmt: skip
         return _step_page(request, made, step, shown)
     shown, progress = _tried(console, made, step, form)

@@ -100,7 +100,11 @@ async def _invalid(request: Request, error: Exception) -> Response:
 
 def _faults(request: Request, error: RequestValidationError) -> Response:
     faults = [
-        Fault(where=".".join(map(str, one["loc"])), code=one["type"], detail=one["msg"])
+        Fault(
+            where=".".join(map(str, one["loc"])),
+            code=one["type"],
+            detail=one["msg"].removeprefix("Value error, "),
+        )
         for one in error.errors()
     ]
     unreadable = [f for f in faults if f.code in ("json_invalid", "json_type")]

@@ -201,7 +201,7 @@ def _set(tx: Transaction, door: Door, choice: Choice, typed: Typed) -> None:
     mode = None if choice.name == AS_CONFIGURED else choice.name
     if not door.leads_live(tx.session, mode):
         if not typed.why:
-            raise NotPossible("a change of mode needs a reason: write one, for the journal")
+            raise NotSigned({"why": "a change of mode needs a reason, for the journal"})
         modes.set_mode(tx, mode, configured=door.configured, why=_reason(typed))
         return
     accepted = [name for name in Name if name.value in typed.meant]
@@ -221,7 +221,7 @@ def _set(tx: Transaction, door: Door, choice: Choice, typed: Typed) -> None:
 def _by(session: Session, brand: str) -> str:
     """Who has set it last."""
     last = listing.last_mode(session, brand)
-    return f", by {last.who} at {last.at:%H:%M} UTC ({last.why})" if last else ""
+    return f", by {last.who} at {last.at:%Y-%m-%d %H:%M} UTC ({last.why})" if last else ""
 
 
 def standing(row: BrandRow | None, configured: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
@@ -113,15 +114,38 @@ def _when(value: datetime | None, zone: ZoneInfo, seconds: bool = False) -> Mark
     """A time as people there write it; the exact one, in UTC, on pointing at it."""
     if value is None:
         return Markup("")
-    local = value.astimezone(zone)
-    shown = f"{local:%b} {local.day}"
-    if local.year != datetime.now(zone).year:
-        shown += f", {local.year}"
-    shown += f" {local:%H:%M:%S}" if seconds else f" {local:%H:%M}"
+    shown = _written(value, zone, seconds=seconds)
     exact = value.astimezone(UTC)
     return Markup('<time datetime="{}" title="{}">{}</time>').format(
         f"{exact:%Y-%m-%dT%H:%M:%SZ}", f"{exact:%Y-%m-%d %H:%M:%S} UTC", shown
     )
+
+
+def _written(value: datetime, zone: ZoneInfo, *, seconds: bool) -> str:
+    local = value.astimezone(zone)
+    year = "" if local.year == datetime.now(zone).year else f", {local.year}"
+    return f"{local:%b} {local.day}{year} " + f"{local:{'%H:%M:%S' if seconds else '%H:%M'}}"
+
+
+_UTC = re.compile(r"\b(\d{4}-\d\d-\d\d \d\d:\d\d(?::\d\d)?) UTC\b", re.ASCII)
+
+
+def _in_zone(text: str, zone: ZoneInfo) -> str:
+    """A sentence that was kept with times in UTC, with those of people there in their place."""
+
+    def local(found: re.Match[str]) -> str:
+        try:
+            at = datetime.fromisoformat(found[1]).replace(tzinfo=UTC)
+        except ValueError:  # not a time of ours
+            return found[0]
+        return _written(at, zone, seconds=found[1].count(":") > 1)
+
+    return _UTC.sub(local, text)
+
+
+def _counted(number: int, noun: str) -> str:
+    """`1 call`, `2 calls`."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def _query(path: str, given: Mapping[str, Any], **changes: Any) -> str:
@@ -136,6 +160,8 @@ def _sentence(text: str) -> str:
 
 
 environment.filters |= {
+    "counted": _counted,
+    "in_zone": _in_zone,
     "when": _when,
     "ago": words.ago,
     "history_words": words.history,

@@ -164,7 +164,7 @@ def changed_since(session: Session, row: ReturnRow) -> str:
     what."""
     last = [e for e in journal.entries(session, row.id) if e.happened != What.RESOLVED][-1:]
     told = "".join(
-        f" The last that happened: {e.who}, {e.at:%H:%M} UTC, {e.what}"
+        f" The last that happened: {e.who}, {e.at:%Y-%m-%d %H:%M} UTC, {e.what}"
         + (f" ({shortened(e.why, 200)})" if e.why else "")
         for e in last
     )
@@ -193,7 +193,8 @@ def carry_out(
     if work.settles and (mode := _mode(tx.session, registry, row.brand)) != modes.LIVE:
         raise NotPossible(_not_live(mode))
     if len(asked.why) > TEXT_LIMIT:
-        raise NotPossible(f"the reason has {len(asked.why)} characters, more than {TEXT_LIMIT}")
+        told = f"the reason has {len(asked.why)} characters, more than {TEXT_LIMIT}"
+        raise NotPossible(told, "why")
     work.run(tx, row, Asked(storable(asked.why), storable(asked.note)))
 
 

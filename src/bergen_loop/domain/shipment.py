@@ -384,13 +384,15 @@ def as_return(id_: str, units: Iterable[ShipmentUnit], at: datetime) -> Return:
     return Return(id_, LoopState.OPEN, created_at=at, updated_at=at, lines=lines)
 
 
-def filled(template: str, words: Mapping[str, str], limit: int) -> str | None:
-    """A text field of an RMA: `{box}` and the like replaced, and not longer than it may be."""
+def filled(template: str, words: Mapping[str, str], limit: int | None = None) -> str | None:
+    """A text field of an RMA: `{box}` and the like replaced; cut where it would be longer than
+    `limit`, which is for texts that people read, not for codes."""
     text = template
     for name, value in words.items():
         text = text.replace("{" + name + "}", value)
     text = " ".join(text.split())
-    return (text if len(text) <= limit else text[: limit - 3].rstrip() + "...") or None
+    fits = limit is None or len(text) <= limit
+    return (text if fits else text[: (limit or 0) - 3].rstrip() + "...") or None
 
 
 # -- differences ------------------------------------------------------------------------------

@@ -359,7 +359,9 @@ NEEDS: dict[Need, NeedWords] = {
     Need.RECONCILE: NeedWords("found by reconcile", Retry.NONE),
     Need.REFUSED: NeedWords("refused by Loop", Retry.SEND),
     Need.SHIPMENT_COUNTS: NeedWords("shipment's counts unclear", Retry.READ, True, holds=False),
-    Need.SHIPMENT_RMA: NeedWords("shipment's RMA not made", Retry.SEND, True, holds=False),
+    Need.SHIPMENT_RMA: NeedWords(
+        "shipment's RMA not made, or not whole", Retry.SEND, True, holds=False
+    ),
     Need.SHIPMENT_UNREADABLE: NeedWords("shipment cannot be read", Retry.READ, True, holds=False),
     Need.STATUS_UNKNOWN: NeedWords("unknown ticket status", Retry.READ),
     Need.STEP_FAILING: NeedWords("a step keeps failing", Retry.NONE, True),

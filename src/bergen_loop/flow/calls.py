@@ -126,6 +126,7 @@ def _send(ctx: BrandContext, work: Undertaking[I, R, A], calls: Sequence[Call[R]
             for effect in outcome.call.effects:
                 _record(ctx, work, tx, effect, outcome)
         work.recorded(tx)
+        ctx.log_calls(tx)  # not at the tick's end only: it may not come to that
     ctx.boundary(f"{work.name} recorded")
     for parts in divided.values():
         if parts:

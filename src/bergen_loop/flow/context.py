@@ -22,7 +22,7 @@ from bergen_loop.domain.rma import TicketChange
 from bergen_loop.ledger import transaction
 from bergen_loop.ledger.database import Ledger, Session, record_at_fault
 from bergen_loop.ledger.locks import LockLost
-from bergen_loop.ledger.store import modes, returns
+from bergen_loop.ledger.store import calls, modes, returns
 from bergen_loop.ledger.transaction import FencedTransaction, Transaction
 from bergen_loop.outside.breaker import Breakers
 from bergen_loop.outside.loop.client import LoopClient
@@ -235,6 +235,13 @@ class BrandContext:
     def acting(self) -> AbstractContextManager[FencedTransaction]:
         """A transaction that may intend calls: refused when another sync has taken over."""
         return transaction.fenced(self.ledger, self.brand, self.now(), self.tick.epoch)
+
+    def log_calls(self, tx: Transaction) -> None:
+        """Write down which calls were made since the last time."""
+        rows, over = self.calls.take()
+        calls.add(tx.session, rows)
+        if over:
+            self.counts.add("calls.not_kept", over)
 
     def take_in(
         self,

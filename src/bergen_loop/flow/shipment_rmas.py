@@ -170,7 +170,7 @@ class ShipmentTickets(Undertaking[_Due, RmaRequest, str]):
         lines = shipping.as_return("-", kept, tx.now).lines
         zone = ZoneInfo(ctx.rules.time_zone)
         today = tx.now.astimezone(zone).date()
-        plate = shipping.filled(s.license_plate, words, s.license_plate_length)
+        plate, numbers = self._scannable(tx, one, rma, words)
         request = RmaRequest(
             customer_po=rma.customer_po,
             warehouse=ctx.rules.warehouse,
@@ -180,7 +180,7 @@ class ShipmentTickets(Undertaking[_Due, RmaRequest, str]):
             authorized_number=rma.customer_po,
             memo=shipping.filled(s.memo, words, s.memo_length),
             carrier=next((u.item.carrier for u in one.units if u.item.carrier), None),
-            tracking_numbers=_numbers(s.tracking_numbers, one.units)[: s.most_tracking_numbers],
+            tracking_numbers=numbers,
             supplier=ctx.rules.supplier,
             license_plate=plate,
         )
@@ -194,6 +194,34 @@ class ShipmentTickets(Undertaking[_Due, RmaRequest, str]):
                 f"left out of {rma.customer_po}",
             )
         return request
+
+    def _scannable(
+        self, tx: Transaction, one: _Due, rma: ShipmentRmaRow, words: Mapping[str, str]
+    ) -> tuple[str | None, tuple[str, ...]]:
+        """The LicensePlate and the TrackingNumbers. A code is sent whole or not at all; what is
+        not sent is told, for nobody finds the RMA by it."""
+        s, told = self.ctx.settings.shipments, list[str]()
+        plate = shipping.filled(s.license_plate, words)
+        if plate and len(plate) > s.license_plate_length:
+            told.append(
+                f"no LicensePlate, for {plate} has {len(plate)} characters "
+                f"(shipments.license_plate_length: {s.license_plate_length})"
+            )
+            plate = None
+        numbers = _numbers(s.tracking_numbers, one.units)
+        if over := numbers[s.most_tracking_numbers :]:
+            told.append(
+                f"{len(over)} of {len(numbers)} TrackingNumbers left out "
+                f"(shipments.most_tracking_numbers: {s.most_tracking_numbers}): {', '.join(over)}"
+            )
+        if told:
+            tx.needs_person(
+                Need.SHIPMENT_RMA,
+                f"the RMA {rma.customer_po} of a consolidated shipment is not found by all that "
+                f"stands on it: {'; '.join(told)}. Tell Bergen",
+                f"codes left out of {rma.customer_po}",
+            )
+        return plate, numbers[: s.most_tracking_numbers]
 
     def _why_not(self, of: Return) -> str | None:
         """Why the units of one product cannot be announced; None: they can."""

@@ -33,7 +33,7 @@ from bergen_loop.flow.context import BrandContext, Tick
 from bergen_loop.ledger.absence import absence
 from bergen_loop.ledger.database import LedgerError, Session, trouble
 from bergen_loop.ledger.locks import LockLost, brand_lock
-from bergen_loop.ledger.store import budget, calls, cursors, journal, modes, returns
+from bergen_loop.ledger.store import budget, cursors, journal, modes, returns
 from bergen_loop.ledger.store import shipments as under_way
 from bergen_loop.ledger.tables.core import BrandRow
 from bergen_loop.ledger.transaction import Transaction
@@ -366,10 +366,7 @@ def hurry(ctx: BrandContext) -> bool:
 
 def _count(ctx: BrandContext, tx: Transaction) -> None:
     """Write down what was called and counted."""
-    rows, over = ctx.calls.take()
-    calls.add(tx.session, rows)
-    if over:
-        ctx.counts.add("calls.not_kept", over)
+    ctx.log_calls(tx)
     journal.count(tx.session, ctx.brand, ctx.counts.take())
 
 

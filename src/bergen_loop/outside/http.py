@@ -106,6 +106,8 @@ class Request:
     """At most so many attempts, instead of the connection's."""
     private: bool = False
     """Nothing of what is said in it is kept: a token is asked for."""
+    routine: bool = False
+    """A look at a list that every tick takes."""
     final: bool = True
     """False where a refusal of access proves nothing yet: the caller gets a new token then."""
 
@@ -143,6 +145,7 @@ class CallRecord:
     waited: float = 0.0
     """Seconds waited for a turn before `started_at`."""
     changes: bool = False
+    routine: bool = False
     sent: str | None = None
     received: str | None = None
     """What was said, without secrets and cut at `QUOTED`: of calls that change something, and of
@@ -359,6 +362,7 @@ class Connection:
                 attempt=number,
                 waited=waited,
                 changes=request.changes,
+                routine=request.routine,
                 **self._said(request, answer, failed=outcome != "ok"),
             )
             self._tell(request, record, error)

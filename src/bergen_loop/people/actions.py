@@ -22,7 +22,12 @@ from bergen_loop.ledger.transaction import Transaction
 
 
 class NotPossible(Exception):
-    """The action does not fit where the return stands; the message says why, for a person."""
+    """The action does not fit where the return stands; the message says why, for a person. `at` is
+    the field of a form that it is about, if it is about one: `why` or `note`."""
+
+    def __init__(self, message: str = "", at: str = "") -> None:
+        super().__init__(message)
+        self.at = at
 
 
 SETTLES = (Need.REFUSED, Need.LOST_SETTLEMENT, Need.PROCESSING_FAILED)
@@ -56,7 +61,7 @@ def _check_open(item: AttentionRow) -> None:
     if item.resolved_at:
         raise NotPossible(
             f"it has been resolved already, by {item.resolved_by} at "
-            f"{item.resolved_at:%H:%M} UTC on {item.resolved_at:%b} {item.resolved_at.day}: "
+            f"{item.resolved_at:%Y-%m-%d %H:%M} UTC: "
             f"{item.resolution}"
         )
 
@@ -174,7 +179,7 @@ def decide(tx: Transaction, row: ReturnRow, wanted: ByHand) -> None:
     if outcome not in (Outcome.PROCESS, Outcome.FLAG):
         raise NotPossible("by hand a return can be processed or flagged")
     if not why:
-        raise NotPossible("a decision by hand needs a reason")
+        raise NotPossible("a decision by hand needs a reason", "why")
     _hold_still(tx, row)
     _check_decidable(tx, row)
     text = (wanted.note or why).strip()
@@ -228,7 +233,7 @@ def ignore(tx: Transaction, item: AttentionRow, why: str) -> None:
     """Take an item off the list for a reason. Its return is left to people: no flow takes it
     up by itself until something new happens to it. Raises NotPossible."""
     if not why.strip():
-        raise NotPossible("ignoring an item needs a reason")
+        raise NotPossible("ignoring an item needs a reason", "why")
     _check_open(item)
     words = f"ignored: {why.strip()}"
     attention.resolve(tx.session, tx.now, item, who=tx.who, resolution=words, ended=Ended.IGNORED)
@@ -300,7 +305,8 @@ def add_note(tx: Transaction, row: ReturnRow, text: str, why: str = "") -> None:
     """Have a note added to the return in Loop; `why` is kept beside it. Raises NotPossible."""
     text = text.strip()
     if not 0 < len(text) <= NOTE_LIMIT:
-        raise NotPossible(f"a note has 1 to {NOTE_LIMIT} characters; this one {len(text)}")
+        told = f"a note has 1 to {NOTE_LIMIT} characters; this one {len(text)}"
+        raise NotPossible(told, "note")
     key = f"note:{row.return_id}:{digest([text, tx.now.isoformat()])[:12]}"
     payload = {"return_id": row.return_id, "content": text}
     tx.plan(Intent(EffectKind.NOTE, key, row.id, payload))

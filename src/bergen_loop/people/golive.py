@@ -144,7 +144,8 @@ def release(tx: Transaction, row: ReturnRow, why: str) -> None:
     """Let one return go before its turn in the gradual start: it is paid at the next tick, and
     counted. Raises NotPossible."""
     if not why.strip():
-        raise NotPossible("letting a return go before its turn needs a reason, for the journal")
+        told = "letting a return go before its turn needs a reason, for the journal"
+        raise NotPossible(told, "why")
     tx.session.refresh(row, with_for_update=True)
     decision = pace.turn_of(tx.session, row, tx.now)
     if decision is None:

@@ -40,8 +40,9 @@ class CallName:
 
 
 class Calls:
-    """The calls of a tick that people may want to look at, until its end, when they are written
-    with its other counts in one statement. Thread-safe, and bounded: what is over is counted."""
+    """The calls of a tick that people may want to look at, until they are written: with the
+    outcome of what they were to change, others with the tick's counts. Thread-safe, and bounded:
+    what is over is counted."""
 
     MOST = 5000
 
@@ -55,7 +56,8 @@ class Calls:
         """Keep it, if it is one of those that are kept: a look that every tick takes and that
         found an answer is in the counters only."""
         settings = self._settings
-        routine = record.outcome == "ok" and not record.changes and record.subject is None
+        look = record.routine or (record.subject is None and not record.changes)
+        routine = look and record.outcome == "ok"
         if not settings.keep or (routine and not settings.routine):
             return
         with self._lock:

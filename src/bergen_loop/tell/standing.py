@@ -199,7 +199,10 @@ def service_words(session: Session, settings: Settings) -> str:
 
 def _judge(seen: Overview, held: Sequence[Incident], settings: Settings) -> None:
     """What is wrong with each brand, in few words: the line is cut at the terminal's edge."""
-    stopped = {b: one for one in reversed(held) for b in one.brands}
+    stopped: dict[str, list[Incident]] = defaultdict(list)
+    for one in held:
+        for brand in one.brands:
+            stopped[brand].append(one)
     for b in seen.brands:
         alerts, poll = settings.service.alerts, settings.brands[b.brand].poll
         limit = max(alerts.sync_stalled, 3 * poll)
@@ -219,9 +222,12 @@ def _judge(seen: Overview, held: Sequence[Incident], settings: Settings) -> None
             b.rank = NEEDS
 
 
-def _in_short(one: Incident) -> str:
-    title = TITLES.get(one.system, one.system)
-    return f"{title} refuses {', '.join(one.calls)}" if one.refused else f"{title} down"
+def _in_short(held: Sequence[Incident]) -> str:
+    """What refuses which calls is told beside it where that is all; else above, by cause."""
+    told = [(TITLES.get(one.system, one.system), one) for one in held]
+    if len(held) == 1 and held[0].refused:
+        return f"{told[0][0]} refuses {', '.join(held[0].calls)}"
+    return "; ".join(f"{title} {'refuses' if one.refused else 'down'}" for title, one in told)
 
 
 def _causes(seen: Overview, held: Sequence[Incident], service: str) -> list[Cause]:

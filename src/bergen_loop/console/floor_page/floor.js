@@ -12,6 +12,7 @@ const PHOTO_SIDE = 1200;
 const REASONS = ["Stained", "Torn", "Worn", "Broken", "Missing parts", "Other"];
 const MOST_UNDONE = 40;
 const EXPECTED_EVERY_MS = 60_000;
+const SHORT = { dateStyle: "medium", timeStyle: "short" }; // as this device's clock shows it
 
 const $ = (id) => document.getElementById(id);
 let current = null; // {ticket, lines: [line], photos: [{code, data}], undo: [{lines, photos, say}]}
@@ -244,7 +245,7 @@ async function json(answer) {
 }
 
 function showChoices(code, tickets) {
-  if (!tickets.length) return say(`Nothing found for ${code}`, "bad");
+  if (!tickets.length) return say(`Nothing found for ${code}: scan another code of the parcel, or put it aside and tell your lead`, "bad");
   if (tickets.length === 1) return open(tickets[0]);
   say(`${tickets.length} RMAs fit ${code}: choose one`);
   const list = tickets.map((one) =>
@@ -257,7 +258,7 @@ function showChoices(code, tickets) {
 function open(ticket) {
   $("choices").hidden = true;
   if (ticket.finished) {
-    const when = ticket.finished_at ? ` on ${ticket.finished_at.slice(0, 16).replace("T", " ")}` : "";
+    const when = ticket.finished_at ? ` since ${new Date(ticket.finished_at).toLocaleString([], SHORT)}` : "";
     return say(`RMA ${ticket.ticket} is ${ticket.status}${when}: put the parcel aside and tell your lead`, "bad");
   }
   current = {
@@ -446,8 +447,10 @@ async function shrink(file) {
 
 const CODES = ["ean_13", "ean_8", "upc_a", "upc_e", "code_128", "code_39", "itf", "codabar", "qr_code", "data_matrix"];
 const NO_CAMERA = "This browser reads no barcodes by camera (Chrome and Edge on Android do): use a scanner, or Keyboard";
+const NOT_SECURE = "The camera works only where this page's address begins with https: tell your lead; use a scanner, or Keyboard";
 
 async function openCamera() {
+  if (!isSecureContext) return say(NOT_SECURE, "bad");
   if (!("BarcodeDetector" in window) || !navigator.mediaDevices?.getUserMedia) return say(NO_CAMERA, "bad");
   let stream;
   let detector;
@@ -469,7 +472,12 @@ async function openCamera() {
     el("div", { class: "bar" }, el("button", { type: "button", onclick: () => $("panel").close() }, "Done")));
   await watch(video, detector, (code) => {
     scanned(code);
-    seen.textContent = `Read: ${code}`;
+    turn = turn.then(() => {
+      // What it came to stands behind the picture: so it is said here too, and a question is asked there.
+      seen.textContent = `Read ${code}. ${$("say").textContent}`;
+      seen.className = $("say").className;
+      if (!$("unknown").hidden || !$("choices").hidden) $("panel").close();
+    });
   });
   for (const track of stream.getTracks()) track.stop();
 }
@@ -650,7 +658,7 @@ function drawQueue() {
   const others = [...new Set(waiting.filter((one) => !isOurs(one)).map((one) => one.who))];
   const theirs = others.length ? `What ${others.join(", ")} counted is sent once they sign in here. ` : "";
   $("network").textContent = waiting.length
-    ? `${waiting.length} counting(s) wait to be sent. ${theirs}${trouble}` : trouble || "All sent";
+    ? `${waiting.length} counting${waiting.length === 1 ? " waits" : "s wait"} to be sent. ${theirs}${trouble}` : trouble || "All sent";
   if (cure) $("network").append(" ", el("a", { href: cure }, "Sign in"));
   $("network").dataset.waiting = String(waiting.length);
   $("queue").hidden = !refused.length;

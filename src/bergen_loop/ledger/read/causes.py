@@ -38,6 +38,7 @@ class Waiting:
     total: str | None
     """Money as Loop's decimal string; None: Loop has not said."""
     currency: str | None
+    loop_state: str
 
 
 @dataclass(slots=True)
@@ -212,9 +213,10 @@ def waiting(session: Session, pks: Sequence[int]) -> dict[int, Waiting]:
             ReturnRow.brand,
             ReturnRow.total,
             ReturnRow.currency,
+            ReturnRow.loop_state,
         ).where(ReturnRow.id.in_(chunk))
-        for pk, return_id, order_name, brand, total, currency in session.execute(query):
-            found[pk] = Waiting(return_id, order_name, brand, total, currency)
+        for pk, return_id, order_name, brand, total, currency, state in session.execute(query):
+            found[pk] = Waiting(return_id, order_name, brand, total, currency, state)
     return found
 
 

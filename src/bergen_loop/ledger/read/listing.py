@@ -333,12 +333,14 @@ def last_mode(session: Session, brand: str) -> JournalRow | None:
 def brand_history(
     session: Session, scope: Scope, brand: str, limit: int = 30
 ) -> list[JournalRow]:  # fmt: skip
-    """What the journal says of the brand as a whole, newest first."""
+    """What happened to a brand as a whole, newest first; who took lists of it with them is in
+    the audit only."""
     query = (
         sa.select(JournalRow)
         .where(
             JournalRow.brand == brand,
             JournalRow.return_pk.is_(None),
+            JournalRow.happened.is_distinct_from(What.EXPORTED.value),
             scope.allows(JournalRow.brand),
         )
         .order_by(JournalRow.id.desc())

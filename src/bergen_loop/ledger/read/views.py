@@ -14,6 +14,7 @@ from bergen_loop.domain.comparison import Comparison, compare
 from bergen_loop.domain.decision import SETTLING_OUTCOMES, Outcome
 from bergen_loop.domain.lifecycle import STAGE_MOMENT, Moment, Stage
 from bergen_loop.domain.receipt import Receipt
+from bergen_loop.domain.returns import LoopState
 from bergen_loop.domain.words import EffectKind, Need, What
 from bergen_loop.ledger.codec import Document, load_items, load_receipt, load_return
 from bergen_loop.ledger.read import search
@@ -201,6 +202,7 @@ def _facts(view: ReturnView) -> Facts:
         called=EffectKind(settlement.kind) if settlement else None,
         call=_CALLS[EffectState(settlement.state)] if settlement else None,
         try_at=settlement.try_at if settlement else None,
+        open_in_loop=row.loop_state == LoopState.OPEN,
         asked=tuple(Asked(_need(i), i.reason, i.opened_at, i.assignee) for i in holds),
         left=_left(view.ignored) if view.ignored else None,
         turn=view.turn,

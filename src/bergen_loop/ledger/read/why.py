@@ -102,6 +102,7 @@ class Facts:
     """Our settling call, if there is one."""
     call: Call | None = None
     try_at: datetime | None = None
+    open_in_loop: bool = True
     asked: tuple[Asked, ...] = ()
     """What holds it, the oldest first."""
     left: Left | None = None
@@ -161,6 +162,7 @@ def _standing(facts: Facts, zone: tzinfo) -> Why:
 
 
 _READ = "look at the receipt, then retry, correct its counts, or decide by hand"
+_THERE = "decide the return in Loop; or have it open there, then retry"
 _LOOK = "look at the return in Loop, then retry or decide there"
 _NEXT: dict[Need, tuple[Party, str]] = {
     Need.ACCESS: (Party.OPERATOR, "put the credentials right"),
@@ -211,14 +213,20 @@ _NEXT: dict[Need, tuple[Party, str]] = {
 """Who has to act about each need, and what they do."""
 
 
-def advice(need: Need) -> str:
+def advice(need: Need, *, open_in_loop: bool = True) -> str:
     """What somebody does about a need."""
-    return _NEXT[need][1]
+    return _next(need, open_in_loop)[1]
+
+
+def _next(need: Need, open_in_loop: bool) -> tuple[Party, str]:
+    if need is Need.DECIDE_BY_HAND and not open_in_loop:
+        return Party.BRAND, _THERE  # nothing is processed by us then, whatever the receipt says
+    return _NEXT[need]
 
 
 def _asked(facts: Facts, zone: tzinfo) -> Why:
     first, *others = facts.asked
-    who, do = _NEXT[first.need]
+    who, do = _next(first.need, facts.open_in_loop)
     words = f"Held since {at(first.since, zone)}: {first.reason.rstrip('. ')}"
     if others:
         words += f" (and {len(others)} more)"

@@ -20,6 +20,8 @@ class Call:
     operation: str
     subject: str | None = None
     changes: bool = False
+    routine: bool = False
+    """A look that every tick takes."""
     secrets: tuple[str, ...] = field(default=(), repr=False)
     signs: AuthSigns = field(default_factory=AuthSigns)
     nothing_found_codes: frozenset[int] = frozenset()

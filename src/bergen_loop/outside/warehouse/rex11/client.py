@@ -153,7 +153,7 @@ class Rex11Client:
         """Statuses of the tickets in the window (aware times), which is rounded outwards."""
         start, end = query_window(since, until, self._zone, self.config.window_precision)
         return self._perform(
-            self._call("GetReceivingStatusesByDate", f"{start} - {end}"),
+            self._call("GetReceivingStatusesByDate", f"{start} - {end}", routine=True),
             lambda token: requests.get_receiving_statuses_by_date(token, start, end),
             responses.get_receiving_statuses_by_date,
         )
@@ -164,7 +164,7 @@ class Rex11Client:
         """The same, by the date that `date_type` stands for (its meaning is undocumented)."""
         start, end = query_window(since, until, self._zone, self.config.window_precision)
         return self._perform(
-            self._call("GetReceivingStatusesByDateConfigurable", f"{start} - {end}"),
+            self._call("GetReceivingStatusesByDateConfigurable", f"{start} - {end}", routine=True),
             lambda token: requests.get_receiving_statuses_by_date_configurable(
                 token, start, end, date_type
             ),
@@ -217,12 +217,20 @@ class Rex11Client:
             responses.get_inventory_by_upcs,
         )
 
-    def _call(self, operation: str, subject: str | None = None, *, changes: bool = False) -> Call:
+    def _call(
+        self,
+        operation: str,
+        subject: str | None = None,
+        *,
+        changes: bool = False,
+        routine: bool = False,
+    ) -> Call:
         return Call(
             brand=self.brand,
             operation=operation,
             subject=subject,
             changes=changes,
+            routine=routine,
             secrets=(self.config.password,),
             signs=self.config.auth_signs,
             nothing_found_codes=self.config.nothing_found_codes,
@@ -272,6 +280,7 @@ class Rex11Client:
             },
             content=build(token),
             changes=call.changes,
+            routine=call.routine,
             secrets=call.secrets,
             final=final,
             private=not token,  # it is the token that is asked for
