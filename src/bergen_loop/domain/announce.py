@@ -212,11 +212,11 @@ def physical_lines(return_: Return, rules: AnnounceRules) -> tuple[ReturnLine, .
     """The units that will really come in a parcel."""
     if _method_without_parcel(return_, rules):
         return ()
-    return tuple(x for x in return_.lines if _outcome(return_, x) not in rules.no_parcel_outcomes)
-
-
-def _outcome(return_: Return, line: ReturnLine) -> str:
-    return normal_word(return_.outcome_of(line) or return_.outcome)
+    return tuple(
+        line
+        for line in return_.lines
+        if normal_word(return_.outcome_of(line) or return_.outcome) not in rules.no_parcel_outcomes
+    )
 
 
 def _method_without_parcel(return_: Return, rules: AnnounceRules) -> str | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -204,7 +204,8 @@ class BrandContext:
             try:
                 take()
             finally:
-                wait(jobs)
+                for job in jobs:
+                    job.exception()  # waits for its end
         for job in jobs:
             job.result()
         return [found[place] for place in range(len(items))]

@@ -12,20 +12,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 
 from bergen_loop.domain.announce import physical_lines
 from bergen_loop.domain.comparison import compare
 from bergen_loop.domain.criteria import decide
 from bergen_loop.domain.criteria.deciding import ASKS
 from bergen_loop.domain.criteria.guards import UNCLEAR
-from bergen_loop.domain.decision import Case, Decision, Outcome
+from bergen_loop.domain.decision import NOTE_LIMIT, Case, Decision, Outcome
 from bergen_loop.domain.lifecycle import TO_JUDGE, Stage
 from bergen_loop.domain.pace import Turns, Worth
 from bergen_loop.domain.returns import PROCESSING, LoopState
 from bergen_loop.domain.rma import TicketStatus
 from bergen_loop.domain.words import SETTLING, EffectKind, Need, What
-from bergen_loop.flow import grading, look, notes, pull
-from bergen_loop.flow.calls import Call, Undertaking, carry_out, ready
+from bergen_loop.flow import grading, look, pull
+from bergen_loop.flow.calls import Call, Undertaking, carry_out, had_no_effect, ready
 from bergen_loop.flow.context import BrandContext
 from bergen_loop.flow.transitions import accepted, plan_notes
 from bergen_loop.ledger.codec import load_items, load_receipt, load_return
@@ -33,13 +34,17 @@ from bergen_loop.ledger.store import effects, journal, modes, pace, returns
 from bergen_loop.ledger.store.effects import AlreadyIntended, EffectState, Intent, settling_key
 from bergen_loop.ledger.tables.core import DecisionRow, EffectRow, ReturnRow
 from bergen_loop.ledger.transaction import FencedTransaction, Transaction
-from bergen_loop.outside.errors import OutsideError, Refused
+from bergen_loop.outside.errors import Effect, OutsideError, Refused, Scope
+from bergen_loop.outside.loop.models import same_note
 
 PER_TICK = 300
 """A minute at Loop's limit. So long do new returns wait for their RMA in a backlog; the lists that
 are read before money moves are read once for all of them."""
 PER_WRITE = 50
 """Decisions in one transaction, so that others' turn comes."""
+NOTES_PER_TICK = 400
+TELL_NOTES_AFTER = timedelta(hours=1)
+"""How long the notes of a return may be answered by what is none."""
 
 
 @dataclass(slots=True)
@@ -59,7 +64,7 @@ def run(ctx: BrandContext) -> Settled:
     todo = _to_do(ctx)
     if todo.lost:
         look.lost_settlements(ctx)
-        notes.find_lost(ctx)
+        _find_lost_notes(ctx)
         todo = _to_do(ctx)
     if todo.due and pull.look_before_paying(ctx):
         if ctx.live:
@@ -73,7 +78,7 @@ def run(ctx: BrandContext) -> Settled:
                 due = returns.due_pks(session, ctx.brand, [Stage.SETTLING], ctx.now(), PER_TICK)
             carry_out(ctx, Settlements(ctx, decided, result), due)
     if ctx.live and (todo.notes or todo.due):
-        notes.send_due(ctx)
+        _send_notes(ctx)
     if todo.unconfirmed:
         look.unconfirmed(ctx)
     return result
@@ -451,3 +456,99 @@ class Settlements(Undertaking[int, DecisionRow, None]):
         why = f"Loop refused to {call} the return: {words}. Look at it in Loop"
         tx.needs_person(Need.REFUSED, why, row, f"one {effect.kind} call")
         self.result.attention += 1
+
+
+# -- notes in Loop: why it was flagged, what changed after it, what a person wrote ---------------
+
+
+def _send_notes(ctx: BrandContext) -> None:
+    """Send the notes that are planned, and those that certainly were not carried out."""
+    with ctx.ledger.read() as session:
+        due = effects.sendable(session, ctx.brand, [EffectKind.NOTE], ctx.now(), NOTES_PER_TICK)
+    carry_out(ctx, Notes(ctx), due)
+
+
+class Notes(Undertaking[EffectRow, str, None]):
+    """A note on a return."""
+
+    name = "note"
+
+    def intend(self, tx: FencedTransaction, items: Sequence[EffectRow]) -> list[Call[str]]:
+        fresh = effects.by_pks(tx.session, [effect.id for effect in items])
+        due = [e for e in fresh.values() if e.state in effects.SENDABLE]
+        enough = self.ctx.settings.repeats.attempts
+        due = [e for e in due if e.attempts < enough]
+        tx.send_again(due)
+        return [Call(str(e.payload["content"])[:NOTE_LIMIT], (e,)) for e in due]
+
+    def send(self, call: Call[str]) -> None:
+        self.ctx.counts.add("loop.note")
+        self.ctx.loop.add_note(str(call.effects[0].payload["return_id"]), call.request)
+
+    def taken(self, tx: Transaction, effect: EffectRow, answer: None) -> None:
+        tx.outcome(effect, EffectState.DONE, "Loop took the note")
+
+    def refused(self, tx: Transaction, effect: EffectRow, error: OutsideError) -> None:
+        tx.outcome(effect, EffectState.REFUSED, str(error))
+        tx.needs_person(
+            Need.NOTE_REFUSED,
+            f"Loop refused a note on the return: {error.message}",
+            self.rows[effect.return_pk or 0],
+            f"the note was: {effect.payload['content']}",
+        )
+
+    def put_off(self, tx: Transaction, effect: EffectRow) -> None:
+        """The return itself goes on."""
+
+    def lost(self, tx: Transaction, effect: EffectRow) -> None:
+        """The return itself goes on."""
+
+
+def _find_lost_notes(ctx: BrandContext) -> None:
+    """Look among the return's notes for one whose answer was lost; else it is sent again."""
+    kinds = [EffectKind.NOTE]
+    with ctx.ledger.read() as session:
+        if not effects.in_doubt(session, ctx.brand, kinds, 1):
+            return
+    with ctx.ledger.write() as session:
+        effects.doubt_all(session, ctx.now(), ctx.brand, EffectKind.NOTE)
+        lost = effects.in_doubt(session, ctx.brand, kinds, NOTES_PER_TICK)
+    for batch in ctx.batches(lost):
+        found = ctx.in_parallel(lambda e: _is_there(ctx, e), batch)
+        with ctx.write() as tx:
+            fresh = effects.by_pks(tx.session, [effect.id for effect in batch])
+            for effect, there in zip(batch, found, strict=True):
+                if isinstance(there, OutsideError):
+                    _cannot_see_note(tx, fresh[effect.id], there)
+                elif there:
+                    why = "found among the notes in Loop"
+                    tx.outcome(fresh[effect.id], EffectState.DONE, why)
+                else:
+                    had_no_effect(ctx, tx, fresh[effect.id], "not among the notes in Loop")
+
+
+def _cannot_see_note(tx: Transaction, effect: EffectRow, error: OutsideError) -> None:
+    """The notes are looked for again, unless what comes in their place will never be notes."""
+    since = effect.doubt_since or tx.now
+    if error.effect is Effect.NOT_SENT or tx.now - since < TELL_NOTES_AFTER:
+        return
+    why = f"whether our note is on the return cannot be seen: {error.message}"
+    tx.outcome(effect, EffectState.FAILED, why)
+    row = tx.session.get(ReturnRow, effect.return_pk)
+    tx.needs_person(
+        Need.NOTE_REFUSED,
+        f"{why}. Look in Loop, and add it by hand where it is not there",
+        row or effect.key,
+        f"the note was: {effect.payload['content']}",
+    )
+
+
+def _is_there(ctx: BrandContext, effect: EffectRow) -> bool | OutsideError:
+    ctx.counts.add("loop.notes")
+    try:
+        notes = ctx.loop.notes(str(effect.payload["return_id"]))
+    except OutsideError as error:
+        if error.scope is Scope.ACCESS:
+            raise
+        return error
+    return any(same_note(note.content, str(effect.payload["content"])) for note in notes)

@@ -40,13 +40,13 @@ def _in_utc(value: datetime | None) -> datetime | None:
     return value.astimezone(UTC)
 
 
+@lru_cache(1024)  # the rows of a transaction share their times
 def _naive_text(value: datetime | None) -> str | None:
-    if value is not None and value.tzinfo is not UTC:
-        value = _in_utc(value)
+    value = _in_utc(value)
     return None if value is None else value.isoformat(" ", "microseconds")[:26]
 
 
-@lru_cache(8192)  # the rows of a tick share their times
+@lru_cache(8192)
 def _of_naive_text(text: str | None) -> datetime | None:
     return None if text is None else datetime.fromisoformat(f"{text}+00:00")
 

@@ -14,7 +14,6 @@ from urllib.parse import urlsplit
 from bergen_loop.outside.errors import InvalidRequest, OutsideError
 from bergen_loop.outside.http import (
     NO_ANSWER,
-    Answer,
     Around,
     Connection,
     Limits,
@@ -364,14 +363,6 @@ class LoopClient:
         attempts: int | None = None,
     ) -> T:
         where = responses.Where(self.brand, request.call, request.return_id, request.changes)
-
-        def understood(answer: Answer) -> T:
-            text = answer.body.decode("utf-8-sig", errors="replace")
-            kind = answer.headers.get("content-type", "")
-            came = responses.Answer(where, answer.status, text, kind)
-            responses.check_status(came)
-            return read(came)
-
         content, headers = None, dict[str, str]()
         if request.body is not None:
             content = json.dumps(request.body, ensure_ascii=False, allow_nan=False).encode()
@@ -388,7 +379,16 @@ class LoopClient:
                 changes=request.changes,
                 attempts=attempts,
             ),
-            understood,
+            lambda came: read(
+                responses.check_status(
+                    responses.Answer(
+                        where,
+                        came.status,
+                        came.body.decode("utf-8-sig", errors="replace"),
+                        came.headers.get("content-type", ""),
+                    )
+                )
+            ),
         )
 
     def _send_batches(self, batches: list[LoopRequest]) -> list[Any]:

@@ -397,19 +397,16 @@ def parse_return(raw: object) -> ParsedReturn:
         )
         if reader.problems:
             value = replace(value, doubts=tuple(reader.problems))
+    missing = [attribute for attribute, key in _NAMED.items() if key not in fields]
     return ParsedReturn(
         raw=fields,
         value=value,
         problem="; ".join(reader.problems) or None,
         return_id=return_id,
         oddities=tuple(reader.oddities),
-        missing=_missing(fields) if whole else _missing(fields) | {"lines"},
+        missing=frozenset(missing if whole else (*missing, "lines")),
         lines_missing={line_id: x.missing for line_id, x in lines.items()},
     )
-
-
-def _missing(fields: Mapping[str, Any]) -> frozenset[str]:
-    return frozenset(attribute for attribute, key in _NAMED.items() if key not in fields)
 
 
 _NAMED = {**_RETURN, **_TOTALS, **_LABEL, "labels": "labels"}

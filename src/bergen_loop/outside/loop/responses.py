@@ -190,11 +190,11 @@ def _codes(value: object) -> list[str]:
     return [c for c in codes if c and not c.isdigit()]
 
 
-def check_status(answer: Answer) -> None:
-    """Return for a 2xx answer, raise the typed error for any other."""
+def check_status(answer: Answer) -> Answer:
+    """The answer, where it is a 2xx one; raises the typed error for any other."""
     status = answer.status
     if 200 <= status < 300 or no_notes(answer):
-        return
+        return answer
     if status == 429:
         raise answer.error(
             RateLimited, "the key's calls per minute are used up; try again in a minute"
