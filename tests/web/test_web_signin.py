@@ -321,6 +321,26 @@ def test_a_change_that_cannot_be_made_keeps_what_was_typed(desk: Desk) -> None:
     assert "Gone: no such brand here" in form and user(desk).role == Role.OPERATOR
 
 
+def test_the_second_of_two_who_change_an_account_is_told_who_did_what(desk: Desk) -> None:
+    add(desk)
+    number = user(desk).id
+    ida = desk.signed_in(Role.ENGINEER, name="ida")
+    boss = desk.signed_in(Role.ENGINEER, name="boss")
+
+    def seen(page: str) -> str:
+        return re.findall(r'name="seen" value="(\w+)"', page.split(f"/people/{number}")[1])[0]
+
+    first = seen(boss.get("/people").text)
+    ida.post(f"/people/{number}", {"role": "read_only", "brands": "zebra", "seen": first})
+    wanted = {"role": "engineer", "all_brands": "1", "active": "1", "seen": first}
+    answer = boss.post(f"/people/{number}", wanted)
+    assert answer.status_code == 409
+    assert "Ida has changed it meanwhile, to read only, zebra, switched off" in answer.text
+    assert (user(desk).role, user(desk).active) == (Role.READ_ONLY, False)
+    boss.post(f"/people/{number}", wanted | {"seen": seen(answer.text)})
+    assert (user(desk).role, user(desk).active) == (Role.ENGINEER, True)
+
+
 def test_accounts_and_tokens_begin_with_no_brand_and_roles_are_explained(desk: Desk) -> None:
     boss = desk.signed_in(Role.ENGINEER, name="boss")
     for path in ("/people", "/tokens"):

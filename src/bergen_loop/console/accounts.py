@@ -106,6 +106,11 @@ def change(request: Request, number: RowId, form: Form, person: Person = May) ->
         else:
             try:
                 grant = _access(request, form)
+                if field(form, "seen") not in ("", people.standing(user)):
+                    who = people.changed_by(session, user) or "somebody else"
+                    has = Grant(Role(user.role), user.brands).words
+                    has += "" if user.active else ", switched off"
+                    raise Mistake(f"{who} has changed it meanwhile, to {has}: save again?", "role")
             except Mistake as error:
                 return _people(request, typed=Typed.of(form, error), of=number)
             people.change_user(deed, user, grant, active=field(form, "active") == "1")
@@ -136,6 +141,7 @@ def _people(
         typed=typed if of is None else Typed(),
         changing=(of, typed),
         words=people.brands_in_words,
+        standing=people.standing,
     )
 
 

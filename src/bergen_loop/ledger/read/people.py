@@ -19,7 +19,7 @@ from bergen_loop.ledger.scope import Scope
 from bergen_loop.ledger.store import journal
 from bergen_loop.ledger.store.journal import Actor
 from bergen_loop.ledger.tables.access import PlaceRow
-from bergen_loop.ledger.tables.core import ApiTokenRow, SessionRow, UserRow
+from bergen_loop.ledger.tables.core import ApiTokenRow, JournalRow, SessionRow, UserRow
 
 TOKEN_PREFIX = "blt_"  # noqa: S105 - tells what a found string is, and is none itself
 KNOWN_FOR = timedelta(days=90)
@@ -28,6 +28,8 @@ ISSUED_FOR = timedelta(days=7)
 """Within this time an issued password is used, or it is none any more."""
 CODE_WAIT = timedelta(minutes=5)
 """Between the password and the second factor."""
+LOOKED_BACK = 100
+"""Changes of accounts, for the last one of one of them."""
 SEEN_EVERY = timedelta(minutes=1)
 """A session's use is written down this often at most."""
 
@@ -155,6 +157,20 @@ def _not_taken(name: str, taken: Iterable[str]) -> None:
             raise Taken(f"the name {name!r} is taken")
         if names.skeleton(other) == alike:
             raise Taken(f"the name looks like {other!r}, which is taken")
+
+
+def standing(user: UserRow) -> str:
+    """What an account may do, as a form carries it: another one says that it was changed since."""
+    return hashed(f"{user.role} {brands_in_words(user.brands)} {user.active}")[:16]
+
+
+def changed_by(session: Session, user: UserRow) -> str | None:
+    """Who changed last what an account may do."""
+    changes = sa.select(JournalRow).where(
+        JournalRow.brand.is_(None), JournalRow.happened == What.ACCOUNT_CHANGED
+    )
+    newest = session.scalars(changes.order_by(JournalRow.id.desc()).limit(LOOKED_BACK))
+    return next((row.who for row in newest if row.data.get("user") == user.id), None)
 
 
 def change_user(deed: Deed, user: UserRow, grant: Grant, *, active: bool) -> None:
