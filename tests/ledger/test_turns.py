@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from contextlib import nullcontext
 
 import pytest
 from sqlalchemy.exc import TimeoutError as PoolTimeout
@@ -32,6 +33,32 @@ def test_those_who_wait_go_in_order() -> None:
     for thread in threads:
         thread.join(5)
     assert order == list(range(8))
+
+
+def test_every_second_turn_is_for_one_in_a_hurry() -> None:
+    """Also where they come without end: nobody is kept waiting for good."""
+    turns, order, threads = Turns(), list[str](), list[threading.Thread]()
+
+    def take(name: str) -> None:
+        with turns.hurried() if name.isupper() else nullcontext(), turns.turn():
+            order.append(name)
+            if name == "A":
+                come("D")
+
+    def come(name: str) -> None:
+        before = _waiting(turns)
+        threads.append(threading.Thread(target=take, args=(name,)))
+        threads[-1].start()
+        while _waiting(turns) == before:
+            time.sleep(0.001)
+
+    with turns.turn():
+        for name in "abcdABC":
+            come(name)
+    for thread in threads:
+        thread.join(5)
+    assert order == list("AaBbCcDd")
+    assert not turns._hurried
 
 
 def test_who_waits_too_long_gives_up_and_the_others_go_on() -> None:

@@ -97,8 +97,10 @@ class Looker:
             ctx = self._registry.context(brand)
             with self._registry.ledger.read() as session:
                 row = returns.known_brand(session, brand)
-            if tick.may_hurry(ctx, row) and tick.hurry(ctx):
-                return
+            if tick.may_hurry(ctx, row):
+                with self._registry.ledger.hurried():
+                    if tick.hurry(ctx):
+                        return
         except (BrandBusy, LockLost):
             return  # a tick runs: the next look asks for another one
         except LedgerError as error:
