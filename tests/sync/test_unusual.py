@@ -240,10 +240,8 @@ def _with_unknown_product(world: World) -> str:
 
 
 def test_the_words_for_no_parcel_are_settings(world: World, ctx: BrandContext, look: Look) -> None:
-    none = {
-        key: list[str]()
-        for key in ("no_parcel_methods", "no_parcel_method_types", "no_parcel_outcomes")
-    }
+    settings = ("no_parcel_methods", "no_parcel_method_types", "no_parcel_outcomes")
+    none = {name: list[str]() for name in settings}
     configure(ctx, announce=none)
     return_id = world.new_return("northpine", units=1, no_parcel=True)
     worlds.run(world, ctx, ticks=2)
