@@ -218,22 +218,30 @@ def test_setup_needs_the_code(desk: Desk) -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "why"),
+    ("change", "at", "why"),
     [
-        ({"password": "short", "again": "short"}, "at least 12 characters"),
-        ({"again": "another password"}, "the two passwords differ"),
-        ({"password": "aaaaaaaaaaaaaa", "again": "aaaaaaaaaaaaaa"}, "repeats a few characters"),
-        ({"name": "x"}, "2 to 80 characters"),
-        ({"name": PASSWORD}, "the name is no password"),
+        ({"password": "short", "again": "short"}, "password", "at least 12 characters"),
+        ({"again": "another password"}, "again", "the two passwords differ"),
+        (
+            {"password": "aaaaaaaaaaaaaa", "again": "aaaaaaaaaaaaaa"},
+            "password",
+            "repeats a few characters",
+        ),
+        ({"name": "x"}, "name", "2 to 80 characters"),
+        ({"name": PASSWORD}, "password", "the name is no password"),
+        ({"code": "guessed"}, "code", "the code is wrong"),
     ],
 )
-def test_setup_says_what_is_wrong(desk: Desk, change: dict[str, str], why: str) -> None:
+def test_setup_says_at_its_field_what_is_wrong(
+    desk: Desk, change: dict[str, str], at: str, why: str
+) -> None:
     client = desk.client()
     form = form_of(client, "/setup") | {"name": "mara", "password": PASSWORD, "again": PASSWORD}
     form["code"] = desk.app.state.console.setup_code
     answer = client.post("/setup", data={**form, **change})
     assert answer.status_code == 409
-    assert why in answer.text.lower()
+    [(field, said)] = re.findall(r'class="wrong" id="wrong-(\w+)">([^<]+)', answer.text)
+    assert (field, why in said.lower()) == (at, True)
 
 
 def test_the_first_account_by_an_environment_variable(
@@ -367,7 +375,11 @@ def test_changing_ones_password(desk: Desk) -> None:
     other, _ = sign_in(desk)
     form = form_of(client, "/account")
     new = {"password": "another long password", "again": "another long password"}
-    assert client.post("/account", data={**form, **new, "old": "wrong"}).status_code == 409
+    answer = client.post("/account", data={**form, **new, "old": "wrong"})
+    assert answer.status_code == 409
+    assert re.findall(r'class="wrong" id="wrong-(\w+)">([^<]+)', answer.text) == [
+        ("old", "The present password is wrong.")
+    ]
     assert client.post("/account", data={**form, **new, "old": PASSWORD}).status_code == 303
     assert client.get("/").status_code == 200
     assert other.get("/").status_code == 303

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 
 from fastapi import APIRouter, HTTPException, Request
@@ -9,7 +10,7 @@ from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
 from bergen_loop.console import guard, passwords, totp
 from bergen_loop.console.access import COOKIE, Form, Person, Viewer, field
-from bergen_loop.console.signin import auth_of, begin, new_password_problem
+from bergen_loop.console.signin import auth_of, begin, new_password_problems
 from bergen_loop.console.state import Console, console_of
 from bergen_loop.console.templating import page
 from bergen_loop.ledger.read import people
@@ -34,13 +35,13 @@ def change_password(request: Request, person: Viewer, form: Form) -> Response:
     """Change one's own password; all one's sessions end but a new one here."""
     console, old = console_of(request), str(form.get("old", ""))
     user, new = _local(console, person), str(form.get("password", ""))
-    problem = new_password_problem(console, person.name, form)
-    if problem is None and new == old:
-        problem = "the new password is the present one"
+    problems = new_password_problems(console, person.name, form)
+    if not problems and new == old:
+        problems = {"password": "the new password is the present one"}
     if not guard.present_password(console.registry.ledger, user, person.actor, old):
-        problem = _WRONG
-    if problem:
-        return _page(request, person, problem)
+        problems = {"old": _WRONG}
+    if problems:
+        return _page(request, person, problems)
     hash_ = passwords.hashed(new)
     with console.registry.ledger.write() as session:
         fresh = session.get_one(UserRow, user.id)
@@ -58,17 +59,18 @@ def set_up(request: Request, person: Viewer, form: Form) -> Response:
         old = str(form.get("old", ""))
         ledger = console.registry.ledger
         if not guard.present_password(ledger, user, person.actor, old):
-            return _page(request, person, _WRONG)
+            return _page(request, person, {"factor_old": _WRONG})
         present = field(form, "present_code")
         if user.totp_secret and not guard.code(console, user, person.actor, present):
-            return _page(request, person, _WRONG_CODE)
+            return _page(request, person, {"present_code": _WRONG_CODE})
         return _offered(request, person, user, totp.new_secret())
     if user.totp_new is None:
-        return _page(request, person, "begin again: there is no secret that waits for its code")
+        why = "begin again: there is no secret that waits for its code"
+        return _page(request, person, {"": why})
     try:
         secret = console.seeds.opened(user.id, user.totp_new)
     except SecretError:
-        return _page(request, person, "begin again: the key has changed meanwhile")
+        return _page(request, person, {"": "begin again: the key has changed meanwhile"})
     step = guard.first_code(console.registry.ledger, user, person.actor, (secret, code))
     if step is None:
         problem = "this is not the code that belongs to it: is the telephone's clock right?"
@@ -92,11 +94,12 @@ def remove(request: Request, person: Viewer, form: Form) -> Response:
     console = console_of(request)
     user, ledger = _local(console, person), console.registry.ledger
     if auth_of(console).second_factor == "required":
-        return _page(request, person, "a second factor is required here; set up another instead")
+        why = "a second factor is required here; set up another instead"
+        return _page(request, person, {"": why})
     if not guard.present_password(ledger, user, person.actor, str(form.get("old", ""))):
-        return _page(request, person, _WRONG)
+        return _page(request, person, {"remove_old": _WRONG})
     if not guard.code(console, user, person.actor, field(form, "code")):
-        return _page(request, person, _WRONG_CODE)
+        return _page(request, person, {"code": _WRONG_CODE})
     with ledger.write() as session:
         fresh = session.get_one(UserRow, user.id)
         people.remove_second_factor(Deed(session, datetime.now(UTC), person.name), fresh)
@@ -127,7 +130,10 @@ def _offered(
     return page(request, "factor.html", status, secret=secret, picture=picture, problem=problem)
 
 
-def _page(request: Request, person: Person, problem: str = "") -> HTMLResponse:
+def _page(
+    request: Request, person: Person, problems: Mapping[str, str] | None = None
+) -> HTMLResponse:
+    """`problems`: what is wrong, by field; what belongs to none is under the empty name."""
     console = console_of(request)
     idle = auth_of(console).session_idle
     with console.registry.ledger.read() as session:
@@ -135,7 +141,7 @@ def _page(request: Request, person: Person, problem: str = "") -> HTMLResponse:
         now = datetime.now(UTC)
         sessions = people.sessions_of(session, now, user.id, idle) if user else []
     return page(
-        request, "account.html", 409 if problem else 200, user=user, problem=problem,
+        request, "account.html", 409 if problems else 200, user=user, problems=problems or {},
         required=auth_of(console).second_factor == "required", sessions=sessions,
         mine=people.hashed(request.cookies.get(console.cookie(COOKIE), "")),
     )  # fmt: skip

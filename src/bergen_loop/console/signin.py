@@ -180,7 +180,7 @@ def inside(target: str) -> str:
 def setup_page(request: Request, code: str = "") -> HTMLResponse:
     """The form for the first account; 404 once there is one."""
     _only_first(console_of(request))
-    return outside_page(request, "setup.html", code=code, name="", problem="")
+    return outside_page(request, "setup.html", code=code, name="", problems={})
 
 
 @router.post("/setup", response_model=None)
@@ -190,12 +190,14 @@ def setup(request: Request, form: OutsideForm) -> Response:
     _only_first(console)
     name, code = field(form, "name"), field(form, "code")
     password = str(form.get("password", ""))
-    problem = None
     if not hmac.compare_digest(code.encode(), console.setup_code.encode()):
-        problem = "the code is wrong: it is shown where the service was started"
-    problem = problem or name_problem(console, name) or new_password_problem(console, name, form)
-    if problem:
-        return outside_page(request, "setup.html", 409, code=code, name=name, problem=problem)
+        problems = {"code": "the code is wrong: it is shown where the service was started"}
+    elif problem := name_problem(console, name):
+        problems = {"name": problem}
+    else:
+        problems = new_password_problems(console, name, form)
+    if problems:
+        return outside_page(request, "setup.html", 409, code=code, name=name, problems=problems)
     user = first_account(console, name, passwords.hashed(password), by=name)
     if user is None:
         raise HTTPException(404, "there is an account already")
@@ -230,12 +232,13 @@ def name_problem(console: Console, name: str) -> str | None:
     return names.problem(name, [oidc.label] if oidc else [])
 
 
-def new_password_problem(console: Console, name: str, form: FormData) -> str | None:
-    """What is wrong with the new password of a form, in words."""
+def new_password_problems(console: Console, name: str, form: FormData) -> dict[str, str]:
+    """What is wrong with the new password of a form, in words, by field."""
     password = str(form.get("password", ""))
     if password != str(form.get("again", "")):
-        return "the two passwords differ"
-    return passwords.problem(password, name, auth_of(console).password_length)
+        return {"again": "the two passwords differ"}
+    problem = passwords.problem(password, name, auth_of(console).password_length)
+    return {"password": problem} if problem else {}
 
 
 # -- pages outside ------------------------------------------------------------------------------
