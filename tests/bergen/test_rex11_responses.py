@@ -126,6 +126,7 @@ WITH_ID = "<ReceivingTicketId>WHRTN1</ReceivingTicketId>"
         notifications((1, "Error", "Authentication failed")) + WITH_ID,
         notifications((0, "Success", "saved"), (12, "DataNotValid", "x")) + NO_ID,
         notifications((0, "Warning", "saved, but")) + WITH_ID,
+        SAVED + WITH_ID + WITH_ID.replace("1<", "2<"),
         # What is no number: the ticket is looked for by its PO.
         *(f"{SAVED}<ReceivingTicketId>{x}</ReceivingTicketId>" for x in ("0", "-1", "N/A", "1, 2")),
     ],
@@ -305,6 +306,21 @@ def test_a_status_line_without_a_ticket_is_told_and_hides_no_other(
     assert [first, last] == [GOOD_CHANGE] * 2
     assert (bad.ticket_id, bad.status) == ("", status)
     assert problem in (bad.problem or "")
+
+
+@pytest.mark.parametrize(
+    ("notes", "lines"),
+    [([(0, "Warning", "slow")], 1), ([(99, "NoData", "No records found.")], 0),
+     ([(99, "Error", "no tickets were found for this period")], 0)],
+)  # fmt: skip
+def test_words_beside_a_list_are_no_error(notes: list[tuple[object, str, str]], lines: int) -> None:
+    """Receiving of the whole brand stood still."""
+    listed = f"<ReceivingTicketStatus>{GOOD_LINE * lines}</ReceivingTicketStatus>"
+    body = answer(BY_DATE, notifications(*notes) + listed)
+    assert len(responses.get_receiving_statuses_by_date(body, call(BY_DATE))) == lines
+    broken = answer(BY_DATE, notifications((99, "Error", "No connection"), *notes))
+    with pytest.raises(Refused):
+        responses.get_receiving_statuses_by_date(broken, call(BY_DATE))
 
 
 @pytest.mark.parametrize("spoiled", ["&#x0B;", "\x0b", "&eacute;", "a & b", "&nosuch;", "&"])

@@ -165,6 +165,41 @@ def test_notes_that_never_come_as_notes_are_told(story: Story) -> None:
     assert story.calls("notes") == looked
 
 
+# -- one cause, one item ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("how", ["no token", "html"])
+def test_what_a_whole_system_does_is_told_once(story: Story, how: str) -> None:
+    """Each step that could do nothing told of itself as well."""
+    return_id = story.submit(*story.stock()[:2])
+    token, page = "AuthenticationTokenGet", "<html>Service Unavailable</html>"
+    tag = f"{token}Result"
+    story.rewrite(
+        token, sub(f"<{tag}>.*?</{tag}>", f"<{tag} />") if how != "html" else lambda _: page
+    )
+    story.ticks(12, seconds=900)
+    [(kind, _)] = story.told(return_id)
+    assert kind == ("unreachable" if how == "html" else "access")
+    story.heal()
+    story.ticks(6, seconds=1800)
+    assert story.look.stage(return_id) is Stage.ANNOUNCED
+    assert story.told(return_id) == []
+
+
+def test_look_ups_that_never_get_an_answer_are_told(story: Story) -> None:
+    """Their returns waited in silence, and were looked for at every sync."""
+    return_id = story.submit(*story.stock()[:2])
+    story.world.fault("rex11", "soap_fault", operation=BY_PO)
+    story.ticks(4, seconds=1800)
+    [(kind, why)] = story.told(return_id)
+    assert kind == "step_failing"
+    assert all_of([why], "ticket look-up calls have failed", "SOAP fault")
+    story.heal()
+    story.ticks(2)
+    assert story.look.stage(return_id) is Stage.ANNOUNCED
+    assert story.told(return_id) == []
+
+
 # -- REX11 ------------------------------------------------------------------------------------
 
 

@@ -265,7 +265,7 @@ def test_calls_that_are_always_one_too_many_are_told_and_paced(
         worlds.run(world, ctx, ticks=4, seconds=1800)
     [(kind, why)] = look.brand_attention()
     assert (kind, sent) == ("step_failing", 2)
-    assert "every process call has failed" in why
+    assert "process calls have failed" in why
     worlds.run(world, ctx, ticks=4, seconds=3600)
     assert look.stage(return_id) is Stage.COMPLETE
     assert look.brand_attention() == []

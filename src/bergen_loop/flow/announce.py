@@ -47,12 +47,16 @@ class Announced:
     attention: int = 0
 
 
+LOOK_UPS = "ticket look-up"
+
+
 def run(ctx: BrandContext) -> Announced:
     """Resolve lost ticket calls by looking, then make the RMAs that are due."""
     result = Announced()
     _find_lost(ctx, result)
     _find_late(ctx)
     new = _without_past(ctx, _announceable(ctx, _due(ctx)), result)
+    ctx.tick.calls.setdefault(LOOK_UPS, None)
     known, called = products.known_to_the_warehouse(ctx, new)
     result.waiting += len(new) - len(known)
     carry_out(ctx, TicketAdds(ctx, result, _labels(ctx, known), called), known)
@@ -151,7 +155,7 @@ def _without_past(
             fresh = returns.by_pks(tx.session, [row.id for row in batch])
             for row, past in zip(batch, pasts, strict=True):
                 if isinstance(past, OutsideError):
-                    _cannot_look(tx, fresh[row.id], past, result)
+                    _cannot_look(ctx, tx, fresh[row.id], past, result)
                 elif not past.tickets:
                     without.add(row.id)
                 else:
@@ -184,9 +188,13 @@ def _look_up(ctx: BrandContext, row: ReturnRow) -> adopt.Past | OutsideError:
         return error
 
 
-def _cannot_look(tx: Transaction, row: ReturnRow, error: OutsideError, result: Announced) -> None:
+def _cannot_look(
+    ctx: BrandContext, tx: Transaction, row: ReturnRow, error: OutsideError, result: Announced
+) -> None:
     """Looking failed: again at the next tick, unless it will never be answered."""
     if error.effect is Effect.NOT_SENT:
+        if error.scope is Scope.CALL:
+            ctx.tick.calls[LOOK_UPS] = str(error)
         return
     tx.needs_person(
         Need.TICKET_LOOKUP,
@@ -446,7 +454,7 @@ def _find_lost(ctx: BrandContext, result: Announced) -> None:
                 effect.state = EffectState.DOUBT
                 effect.doubt_since = effect.doubt_since or tx.now
                 if isinstance(tickets, OutsideError):
-                    _cannot_look(tx, made.row(effect), tickets, result)
+                    _cannot_look(ctx, tx, made.row(effect), tickets, result)
                 else:
                     _looked(ctx, tx, made, effect, tickets)
                     result.found += bool(tickets)

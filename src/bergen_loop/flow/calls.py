@@ -149,7 +149,7 @@ def _record(
 ) -> None:
     error = outcome.error
     if error is None:
-        ctx.tick.limited[effect.kind] = None
+        ctx.tick.calls[effect.kind] = None
         work.taken(tx, effect, outcome.answer)  # pyright: ignore[reportArgumentType]
     elif outcome.is_refusal:
         work.refused(tx, effect, error)
@@ -158,7 +158,7 @@ def _record(
         work.lost(tx, effect)
     else:
         if error.status == TOO_MANY:
-            ctx.tick.limited.setdefault(effect.kind, str(error))
+            ctx.tick.calls.setdefault(effect.kind, str(error))
         if error.scope is not Scope.CALL:
             effect.attempts = max(0, effect.attempts - 1)
         if had_no_effect(ctx, tx, effect, str(error)):

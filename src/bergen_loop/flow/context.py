@@ -25,6 +25,7 @@ from bergen_loop.ledger.locks import LockLost
 from bergen_loop.ledger.store import calls, modes, returns
 from bergen_loop.ledger.transaction import FencedTransaction, Transaction
 from bergen_loop.outside.breaker import Breakers
+from bergen_loop.outside.errors import OutsideError
 from bergen_loop.outside.loop.client import LoopClient
 from bergen_loop.outside.loop.models import Listed
 from bergen_loop.outside.warehouse.port import WarehousePort
@@ -107,8 +108,10 @@ class Tick:
     changes_since: datetime | None = None
     tickets_read: set[int] = field(default_factory=set[int])
     """RMAs (keys) whose ticket was read since it began."""
-    limited: dict[str, str | None] = field(default_factory=dict[str, str | None])
-    """Kinds of calls of which each was one too many, and what was said; None: one was taken."""
+    failed: dict[str, OutsideError] = field(default_factory=dict[str, OutsideError])
+    """By what each step failed."""
+    calls: dict[str, str | None] = field(default_factory=dict[str, str | None])
+    """Kinds of calls that fail while others are answered, and how; None: one went well."""
 
 
 LEARNT_FROM, LEARNT_AGAIN = timedelta(days=28), timedelta(hours=1)

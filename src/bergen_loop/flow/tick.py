@@ -38,7 +38,7 @@ from bergen_loop.ledger.store import shipments as under_way
 from bergen_loop.ledger.tables.core import BrandRow
 from bergen_loop.ledger.transaction import Transaction
 from bergen_loop.outside.breaker import LOOP, REX11
-from bergen_loop.outside.errors import OutsideError
+from bergen_loop.outside.errors import OutsideError, Scope
 from bergen_loop.tell import tracing
 from bergen_loop.text import failure
 
@@ -134,6 +134,7 @@ def step(ctx: BrandContext, name: str) -> dict[str, Any]:
     except OutsideError as error:
         bound.warning("step failed", error=str(error))
         ctx.counts.add(f"{name}.failed")
+        ctx.tick.failed[name] = error
         return {"error": str(error)}
     except LockLost:
         raise  # another sync has taken over: stop at once
@@ -182,7 +183,7 @@ def end(ctx: BrandContext, results: dict[str, dict[str, Any]]) -> None:
         row.next_due_at = _next_due(ctx, tx, results, failed=bool(errors))
         _count(ctx, tx)
         ctx.breakers.save(tx)
-        _mind(tx, {name: r.get("error") for name, r in results.items()} | ctx.tick.limited)
+        _mind(ctx, tx, {name: r.get("error") for name, r in results.items()} | ctx.tick.calls)
 
 
 def _next_due(
@@ -236,9 +237,10 @@ def signs(ctx: BrandContext, session: Session, row: BrandRow) -> Signs:
     )
 
 
-def _mind(tx: Transaction, errors: dict[str, str | None]) -> None:
+def _mind(ctx: BrandContext, tx: Transaction, errors: dict[str, str | None]) -> None:
     """A step that keeps failing holds its brand's returns up, so a person has to know; so does a
-    kind of call of which each is one too many, while others are answered."""
+    kind of call that fails while others are answered. Where a whole system does not answer, or
+    refuses the brand, that is told, and once."""
     failing = cursors.get_all(tx.session, tx.brand, [f"failing.{name}" for name in errors])
     for name, error in errors.items():
         mark = f"failing.{name}"
@@ -248,10 +250,21 @@ def _mind(tx: Transaction, errors: dict[str, str | None]) -> None:
             tx.resolve(Need.STEP_FAILING, name, "it works again")
         elif error is not None and since is None:
             cursors.set(tx.session, tx.brand, mark, tx.now)
-        elif error is not None and since is not None and tx.now - since >= TELL_AFTER:
-            what = f"the step {name}" if name in STEPS else f"every {name} call"
-            reason = f"{what} has failed since {since:%Y-%m-%d %H:%M} UTC: {error}"
+        elif error is None or since is None or _told_of_system(ctx, name):
+            continue
+        elif tx.now - since >= TELL_AFTER:
+            what = f"the step {name} has" if name in STEPS else f"{name} calls have"
+            reason = f"{what} failed since {since:%Y-%m-%d %H:%M} UTC: {error}"
             tx.needs_person(Need.STEP_FAILING, reason, name, "every sync tries it again")
+
+
+def _told_of_system(ctx: BrandContext, name: str) -> bool:
+    """Whether a step fails for what the breaker tells: its system is suspended, or refuses."""
+    error, system = ctx.tick.failed.get(name), NEEDS.get(name)
+    if error is not None:
+        system = error.system.casefold()
+    refused = error is not None and error.scope is Scope.ACCESS
+    return refused or (system is not None and ctx.breakers.of(system).suspended() is not None)
 
 
 def run(ctx: BrandContext) -> dict[str, dict[str, Any]]:

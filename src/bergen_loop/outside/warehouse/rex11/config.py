@@ -51,6 +51,7 @@ class AuthSigns:
     patterns: tuple[str, ...] = (
         r"authenticat",
         r"\b(?:un|not )authori[sz]ed\b",
+        r"\baccount (?:is|was|has been) (?:disabled|locked|suspended|inactive|deactivated)",
         # ".. is an unexpected token" is what .NET says of broken XML.
         r"(?<!expected )\btoken\b",
         # Its own words for a database that is slow, or a state server that is away.

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from functools import partial
 from zoneinfo import ZoneInfo
 
-from bergen_loop.domain.codes import given_code, normal_code
+from bergen_loop.domain.codes import given_code, normal_code, normal_word
 from bergen_loop.domain.receipt import Receipt, ReceiptLine
 from bergen_loop.domain.rma import ProductImport, TicketChange, TicketStatus, normal_ticket_id
 from bergen_loop.outside.errors import (
@@ -73,6 +73,10 @@ _TICKET_NUMBER = re.compile(r"(?=.*[1-9])\w[\w./#-]{0,49}", re.ASCII)
 _DRAFT_CODE = "100"
 _WHOLE = re.compile(r"(-?[0-9]{1,9})(?:\.0*)?")
 
+_NONE_CHANGED = re.compile(
+    r"\bno (records?|tickets?|data|results?|receiving tickets?)( (was|were))? (found|available)\b",
+    re.IGNORECASE,
+)
 PENDING_IMPORT = 87
 # From the surest knowledge of trouble to none: with several notifications the first counts.
 _IMPORTS = {
@@ -132,12 +136,15 @@ def get_style_master_product_add_status(body: bytes, call: Call) -> ProductImpor
 def receiving_ticket_add(body: bytes, call: Call) -> str:
     """The new ticket's id. No id and no error is Unreadable: look it up by its PO."""
     result = _result(body, call, checked=False)
+    ids = {soap.own_text(e) for e in soap.children(result, "ReceivingTicketId")} - {None}
     ticket_id = soap.text(result, "ReceivingTicketId")
     error = refusal(read_notifications(result), call, body, done=ticket_id is not None)
     if error:
         raise error
     if ticket_id is None:
         raise call.error(Unreadable, "the answer has neither ticket id nor error", body)
+    if len(ids) > 1:
+        raise call.error(Unreadable, f"the answer has {len(ids)} ticket ids: {_listed(ids)}", body)
     if soap.mended(result, "ReceivingTicketId"):
         raise call.error(Unreadable, f"the new ticket's id was damaged: {ticket_id}", body)
     if not _TICKET_NUMBER.fullmatch(ticket_id):
@@ -157,9 +164,15 @@ def get_receiving_ticket_add_status(body: bytes, call: Call) -> TicketChange:
 def get_receiving_statuses_by_date(body: bytes, call: Call) -> list[TicketChange]:
     """Every ticket in the window; the Configurable operation answers in the same form. A line
     that cannot be read is told by its `problem`, and never hides the others."""
+    try:
+        groups = _lists(body, call, "ReceivingTicketStatus")
+    except Refused as error:
+        if not all(map(_NONE_CHANGED.search, error.message.split("; "))):
+            raise
+        groups = []  # no ticket is made for what this list does not show, nor is anything paid
     return [
         _status(element)
-        for group in _lists(body, call, "ReceivingTicketStatus")
+        for group in groups
         for element in soap.children(group, "ReceivingTicketShipmentStatus")
     ]
 
@@ -306,6 +319,11 @@ class Notification:
         fine = self.code in (None, 0) and (self.severity or "success").casefold() == "success"
         return fine and not (self.code is None and self.severity is None)
 
+    @property
+    def remark(self) -> bool:
+        """Words beside what was read. Beside what was to be changed they are a doubt."""
+        return self.code == 0 and normal_word(self.severity) in ("warning", "information", "info")
+
     def __str__(self) -> str:
         code = "" if self.code is None else f"{self.code} "
         return f"{code}{self.severity or 'error'}: {self.message or 'no message'}"
@@ -335,7 +353,7 @@ def refusal(
     `done`: the answer also holds what a success would (a ticket id). Success and error in one
     answer to a change are a contradiction, so a doubt (Unreadable), not a refusal.
     """
-    errors = [n for n in notifications if not n.ok]
+    errors = [n for n in notifications if not (n.ok or (n.remark and not call.changes))]
     if not errors:
         return None
     message = "; ".join(str(n) for n in errors)
