@@ -65,7 +65,7 @@ def test_case_24_what_is_given_back_in_a_store_is_not_announced(method: str) -> 
     assert skip(return_, no_parcel_method_types=words("locker")) is None
     assert skip(a_return(method_type="lo-cker"), no_parcel_method_types=words("locker"))
     assert skip(a_return(return_method=method))  # one word, which says no more than that
-    assert skip(a_return(return_method="store", method_type="mail")) is None
+    assert skip(a_return(return_method=method), no_parcel_methods=words("keep")) is None
 
 
 def test_a_line_that_says_default_follows_the_returns_outcome() -> None:

@@ -10,6 +10,7 @@ from bergen_loop.domain.lifecycle import Stage
 from bergen_loop.flow.context import BrandContext
 from bergen_loop.outside.loop.client import LoopClient
 from bergen_loop.outside.loop.models import AsnRow
+from loop_sandbox import parcels, tickets
 from support import worlds
 from support.brands import configure
 from support.look import Look
@@ -52,14 +53,14 @@ def test_each_label_gets_an_rma_and_both_parcels_are_judged_together(
 ) -> None:
     return_id = world.new_return("northpine", units=2, late_label=False)
     worlds.run(world, two_labels, ticks=2)
-    tickets = sorted(world.tickets(return_id), key=lambda t: t.po)
-    assert [t.po for t in tickets] == [f"LR-{return_id}", f"LR-{return_id}-2"]
-    assert [sum(i.expected for i in t.items) for t in tickets] == [1, 1]
-    assert len({n for t in tickets for n in t.tracking_numbers}) == 2
-    receive_one(world, tickets[0])
+    both = sorted(world.tickets(return_id), key=lambda t: t.po)
+    assert [t.po for t in both] == [f"LR-{return_id}", f"LR-{return_id}-2"]
+    assert [sum(i.expected for i in t.items) for t in both] == [1, 1]
+    assert len({n for t in both for n in t.tracking_numbers}) == 2
+    receive_one(world, both[0])
     worlds.run(world, two_labels, ticks=2)
     assert look.stage(return_id) is Stage.WAITING, "the second parcel is on its way"
-    receive_one(world, tickets[1])
+    receive_one(world, both[1])
     worlds.run(world, two_labels, ticks=3)
     assert look.stage(return_id) is Stage.COMPLETE
     assert world.effects(return_id)["money_moved"] == 1
@@ -85,6 +86,27 @@ def test_a_second_parcel_that_does_not_come_is_flagged_and_noted_when_it_comes_l
     assert "now 2 of 2 units counted" in notes[1]
     assert world.effects(return_id)["money_moved"] == 0
     assert look.attention(return_id) == []
+
+
+@pytest.mark.parametrize("works", [False, True])
+def test_what_two_labels_bring_in_one_box_is_whole(
+    world: World, two_labels: BrandContext, look: Look, works: bool
+) -> None:
+    """It was waited for the second box for a week, and flagged. Where the warehouse works on the
+    second one's ticket, that is waited for."""
+    return_id = world.new_return("northpine", units=2, late_label=False)
+    worlds.run(world, two_labels, ticks=2)
+    first, second = sorted(world.tickets(return_id), key=lambda t: t.po)
+    with world.sandbox.lock:
+        upcs = [t.items[0].values["UPC"] for t in (first, second)]
+        found = {"upc": upcs[1], "actual": upcs.count(upcs[1]), "damaged": 0}
+        parcels.receive(world.sandbox, first, "complete", {"lines": [found]})
+        if works:
+            tickets.set_status(world.sandbox, second, "CountingInProgress")
+    worlds.run(world, two_labels, ticks=3)
+    assert look.attention(return_id) == []
+    assert world.effects(return_id)["money_moved"] == (0 if works else 1)
+    assert look.stage(return_id) is (Stage.WAITING if works else Stage.CLOSING)
 
 
 def test_a_parcel_whose_ticket_was_lost_does_not_make_the_other_one_twice(
@@ -120,7 +142,5 @@ def test_units_found_later_are_seen_before_a_missing_one_is_flagged(
 
 
 def receive_one(world: World, ticket: Any) -> None:
-    from loop_sandbox import parcels
-
     with world.sandbox.lock:
         parcels.receive(world.sandbox, ticket, "complete")

@@ -75,7 +75,8 @@ class AnnounceRules:
     po_template: str = "LR-{return_id}"
     po_length: int = 50
     no_parcel_methods: frozenset[str] = words("keep", "keep item", "donate", "donation",
-                                              "green return", "no return")  # fmt: skip
+                                              "green return", "no return", "in store",
+                                              "in person")  # fmt: skip
     no_parcel_method_types: frozenset[str] = words("in store", "store", "in person", "keep",
                                                    "keep item", "donate")  # fmt: skip
     no_parcel_outcomes: frozenset[str] = words("keep", "keep item", "donate")
@@ -222,12 +223,10 @@ def physical_lines(return_: Return, rules: AnnounceRules) -> tuple[ReturnLine, .
 def _method_without_parcel(return_: Return, rules: AnnounceRules) -> str | None:
     if return_.is_box_free(rules.box_free_methods):
         return None  # wherever it was handed over, it comes
+    if normal_word(return_.return_method) in rules.no_parcel_methods:
+        return return_.return_method
     if normal_word(return_.method_type) in rules.no_parcel_method_types:
         return return_.method_type
-    # A method that is one word says who or how; nobody tells which.
-    alone = frozenset[str]() if return_.method_type else rules.no_parcel_method_types
-    if normal_word(return_.return_method) in rules.no_parcel_methods | alone:
-        return return_.return_method
     return None
 
 

@@ -173,25 +173,35 @@ def judge(ctx: BrandContext, row: ReturnRow, reading: returns.Reading) -> Decisi
         why = f"what Loop shows of it cannot be relied on: {'; '.join(return_.doubts)}"
         return Decision(Outcome.ATTENTION, "doubt", why)
     receipts = tuple(load_receipt(r.content) for r in reading.receipts)
-    counted = {r.rma_pk for r in reading.receipts}
+    comparison = compare(
+        physical_lines(return_, ctx.rules),
+        receipts,
+        [load_items(rma.items) for rma in reading.rmas],
+        ctx.rules.kits,
+    )
     case = Case(
         return_=return_,
         receipts=receipts,
-        comparison=compare(
-            physical_lines(return_, ctx.rules),
-            receipts,
-            [load_items(rma.items) for rma in reading.rmas],
-            ctx.rules.kits,
-        ),
+        comparison=comparison,
         now=ctx.now(),
         first_received_at=row.received_at or ctx.now(),
-        open_tickets=sum(
-            1
-            for r in reading.rmas
-            if r.id not in counted and r.ticket_id and r.ticket_status != TicketStatus.CANCELLED
-        ),
+        open_tickets=_awaited(reading, whole=comparison.complete),
     )
     return decide(ctx.criteria, case)
+
+
+def _awaited(reading: Reading, *, whole: bool) -> int:
+    """How many of its tickets are not finished. Where all its units were counted and are good,
+    nothing is due on one that has had no parcel: two labels' goods came in one box."""
+    counted = {r.rma_pk for r in reading.receipts}
+    return sum(
+        1
+        for r in reading.rmas
+        if r.id not in counted
+        and r.ticket_id
+        and r.ticket_status != TicketStatus.CANCELLED
+        and not (whole and r.ticket_status in (None, TicketStatus.DRAFT))
+    )
 
 
 def _keep(
