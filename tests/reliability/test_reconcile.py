@@ -285,3 +285,8 @@ def test_the_second_parcels_ticket_is_found_where_the_first_has_none(stages: Sta
     rebuild.run(stage.ctx)
     with stage.ctx.ledger.read() as session:
         assert list(returns.rmas_by_ticket(session, BRAND, [ticket])) == [ticket]
+    for _ in range(5):
+        stage.tick(after=60.0)
+    made = {t.po: [i.values["UPC"] for i in t.items] for t in stage.tickets()}
+    assert list(made) == [po, f"LR-{return_.id}"], "the first one's too, and once"
+    assert made[f"LR-{return_.id}"] == [return_.lines[0].product.upc]

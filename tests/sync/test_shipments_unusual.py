@@ -3,6 +3,7 @@ is lost untold, and nothing is paid on what is in doubt."""
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 import pytest
@@ -123,6 +124,28 @@ def test_items_that_are_listed_late_are_expected_though_the_ticket_cannot_be_cha
     worlds.run(world, happy, ticks=3)
     row = row_of(happy, shipment.happy_id)
     assert (row.stage, row.counted, open_claims(happy)) == (ShipmentStage.DONE, 3, [])
+
+
+def test_a_box_whose_ticket_is_listed_as_finished_and_is_not_is_told(
+    world: World, happy: BrandContext, bar: Bar, look: Look
+) -> None:
+    return_id = bar.drop()
+    worlds.run(world, happy)
+    shipment = bar.ship(return_id)
+    worlds.run(world, happy)
+    bar.arrive(shipment)
+    read = "GetReceivingTicketObjectByTicketNo"
+    final, other = re.compile(rb"(?i)>added ?to ?inventory<"), b">PendingPutaway<"
+    world.rewrites.append(lambda name, x: final.sub(other, x) if name == read else x)
+    worlds.run(world, happy, ticks=10, seconds=600)
+    [(kind, why)] = look.brand_attention()
+    assert kind == "shipment_counts"
+    assert "the ticket itself says PendingPutaway, since" in why
+    assert len(world.calls(read)) <= 12
+    world.rewrites.clear()
+    worlds.run(world, happy, ticks=3, seconds=900)
+    assert row_of(happy, shipment.happy_id).counted == 1
+    assert look.brand_attention() == []
 
 
 def test_units_that_move_to_another_box_are_announced_there_or_are_no_difference(

@@ -176,11 +176,43 @@ def take_over(ctx: BrandContext, tx: Transaction, row: ReturnRow, past: Past) ->
     if not past.tickets:
         return
     return_ = load_return(row.content)
+    unmade = _never_made(ctx, tx, row, past)
+    for parcel, po in unmade.items():
+        _plan_again(ctx, tx, row, _new_rma(ctx, row, return_, po, parcel))
     for po, group in groupby(past.tickets, key=lambda t: t.customer_po):
         _follow(ctx, tx, row, return_, (po, [t.receipt for t in group]))
     tx.session.flush()
     row.announced_at = row.announced_at or tx.now
-    _place(tx, row, past)
+    if unmade:
+        row.due_at = None  # it goes on when they are made
+    else:
+        _place(tx, row, past)
+
+
+def _never_made(ctx: BrandContext, tx: Transaction, row: ReturnRow, past: Past) -> dict[int, str]:
+    """The POs, by parcel, of those parcels of a return that have no ticket while another one's is
+    open: its product may have been refused."""
+    return_ = load_return(row.content)
+    parcels = len(rules.parcels(return_, ctx.rules))
+    alive = {t.customer_po for t in past.tickets if t.receipt.status is not TicketStatus.CANCELLED}
+    due = row.stage == Stage.SEEN and row.loop_state in (LoopState.OPEN, LoopState.REVIEW)
+    if past.received or not due or not 0 < len(alive) < parcels:
+        return {}
+    known = {rma.customer_po for rma in returns.rmas_of(tx.session, [row.id]).get(row.id, [])}
+    known |= {t.customer_po for t in past.tickets}
+    every = {n: rules.customer_po(return_, ctx.rules, n) for n in range(1, parcels + 1)}
+    return {n: po for n, po in every.items() if po not in known}
+
+
+def _plan_again(ctx: BrandContext, tx: Transaction, row: ReturnRow, rma: RmaRow) -> None:
+    """An RMA of which nobody remembers whether it was made: looked for, and then made."""
+    tx.session.add(rma)
+    tx.session.flush()
+    po = rma.customer_po
+    effect = tx.plan(Intent(EffectKind.TICKET, ticket_key(po), row.id, {"customer_po": po}))
+    if effect is not None:
+        why = "another parcel of the return has its ticket: this one's may show later"
+        tx.outcome(effect, EffectState.DOUBT, why)
 
 
 def _follow(
@@ -196,7 +228,10 @@ def _follow(
     rma = next((r for r in known if r.customer_po == po), None)
     alive = [t for t in tickets if t.status is not TicketStatus.CANCELLED] or list(tickets)
     if rma is None or rma.ticket_id is None:
-        rma = rma or _new_rma(ctx, row, return_, po, len(known) + 1)
+        if rma is None:
+            numbers = range(1, len(rules.parcels(return_, ctx.rules)) + 1)
+            mine = (n for n in numbers if rules.customer_po(return_, ctx.rules, n) == po)
+            rma = _new_rma(ctx, row, return_, po, next(mine, len(known) + 1))
         rma.ticket_id, rma.confirmed_at = alive[0].ticket_id, tx.now
         tx.session.add(rma)
         _never_add_again(tx, row, po, alive[0].ticket_id)

@@ -373,6 +373,7 @@ def _paired(
 ) -> list[tuple[RmaRow, rules.Parcel]]:
     """Each RMA that is not made yet with its parcel. Where the labels have been changed in
     between, so that they no longer fit, the first RMA announces all units that are left."""
+    rmas = sorted(rmas, key=lambda rma: rma.parcel)
     if len(rmas) == len(parcels):
         return [(r, p) for r, p in zip(rmas, parcels, strict=True) if r.ticket_id is None]
     unmade = [r for r in rmas if r.ticket_id is None][:1]

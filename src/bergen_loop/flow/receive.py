@@ -350,29 +350,53 @@ def _take(ctx: BrandContext, tx: Transaction, answers: Sequence[Answer]) -> None
 
 
 def _not_finished_itself(tx: Transaction, rma: RmaRow, row: ReturnRow, receipt: Receipt) -> bool:
-    """REX11's list says that a ticket is finished, and the ticket that it is not: whether its
-    counts are final is in doubt. It is read again, ever more rarely, and told where it stays so."""
+    contradiction = contradicts_list(tx, rma, receipt)
+    if contradiction and contradiction.new:
+        tx.journal(What.TICKET, f"{contradiction.words}: it is read again", row)
+    if contradiction and contradiction.to_tell:
+        tx.needs_person(Need.RECEIPT_UNREADABLE, contradiction.asks, row, CONTRADICTS)
+    return contradiction is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Contradiction:
+    """REX11's list says that a ticket is finished, and the ticket that it is not."""
+
+    words: str
+    since: datetime
+    new: bool
+    to_tell: bool
+
+    @property
+    def asks(self) -> str:
+        return (
+            f"{self.words}, since {self.since:%Y-%m-%d %H:%M} UTC: whether its counts are final "
+            "is not certain. Ask Bergen how the ticket stands"
+        )
+
+
+CONTRADICTS = "it is read again every 15 minutes; this is lifted when it says that it is finished"
+
+
+def contradicts_list(
+    tx: Transaction, rma: RmaRow | ShipmentRmaRow, receipt: Receipt
+) -> Contradiction | None:
+    """Whether the counts of a ticket that is listed as finished are final is in doubt where it says
+    otherwise itself. It is read again, ever more rarely, and told where it stays so."""
     listed = rma.ticket_status == TicketStatus.ADDED_TO_INVENTORY and rma.read_status is None
     if not listed or receipt.status in _ENDS:
-        return False
-    words = f"REX11 lists ticket {rma.ticket_id} as {rma.ticket_status}, and the ticket itself"
-    if rma.unread_since is None:
-        words_now = f"{words} says {receipt.status_name}: it is read again"
-        tx.journal(What.TICKET, words_now, row)
+        return None
+    new = rma.unread_since is None
     since = rma.unread_since = rma.unread_since or tx.now
     rma.read_due_at = tx.now + min(READ_AGAIN_WITHIN, (tx.now - since) / 2)
     rma.status_seen_at = tx.now
     if receipt.status is None:
         tell_unknown_status(tx, receipt.status_name, receipt.ticket_id)
-    if tx.now - since >= TELL_AFTER:
-        tx.needs_person(
-            Need.RECEIPT_UNREADABLE,
-            f"{words} has said {receipt.status_name} since {since:%Y-%m-%d %H:%M} UTC: whether its "
-            "counts are final is not certain. Ask Bergen how the ticket stands",
-            row,
-            "it is read again every 15 minutes; this is lifted when it says that it is finished",
-        )
-    return True
+    words = (
+        f"REX11 lists ticket {rma.ticket_id} as {rma.ticket_status}, and the ticket itself says "
+        f"{receipt.status_name or 'nothing of how it stands'}"
+    )
+    return Contradiction(words, since, new, tx.now - since >= TELL_AFTER)
 
 
 _ENDS = (TicketStatus.ADDED_TO_INVENTORY, TicketStatus.CANCELLED)

@@ -179,12 +179,21 @@ def reread(ctx: BrandContext, todo: Sequence[ShipmentRmaRow]) -> set[int]:
             for answer in answers:
                 rma = fresh[answer.rma_pk]
                 if answer.receipt is not None:
-                    _take(tx, rma, answer.receipt)
-                    read.add(rma.id)
+                    if not _not_finished_itself(tx, rma, answer.receipt):
+                        _take(tx, rma, answer.receipt)
+                        read.add(rma.id)
                 elif answer.error is not None:
                     _unread(ctx, tx, rma, answer.error)
         ctx.boundary("shipment receipt recorded")
     return read
+
+
+def _not_finished_itself(tx: Transaction, rma: ShipmentRmaRow, receipt: Receipt) -> bool:
+    contradiction = receive.contradicts_list(tx, rma, receipt)
+    if contradiction and contradiction.to_tell:
+        words = f"RMA {rma.customer_po} of a consolidated shipment: {contradiction.asks}"
+        tx.needs_person(Need.SHIPMENT_COUNTS, words, rma.customer_po, receive.CONTRADICTS)
+    return contradiction is not None
 
 
 def _take(tx: Transaction, rma: ShipmentRmaRow, receipt: Receipt) -> None:

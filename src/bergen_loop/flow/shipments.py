@@ -478,7 +478,7 @@ def _place(
         rma.unit_keys = [*rma.unit_keys, unit.key]
         if not _may_change(tx, rma):
             why = f"{unit.line.sku or unit.line.title}: listed after its ticket was made"
-            rma.left_out = [*rma.left_out, {"keys": [unit.key], "why": why}]
+            rma.left_out = [*rma.left_out, {"keys": [unit.key], "why": why, "late": True}]
             late.append(rma)
     _plan_rmas(ctx, tx, row, fresh)
     for rma in dict.fromkeys(late):
@@ -486,8 +486,8 @@ def _place(
             Need.SHIPMENT_RMA,
             f"units were added to consolidated shipment {row.happy_id} after ticket "
             f"{rma.ticket_id or rma.customer_po} was made, which does not name them: "
-            f"{'; '.join(dict.fromkeys(str(x['why']) for x in rma.left_out))}. They are expected "
-            "all the same: tell Bergen",
+            f"{'; '.join(dict.fromkeys(str(x['why']) for x in rma.left_out if x.get('late')))}. "
+            "They are expected all the same: tell Bergen",
             f"left out of {rma.customer_po}",
         )
 
