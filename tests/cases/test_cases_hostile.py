@@ -165,6 +165,18 @@ def test_notes_that_never_come_as_notes_are_told(story: Story) -> None:
     assert story.calls("notes") == looked
 
 
+def test_a_note_that_comes_without_its_text_may_be_ours(story: Story) -> None:
+    """Ours was made a second time."""
+    return_id = story.received("damaged")
+    story.world.fault("loop", "reset_mid_body", operation="note", nth=1)
+    story.rewrite("notes", sub('"content": ?"[^"]*"', '"content": null'))
+    story.ticks(4, seconds=1500)
+    [(kind, why)] = story.told(return_id)
+    assert kind == "note_refused"
+    assert "without its text" in why
+    assert len(story.notes(return_id)) == 1
+
+
 # -- one cause, one item ----------------------------------------------------------------------
 
 

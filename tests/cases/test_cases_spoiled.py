@@ -28,7 +28,7 @@ MORE_CALLS = 40
 """So many more calls one bad record may cost in all, however many the others are."""
 
 FIELDS = [
-    "id", "state", "created_at", "updated_at", "edited_at", "order_id", "order_name", "outcome",
+    "state", "created_at", "updated_at", "edited_at", "order_id", "order_name", "outcome",
     "total", "currency", "customer", "carrier", "tracking_number", "label_status", "labels",
     "labels.0.line_items", "labels.0.tracking_number", "destination_id", "return_method",
     "return_total", "refund", "line_items", "line_items.0", "line_items.0.line_item_id",
@@ -36,6 +36,8 @@ FIELDS = [
     "line_items.0.refund", "line_items.0.outcome", "line_items.0.return_comment",
     "line_items.0.exchange_variant", "line_items.1.line_item_id",
 ]  # fmt: skip
+NO_ID: list[Any] = [ABSENT, None, "", " ", "\x0b", 1.5, float("nan"), True, [], {"a": 1}]
+"""A return with another word for its id is another return, as far as anyone can tell."""
 VALUES: list[Any] = [
     ABSENT, None, "", " ", "x", "\x0b", "\x00", "A\x1dB", "\ud800", "\u200b", "N/A", "NaN", "1e999",
     -1, 0, 10**30, 1.5, float("nan"), float("inf"), True, [], [None], {}, {"a": 1}, "x" * 3000,
@@ -48,6 +50,8 @@ ELEMENTS = [
 LINE = ["TicketStatus", "StatusCode", "StatusDescription"]
 NO_TICKET = [None, "", " ", "&#x1D;", "&#0;", "\x0b"]
 """A line with another word for its number is about another ticket, as far as anyone can tell."""
+NOTES = ["notes", "notes.0", "notes.0.content", "notes.0.created_at", "notes.0.return_id"]
+STATUS = ["ErrorCode", "Severity", "Message", "Notification"]
 STOCK = ["Sku", "Style", "Color", "Size", "Upc", "Price", "ActualQuantity"]
 TEXTS = [
     None, "", " ", "x", "&#x1D;", "&#0;", "\x0b", "a & b", "&eacute;", "&lt;b&gt;", "NaN", "1e999",
@@ -79,6 +83,14 @@ spoils = st.one_of(
               st.sampled_from(NO_TICKET), st.just(True), st.booleans()),
     st.builds(Spoil, st.just("GetInventoryByUPCs"), st.sampled_from(STOCK),
               st.sampled_from(TEXTS), st.just(False), st.booleans()),
+    st.builds(Spoil, st.just("list"), st.just("id"), st.sampled_from(NO_ID),
+              st.booleans(), st.booleans()),
+    st.builds(Spoil, st.just("details"), st.sampled_from(FIELDS), st.sampled_from(VALUES),
+              st.just(True), st.booleans()),
+    st.builds(Spoil, st.just("notes"), st.sampled_from(NOTES),
+              st.sampled_from(VALUES), st.just(True), st.just(True)),
+    st.builds(Spoil, st.just("GetStyleMasterProductAddStatus"), st.sampled_from(STATUS),
+              st.sampled_from(TEXTS), st.just(False), st.booleans()),
     st.builds(Spoil, st.just("webhook"), st.sampled_from(["trigger", "return_id", "body"]),
               st.sampled_from(["", "x", "{", "[]", "null", '{"message": 5}', "\x0b", "x" * 3000]),
               st.booleans(), st.booleans()),
@@ -93,6 +105,23 @@ def in_list(victim: str, spoil: Spoil) -> Callable[[str, bytes], bytes]:
         for row in answer["returns"]:
             if str(row["id"]) == victim:
                 put(row, spoil.field, spoil.value)
+        return json.dumps(answer).encode()
+
+    return rewrite
+
+
+def in_answer(story: Story, victim: str, spoil: Spoil) -> Callable[[str, bytes], bytes]:
+    """What is asked for one return only, after a call whose answer was lost: its details, and its
+    notes."""
+    settling = "flag" if spoil.damaged else "process"
+    lost = "note" if spoil.operation == "notes" else settling
+    story.world.fault("loop", "reset_mid_body", operation=lost, subject=victim, nth=1)
+
+    def rewrite(operation: str, body: bytes) -> bytes:
+        if operation != spoil.operation:
+            return body
+        answer = json.loads(body)
+        put(answer, spoil.field, spoil.value)
         return json.dumps(answer).encode()
 
     return rewrite
@@ -128,6 +157,10 @@ def spoil_it(story: Story, victim: str, spoil: Spoil) -> None:
     elif spoil.operation == "GetReceivingStatusesByDate":
         number = story.ticket(victim).id
         story.world.rewrites.append(in_xml("ReceivingTicketShipmentStatus", number, spoil))
+    elif spoil.operation in ("details", "notes"):
+        story.world.rewrites.append(in_answer(story, victim, spoil))
+    elif spoil.operation == "GetStyleMasterProductAddStatus":
+        story.world.rewrites.append(in_xml("Notifications", "", spoil))
     elif spoil.operation == "GetInventoryByUPCs":
         upc = story.in_loop(victim).lines[0].product.upc.lstrip("0")
         story.world.rewrites.append(in_xml("item", upc, spoil))
@@ -149,7 +182,12 @@ def spoil_it(story: Story, victim: str, spoil: Spoil) -> None:
 def live(story: Story, spoil: Spoil | None) -> tuple[str, list[str]]:
     """Four returns, from their submission to their end; the first one is spoiled."""
     stock = story.stock()
-    victim = story.submit(stock[3], stock[8])
+    second = stock[8]
+    if (
+        spoil and spoil.operation == "GetStyleMasterProductAddStatus"
+    ):  # one that REX11 does not know
+        second = story.make(second, sku="NEW", upc="850000009999", shop_barcode="850000009999")
+    victim = story.submit(stock[3], second)
     others = [story.submit(*stock[i : i + 2]) for i in (0, 5, 10)]
     if spoil and not spoil.late:
         spoil_it(story, victim, spoil)
@@ -201,6 +239,7 @@ def test_one_spoiled_record_leaves_the_others_as_they_were(spoil: Spoil) -> None
         assert total(story) <= calls_unspoiled() + MORE_CALLS
         told = story.told(victim)
         assert all(len(why) > 20 for _, why in told)
+        assert len(story.notes(victim)) <= 1
         assert story.paid(victim) <= (0 if spoil.damaged else 1)
         if not told:
             ended = (Stage.FLAGGED,) if spoil.damaged else (Stage.COMPLETE,)

@@ -34,7 +34,7 @@ from bergen_loop.ledger.store import effects, journal, modes, pace, returns
 from bergen_loop.ledger.store.effects import AlreadyIntended, EffectState, Intent, settling_key
 from bergen_loop.ledger.tables.core import DecisionRow, EffectRow, ReturnRow
 from bergen_loop.ledger.transaction import FencedTransaction, Transaction
-from bergen_loop.outside.errors import Effect, OutsideError, Refused, Scope
+from bergen_loop.outside.errors import Effect, OutsideError, Refused, Scope, Unreadable
 from bergen_loop.outside.loop.models import same_note
 
 PER_TICK = 300
@@ -190,7 +190,7 @@ def judge(ctx: BrandContext, row: ReturnRow, reading: returns.Reading) -> Decisi
     return decide(ctx.criteria, case)
 
 
-def _awaited(reading: Reading, *, whole: bool) -> int:
+def _awaited(reading: returns.Reading, *, whole: bool) -> int:
     """How many of its tickets are not finished. Where all its units were counted and are good,
     nothing is due on one that has had no parcel: two labels' goods came in one box."""
     counted = {r.rma_pk for r in reading.receipts}
@@ -561,4 +561,10 @@ def _is_there(ctx: BrandContext, effect: EffectRow) -> bool | OutsideError:
         if error.scope is Scope.ACCESS:
             raise
         return error
-    return any(same_note(note.content, str(effect.payload["content"])) for note in notes)
+    if any(same_note(note.content, str(effect.payload["content"])) for note in notes):
+        return True
+    if any(not note.content for note in notes):
+        subject = str(effect.payload["return_id"])
+        about = {"system": "Loop", "brand": ctx.brand, "call": "notes", "subject": subject}
+        return Unreadable("a note came without its text, which may be ours", **about)
+    return False
