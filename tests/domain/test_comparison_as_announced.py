@@ -499,3 +499,9 @@ def test_a_comment_that_gainsays_its_count_is_a_doubt(comment: str, doubt: bool)
     assert any("counted as good, but" in d for d in result.unclear) is doubt
     damaged = compare([line], [receipt(replace(came, actual=0, damaged=1))])
     assert (damaged.damaged, damaged.unclear) == (1, ())
+
+
+def test_a_parcel_for_a_return_that_lists_no_units_is_a_doubt() -> None:
+    """It was told as other items than announced, though they had been."""
+    result = compare([], [receipt(got(sku="a"))])
+    assert any("Loop lists no units" in d for d in result.unclear)
