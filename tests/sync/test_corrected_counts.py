@@ -217,7 +217,7 @@ def test_what_is_ignored_is_left_alone_until_it_is_put_back(
 def test_the_second_is_told_who_did_what(world: World, ctx: BrandContext) -> None:
     unclear(world, ctx)
     do(ctx, actions.ignore, "known")
-    told = r"resolved already, by mara at \d\d:\d\d UTC on Nov 10: ignored: known"
+    told = r"resolved already, by mara at 2026-11-10 \d\d:\d\d UTC: ignored: known"
     for act, more in ((actions.retry, "x"), (actions.ignore, "x"), (actions.assign, "jo")):
         with pytest.raises(NotPossible, match=told):
             do(ctx, act, more, who="jo")
