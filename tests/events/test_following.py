@@ -5,7 +5,6 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 import pytest
-import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from bergen_loop.domain.words import What
@@ -94,4 +93,4 @@ def test_two_readers_do_not_read_the_same(postgres_ledger: Ledger) -> None:
 
 def test_following_begins_where_the_journal_stood_at_the_upgrade(ledger: Ledger) -> None:
     with ledger.read() as session:
-        assert session.scalars(sa.select(FollowerRow)).one().position == 0
+        assert session.get_one(FollowerRow, follow.JOURNAL).position == 0

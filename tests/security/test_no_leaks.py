@@ -33,8 +33,9 @@ FAULTS: list[dict[str, Any]] = [
     for kind in ("status_500", "html", "truncated", "reset_mid_body", "refusal")
 ]
 STRUCK = 2
-WHERE_A_CUSTOMER_MAY_BE = {"returns", "raw_payloads", "webhooks", "decisions"}
-"""Tables: the return itself, payloads that could not be understood, the facts of a decision."""
+WHERE_A_CUSTOMER_MAY_BE = {"returns", "returns_fragments", "raw_payloads", "webhooks", "decisions"}
+"""Tables: the return itself, its index of fragments (which reads like it), payloads that could
+not be understood, the facts of a decision."""
 
 
 def run_through(folder: Path) -> tuple[Path, list[str], str]:
