@@ -35,6 +35,7 @@ from bergen_loop.outside.errors import (
     OutcomeUnknown,
     OutsideError,
     Refused,
+    Scope,
     Unauthorized,
     Unavailable,
     Unreadable,
@@ -103,6 +104,13 @@ def test_threads_with_the_same_expired_token_renew_it_once() -> None:
     with ThreadPoolExecutor(4) as pool:
         assert list(pool.map(client.get_receiving_tickets_by_po, ["PO"] * 4)) == [["WHRTN1"]] * 4
     assert rex.tokens == 2
+
+
+def test_an_account_that_is_disabled_is_access_and_no_refusal_of_the_call() -> None:
+    disabled = answer(BY_PO, notifications((9, "Error", "This account has been disabled.")))
+    with pytest.raises(Unauthorized) as caught:
+        Rex11(GetReceivingTicketsByPO=disabled).client().get_receiving_tickets_by_po("PO")
+    assert caught.value.scope is Scope.ACCESS
 
 
 def test_bad_credentials_are_asked_about_once() -> None:

@@ -20,7 +20,7 @@ from bergen_loop.flow.context import AHEAD, BrandContext
 from bergen_loop.ledger.database import Ledger
 from bergen_loop.ledger.store import backfill, cursors
 from bergen_loop.ledger.store.backfill import Backfill
-from bergen_loop.ledger.tables.core import CursorRow, JournalRow, ReturnRow
+from bergen_loop.ledger.tables.core import AttentionRow, CursorRow, JournalRow, ReturnRow
 from bergen_loop.outside.errors import Unavailable
 from bergen_loop.outside.loop.client import ReturnsPage
 from bergen_loop.outside.loop.models import Listed
@@ -50,6 +50,8 @@ class Shop:
     )
     on_page: Callable[[datetime, int], None] = lambda _since, _number: None
     """Called before each page, with its window's start and its number."""
+    cut_off: bool = False
+    """Whether its pages end too early."""
 
     def list_returns(
         self, since: datetime, until: datetime, *, state: str | None, page_size: int, **_: Any
@@ -60,7 +62,8 @@ class Shop:
             self.clock.advance(1)
             self.on_page(since, number)
             page = tuple(Listed.of(self._return(n)) for n in found[start : start + page_size])
-            yield ReturnsPage(page, since, until, state, number)
+            cut = "the answer was cut off" if self.cut_off else None
+            yield ReturnsPage(page, since, until, state, number, cut)
 
     def windows(self, state: str | None = None) -> list[Window]:
         return [(since, until) for s, since, until in self.asked if s == state]
@@ -320,3 +323,22 @@ def test_its_last_days_are_still_the_same_backfill(
     assert first is not None
     assert (first.since, first.until, first.left) == (NOW - 30 * DAY, started, None)
     assert shown(ctx) is None
+
+
+def test_pages_that_are_all_cut_off_take_few_calls_and_are_one_item(
+    ctx: BrandContext, shop: Shop, clock: ManualClock
+) -> None:
+    pull.pull(ctx)
+    shop.cut_off = True
+    items: list[list[str]] = []
+    for _ in range(4):
+        clock.advance(25 * 60)
+        shop.asked = []
+        pull.pull(ctx)
+        assert len(shop.windows()) < 40, "no window is halved in vain"
+        with ctx.ledger.read() as session:
+            still_open = sa.select(AttentionRow.kind).where(AttentionRow.open_key.is_not(None))
+            of_main = still_open.where(AttentionRow.subject == "")
+            items.append(list(session.scalars(of_main)))
+    waits, behind = "list_incomplete", "list_gap"
+    assert items == [[waits], [waits], [behind], [behind, waits]], "then of later windows, too"

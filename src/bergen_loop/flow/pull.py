@@ -167,7 +167,7 @@ def _tell_gaps(tx: Transaction, walk: _Walk, gaps: list[str], *, patient: bool) 
         return
     tx.resolve(Need.LIST_INCOMPLETE, walk.name, "the list is walked on")
     if gaps:
-        more = f", and {len(gaps) - 1} windows more" if len(gaps) > 1 else ""
+        more = f", and {len(gaps) - 1} more, the last one {gaps[-1]}" if len(gaps) > 1 else ""
         tx.needs_person(
             Need.LIST_GAP,
             f"Loop's list of returns could not be walked to its end: updated {gaps[0]}{more}; "
