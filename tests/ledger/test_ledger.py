@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from concurrent.futures import ThreadPoolExecutor, wait
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
@@ -238,6 +239,26 @@ def test_counters_add_up(ledger: Ledger) -> None:
             journal.count(session, "acme", {"a": 2, "b": 1})
     with ledger.read() as session:
         assert journal.counters(session, "acme") == {"a": 6, "b": 3}
+
+
+def test_a_brands_first_webhook_and_its_first_tick_make_its_row_together(
+    postgres: Cluster,
+) -> None:
+    ledger = Ledger(postgres.new_ledger())
+
+    def webhook() -> bool:
+        with ledger.write() as session:
+            return returns.nudge(session, "new", NOW, timedelta(minutes=1))
+
+    with ThreadPoolExecutor(1) as pool:
+        with ledger.write() as session:
+            returns.brand_row(session, "new").epoch = 7
+            at_once = pool.submit(webhook)
+            wait([at_once], timeout=0.3)
+        assert at_once.result(10) is True
+    with ledger.read() as session:
+        row = returns.brand_row(session, "new")
+        assert (row.epoch, row.nudged_at) == (7, NOW)
 
 
 def test_a_brands_lock_is_held_by_one_at_a_time(ledger: Ledger) -> None:

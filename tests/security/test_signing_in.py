@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import threading
 import time
 from collections.abc import Generator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import httpx2
 import pytest
 import sqlalchemy as sa
 from argon2 import PasswordHasher
+from hypothesis import given
+from hypothesis import strategies as st
 from running_service import at_once, running
 from web_support import NOW, Desk, make_desk
 
@@ -285,14 +289,56 @@ def test_limits_hold_on_every_database(ledger: Ledger) -> None:
      "Passw0rd!2026", "abcabcabcabcabc", "1qaz2wsx3edc", "letmeinletmein"],
 )  # fmt: skip
 def test_passwords_that_are_guessed_first_are_refused(password: str) -> None:
-    assert passwords.problem(password, "mara", 8)
-    assert passwords.problem(PASSWORD, "mara", 8) is None
+    assert passwords.Rules(8).problem(password, "mara")
+    assert passwords.Rules(8).problem(PASSWORD, "mara") is None
+
+
+def sha1(text: str) -> str:
+    return hashlib.sha1(text.encode("utf-8", "surrogatepass")).hexdigest().upper()
+
+
+@given(
+    known=st.sets(st.text(min_size=1, max_size=4), min_size=1, max_size=40),
+    other=st.text(min_size=1, max_size=4),
+    end=st.sampled_from([":1", ":27345\r", "", "\r"]),
+)
+def test_a_password_is_found_in_a_list_of_breached_ones_exactly_if_it_is_there(
+    tmp_path_factory: pytest.TempPathFactory, known: set[str], other: str, end: str
+) -> None:
+    file = tmp_path_factory.getbasetemp() / "breached.txt"
+    file.write_bytes("".join(f"{h}{end}\n" for h in sorted(map(sha1, known))).encode())
+    listed = passwords.Breached(file)
+    assert all(map(listed.holds, known))
+    assert listed.holds(other) is (other in known)
+
+
+def test_a_breached_password_is_refused_and_so_is_every_one_without_the_list(
+    tmp_path: Path,
+) -> None:
+    file = tmp_path / "list.txt"
+    file.write_text(f"{sha1(PASSWORD)}:3\n")
+    rules = passwords.Rules(8, passwords.Breached(file))
+    assert "known from a breach" in (rules.problem(PASSWORD, "mara") or "")
+    assert rules.problem(PASSWORD + " too", "mara") is None
+    file.unlink()
+    assert "cannot be read" in (rules.problem(PASSWORD + " too", "mara") or "")
+
+
+@pytest.mark.parametrize("text", ["", "password\n", None])
+def test_a_service_does_not_start_with_another_file_for_a_list_of_breached_passwords(
+    tmp_path: Path, text: str | None
+) -> None:
+    file = tmp_path / "list.txt"
+    if text is not None:
+        file.write_text(text)
+    with pytest.raises(passwords.BadList, match=r"service\.auth\.breached_passwords.*list\.txt"):
+        passwords.Breached(file)
 
 
 def test_judging_a_password_takes_no_time_however_long_it_is() -> None:
     began = time.monotonic()
     for text in ("1a2S3d4F" * 128, "@$1!0+" * 170, "password" * 128, "ab" * 512):
-        passwords.problem(text, "x" * 80, 8)
+        passwords.Rules(8).problem(text, "x" * 80)
     assert time.monotonic() - began < 2
 
 

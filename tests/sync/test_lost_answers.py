@@ -10,6 +10,7 @@ from bergen_loop.flow import tick
 from bergen_loop.flow.context import BrandContext
 from bergen_loop.flow.intake import take_webhooks
 from bergen_loop.ledger.store import attention
+from bergen_loop.ledger.tables.core import DecisionRow
 from bergen_loop.ledger.tables.operations import CallRow
 from bergen_loop.ledger.transaction import Transaction
 from bergen_loop.outside.errors import RateLimited
@@ -361,3 +362,17 @@ def _webhook(ctx: BrandContext, return_id: str, message: str) -> None:
                 body=json.dumps(body),
             )
         )
+
+
+def test_a_call_whose_decision_a_lost_ledger_took_with_it_is_judged_anew_once_it_had_no_effect(
+    world: World, ctx: BrandContext, look: Look
+) -> None:
+    return_id = received(world, ctx)
+    world.fault("loop", "status_502", operation="process", nth=1)
+    worlds.run(world, ctx)
+    assert look.stage(return_id) is Stage.SETTLING
+    with ctx.ledger.write() as session:
+        session.execute(sa.delete(DecisionRow))
+    worlds.run(world, ctx, ticks=6, seconds=10 * MINUTE)
+    assert look.stage(return_id) is Stage.COMPLETE
+    assert world.effects(return_id)["process_accepted"] == 1

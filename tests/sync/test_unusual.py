@@ -247,3 +247,24 @@ def test_the_words_for_no_parcel_are_settings(world: World, ctx: BrandContext, l
     worlds.run(world, ctx, ticks=2)
     assert look.stage(return_id) is Stage.ANNOUNCED
     assert len(world.tickets(return_id)) == 1
+
+
+def test_an_answer_that_nobody_understood_is_read_again_though_no_list_shows_it_any_more(
+    world: World, ctx: BrandContext, look: Look
+) -> None:
+    return_id = announced(world, ctx)
+    world.receive(return_id)
+    worlds.run(world, ctx)
+    world.fault("loop", "record_patch", subject=return_id, patch={"created_at": "$absent"})
+    worlds.run(world, ctx, ticks=3)
+    assert world.state(return_id) == "closed"
+    assert [kind for kind, _ in look.attention(return_id)] == ["unreadable"]
+    world.advance(4 * 3600)
+    worlds.run(world, ctx)
+    assert [kind for kind, _ in look.attention(return_id)] == ["unreadable"], "it still is"
+    with world.sandbox.lock:
+        world.sandbox.faults.clear()
+    world.advance(4 * 3600)
+    worlds.run(world, ctx, ticks=2)
+    assert (look.stage(return_id), look.attention(return_id)) == (Stage.COMPLETE, [])
+    assert world.effects(return_id)["process_accepted"] == 1

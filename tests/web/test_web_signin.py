@@ -477,3 +477,16 @@ def test_ones_sessions_are_listed_and_the_others_are_ended(desk: Desk) -> None:
         ended = sa.select(JournalRow).where(JournalRow.happened == What.SIGNED_OUT)
         entry = session.scalars(ended).one()
     assert (entry.who, entry.why) == ("mara", "1 other session(s)")
+
+
+def test_ending_ones_other_sessions_takes_the_password(desk: Desk) -> None:
+    add(desk)
+    here, _ = sign_in(desk)
+    there, _ = sign_in(desk)
+    form = form_of(here, "/account")
+    refused = here.post("/account/sessions", data={**form, "old": "guessed"})
+    assert refused.status_code == 409
+    assert 'id="wrong-others_old">The present password is wrong.' in refused.text
+    assert there.get("/").status_code == 200
+    assert here.post("/account/sessions", data={**form, "old": PASSWORD}).status_code == 303
+    assert (here.get("/").status_code, there.get("/").status_code) == (200, 303)

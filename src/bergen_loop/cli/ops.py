@@ -65,6 +65,7 @@ def serve(
     The first account is made on the setup page, or from BERGEN_LOOP_ADMIN=NAME:PASSWORD.
     """
     from bergen_loop.console.app import BadFirstAccount
+    from bergen_loop.console.passwords import BadList
     from bergen_loop.console.serve import NotLocal, run
 
     registry = service_registry_of(config)
@@ -85,7 +86,7 @@ def serve(
             signing_in=not no_auth,
             crew=crew,
         )
-    except (NotLocal, BadFirstAccount, ServiceRunning) as error:
+    except (NotLocal, BadFirstAccount, BadList, ServiceRunning) as error:
         fail(str(error), 2)
 
 

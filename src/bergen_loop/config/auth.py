@@ -57,6 +57,11 @@ class AuthSettings(Model):
     """It ends after so long in any case."""
     password_length: Annotated[int, Field(ge=8, le=128)] = 12
     """Characters a password has at least."""
+    breached_passwords: str | None = None
+    """A file of SHA-1 hashes of passwords that are known from breaches: hexadecimal, one a line,
+    sorted, a count behind a colon or not, as Have I Been Pwned gives them away. Beside the
+    configuration file, or anywhere. A new password that is in it is refused; left out: only those
+    that are guessed early are."""
     second_factor: Literal["optional", "required"] = "optional"
     """required: whoever signs in by password and may act on returns or manage accounts sets up
     an app that shows codes before anything else. Accounts at the OpenID provider have its own."""

@@ -108,9 +108,16 @@ def remove(request: Request, person: Viewer, form: Form) -> Response:
 
 @router.post("/account/sessions", response_model=None)
 def sign_out_others(request: Request, person: Viewer, form: Form) -> Response:
-    """End all one's sessions but this one."""
-    del form  # its token has been checked
-    console = console_of(request)
+    """End all one's sessions but this one; after the password, of those who have one here."""
+    console, ledger = console_of(request), console_of(request).registry.ledger
+    with ledger.read() as session:
+        known = session.get(UserRow, person.account) if person.account else None
+    if (
+        known
+        and known.password_hash
+        and not guard.present_password(ledger, known, person.actor, str(form.get("old", "")))
+    ):
+        return _page(request, person, {"others_old": _WRONG})
     token = request.cookies.get(console.cookie(COOKIE), "")
     with console.registry.ledger.write() as session:
         user = session.get(UserRow, person.account) if person.account else None

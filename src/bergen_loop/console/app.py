@@ -93,7 +93,7 @@ def create_app(
     `service.host` and `port`.
 
     Without `signing_in` everyone who reaches it may do everything: only for a service that
-    listens on this machine alone. Raises BadFirstAccount."""
+    listens on this machine alone. Raises BadFirstAccount, BadList."""
     first = os.environ.pop(FIRST_ACCOUNT, "")  # used once, and not left for children to read
     console = console_for(registry, nudge, signing_in, address)
     app = FastAPI(
@@ -124,12 +124,15 @@ def console_for(
 ) -> Console:
     """What pages, API and assistants share."""
     service = registry.settings.service
+    listed = service.auth.breached_passwords
+    known = passwords.Breached(registry.folder / Path(listed).expanduser()) if listed else None
     return Console(
         registry=registry,
         nudge=nudge,
         live=Live(registry.ledger),
         trends=Trends(registry.ledger, ZoneInfo(service.console.time_zone)),
         seeds=Seeds(KeySource(registry.folder / service.key_file if service.key_file else None)),
+        password_rules=passwords.Rules(service.auth.password_length, known),
         signing_in=signing_in,
         secure=(service.public_url or "").startswith("https:"),
         address=service.public_url or address or f"http://{service.host}:{service.port}",
@@ -198,8 +201,7 @@ def _middleware(app: FastAPI, console: Console, settings: OidcSettings | None) -
 
 def _first_account(console: Console, given: str) -> None:
     name, _, password = given.partition(":")
-    shortest = signin.auth_of(console).password_length
-    problem = signin.name_problem(console, name) or passwords.problem(password, name, shortest)
+    problem = signin.name_problem(console, name) or console.password_rules.problem(password, name)
     if problem:
         raise BadFirstAccount(f"{FIRST_ACCOUNT} must be NAME:PASSWORD: {problem}")
     if not signin.has_account(console):

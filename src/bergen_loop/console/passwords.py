@@ -3,14 +3,18 @@ account."""
 
 from __future__ import annotations
 
+import hashlib
 import os
+import re
 import secrets
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import dataclass
 from functools import cache
-from typing import TypeVar
+from pathlib import Path
+from typing import BinaryIO, TypeVar
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
@@ -28,6 +32,9 @@ _JUDGED = 64
 """Characters by which it is judged how easily a password is guessed."""
 _EASY = 3
 """Of zxcvbn's five grades 0 to 4: below it, fewer than a hundred million guesses find it."""
+_SETTING = "service.auth.breached_passwords"
+_HASH = 40
+"""Characters of a SHA-1 hash."""
 _OURS = ("bergen", "loop", "bergenloop", "bergen-loop", "logistics", "returns", "rex11", "console")
 
 _hasher = PasswordHasher(parallelism=1)
@@ -68,22 +75,79 @@ def outdated(kept: str) -> bool:
     return _hasher.check_needs_rehash(kept)
 
 
-def problem(password: str, name: str, shortest: int) -> str | None:
-    """What is wrong with a new password, in words."""
-    if len(password) < shortest:
-        return f"a password has at least {shortest} characters"
-    if len(password) > LONGEST:
-        return f"a password has at most {LONGEST} characters"
-    if password.casefold() == name.casefold():
-        return "the name is no password"
-    if len(set(password)) < 4:
-        return "it repeats a few characters only"
-    from zxcvbn import zxcvbn  # its lists of words are not what a start should wait for
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What a new password has to be."""
 
-    found = zxcvbn(password[:_JUDGED], user_inputs=[name, *name.split(), *_OURS])
-    if found["score"] < _EASY:
-        return "this password is among the first that are guessed: take several unusual words"
-    return None
+    shortest: int
+    breached: Breached | None = None
+
+    def problem(self, password: str, name: str) -> str | None:
+        """What is wrong with a new password, in words."""
+        if len(password) < self.shortest:
+            return f"a password has at least {self.shortest} characters"
+        if len(password) > LONGEST:
+            return f"a password has at most {LONGEST} characters"
+        if password.casefold() == name.casefold():
+            return "the name is no password"
+        if len(set(password)) < 4:
+            return "it repeats a few characters only"
+        try:
+            if self.breached and self.breached.holds(password):
+                return "this password is known from a breach elsewhere: take one used nowhere"
+        except OSError:
+            return "the list of breached passwords cannot be read: tell whoever runs this service"
+        from zxcvbn import zxcvbn  # its lists of words are not what a start should wait for
+
+        found = zxcvbn(password[:_JUDGED], user_inputs=[name, *name.split(), *_OURS])
+        if found["score"] < _EASY:
+            return "this password is among the first that are guessed: take several unusual words"
+        return None
+
+
+class Breached:
+    """A sorted file of SHA-1 hashes in hexadecimal, one a line, looked up by halving: it may have
+    a thousand million of them. Raises BadList for what is none."""
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        try:
+            with file.open("rb") as opened:
+                first = opened.read(_HASH)
+        except OSError as error:
+            raise BadList(f"{_SETTING}: {file}: {error.strerror or error}") from None
+        if not re.fullmatch(rb"[0-9A-Fa-f]{40}", first):
+            raise BadList(f"{_SETTING}: {file} does not begin with a SHA-1 hash in hexadecimal")
+
+    def holds(self, password: str) -> bool:
+        """Whether the password is in it. Raises OSError where it has gone."""
+        text = password.encode("utf-8", "surrogatepass")
+        wanted = hashlib.sha1(text, usedforsecurity=False).hexdigest().encode()
+        with self._file.open("rb") as opened:
+            low, high = 0, opened.seek(0, os.SEEK_END)
+            while low < high:
+                middle = (low + high) // 2
+                begin, found = _line_at(opened, middle)
+                if found == wanted:
+                    return True
+                if not found or found > wanted:
+                    high = middle
+                else:
+                    low = begin + 1
+        return False
+
+
+class BadList(ValueError):
+    """The setting names no list of hashes."""
+
+
+def _line_at(opened: BinaryIO, at: int) -> tuple[int, bytes]:
+    """The first line that begins at `at` or behind it, and where; empty at the end."""
+    opened.seek(max(0, at - 1))
+    if at:
+        opened.readline()
+    begin = opened.tell()
+    return begin, opened.readline()[:_HASH].lower()
 
 
 def _in_turn(work: Callable[[], T]) -> T:

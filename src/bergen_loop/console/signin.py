@@ -237,7 +237,7 @@ def new_password_problems(console: Console, name: str, form: FormData) -> dict[s
     password = str(form.get("password", ""))
     if password != str(form.get("again", "")):
         return {"again": "the two passwords differ"}
-    problem = passwords.problem(password, name, auth_of(console).password_length)
+    problem = console.password_rules.problem(password, name)
     return {"password": problem} if problem else {}
 
 

@@ -12,6 +12,7 @@ import structlog
 from fastapi import Request
 
 from bergen_loop.console.live import Live
+from bergen_loop.console.passwords import Rules
 from bergen_loop.console.rates import Rates
 from bergen_loop.console.trends import Trends
 from bergen_loop.secrets.seeds import Seeds
@@ -33,6 +34,8 @@ class Console:
     trends: Trends
     seeds: Seeds
     """Seals and opens the seeds of second factors."""
+    password_rules: Rules
+    """What a new password has to be."""
     signing_in: bool = True
     """False: everyone who reaches the console is an engineer (only for a service that answers
     this machine alone)."""

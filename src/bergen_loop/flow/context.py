@@ -101,6 +101,8 @@ class Tick:
     """When the ledger was put back from a backup, if it was."""
     walked: set[str] = field(default_factory=set[str])
     """Loop's lists that were walked to their end since it began."""
+    reached_back: bool = False
+    """Whether it walked Loop's list from farther back than usual (`loop.deep_every`)."""
     statuses_seen: bool = False
     """REX11's list of changed tickets was read since it began."""
     changes: list[TicketChange] = field(default_factory=list[TicketChange])

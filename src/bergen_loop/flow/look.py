@@ -13,7 +13,8 @@ from bergen_loop.domain.words import SETTLING, Need
 from bergen_loop.flow import intake
 from bergen_loop.flow.calls import had_no_effect
 from bergen_loop.flow.context import BrandContext
-from bergen_loop.ledger.store import effects, returns
+from bergen_loop.ledger.codec import load_return
+from bergen_loop.ledger.store import attention, effects, returns
 from bergen_loop.ledger.store.effects import EffectState
 from bergen_loop.ledger.tables.core import EffectRow, ReturnRow
 from bergen_loop.ledger.transaction import Transaction
@@ -61,6 +62,19 @@ def look_at(ctx: BrandContext, return_ids: Sequence[str]) -> None:
     _look(ctx, [(row.id, row.return_id) for row in known.values()], _taken_in)
     unknown = [return_id for return_id in wanted if return_id not in known]
     for batch in ctx.batches(unknown):
+        answers = ctx.in_parallel(lambda return_id: details(ctx, return_id), batch)
+        intake.store(ctx, [a.answer for a in answers if a.answer is not None], intake.Pulled())
+
+
+def not_understood(ctx: BrandContext) -> None:
+    """Read by themselves the returns whose answer in a list nobody understood, and which no list
+    may show again: what was wrong may be over without a change of theirs."""
+    with ctx.ledger.read() as session:
+        ids = attention.subjects(session, ctx.brand, Need.UNREADABLE, PER_TICK)
+        known = returns.by_ids(session, ctx.brand, ids)
+        # A doubt about what was understood is lifted by the list alone, which says the most.
+        wanted = [i for i in ids if i not in known or not load_return(known[i].content).doubts]
+    for batch in ctx.batches(wanted):
         answers = ctx.in_parallel(lambda return_id: details(ctx, return_id), batch)
         intake.store(ctx, [a.answer for a in answers if a.answer is not None], intake.Pulled())
 

@@ -301,6 +301,9 @@ class Settlements(Undertaking[int, DecisionRow, None]):
         calls: list[Call[DecisionRow]] = []
         for row in rows.values():
             decision = decisions.get(row.id)
+            if row.stage == Stage.SETTLING and not row.held and decision is None:
+                # Of a ledger that was lost: whoever made its call, nobody remembers why.
+                tx.enter(row, Stage.RECEIVED)
             if row.stage != Stage.SETTLING or row.held or decision is None or decision.shadow:
                 continue
             before = known.get(settling_key(row.return_id))

@@ -55,6 +55,8 @@ def _intake(ctx: BrandContext) -> dict[str, Any]:
     pulled = pull.pull(ctx)
     webhooks, named = intake.take_webhooks(ctx)
     look.look_at(ctx, [*pulled.backwards, *named])
+    if ctx.tick.reached_back:
+        look.not_understood(ctx)
     return asdict(pulled) | {"webhooks": webhooks}
 
 

@@ -156,6 +156,17 @@ def open_of_kind(session: Session, kind: Need) -> list[tuple[str, str]]:
     return [(brand, subject or "") for brand, subject in session.execute(query)]
 
 
+def subjects(session: Session, brand: str, kind: Need, limit: int) -> list[str]:
+    """What a brand's open items of a kind are about, the longest open first."""
+    query = sa.select(AttentionRow.subject).where(
+        AttentionRow.brand == brand,
+        AttentionRow.kind == kind,
+        AttentionRow.resolved_at.is_(None),
+        AttentionRow.subject != "",
+    )
+    return [s for s in session.scalars(query.order_by(AttentionRow.id).limit(limit)) if s]
+
+
 def resolve(
     session: Session,
     now: datetime,

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from bergen_loop.domain.lifecycle import WORKING, Stage
@@ -397,9 +398,10 @@ def brand_row(session: Session, brand: str) -> BrandRow:
     """The brand's memory, created empty where there is none."""
     row = session.get(BrandRow, brand)
     if row is None:
-        row = BrandRow(brand=brand)
-        session.add(row)
-        session.flush()
+        # Its first webhook and its first tick may do so at once.
+        dialect = sqlite if session.get_bind().dialect.name == "sqlite" else postgresql
+        session.execute(dialect.insert(BrandRow).values(brand=brand).on_conflict_do_nothing())
+        row = session.get_one(BrandRow, brand)
     return row
 
 
