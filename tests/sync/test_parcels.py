@@ -109,6 +109,30 @@ def test_what_two_labels_bring_in_one_box_is_whole(
     assert look.stage(return_id) is (Stage.WAITING if works else Stage.CLOSING)
 
 
+def test_what_is_left_after_an_edit_is_waited_for_though_as_many_units_have_come(
+    world: World, two_labels: BrandContext, look: Look
+) -> None:
+    """The unit that is left may be in the parcel that has not come (soak, seed 73074)."""
+    return_id = world.new_return("northpine", units=2, late_label=False)
+    with world.sandbox.lock:
+        return_ = world.sandbox.find_return(return_id)
+        assert return_ is not None
+        return_.lines[1].product = return_.lines[0].product
+    worlds.run(world, two_labels, ticks=2)
+    first, second = sorted(world.tickets(return_id), key=lambda t: t.po)
+    with world.sandbox.lock:
+        parcels.receive(world.sandbox, second, "complete")
+    worlds.run(world, two_labels, ticks=2)
+    world.change(return_id, "edit", add=0, remove=1)
+    worlds.run(world, two_labels, ticks=2)
+    assert look.stage(return_id) is Stage.WAITING
+    assert world.effects(return_id)["process_accepted"] == 0
+    with world.sandbox.lock:
+        parcels.receive(world.sandbox, first, "complete")
+    worlds.run(world, two_labels, ticks=2)
+    assert world.effects(return_id)["process_accepted"] == 0, "one more than is left has come"
+
+
 def test_a_parcel_whose_ticket_was_lost_does_not_make_the_other_one_twice(
     world: World, two_labels: BrandContext, look: Look
 ) -> None:

@@ -22,6 +22,7 @@ from bergen_loop.domain.criteria.guards import UNCLEAR
 from bergen_loop.domain.decision import NOTE_LIMIT, Case, Decision, Outcome
 from bergen_loop.domain.lifecycle import TO_JUDGE, Stage
 from bergen_loop.domain.pace import Turns, Worth
+from bergen_loop.domain.receipt import Receipt
 from bergen_loop.domain.returns import PROCESSING, LoopState
 from bergen_loop.domain.rma import TicketStatus
 from bergen_loop.domain.words import SETTLING, EffectKind, Need, What
@@ -185,22 +186,24 @@ def judge(ctx: BrandContext, row: ReturnRow, reading: returns.Reading) -> Decisi
         comparison=comparison,
         now=ctx.now(),
         first_received_at=row.received_at or ctx.now(),
-        open_tickets=_awaited(reading, whole=comparison.complete),
+        open_tickets=_awaited(reading, receipts, whole=comparison.complete),
     )
     return decide(ctx.criteria, case)
 
 
-def _awaited(reading: returns.Reading, *, whole: bool) -> int:
-    """How many of its tickets are not finished. Where all its units were counted and are good,
-    nothing is due on one that has had no parcel: two labels' goods came in one box."""
+def _awaited(reading: returns.Reading, receipts: Sequence[Receipt], *, whole: bool) -> int:
+    """How many of its tickets are not finished. Where every unit that was announced was counted and
+    is good, nothing is due on one that has had no parcel: two labels' goods came in one box. An
+    edit since does not make it so: what is left may be in the parcel that has not come."""
     counted = {r.rma_pk for r in reading.receipts}
+    alive = [r for r in reading.rmas if r.ticket_id and r.ticket_status != TicketStatus.CANCELLED]
+    announced = sum(item.expected for r in alive for item in load_items(r.items))
+    came = sum(line.actual or 0 for receipt in receipts for line in receipt.lines)
+    whole = whole and came >= announced
     return sum(
         1
-        for r in reading.rmas
-        if r.id not in counted
-        and r.ticket_id
-        and r.ticket_status != TicketStatus.CANCELLED
-        and not (whole and r.ticket_status in (None, TicketStatus.DRAFT))
+        for r in alive
+        if r.id not in counted and not (whole and r.ticket_status in (None, TicketStatus.DRAFT))
     )
 
 
