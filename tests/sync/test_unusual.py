@@ -268,3 +268,19 @@ def test_an_answer_that_nobody_understood_is_read_again_though_no_list_shows_it_
     worlds.run(world, ctx, ticks=2)
     assert (look.stage(return_id), look.attention(return_id)) == (Stage.COMPLETE, [])
     assert world.effects(return_id)["process_accepted"] == 1
+
+
+def test_an_edit_is_seen_though_loops_clock_was_put_back_before_it(
+    world: World, ctx: BrandContext, look: Look
+) -> None:
+    return_id = announced(world, ctx)
+    world.change(return_id, "edit", add=1, remove=0)
+    worlds.run(world, ctx)
+    world.sandbox.settings.update({"loop_skew_seconds": -240.0})
+    world.change(return_id, "edit", add=0, remove=2)
+    worlds.run(world, ctx)
+    with world.sandbox.lock:
+        shown = world.sandbox.find_return(return_id)
+        assert shown is not None
+        units = {str(line.id) for line in shown.lines}
+    assert {line.line_item_id for line in look.view(return_id).lines} == units

@@ -54,8 +54,9 @@ class Pulled:
     gaps: list[str] = field(default_factory=list[str])
     """Windows that could not be walked to their end, and why."""
     backwards: list[str] = field(default_factory=list[str])
-    """Returns listed in another state than the ledger's, but with an older time: a page behind
-    the times, or a clock of Loop's that was put back. Looking at the return itself tells."""
+    """Returns listed in another state or with other units than the ledger's, but with an older
+    time: a page behind the times, or a clock of Loop's that was put back. Looking at the return
+    itself tells."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,13 +174,22 @@ def _take_in(
         if row is None:
             continue
         shown = picture.return_
-        backwards = shown.updated_at < row.loop_updated_at and shown.state != row.loop_state
-        if backwards and row.return_id not in result.backwards:
+        if _goes_back(row, shown) and row.return_id not in result.backwards:
             result.backwards.append(row.return_id)
         _update(ctx, tx, row, picture, known[row.id])
     shipments.note_bags(ctx, tx, [p.return_ for p in changed])
     clear = [(Need.UNREADABLE, p.return_.id) for p in changed if not p.return_.doubts]
     tx.resolve_each(clear, "Loop's answer can be read again")
+
+
+def _goes_back(row: ReturnRow, shown: Return) -> bool:
+    """Whether another state, or other units, are shown with an older time: of an earlier page, or
+    Loop's clock has gone back and they are news. Its details tell."""
+    if shown.updated_at >= row.loop_updated_at:
+        return False
+    return (
+        shown.state != row.loop_state or shown.lines_key() != load_return(row.content).lines_key()
+    )
 
 
 # -- returns the ledger does not know yet -----------------------------------------------------

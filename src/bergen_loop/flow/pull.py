@@ -85,7 +85,8 @@ def look_before_paying(ctx: BrandContext) -> bool:
 def _walked_now(ctx: BrandContext, walk: _Walk) -> bool:
     result = Pulled()
     _run(ctx, walk, result)
-    return not result.gaps
+    # What goes back in time is looked at by the next intake, which comes before anything is paid.
+    return not result.gaps and not result.backwards
 
 
 def _run(ctx: BrandContext, walk: _Walk, result: Pulled) -> None:
