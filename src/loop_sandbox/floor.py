@@ -23,11 +23,13 @@ FILES = {
     "": ("index.html", "text/html; charset=utf-8"),
     "floor.js": ("floor.js", "text/javascript; charset=utf-8"),
     "sw.js": ("sw.js", "text/javascript; charset=utf-8"),
+    "barcodes.js": ("barcodes.js", "text/javascript; charset=utf-8"),
+    "zxing_reader.wasm": ("zxing_reader.wasm", "application/wasm"),
     "floor.css": ("floor.css", "text/css; charset=utf-8"),
 }
 HEADERS = {
-    "content-security-policy": "default-src 'none'; script-src 'self'; style-src 'self'; "
-    "img-src 'self' data:; connect-src 'self'; form-action 'self'; base-uri 'none'"
+    "content-security-policy": "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; "
+    "style-src 'self'; img-src 'self' data:; connect-src 'self'; form-action 'self'; base-uri 'none'"
 }
 BEFORE_COUNT = ("PendingCSR", "PendingPrinting", "PrintedPendingCount", "CountingInProgress")
 AFTER_COUNT = ("PendingPutaway", "PutAwayInProgress", "AddedToInventory")

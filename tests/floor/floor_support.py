@@ -19,6 +19,8 @@ from support import worlds
 from support.serving import serving
 from support.worlds import World
 
+SEEN = "LR-40000001"
+"""What the browser's camera is held before: the PO of a world's first return."""
 BRAND = "northpine"
 
 

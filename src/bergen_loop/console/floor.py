@@ -19,7 +19,13 @@ from bergen_loop.console.state import console_of
 from bergen_loop.outside.warehouse.floor.backend import FloorRefused
 from bergen_loop.outside.warehouse.floor.embedded import EmbeddedFloor
 
-FILES = {"floor.js": "text/javascript", "sw.js": "text/javascript", "floor.css": "text/css"}
+FILES = {
+    "floor.js": "text/javascript",
+    "sw.js": "text/javascript",
+    "floor.css": "text/css",
+    "barcodes.js": "text/javascript",
+    "zxing_reader.wasm": "application/wasm",
+}
 
 router = APIRouter(prefix="/floor")
 
@@ -38,8 +44,10 @@ def without_slash() -> RedirectResponse:
 def page(request: Request, worker: Worker) -> FileResponse:
     """The page itself: it may use the camera, and show pictures of the brands' products."""
     hosts = {f"https://{urlsplit(one).netloc}" for one in _pictures(request, worker).values()}
+    policy = CSP.replace("img-src", f"img-src {' '.join(sorted(hosts))}")
     headers = {
-        "content-security-policy": CSP.replace("img-src", f"img-src {' '.join(sorted(hosts))}"),
+        # Its reader of barcodes is compiled, which is less than what scripts may do anyway.
+        "content-security-policy": policy.replace("'self'", "'self' 'wasm-unsafe-eval'", 1),
         "permissions-policy": PERMISSIONS.replace("camera=()", "camera=(self)"),
     }
     return FileResponse(_folder / "index.html", media_type="text/html", headers=headers)
@@ -93,7 +101,7 @@ def photo(request: Request, worker: Worker, photo_id: RowId) -> Response:
 
 @router.get("/{name}")
 def file(name: str) -> FileResponse:
-    """The page's script and style."""
+    """The page's scripts and style."""
     if name not in FILES:
         raise HTTPException(404, "there is nothing here")
     return FileResponse(_folder / name, media_type=FILES[name])

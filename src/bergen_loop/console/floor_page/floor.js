@@ -26,7 +26,7 @@ let sending = false;
 function el(tag, attributes = {}, ...children) {
   const made = document.createElement(tag);
   for (const [name, value] of Object.entries(attributes)) {
-    if (["onclick", "onchange", "onerror"].includes(name)) made[name] = value;
+    if (["onclick", "onchange", "onerror", "onload"].includes(name)) made[name] = value;
     else if (value === true) made.setAttribute(name, "");
     else if (value !== false && value != null) made.setAttribute(name, String(value));
   }
@@ -446,19 +446,36 @@ async function shrink(file) {
 // -- the camera ---------------------------------------------------------------------------------
 
 const CODES = ["ean_13", "ean_8", "upc_a", "upc_e", "code_128", "code_39", "itf", "codabar", "qr_code", "data_matrix"];
-const NO_CAMERA = "This browser reads no barcodes by camera (Chrome and Edge on Android do): use a scanner, or Keyboard";
+const NO_CAMERA = "This browser reads no barcodes by camera: use a scanner, or Keyboard";
 const NOT_SECURE = "The camera works only where this page's address begins with https: tell your lead; use a scanner, or Keyboard";
+
+// The browser's own reader of barcodes, or where it has none (Safari, Firefox) the one that is kept
+// beside this page.
+async function reader() {
+  const own = "BarcodeDetector" in window ? await BarcodeDetector.getSupportedFormats() : [];
+  const kind = own.includes("ean_13") && own.includes("code_128") ? BarcodeDetector : await keptReader();
+  const known = await kind.getSupportedFormats();
+  return new kind({ formats: CODES.filter((one) => known.includes(one)) });
+}
+
+async function keptReader() {
+  if (!window.BarcodeDetectionAPI) {
+    await new Promise((loaded, failed) => {
+      document.head.append(el("script", { src: "barcodes.js", onload: loaded, onerror: failed }));
+    });
+    const locateFile = (name) => new URL(name, location.href).href;
+    BarcodeDetectionAPI.prepareZXingModule({ overrides: { locateFile } });
+  }
+  return BarcodeDetectionAPI.BarcodeDetector;
+}
 
 async function openCamera() {
   if (!isSecureContext) return say(NOT_SECURE, "bad");
-  if (!("BarcodeDetector" in window) || !navigator.mediaDevices?.getUserMedia) return say(NO_CAMERA, "bad");
+  if (!navigator.mediaDevices?.getUserMedia) return say(NO_CAMERA, "bad");
+  const detector = await reader().catch(() => null);
+  if (!detector) return say(NO_CAMERA, "bad");
   let stream;
-  let detector;
   try {
-    const known = await BarcodeDetector.getSupportedFormats();
-    const formats = CODES.filter((one) => known.includes(one));
-    if (!formats.length) return say(NO_CAMERA, "bad");
-    detector = new BarcodeDetector({ formats });
     stream = await navigator.mediaDevices.getUserMedia({ video: { facingMode: "environment" } });
   } catch (error) {
     return say(error.name === "NotAllowedError"

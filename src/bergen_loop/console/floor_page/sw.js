@@ -2,8 +2,9 @@
 // answers of the server: what is expected and what was counted is the page's to keep.
 "use strict";
 
-const KEPT = "floor-1";
-const FILES = ["./", "floor.js", "floor.css"];
+const KEPT = "floor-2";
+const READER = "BarcodeDetector" in self ? [] : ["barcodes.js", "zxing_reader.wasm"];
+const FILES = ["./", "floor.js", "floor.css", ...READER];
 const PATIENCE_MS = 4000; // then the kept file serves: a warehouse's radio may be up and yet dead
 
 self.addEventListener("install", (event) => {
