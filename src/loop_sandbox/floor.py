@@ -29,7 +29,8 @@ FILES = {
 }
 HEADERS = {
     "content-security-policy": "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; "
-    "style-src 'self'; img-src 'self' data:; connect-src 'self'; form-action 'self'; base-uri 'none'"
+    "style-src 'self'; img-src 'self' data:; "
+    "connect-src 'self'; form-action 'self'; base-uri 'none'"
 }
 BEFORE_COUNT = ("PendingCSR", "PendingPrinting", "PrintedPendingCount", "CountingInProgress")
 AFTER_COUNT = ("PendingPutaway", "PutAwayInProgress", "AddedToInventory")
