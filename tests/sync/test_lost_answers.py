@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import sqlalchemy as sa
 
+from bergen_loop.domain.decision import Outcome
 from bergen_loop.domain.lifecycle import Stage
 from bergen_loop.flow import tick
 from bergen_loop.flow.context import BrandContext
@@ -364,15 +365,18 @@ def _webhook(ctx: BrandContext, return_id: str, message: str) -> None:
         )
 
 
+@pytest.mark.parametrize("left", ["none", "a wait"])
 def test_a_call_whose_decision_a_lost_ledger_took_with_it_is_judged_anew_once_it_had_no_effect(
-    world: World, ctx: BrandContext, look: Look
+    world: World, ctx: BrandContext, look: Look, left: str
 ) -> None:
     return_id = received(world, ctx)
     world.fault("loop", "status_502", operation="process", nth=1)
     worlds.run(world, ctx)
     assert look.stage(return_id) is Stage.SETTLING
     with ctx.ledger.write() as session:
-        session.execute(sa.delete(DecisionRow))
+        if left == "none":
+            session.execute(sa.delete(DecisionRow))
+        session.execute(sa.update(DecisionRow).values(outcome=Outcome.WAIT))
     worlds.run(world, ctx, ticks=6, seconds=10 * MINUTE)
     assert look.stage(return_id) is Stage.COMPLETE
     assert world.effects(return_id)["process_accepted"] == 1

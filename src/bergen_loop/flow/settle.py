@@ -304,10 +304,13 @@ class Settlements(Undertaking[int, DecisionRow, None]):
         calls: list[Call[DecisionRow]] = []
         for row in rows.values():
             decision = decisions.get(row.id)
-            if row.stage == Stage.SETTLING and not row.held and decision is None:
-                # Of a ledger that was lost: whoever made its call, nobody remembers why.
+            if row.stage != Stage.SETTLING or row.held:
+                continue
+            if decision is None or decision.outcome not in SETTLING:
+                # Its call is of a ledger that was lost: what was decided then nobody remembers.
                 tx.enter(row, Stage.RECEIVED)
-            if row.stage != Stage.SETTLING or row.held or decision is None or decision.shadow:
+                continue
+            if decision.shadow:
                 continue
             before = known.get(settling_key(row.return_id))
             if before is not None and not ready(before, tx.now):
