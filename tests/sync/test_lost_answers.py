@@ -365,7 +365,7 @@ def _webhook(ctx: BrandContext, return_id: str, message: str) -> None:
         )
 
 
-@pytest.mark.parametrize("left", ["none", "a wait"])
+@pytest.mark.parametrize("left", ["none", "a wait", "one in shadow"])
 def test_a_call_whose_decision_a_lost_ledger_took_with_it_is_judged_anew_once_it_had_no_effect(
     world: World, ctx: BrandContext, look: Look, left: str
 ) -> None:
@@ -376,7 +376,9 @@ def test_a_call_whose_decision_a_lost_ledger_took_with_it_is_judged_anew_once_it
     with ctx.ledger.write() as session:
         if left == "none":
             session.execute(sa.delete(DecisionRow))
-        session.execute(sa.update(DecisionRow).values(outcome=Outcome.WAIT))
+        shadow = left == "one in shadow"
+        outcome = Outcome.PROCESS if shadow else Outcome.WAIT
+        session.execute(sa.update(DecisionRow).values(outcome=outcome, shadow=shadow))
     worlds.run(world, ctx, ticks=6, seconds=10 * MINUTE)
     assert look.stage(return_id) is Stage.COMPLETE
     assert world.effects(return_id)["process_accepted"] == 1

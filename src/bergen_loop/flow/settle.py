@@ -306,11 +306,10 @@ class Settlements(Undertaking[int, DecisionRow, None]):
             decision = decisions.get(row.id)
             if row.stage != Stage.SETTLING or row.held:
                 continue
-            if decision is None or decision.outcome not in SETTLING:
-                # Its call is of a ledger that was lost: what was decided then nobody remembers.
+            if decision is None or decision.shadow or decision.outcome not in SETTLING:
+                # Its call is of a ledger that was lost, or was wanted again by a person, and what
+                # was decided since is no decision to settle.
                 tx.enter(row, Stage.RECEIVED)
-                continue
-            if decision.shadow:
                 continue
             before = known.get(settling_key(row.return_id))
             if before is not None and not ready(before, tx.now):
