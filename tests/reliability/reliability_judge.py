@@ -134,7 +134,8 @@ def _known(ticket: Ticket, at: float) -> list[tuple[Unit, ...]]:
     happened to it within the same sync, or silently for as long as a count is believed, could
     not."""
     found: list[tuple[Unit, ...]] = []
-    for state, then in zip(ticket.states, [*ticket.states[1:], None], strict=True):
+    later = [*ticket.states[1:], None] if ticket.states else []  # none: a Draft nobody has touched
+    for state, then in zip(ticket.states, later, strict=True):
         silent = then is not None and then.status == state.status == FINISHED
         seen = then.at + (BELIEVED if silent else SAME_SYNC) if then else at
         if state.at <= at <= seen and state.status == FINISHED and not state.damaged:

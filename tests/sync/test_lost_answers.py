@@ -382,3 +382,20 @@ def test_a_call_whose_decision_a_lost_ledger_took_with_it_is_judged_anew_once_it
     worlds.run(world, ctx, ticks=6, seconds=10 * MINUTE)
     assert look.stage(return_id) is Stage.COMPLETE
     assert world.effects(return_id)["process_accepted"] == 1
+
+
+def test_a_flag_whose_answer_was_lost_and_that_somebody_took_back_is_not_made_again(
+    world: World, ctx: BrandContext, look: Look
+) -> None:
+    configure(ctx, criteria="strict")
+    return_id = received(world, ctx, "damaged")
+    world.fault("loop", "status_502", operation="flag", nth=1, after=True)
+    worlds.run(world, ctx)
+    assert world.effects(return_id)["flags"] == 1
+    world.change(return_id, "reopen")
+    worlds.run(world, ctx, ticks=4, seconds=5 * MINUTE)
+    assert world.effects(return_id)["flags"] == 1
+    assert world.effects(return_id)["process_accepted"] == 0
+    ((kind, reason),) = look.attention(return_id)
+    assert kind == "lost_settlement"
+    assert "may have been opened again" in reason

@@ -147,8 +147,10 @@ def _still_lost(ctx: BrandContext, tx: Transaction, row: ReturnRow, return_: Ret
     if return_.state is LoopState.REVIEW and effect.kind != Outcome.FLAG:
         if tx.now - since >= wait:
             _give_up(tx, effect, row, "Loop shows the return in review")
+    elif effect.kind == Outcome.FLAG and return_.updated_at > _untouched_since(effect):
+        _give_up(tx, effect, row, "the return has changed since: it may have been opened again")
     elif effect.kind == Outcome.FLAG:
-        # A flag acts at once and twice is the same as once: what is open now was not flagged.
+        # A flag acts at once: what is open and untouched was not flagged.
         if had_no_effect(ctx, tx, effect, "Loop shows the return open, not in review"):
             row.due_at = effect.try_at
     elif tx.now - since < wait or _loop_is_behind(ctx, tx, since):
