@@ -109,7 +109,8 @@ def remove(request: Request, person: Viewer, form: Form) -> Response:
 @router.post("/account/sessions", response_model=None)
 def sign_out_others(request: Request, person: Viewer, form: Form) -> Response:
     """End all one's sessions but this one; after the password, of those who have one here."""
-    console, ledger = console_of(request), console_of(request).registry.ledger
+    console = console_of(request)
+    ledger = console.registry.ledger
     with ledger.read() as session:
         known = session.get(UserRow, person.account) if person.account else None
     if (
@@ -119,7 +120,7 @@ def sign_out_others(request: Request, person: Viewer, form: Form) -> Response:
     ):
         return _page(request, person, {"others_old": _WRONG})
     token = request.cookies.get(console.cookie(COOKIE), "")
-    with console.registry.ledger.write() as session:
+    with ledger.write() as session:
         user = session.get(UserRow, person.account) if person.account else None
         if user is not None:
             people.end_other_sessions(session, datetime.now(UTC), user, token)

@@ -60,10 +60,7 @@ def look_at(ctx: BrandContext, return_ids: Sequence[str]) -> None:
     with ctx.ledger.read() as session:
         known = returns.by_ids(session, ctx.brand, wanted)
     _look(ctx, [(row.id, row.return_id) for row in known.values()], _taken_in)
-    unknown = [return_id for return_id in wanted if return_id not in known]
-    for batch in ctx.batches(unknown):
-        answers = ctx.in_parallel(lambda return_id: details(ctx, return_id), batch)
-        intake.store(ctx, [a.answer for a in answers if a.answer is not None], intake.Pulled())
+    _read_each(ctx, [return_id for return_id in wanted if return_id not in known])
 
 
 def not_understood(ctx: BrandContext) -> None:
@@ -74,7 +71,12 @@ def not_understood(ctx: BrandContext) -> None:
         known = returns.by_ids(session, ctx.brand, ids)
         # A doubt about what was understood is lifted by the list alone, which says the most.
         wanted = [i for i in ids if i not in known or not load_return(known[i].content).doubts]
-    for batch in ctx.batches(wanted):
+    _read_each(ctx, wanted)
+
+
+def _read_each(ctx: BrandContext, return_ids: Sequence[str]) -> None:
+    """Take in what their details show, as if a list had shown it."""
+    for batch in ctx.batches(return_ids):
         answers = ctx.in_parallel(lambda return_id: details(ctx, return_id), batch)
         intake.store(ctx, [a.answer for a in answers if a.answer is not None], intake.Pulled())
 

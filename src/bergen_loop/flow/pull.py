@@ -123,7 +123,7 @@ def _run(ctx: BrandContext, walk: _Walk, result: Pulled) -> None:
                 backfill.end(tx.session, ctx.brand, walk.cursor)
             if last and deep:
                 cursors.set(tx.session, ctx.brand, walk.deep, started)
-            ctx.tick.reached_back |= last and deep and walk is _MAIN
+                ctx.tick.reached_back |= walk is _MAIN
             if last and walk is _MAIN:
                 returns.brand_row(tx.session, ctx.brand).last_pull_at = started
         if result.pages - pages >= MANY:
