@@ -9,11 +9,11 @@ from enum import StrEnum
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from bergen_loop.domain.lifecycle import Stage
 from bergen_loop.ledger.store.effects import OPEN
+from bergen_loop.ledger.store.inserts import insert
 from bergen_loop.ledger.tables.brands import BrandDraftRow, BrandSettingsRow
 from bergen_loop.ledger.tables.core import EffectRow, ReturnRow, RmaRow, SecretRow
 
@@ -111,7 +111,6 @@ def newest_of(session: Session, brand: str) -> Version | None:
 
 def add(session: Session, version: Version) -> bool:
     """Add a version; False where somebody else has added one of this number."""
-    dialect = sqlite if session.get_bind().dialect.name == "sqlite" else postgresql
     values = {
         "brand": version.brand,
         "version": version.version,
@@ -121,7 +120,7 @@ def add(session: Session, version: Version) -> bool:
         "made_by": version.made_by,
         "reason": version.reason,
     }
-    statement = dialect.insert(BrandSettingsRow).values(**values).on_conflict_do_nothing()
+    statement = insert(session, BrandSettingsRow).values(**values).on_conflict_do_nothing()
     return session.scalar(statement.returning(BrandSettingsRow.version)) is not None
 
 
@@ -203,9 +202,8 @@ def save_draft(session: Session, draft: Draft) -> bool:
         "changed_by": draft.changed_by,
     }
     if draft.version == 1:
-        dialect = sqlite if session.get_bind().dialect.name == "sqlite" else postgresql
-        insert = dialect.insert(BrandDraftRow).values(brand=draft.brand, **values)
-        made = session.scalar(insert.on_conflict_do_nothing().returning(BrandDraftRow.version))
+        new = insert(session, BrandDraftRow).values(brand=draft.brand, **values)
+        made = session.scalar(new.on_conflict_do_nothing().returning(BrandDraftRow.version))
         return made is not None
     update = (
         sa.update(BrandDraftRow)

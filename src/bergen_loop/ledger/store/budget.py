@@ -17,10 +17,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from bergen_loop.ledger import clock
+from bergen_loop.ledger.store.inserts import insert
 from bergen_loop.ledger.tables.core import BudgetLeaseRow, BudgetRow
 
 PERIOD = 60.5
@@ -131,9 +131,8 @@ def _lock(session: Session, key_hash: str) -> BudgetRow:
     query = sa.select(BudgetRow).where(BudgetRow.key_hash == key_hash).with_for_update()
     found = session.scalar(query)
     if found is None:
-        dialect = sqlite if session.get_bind().dialect.name == "sqlite" else postgresql
         values = {"key_hash": key_hash, "paused_until_ms": 0}
-        session.execute(dialect.insert(BudgetRow).values(**values).on_conflict_do_nothing())
+        session.execute(insert(session, BudgetRow).values(**values).on_conflict_do_nothing())
         found = session.scalars(query).one()
     return found
 

@@ -24,10 +24,10 @@ from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from bergen_loop.ledger.database import Ledger
+from bergen_loop.ledger.store.inserts import insert
 from bergen_loop.ledger.tables.core import ChainRow, JournalRow
 
 AT_A_TIME = 500
@@ -107,9 +107,8 @@ def _seal_some(ledger: Ledger, now: datetime, brand: str) -> Head | None:
 
 def seal(session: Session, now: datetime, brand: str) -> Head | None:
     """Seal up to `AT_A_TIME` entries; the chain's end, None where there was nothing to seal."""
-    dialect = sqlite if session.get_bind().dialect.name == "sqlite" else postgresql
     empty = {"brand": brand, "begins_after": 0, "position": 0, "seal": ""}
-    session.execute(dialect.insert(ChainRow).values(empty).on_conflict_do_nothing())
+    session.execute(insert(session, ChainRow).values(empty).on_conflict_do_nothing())
     # One at a time; and nobody erases texts while they are read here.
     chain = session.scalars(
         sa.select(ChainRow).where(ChainRow.brand == brand).with_for_update()

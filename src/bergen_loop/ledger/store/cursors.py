@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from datetime import datetime
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from bergen_loop.ledger.store.chunks import BRAND, VALUES, told_of
+from bergen_loop.ledger.store.inserts import insert
 from bergen_loop.ledger.tables.core import CursorRow
 
 FIRST_PULL = "loop.first_pull"
@@ -35,8 +35,7 @@ _MARKS = sa.select(CursorRow.name, CursorRow.value).where(
 
 def set(session: Session, brand: str, name: str, value: datetime) -> None:
     """Remember it."""
-    dialect = sqlite if session.get_bind().dialect.name == "sqlite" else postgresql
-    new = dialect.insert(CursorRow).values(brand=brand, name=name, value=value)
+    new = insert(session, CursorRow).values(brand=brand, name=name, value=value)
     session.execute(
         new.on_conflict_do_update(
             index_elements=["brand", "name"], set_={"value": new.excluded.value}

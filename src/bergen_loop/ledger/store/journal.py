@@ -10,11 +10,11 @@ from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy import event
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from bergen_loop.domain.words import What
 from bergen_loop.ledger.codec import LONGEST_BODY, particulars, sentence, storable
+from bergen_loop.ledger.store.inserts import insert
 from bergen_loop.ledger.tables.core import CounterRow, JournalRow, RawRow, WebhookRow
 
 SERVICE = "bergen-loop"
@@ -124,8 +124,7 @@ def insert_ignoring(
     session: Session, table: type[RawRow] | type[WebhookRow], values: dict[str, Any]
 ) -> bool:
     """Insert a row unless its unique key exists already; whether it was inserted."""
-    dialect = sqlite if session.get_bind().dialect.name == "sqlite" else postgresql
-    statement = dialect.insert(table).values(**values).on_conflict_do_nothing()
+    statement = insert(session, table).values(**values).on_conflict_do_nothing()
     return session.scalar(statement.returning(table.id)) is not None
 
 
@@ -136,7 +135,6 @@ def count(session: Session, brand: str, increments: Mapping[str, int]) -> None:
 
 def count_all(session: Session, increments: Mapping[str, Mapping[str, int]]) -> None:
     """Add to the counters of many brands, by brand."""
-    dialect = sqlite if session.get_bind().dialect.name == "sqlite" else postgresql
     rows = [
         {"brand": brand, "name": name, "value": by}
         for brand, of_brand in sorted(increments.items())
@@ -144,7 +142,7 @@ def count_all(session: Session, increments: Mapping[str, Mapping[str, int]]) -> 
     ]
     if not rows:
         return
-    new = dialect.insert(CounterRow).values(rows)
+    new = insert(session, CounterRow).values(rows)
     session.execute(
         new.on_conflict_do_update(
             index_elements=["brand", "name"], set_={"value": CounterRow.value + new.excluded.value}

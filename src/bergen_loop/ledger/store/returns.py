@@ -8,7 +8,6 @@ from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from bergen_loop.domain.lifecycle import WORKING, Stage
@@ -19,6 +18,7 @@ from bergen_loop.domain.words import EffectKind
 from bergen_loop.ledger.codec import dump_receipt
 from bergen_loop.ledger.store import cursors
 from bergen_loop.ledger.store.chunks import BRAND, MOST, NOW, VALUES, rows_of, told_of
+from bergen_loop.ledger.store.inserts import insert
 from bergen_loop.ledger.tables.core import (
     BrandRow,
     DecisionRow,
@@ -399,8 +399,7 @@ def brand_row(session: Session, brand: str) -> BrandRow:
     row = session.get(BrandRow, brand)
     if row is None:
         # Its first webhook and its first tick may do so at once.
-        dialect = sqlite if session.get_bind().dialect.name == "sqlite" else postgresql
-        session.execute(dialect.insert(BrandRow).values(brand=brand).on_conflict_do_nothing())
+        session.execute(insert(session, BrandRow).values(brand=brand).on_conflict_do_nothing())
         row = session.get_one(BrandRow, brand)
     return row
 

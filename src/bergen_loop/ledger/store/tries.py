@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
+from bergen_loop.ledger.store.inserts import insert
 from bergen_loop.ledger.tables.access import TriesRow
 
 KEPT = timedelta(days=1)
@@ -51,11 +51,10 @@ def reserve(session: Session, now: datetime, limits: Iterable[Limit]) -> Over | 
 
     Give them in the order of their kinds, the same everywhere: two transactions then never wait
     for each other in a circle."""
-    dialect = sqlite if session.get_bind().dialect.name == "sqlite" else postgresql
     for limit in limits:
         over = TriesRow.since <= now - limit.within
         statement = (
-            dialect.insert(TriesRow)
+            insert(session, TriesRow)
             .values(subject=limit.key, tries=1, since=now)
             .on_conflict_do_update(
                 index_elements=["subject"],
