@@ -15,6 +15,7 @@ import time
 from bisect import bisect_right
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -317,17 +318,24 @@ class Plan:
     database: str | None
 
 
+def prompt_fleet(
+    folder: Path, names: Sequence[str], database: str | None
+) -> AbstractContextManager[Fleet]:
+    """Brands whose customers have their labels at once, each key at Loop's limit."""
+    return fleet(
+        folder,
+        names,
+        database=database,
+        sandbox={"unkind": False, "late_label_share": 0.0, "rate_limit_per_minute": LIMIT},
+        brand={"announce": {"label_wait": "0s", "supplier": SUPPLIER}},
+    )
+
+
 def run(folder: Path, plan: Plan) -> Run:
     """Both halves, in one fleet."""
     floods = [f"flood-{n:02d}" for n in range(plan.flooding)]
     names = [*floods, *(f"brand-{n:03d}" for n in range(plan.brands - plan.flooding))]
-    with fleet(
-        folder,
-        names,
-        database=plan.database,
-        sandbox={"unkind": False, "late_label_share": 0.0, "rate_limit_per_minute": LIMIT},
-        brand={"announce": {"label_wait": "0s", "supplier": SUPPLIER}},
-    ) as made:
+    with prompt_fleet(folder, names, plan.database) as made:
         known_for_long(made)
         made.start()
         made.subscribe(names, WANTED)

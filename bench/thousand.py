@@ -16,18 +16,18 @@ from pathlib import Path
 import sqlalchemy as sa
 
 from bench.databases import POSTGRESQL, databases
-from bench.fleet import Fleet, fleet
+from bench.fleet import Fleet
 from bench.latency import (
     LATE,
-    LIMIT,
     Traffic,
     World,
     known_for_long,
     measured,
+    prompt_fleet,
     window,
 )
 from bench.report import Section, percentile, section
-from bench.rig import SUPPLIER, quiet
+from bench.rig import quiet
 from bergen_loop.config import BrandSettings
 from bergen_loop.ledger.tables.core import BrandRow
 from bergen_loop.outside.loop.webhooks import WANTED
@@ -72,13 +72,7 @@ def run(folder: Path, plan: Plan) -> Seen:
     """The whole fleet, measured once every brand is known."""
     names = [f"brand-{n:04d}" for n in range(plan.brands)]
     seen, most = Seen(), dict.fromkeys(names, 0.0)
-    with fleet(
-        folder,
-        names,
-        database=plan.database,
-        sandbox={"unkind": False, "late_label_share": 0.0, "rate_limit_per_minute": LIMIT},
-        brand={"announce": {"label_wait": "0s", "supplier": SUPPLIER}},
-    ) as made:
+    with prompt_fleet(folder, names, plan.database) as made:
         known_for_long(made)
         began = time.monotonic()
         made.start()
