@@ -7,7 +7,7 @@ idempotent (I3), so such a return is looked up by its PO first, and its ticket a
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from itertools import groupby
@@ -176,8 +176,8 @@ def take_over(ctx: BrandContext, tx: Transaction, row: ReturnRow, past: Past) ->
     if not past.tickets:
         return
     return_ = load_return(row.content)
-    unmade = _never_made(ctx, tx, row, past)
-    for parcel, po in unmade.items():
+    unmade = _never_made(tx, row, past, _parcels(ctx, return_))
+    for po, parcel in unmade.items():
         _plan_again(ctx, tx, row, _new_rma(ctx, row, return_, po, parcel))
     for po, group in groupby(past.tickets, key=lambda t: t.customer_po):
         _follow(ctx, tx, row, return_, (po, [t.receipt for t in group]))
@@ -189,19 +189,24 @@ def take_over(ctx: BrandContext, tx: Transaction, row: ReturnRow, past: Past) ->
         _place(tx, row, past)
 
 
-def _never_made(ctx: BrandContext, tx: Transaction, row: ReturnRow, past: Past) -> dict[int, str]:
-    """The POs, by parcel, of those parcels of a return that have no ticket while another one's is
-    open: its product may have been refused."""
-    return_ = load_return(row.content)
-    parcels = len(rules.parcels(return_, ctx.rules))
+def _parcels(ctx: BrandContext, return_: Return) -> dict[str, int]:
+    """The number of each parcel of a return, by its PO."""
+    numbers = range(1, len(rules.parcels(return_, ctx.rules)) + 1)
+    return {rules.customer_po(return_, ctx.rules, n): n for n in numbers}
+
+
+def _never_made(
+    tx: Transaction, row: ReturnRow, past: Past, parcels: Mapping[str, int]
+) -> dict[str, int]:
+    """Of the parcels of a return (by PO) those that have no ticket while another one's is open:
+    its product may have been refused."""
     alive = {t.customer_po for t in past.tickets if t.receipt.status is not TicketStatus.CANCELLED}
     due = row.stage == Stage.SEEN and row.loop_state in (LoopState.OPEN, LoopState.REVIEW)
-    if past.received or not due or not 0 < len(alive) < parcels:
+    if past.received or not due or not 0 < len(alive) < len(parcels):
         return {}
     known = {rma.customer_po for rma in returns.rmas_of(tx.session, [row.id]).get(row.id, [])}
     known |= {t.customer_po for t in past.tickets}
-    every = {n: rules.customer_po(return_, ctx.rules, n) for n in range(1, parcels + 1)}
-    return {n: po for n, po in every.items() if po not in known}
+    return {po: parcel for po, parcel in parcels.items() if po not in known}
 
 
 def _plan_again(ctx: BrandContext, tx: Transaction, row: ReturnRow, rma: RmaRow) -> None:
@@ -229,9 +234,8 @@ def _follow(
     alive = [t for t in tickets if t.status is not TicketStatus.CANCELLED] or list(tickets)
     if rma is None or rma.ticket_id is None:
         if rma is None:
-            numbers = range(1, len(rules.parcels(return_, ctx.rules)) + 1)
-            mine = (n for n in numbers if rules.customer_po(return_, ctx.rules, n) == po)
-            rma = _new_rma(ctx, row, return_, po, next(mine, len(known) + 1))
+            parcel = _parcels(ctx, return_).get(po, len(known) + 1)
+            rma = _new_rma(ctx, row, return_, po, parcel)
         rma.ticket_id, rma.confirmed_at = alive[0].ticket_id, tx.now
         tx.session.add(rma)
         _never_add_again(tx, row, po, alive[0].ticket_id)
