@@ -284,3 +284,34 @@ def test_an_edit_is_seen_though_loops_clock_was_put_back_before_it(
         assert shown is not None
         units = {str(line.id) for line in shown.lines}
     assert {line.line_item_id for line in look.view(return_id).lines} == units
+
+
+def cut_off(operation: str, body: bytes) -> bytes:
+    ticket = operation == "GetReceivingTicketObjectByTicketNo"
+    return body[: len(body) // 2] if ticket else body
+
+
+def test_counts_that_are_not_understood_at_one_sync_are_read_at_the_next(
+    world: World, ctx: BrandContext, look: Look
+) -> None:
+    return_id = announced(world, ctx)
+    world.receive(return_id)
+    world.rewrites.append(cut_off)
+    worlds.run(world, ctx)
+    assert look.attention(return_id) == []
+    world.rewrites.clear()
+    worlds.run(world, ctx, ticks=3)
+    assert (look.stage(return_id), look.attention(return_id)) == (Stage.COMPLETE, [])
+
+
+def test_counts_that_stay_beyond_understanding_go_to_a_person_and_are_left_to_them(
+    world: World, ctx: BrandContext, look: Look
+) -> None:
+    return_id = announced(world, ctx)
+    world.receive(return_id)
+    world.rewrites.append(cut_off)
+    worlds.run(world, ctx, ticks=2)
+    assert [kind for kind, _ in look.attention(return_id)] == ["receipt_unreadable"]
+    calls = len(world.calls("GetReceivingTicketObjectByTicketNo"))
+    worlds.run(world, ctx, ticks=3)
+    assert len(world.calls("GetReceivingTicketObjectByTicketNo")) == calls

@@ -525,8 +525,10 @@ def not_read(
     return_id: str | None = None,
 ) -> tuple[str, str] | None:
     """A read that failed for a passing reason is tried again, ever more rarely, and told where it
-    goes on for long with this ticket alone; one that cannot be understood, or is refused, goes to
-    a person, with the answer as it came. What to tell and what was tried; None: nothing yet."""
+    goes on for long with this ticket alone. One that is refused goes to a person, with the answer
+    as it came; so does one that is not understood, if the next sync does not understand it either
+    (what spoils an answer on its way spoils the next one too). What to tell and what was tried;
+    None: nothing yet."""
     if error.effect is Effect.NOT_SENT:
         since = rma.unread_since = rma.unread_since or tx.now
         waited = tx.now - since
@@ -539,9 +541,12 @@ def not_read(
                 f"though REX11 answers other calls: {error.message}. Ask Bergen about the ticket",
                 "it is read again every 15 minutes; this is lifted when it works",
             )
-    rma.to_read, rma.unread_since, rma.read_due_at = False, None, None
     if error.raw:
         tx.keep_raw("rex11.ticket", error.raw, error.message, return_id)
+    if error.effect is Effect.DOUBT and rma.unread_since is None:
+        rma.unread_since = rma.read_due_at = tx.now
+        return None
+    rma.to_read, rma.unread_since, rma.read_due_at = False, None, None
     return (
         f"the receipt of ticket {rma.ticket_id} cannot be read: {error.message}. Ask Bergen about "
         "the ticket, then retry",
