@@ -203,6 +203,7 @@ def test_a_day_at_the_floor_with_a_phone_online_and_offline(
         )
         expect(page.locator("dialog .file")).to_contain_text("Photo taken")
         page.click("#mark")
+        page.evaluate("kept")  # on disk: nobody closes the page within milliseconds
 
         page.context.set_offline(True)
         page.reload()
