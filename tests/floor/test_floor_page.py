@@ -236,6 +236,7 @@ def test_a_day_at_the_floor_with_a_phone_online_and_offline(
         page.unroute("**/api/me")
         page.context.set_offline(True)
         page.reload()
+        expect(page.locator("#network")).to_have_text(re.compile(r"^2 countings wait to be sent"))
 
         # The first answer is lost after the server has taken the counting: it is sent again.
         lost: list[int] = []
