@@ -27,7 +27,7 @@ from bench.endless_loop import KEY, MAX_PAGE, STATES
 from bench.report import Section, median, section
 from bergen_loop.flow.pull import CURSOR
 from bergen_loop.ledger.database import Ledger
-from bergen_loop.ledger.store import backfill
+from bergen_loop.ledger.store import cursors
 from bergen_loop.ledger.tables.core import JournalRow, LineRow, ReturnRow
 
 BRAND = "bench"
@@ -281,7 +281,7 @@ def _pull(
 def _look(pid: int, ledger: Ledger, watched: Watched) -> None:
     watched.peak = max(watched.peak, _peak(pid))
     with ledger.read() as session:
-        one = backfill.under_way(session, [BRAND], datetime.now(UTC)).get(BRAND)
+        one = cursors.pulls_under_way(session, [BRAND], datetime.now(UTC)).get(BRAND)
     if one is None or one.walk != CURSOR:
         if watched.shown:
             watched.main_ended = watched.main_ended or watched.seconds

@@ -12,7 +12,7 @@ from busy_ledger import BRANDS, NEVER, PAUSED, Busy
 from cli_support import text
 
 from bergen_loop.cli import doctor
-from bergen_loop.ledger import clock
+from bergen_loop.ledger import database
 from bergen_loop.ledger.tables.core import (
     AttentionRow,
     BrandRow,
@@ -114,7 +114,7 @@ def test_a_full_disk(well: Busy, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_clocks_that_differ(well: Busy, monkeypatch: pytest.MonkeyPatch) -> None:
     late = datetime.now(UTC) - timedelta(minutes=3)
     monkeypatch.setattr(type(well.ledger), "is_sqlite", property(lambda _self: False))
-    monkeypatch.setattr(clock, "now", lambda _session: late)
+    monkeypatch.setattr(database, "now", lambda _session: late)
     with well.ledger.write() as session:
         session.scalars(sa.select(WorkerRow)).one().seen_at = late
     found = [words for name, words, _ in wrong(well) if name == "clocks"]

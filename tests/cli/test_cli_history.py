@@ -20,7 +20,7 @@ from bergen_loop.cli import watching
 from bergen_loop.flow import pull, tick
 from bergen_loop.flow.context import BrandContext
 from bergen_loop.ledger.database import Ledger
-from bergen_loop.ledger.store import backfill, cursors
+from bergen_loop.ledger.store import cursors
 
 WORDS = "taking in history: 40 %, about 15 min left"
 
@@ -30,13 +30,13 @@ def pulling(ledger: Ledger, days: int = 12) -> None:
     now = datetime.now(UTC)
     begun, since = now - timedelta(minutes=10), now - timedelta(days=30)
     with ledger.write() as session:
-        backfill.begin(session, "acme", pull.CURSOR, since, begun)
+        cursors.begin_pull(session, "acme", pull.CURSOR, since, begun)
         cursors.set(session, "acme", pull.CURSOR, since + timedelta(days=days))
 
 
 def over(ledger: Ledger) -> None:
     with ledger.write() as session:
-        backfill.end(session, "acme", pull.CURSOR)
+        cursors.end_pull(session, "acme", pull.CURSOR)
 
 
 def test_status_for_people(past: Past) -> None:
@@ -147,7 +147,7 @@ def test_a_bar_comes_moves_and_goes(past: Past, monkeypatch: pytest.MonkeyPatch)
         raise OperationalError("select", None, Exception("gone"))
 
     with monkeypatch.context() as m:
-        m.setattr(backfill, "under_way", broken)
+        m.setattr(cursors, "pulls_under_way", broken)
         bars.look()
     assert shown() == [(f"acme: {WORDS}", 0.4)], "it stays until the ledger answers again"
     pulling(past.ledger, 27)

@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy.exc import IntegrityError, OperationalError
 from structlog.testing import capture_logs
 
-from bergen_loop.ledger.absence import Absence
+from bergen_loop.ledger.database import Absence
 
 GONE = OperationalError("SELECT 1", {}, Exception("connection refused"))
 

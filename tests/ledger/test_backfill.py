@@ -9,8 +9,8 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from bergen_loop.ledger.database import Ledger
-from bergen_loop.ledger.store import backfill, cursors
-from bergen_loop.ledger.store.backfill import Backfill
+from bergen_loop.ledger.store import cursors
+from bergen_loop.ledger.store.cursors import Backfill
 from bergen_loop.ledger.tables.core import CursorRow
 
 NOW = datetime(2026, 11, 10, 15, 0, tzinfo=UTC)
@@ -21,7 +21,7 @@ MINUTE = timedelta(minutes=1)
 
 def begin(ledger: Ledger, since: datetime = SINCE, now: datetime = NOW, walk: str = MAIN) -> None:
     with ledger.write() as session:
-        backfill.begin(session, "acme", walk, since, now)
+        cursors.begin_pull(session, "acme", walk, since, now)
 
 
 def reach(ledger: Ledger, at: datetime, walk: str = MAIN) -> None:
@@ -31,7 +31,7 @@ def reach(ledger: Ledger, at: datetime, walk: str = MAIN) -> None:
 
 def progress(ledger: Ledger, now: datetime, walk: str = MAIN) -> Backfill:
     with ledger.read() as session:
-        found = backfill.progress(session, "acme", walk, now)
+        found = cursors.progress(session, "acme", walk, now)
     assert found is not None
     return found
 
@@ -43,10 +43,10 @@ def names(session: Session) -> set[str]:
 def test_none_is_under_way_unless_one_has_begun(ledger: Ledger) -> None:
     reach(ledger, SINCE)
     with ledger.read() as session:
-        assert backfill.progress(session, "acme", MAIN, NOW) is None
-        assert not backfill.begun(session, "acme", MAIN)
-        assert backfill.under_way(session, ["acme"], NOW) == {}
-        assert backfill.under_way(session, [], NOW) == {}
+        assert cursors.progress(session, "acme", MAIN, NOW) is None
+        assert not cursors.pull_begun(session, "acme", MAIN)
+        assert cursors.pulls_under_way(session, ["acme"], NOW) == {}
+        assert cursors.pulls_under_way(session, [], NOW) == {}
 
 
 def test_the_first_pull_from_its_begin_to_its_end(ledger: Ledger) -> None:
@@ -60,8 +60,8 @@ def test_the_first_pull_from_its_begin_to_its_end(ledger: Ledger) -> None:
     reach(ledger, SINCE + timedelta(days=15))
     assert progress(ledger, NOW + 5 * MINUTE).left == 5 * MINUTE
     with ledger.write() as session:
-        backfill.end(session, "acme", MAIN)
-        assert backfill.progress(session, "acme", MAIN, NOW) is None
+        cursors.end_pull(session, "acme", MAIN)
+        assert cursors.progress(session, "acme", MAIN, NOW) is None
         assert names(session) == {MAIN}, "the cursor is not the backfill's to drop"
 
 
@@ -111,16 +111,16 @@ def test_the_walks_and_the_brands_are_told_apart(ledger: Ledger) -> None:
     begin(ledger, walk=ASIDE)
     reach(ledger, SINCE + timedelta(days=3), ASIDE)
     with ledger.write() as session:
-        backfill.begin(session, "zebra", MAIN, SINCE, NOW)
+        cursors.begin_pull(session, "zebra", MAIN, SINCE, NOW)
         cursors.set(session, "other", f"{MAIN}.untilx", NOW)
     with ledger.read() as session:
-        found = backfill.under_way(session, ["acme", "zebra", "other"], NOW)
+        found = cursors.pulls_under_way(session, ["acme", "zebra", "other"], NOW)
         assert {brand: one.walk for brand, one in found.items()} == {"acme": ASIDE, "zebra": MAIN}
         assert found["acme"].share == pytest.approx(0.1)
-        assert set(backfill.under_way(session, ["zebra"], NOW)) == {"zebra"}
-        assert not backfill.begun(session, "acme", MAIN)
+        assert set(cursors.pulls_under_way(session, ["zebra"], NOW)) == {"zebra"}
+        assert not cursors.pull_begun(session, "acme", MAIN)
     begin(ledger, now=NOW + MINUTE)
     with ledger.write() as session:
-        assert backfill.under_way(session, ["acme"], NOW)["acme"].walk == MAIN
-        backfill.end(session, "acme", MAIN)
-        assert backfill.under_way(session, ["acme"], NOW)["acme"].walk == ASIDE
+        assert cursors.pulls_under_way(session, ["acme"], NOW)["acme"].walk == MAIN
+        cursors.end_pull(session, "acme", MAIN)
+        assert cursors.pulls_under_way(session, ["acme"], NOW)["acme"].walk == ASIDE

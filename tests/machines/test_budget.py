@@ -18,8 +18,8 @@ from sqlalchemy import event
 from sqlalchemy.orm import Session
 
 from bergen_loop.ledger.database import Ledger
-from bergen_loop.ledger.store import budget
-from bergen_loop.ledger.store.budget import Asked, Finished, Granted
+from bergen_loop.ledger.store import calls
+from bergen_loop.ledger.store.calls import Asked, Finished, Granted
 from bergen_loop.ledger.tables.core import Base, BudgetLeaseRow
 from bergen_loop.outside.budget import LedgerStore, SharedLimiter, ahead, shared_limiter
 from bergen_loop.outside.limiter import LimiterTimeout
@@ -31,7 +31,7 @@ KEY = "k" * 64
 def most_in_any_period(times: Sequence[float]) -> int:
     """The largest number of calls in any half-open period."""
     times = sorted(times)
-    return max((bisect_left(times, t + budget.PERIOD) - i for i, t in enumerate(times)), default=0)
+    return max((bisect_left(times, t + calls.PERIOD) - i for i, t in enumerate(times)), default=0)
 
 
 class MemoryStore:
@@ -45,11 +45,11 @@ class MemoryStore:
     def take(self, least: int, wanted: int, finished: Sequence[Finished]) -> Granted:
         with Session(self._engine) as session, session.begin():
             asked = Asked(least, wanted, finished)
-            return budget.take(session, KEY, LIMIT, asked, at_ms=self._world.database_ms())
+            return calls.lease(session, KEY, LIMIT, asked, at_ms=self._world.database_ms())
 
     def pause(self, seconds: float) -> None:
         with Session(self._engine) as session, session.begin():
-            budget.pause(session, KEY, seconds, at_ms=self._world.database_ms())
+            calls.pause(session, KEY, seconds, at_ms=self._world.database_ms())
 
 
 @dataclass
@@ -126,7 +126,7 @@ def test_leases_of_the_dead_come_back_after_a_while() -> None:
     last = process(engine, world, 0.0)
     with pytest.raises(Impatient):
         last.acquire()
-    world.now += budget.PERIOD + budget.USABLE + 0.01
+    world.now += calls.PERIOD + calls.USABLE + 0.01
     for _ in range(LIMIT):
         last.acquire()
     engine.dispose()
@@ -144,7 +144,7 @@ def simulated(limit: int, workers: int, seconds_per_call: float) -> tuple[float,
             nonlocal taken
             with Session(engine) as session, session.begin():
                 asked = Asked(least, wanted, finished)
-                granted = budget.take(session, KEY, limit, asked, at_ms=world.database_ms())
+                granted = calls.lease(session, KEY, limit, asked, at_ms=world.database_ms())
             taken += granted.lease is not None
             return granted
 
@@ -198,7 +198,7 @@ def test_the_ledger_keeps_the_limit_between_threads_and_limiters(ledger: Ledger)
         list(pool.map(call, limiters * 30))
     assert len(booked) == 40
     with ledger.read() as session:
-        assert budget.counted(session, KEY) == 40
+        assert calls.counted(session, KEY) == 40
 
 
 def test_many_keys_get_calls_ahead_in_one_transaction(ledger: Ledger) -> None:
@@ -212,7 +212,7 @@ def test_many_keys_get_calls_ahead_in_one_transaction(ledger: Ledger) -> None:
             limiter.acquire(timeout=0.0)
     assert len(commits) == 2
     with ledger.read() as session:
-        assert {budget.counted(session, budget.key_hash(key)) for key in keys} == {2}
+        assert {calls.counted(session, calls.key_hash(key)) for key in keys} == {2}
 
 
 def test_what_is_not_to_be_had_ahead_is_asked_for_when_it_is_needed(sqlite_ledger: Ledger) -> None:
@@ -324,7 +324,7 @@ def test_a_lease_told_of_late_is_not_taken_for_another_with_its_number() -> None
     world = World()
     early, late = process(engine, world, 0.0), process(engine, world, 5.0)
     as_many_as_it_gets(early, world, 1)
-    world.now += budget.PERIOD + budget.USABLE + 1
+    world.now += calls.PERIOD + calls.USABLE + 1
     as_many_as_it_gets(late, world, 4)
     as_many_as_it_gets(early, world)
     as_many_as_it_gets(late, world)

@@ -17,7 +17,7 @@ from bergen_loop.flow import tick
 from bergen_loop.flow.context import BrandContext
 from bergen_loop.ledger.database import Ledger
 from bergen_loop.ledger.read.golive import Name
-from bergen_loop.ledger.store import modes, pace, returns
+from bergen_loop.ledger.store import modes, returns
 from bergen_loop.ledger.tables.core import JournalRow, ReturnRow
 from bergen_loop.ledger.transaction import Transaction, transaction
 from bergen_loop.people import actions, golive
@@ -77,7 +77,7 @@ def test_what_waited_in_shadow_is_paid_little_by_little(world: World, ctx: Brand
     assert paid(world, ids) == 2
     assert world.effects(bad[0])["flags"] == 1, "a flag moves no money: it does not wait"
     with ctx.ledger.read() as session:
-        waiting = pace.waiting(session, BRAND, ctx.now())
+        waiting = modes.waiting_for_turn(session, BRAND, ctx.now())
         assert len(waiting) == 3
         told = session.scalars(sa.select(JournalRow).where(JournalRow.happened == "waits")).all()
     assert {j.return_pk for j in told} == {row.id for row in waiting}
@@ -150,7 +150,7 @@ def test_another_pace_lets_go_at_once_and_shadow_ends_it(world: World, ctx: Bran
     with ctx.ledger.read() as session:
         row = session.scalar(sa.select(ReturnRow).where(ReturnRow.stage == Stage.RECEIVED))
         assert row is not None
-        assert pace.of(returns.known_brand(session, BRAND), ctx.now()) is None
+        assert modes.pace_of(returns.known_brand(session, BRAND), ctx.now()) is None
 
 
 def test_a_decision_by_hand_goes_out_at_once_and_is_counted(
@@ -180,7 +180,7 @@ def test_one_return_is_let_go_before_its_turn_by_what_was_decided_then(
     go_live(ctx, 1)
     worlds.run(world, ctx, ticks=2)
     with ctx.ledger.read() as session:
-        left = [r.return_id for r in pace.waiting(session, BRAND, ctx.now())]
+        left = [r.return_id for r in modes.waiting_for_turn(session, BRAND, ctx.now())]
     assert len(left) == 3
 
     def let_go(return_id: str, why: str = "the customer waits") -> None:

@@ -18,8 +18,8 @@ from bergen_loop.domain.criteria import preset
 from bergen_loop.flow import pull
 from bergen_loop.flow.context import AHEAD, BrandContext
 from bergen_loop.ledger.database import Ledger
-from bergen_loop.ledger.store import backfill, cursors
-from bergen_loop.ledger.store.backfill import Backfill
+from bergen_loop.ledger.store import cursors
+from bergen_loop.ledger.store.cursors import Backfill
 from bergen_loop.ledger.tables.core import AttentionRow, CursorRow, JournalRow, ReturnRow
 from bergen_loop.outside.errors import Unavailable
 from bergen_loop.outside.loop.client import ReturnsPage
@@ -127,7 +127,7 @@ def cursor(ctx: BrandContext) -> datetime | None:
 def shown(ctx: BrandContext) -> Backfill | None:
     """What people are shown now."""
     with ctx.ledger.read() as session:
-        return backfill.under_way(session, [BRAND], ctx.now()).get(BRAND)
+        return cursors.pulls_under_way(session, [BRAND], ctx.now()).get(BRAND)
 
 
 def marks(ctx: BrandContext) -> set[str]:

@@ -12,8 +12,8 @@ from bergen_loop.console import words
 from bergen_loop.flow import pull
 from bergen_loop.ledger.database import Ledger
 from bergen_loop.ledger.read.people import Role
-from bergen_loop.ledger.store import backfill, cursors
-from bergen_loop.ledger.store.backfill import Backfill
+from bergen_loop.ledger.store import cursors
+from bergen_loop.ledger.store.cursors import Backfill
 
 NEVER = "Catching up with Loop"
 
@@ -25,13 +25,13 @@ def pulling(
     now = datetime.now(UTC)
     begun, since = now - timedelta(minutes=10), now - timedelta(days=30)
     with ledger.write() as session:
-        backfill.begin(session, brand, walk, since, begun)
+        cursors.begin_pull(session, brand, walk, since, begun)
         cursors.set(session, brand, walk, since + timedelta(days=days))
 
 
 def over(ledger: Ledger, brand: str = "acme") -> None:
     with ledger.write() as session:
-        backfill.end(session, brand, pull.CURSOR)
+        cursors.end_pull(session, brand, pull.CURSOR)
 
 
 def bars(page: str) -> list[tuple[str, str, str]]:

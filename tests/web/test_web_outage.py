@@ -10,8 +10,7 @@ from web_support import Desk, make_desk
 
 from bergen_loop.console.access import COOKIE
 from bergen_loop.console.problems import Problem
-from bergen_loop.ledger.absence import absence
-from bergen_loop.ledger.database import Ledger
+from bergen_loop.ledger.database import Ledger, absence
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from bergen_loop.cli.standing import Overview, overview
 from bergen_loop.config import ConfigError, ServiceSettings, Settings, load_service, load_usable
 from bergen_loop.config.roster import Found, Roster, said_twice
 from bergen_loop.domain.lifecycle import Moment
-from bergen_loop.ledger import clock
+from bergen_loop.ledger import database
 from bergen_loop.ledger.database import Ledger, LedgerError, exists, schema
 from bergen_loop.ledger.down import meaning, shown
 from bergen_loop.ledger.read import figures
@@ -181,7 +181,7 @@ def _files(service: ServiceSettings, ledger: Ledger, config: Path) -> Iterator[C
 
 def _clocks(ledger: Ledger, _settings: Settings) -> Iterator[Check]:
     with ledger.read() as session:
-        apart = abs(clock.now(session) - datetime.now(UTC))
+        apart = abs(database.now(session) - datetime.now(UTC))
     if ledger.is_sqlite:
         yield Check("clocks", True, f"database and service share this machine's, {_now()}")
     elif apart > SKEW:

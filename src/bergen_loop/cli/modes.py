@@ -27,7 +27,7 @@ from bergen_loop.config.criteria import criteria
 from bergen_loop.domain.pace import Pace
 from bergen_loop.ledger.database import Ledger
 from bergen_loop.ledger.read.golive import GoLive, Point
-from bergen_loop.ledger.store import modes, pace, returns
+from bergen_loop.ledger.store import modes, returns
 from bergen_loop.ledger.tables.core import ReturnRow
 from bergen_loop.ledger.transaction import transaction
 from bergen_loop.people import brands as people
@@ -177,8 +177,8 @@ def set_pace(
             fail(str(error), 2)
     now = datetime.now(UTC)
     with one.ledger.read() as session:
-        found = pace.of(returns.known_brand(session, brand), now)
-        waiting = list(pace.waiting(session, brand, now)) if found else list[ReturnRow]()
+        found = modes.pace_of(returns.known_brand(session, brand), now)
+        waiting = list(modes.waiting_for_turn(session, brand, now)) if found else list[ReturnRow]()
     if as_json:
         listed = [{"return_id": row.return_id, "not_before": row.due_at} for row in waiting]
         amount_ = str(found.amount) if found and found.amount is not None else None
@@ -213,7 +213,7 @@ def release(
         row = returns.by_id(session, brand, return_id)
         if row is None:
             fail(f"brand {brand} has no return {return_id}: `brands pace {brand}` lists them", 2)
-        if pace.turn_of(session, row, now) is None:
+        if modes.turn_of(session, row, now) is None:
             fail(f"return {return_id} does not wait for its turn in a gradual start", 2)
         worth = f"{row.total or '?'} {row.currency or ''}".strip()
     sure(f"Pay return {return_id} ({worth}) before its turn?", yes)
@@ -299,7 +299,7 @@ def _print_mode(one: _Brand, now: str) -> None:
     say((one.door.brand, "bold"), f" is {now}: {modes.MEANING[now]}")
     with one.ledger.read() as session:
         row = returns.known_brand(session, one.door.brand)
-        begin = pace.of(row, datetime.now(UTC))
+        begin = modes.pace_of(row, datetime.now(UTC))
     if modes.unsigned(row, one.door.configured):
         say(f"Its file says live; {modes.how_to_sign(one.door.brand)}.")
     if begin is not None and now == modes.LIVE:

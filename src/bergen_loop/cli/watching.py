@@ -11,7 +11,7 @@ from rich.progress import Progress, TaskID
 
 from bergen_loop.console import words
 from bergen_loop.ledger.database import Ledger, LedgerError
-from bergen_loop.ledger.store import backfill
+from bergen_loop.ledger.store import cursors
 
 EVERY = 0.5
 """Seconds between two looks at the ledger."""
@@ -50,7 +50,7 @@ class Bars:
         """Show how far they are now. Where the ledger does not answer, the next look may."""
         try:
             with self._ledger.read() as session:
-                pulls = backfill.under_way(session, self._brands, datetime.now(UTC))
+                pulls = cursors.pulls_under_way(session, self._brands, datetime.now(UTC))
         except LedgerError:
             return
         for brand in self._tasks.keys() - pulls.keys():

@@ -17,7 +17,7 @@ from bergen_loop.console.state import console_of
 from bergen_loop.console.templating import day_start, page, today, zone_of
 from bergen_loop.flow import tick
 from bergen_loop.ledger.read import listing, shadow
-from bergen_loop.ledger.store import cursors, journal, modes, pace
+from bergen_loop.ledger.store import cursors, journal, modes
 
 router = APIRouter()
 
@@ -46,8 +46,8 @@ def brand_page(request: Request, person: Viewer, brand: str) -> Response:
         read = cursors.get_all(session, brand, list(_CURSORS))
         history = listing.brand_history(session, person.scope, brand)
         every = tick.next_look(registry.context(brand), session, glance.row)
-        begin = pace.of(glance.row, datetime.now(UTC)) if glance.mode == modes.LIVE else None
-        waiting = list(pace.waiting(session, brand, datetime.now(UTC)) if begin else ())
+        begin = modes.pace_of(glance.row, datetime.now(UTC)) if glance.mode == modes.LIVE else None
+        waiting = list(modes.waiting_for_turn(session, brand, datetime.now(UTC)) if begin else ())
         judged = shadow.report(session, brand) if glance.mode == modes.SHADOW else None
     return page(
         request,

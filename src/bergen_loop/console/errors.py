@@ -17,9 +17,8 @@ from bergen_loop.console.guard import SOON, ComeBack
 from bergen_loop.console.passwords import CROWD, Busy
 from bergen_loop.console.problems import Code, Fault
 from bergen_loop.console.templating import page
-from bergen_loop.ledger.absence import absence
 from bergen_loop.ledger.codec import storable
-from bergen_loop.ledger.database import LedgerError
+from bergen_loop.ledger.database import LedgerError, absence
 from bergen_loop.ledger.scope import OutOfScope
 from bergen_loop.secrets.errors import SecretError
 

@@ -14,8 +14,7 @@ from collections.abc import AsyncGenerator, Callable
 import structlog
 from starlette.concurrency import run_in_threadpool
 
-from bergen_loop.ledger.absence import absence
-from bergen_loop.ledger.database import Ledger, LedgerError
+from bergen_loop.ledger.database import Ledger, LedgerError, absence
 from bergen_loop.ledger.read import figures
 from bergen_loop.ledger.scope import Scope
 

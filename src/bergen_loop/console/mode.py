@@ -24,7 +24,7 @@ from bergen_loop.ledger.codec import storable
 from bergen_loop.ledger.database import Session
 from bergen_loop.ledger.read import listing
 from bergen_loop.ledger.read.golive import ENOUGH, Name
-from bergen_loop.ledger.store import modes, pace, returns
+from bergen_loop.ledger.store import modes, returns
 from bergen_loop.ledger.tables.core import BrandRow
 from bergen_loop.ledger.transaction import Transaction, transaction
 from bergen_loop.people import golive
@@ -276,8 +276,8 @@ def _pace_page(
     door = _door(registry, brand)
     with registry.ledger.read() as session:
         row = returns.known_brand(session, brand)
-        found = pace.of(row, now)
-        waiting = list(pace.waiting(session, brand, now)) if found else []
+        found = modes.pace_of(row, now)
+        waiting = list(modes.waiting_for_turn(session, brand, now)) if found else []
         live = modes.effective(row, door.configured) == modes.LIVE
     if typed is None and found is not None:
         left = max(1, math.ceil((found.until - now) / timedelta(days=1)))

@@ -25,8 +25,8 @@ from bergen_loop.ledger.database import Session
 from bergen_loop.ledger.read import figures, listing
 from bergen_loop.ledger.read.figures import DayOfReturns
 from bergen_loop.ledger.read.search import cleaned
-from bergen_loop.ledger.store import backfill, budget, favourites, modes, returns
-from bergen_loop.ledger.store.backfill import Backfill
+from bergen_loop.ledger.store import calls, cursors, favourites, modes, returns
+from bergen_loop.ledger.store.cursors import Backfill
 from bergen_loop.ledger.tables.core import BrandRow
 from bergen_loop.service.registry import Registry
 from bergen_loop.tell import standing
@@ -68,8 +68,8 @@ def glances(
     stages = figures.open_stages(session, brands)
     attention = figures.attention_by_brand(session, brands, datetime.now(UTC))
     rows = returns.brand_rows(session)
-    pulls = backfill.under_way(session, brands, datetime.now(UTC))
-    used = budget.counted_by_key(session)
+    pulls = cursors.pulls_under_way(session, brands, datetime.now(UTC))
+    used = calls.counted_by_key(session)
     found = [
         BrandGlance(
             brand=brand,

@@ -15,7 +15,7 @@ from bergen_loop.config import BrandSettings
 from bergen_loop.console.state import Nudge, registry_of
 from bergen_loop.ledger.codec import storable
 from bergen_loop.ledger.database import Session
-from bergen_loop.ledger.store import budget, journal, returns, webhooks
+from bergen_loop.ledger.store import calls, journal, returns, webhooks
 from bergen_loop.outside.errors import Unreadable
 from bergen_loop.outside.loop.webhooks import URGENT, parse_event, verify
 from bergen_loop.service.registry import Registry
@@ -111,8 +111,8 @@ def _take(registry: Registry, brand: str, body: bytes, signature: str | None) ->
 def _apart(session: Session, settings: BrandSettings) -> timedelta:
     """How far apart the syncs are that webhooks lead to: as far as the key's budget of calls asks
     for, so that a busy brand's webhooks never cost much more than polling would."""
-    key = budget.key_hash(settings.loop.api_key.get_secret_value())
-    if budget.counted(session, key) < PLENTY * settings.loop.calls_per_minute:
+    key = calls.key_hash(settings.loop.api_key.get_secret_value())
+    if calls.counted(session, key) < PLENTY * settings.loop.calls_per_minute:
         return min(SHORTEST, settings.poll / PER_POLL)
     return settings.poll / PER_POLL
 

@@ -22,7 +22,7 @@ from bergen_loop.domain.criteria.model import (
 from bergen_loop.domain.lifecycle import Moment, Stage
 from bergen_loop.domain.words import NEEDS
 from bergen_loop.flow.pull import ASIDE
-from bergen_loop.ledger.store.backfill import Backfill
+from bergen_loop.ledger.store.cursors import Backfill
 
 STAGES: dict[Stage, str] = {
     Stage.SEEN: "RMA to be made",

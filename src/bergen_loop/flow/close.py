@@ -11,7 +11,7 @@ from bergen_loop.domain.rma import CloseEvidence, TicketStatus
 from bergen_loop.domain.words import Need, What
 from bergen_loop.flow.context import BrandContext
 from bergen_loop.ledger.store import returns
-from bergen_loop.ledger.store.chunks import chunks
+from bergen_loop.ledger.store.statements import chunks
 from bergen_loop.ledger.tables.core import ReturnRow, RmaRow
 from bergen_loop.ledger.transaction import Transaction
 from bergen_loop.outside.errors import Effect, OutsideError

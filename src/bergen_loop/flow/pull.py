@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from bergen_loop.domain.words import Need
 from bergen_loop.flow.context import AHEAD, BrandContext
 from bergen_loop.flow.intake import Pulled, store, unread
-from bergen_loop.ledger.store import backfill, cursors, returns, webhooks
+from bergen_loop.ledger.store import cursors, returns, webhooks
 from bergen_loop.ledger.transaction import Transaction
 
 CURSOR = "loop.updated_at"
@@ -94,7 +94,7 @@ def _run(ctx: BrandContext, walk: _Walk, result: Pulled) -> None:
     started = ctx.now()
     with ctx.ledger.read() as session:
         marks = cursors.get_all(session, ctx.brand, [walk.cursor, walk.deep])
-        begun = backfill.begun(session, ctx.brand, walk.cursor)
+        begun = cursors.pull_begun(session, ctx.brand, walk.cursor)
     cursor = marks.get(walk.cursor)
     since, deep = _since(ctx, cursor, marks.get(walk.deep), started)
     if cursor is None and walk is _MAIN:
@@ -103,7 +103,7 @@ def _run(ctx: BrandContext, walk: _Walk, result: Pulled) -> None:
     long = begun or started - since > 2 * span
     if long:
         with ctx.ledger.write() as session:
-            backfill.begin(session, ctx.brand, walk.cursor, since, started)
+            cursors.begin_pull(session, ctx.brand, walk.cursor, since, started)
     whole = True
     while since < started:
         until = min(since + span, started)
@@ -120,7 +120,7 @@ def _run(ctx: BrandContext, walk: _Walk, result: Pulled) -> None:
                 return
             cursors.set(tx.session, ctx.brand, walk.cursor, until)
             if last and long:
-                backfill.end(tx.session, ctx.brand, walk.cursor)
+                cursors.end_pull(tx.session, ctx.brand, walk.cursor)
             if last and deep:
                 cursors.set(tx.session, ctx.brand, walk.deep, started)
                 ctx.tick.reached_back |= walk is _MAIN

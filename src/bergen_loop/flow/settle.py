@@ -31,7 +31,7 @@ from bergen_loop.flow.calls import Call, Undertaking, carry_out, had_no_effect, 
 from bergen_loop.flow.context import BrandContext
 from bergen_loop.flow.transitions import accepted, plan_notes
 from bergen_loop.ledger.codec import load_items, load_receipt, load_return
-from bergen_loop.ledger.store import effects, journal, modes, pace, returns
+from bergen_loop.ledger.store import effects, journal, modes, returns
 from bergen_loop.ledger.store.effects import AlreadyIntended, EffectState, Intent, settling_key
 from bergen_loop.ledger.tables.core import DecisionRow, EffectRow, ReturnRow
 from bergen_loop.ledger.transaction import FencedTransaction, Transaction
@@ -299,7 +299,7 @@ class Settlements(Undertaking[int, DecisionRow, None]):
         ]
         readings = returns.readings(tx.session, old)
         if not self._turns_known:
-            self._turns, self._turns_known = pace.turns(tx.session, tx.brand, tx.now), True
+            self._turns, self._turns_known = modes.turns(tx.session, tx.brand, tx.now), True
         turns = self._turns
         calls: list[Call[DecisionRow]] = []
         for row in rows.values():
@@ -324,7 +324,7 @@ class Settlements(Undertaking[int, DecisionRow, None]):
                 effect := self._intend(tx, row, decision, before)
             ):
                 calls.append(Call(decision, (effect,)))
-                if turns and decision.outcome in pace.PAYS:
+                if turns and decision.outcome in modes.PAYS:
                     turns.take(tx.now, Worth.of(row.total, row.currency))
         tx.session.flush()
         return calls
@@ -334,10 +334,10 @@ class Settlements(Undertaking[int, DecisionRow, None]):
     ) -> bool:
         """Whether it has to wait for its turn. What a person has decided, or let go before its
         turn, goes out at once, and is counted."""
-        if decision.outcome not in pace.PAYS or decision.by != journal.SERVICE:
+        if decision.outcome not in modes.PAYS or decision.by != journal.SERVICE:
             return False
         worth = Worth.of(row.total, row.currency)
-        if turns.room(tx.now, worth) or pace.released(tx.session, row.id, decision):
+        if turns.room(tx.now, worth) or modes.released(tx.session, row.id, decision):
             return False
         row.due_at = turns.wait(tx.now, worth)
         why = f"waits for its turn in the gradual start: {turns.pace}"

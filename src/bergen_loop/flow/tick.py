@@ -30,10 +30,9 @@ from bergen_loop.flow import (
     shipments,
 )
 from bergen_loop.flow.context import BrandContext, Tick
-from bergen_loop.ledger.absence import absence
-from bergen_loop.ledger.database import LedgerError, Session, trouble
+from bergen_loop.ledger.database import LedgerError, Session, absence, trouble
 from bergen_loop.ledger.locks import LockLost, brand_lock
-from bergen_loop.ledger.store import budget, cursors, journal, modes, returns
+from bergen_loop.ledger.store import calls, cursors, journal, modes, returns
 from bergen_loop.ledger.store import shipments as under_way
 from bergen_loop.ledger.tables.core import BrandRow
 from bergen_loop.ledger.transaction import Transaction
@@ -230,12 +229,12 @@ def next_look(ctx: BrandContext, session: Session, row: BrandRow | None) -> str:
 
 def signs(ctx: BrandContext, session: Session, row: BrandRow) -> Signs:
     """What the time of the next look goes by."""
-    key = budget.key_hash(ctx.settings.loop.api_key.get_secret_value())
+    key = calls.key_hash(ctx.settings.loop.api_key.get_secret_value())
     return Signs(
         quiet=row.quiet_looks or 0,
         awaited=returns.any_awaited(session, ctx.brand),
         hours=ctx.warehouse_hours(session),
-        calls=budget.counted(session, key),
+        calls=calls.counted(session, key),
     )
 
 

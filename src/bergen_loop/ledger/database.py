@@ -1,16 +1,21 @@
-"""Opening the ledger's database, and bringing it to the current schema."""
+"""Opening the ledger's database, and bringing it to the current schema; what is told while it
+cannot be had; its clock, the one that all machines share."""
 
 from __future__ import annotations
 
+import logging
+import re
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, cast
 
 import sqlalchemy as sa
+import structlog
 import tenacity
 from sqlalchemy import event
 from sqlalchemy.exc import (
@@ -33,13 +38,27 @@ from bergen_loop.ledger.tables.core import (
 )
 from bergen_loop.text import failure
 
-__all__ = ["Clash", "Ledger", "LedgerError", "Session", "exists", "record_at_fault", "trouble"]
+__all__ = [
+    "Absence",
+    "Clash",
+    "Ledger",
+    "LedgerError",
+    "Session",
+    "absence",
+    "exists",
+    "now",
+    "now_ms",
+    "record_at_fault",
+    "trouble",
+]
 """`Session` is handed to the questions of `store` and `read`; nobody else builds statements."""
 
 LedgerError = SQLAlchemyError
 """What the ledger's database may raise, for who has to say so: `trouble` puts it into words."""
 Clash = IntegrityError
 """What was to be written is there already, by another transaction."""
+
+log = structlog.get_logger()
 
 _PRAGMAS = (
     "journal_mode=WAL",
@@ -376,3 +395,71 @@ def _engine(url: sa.URL, pool_size: int) -> sa.Engine:
         connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
 
     return engine
+
+
+# -- while it cannot be had --------------------------------------------------------------------
+
+_DRIVER = re.compile(r"psycopg\.\w*Error|sqlite3\.\w*Error|connection failed|Notification listener")
+"""Signs in what the engine logs that it, too, misses its database."""
+
+
+class Absence:
+    """Whether the database is away, as far as this process has noticed: told once when it goes, and
+    once when it is back, however many threads miss it meanwhile. Thread-safe."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._since: float | None = None
+
+    def gone(self, error: BaseException) -> bool:
+        """Whether an error means that the database cannot be had: then it has been told, and
+        nothing more is to be logged about it."""
+        if not isinstance(error, LedgerError) or record_at_fault(error):
+            return False
+        self._tell(trouble(error))
+        return True
+
+    def back(self) -> None:
+        """Something has been written or read."""
+        with self._lock:
+            since, self._since = self._since, None
+        if since is not None:
+            seconds = round(time.monotonic() - since, 1)
+            log.warning("the database is back, and work goes on", away_seconds=seconds)
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """For the engine's logger: what only says that the database is away is left out."""
+        error = record.exc_info[1] if record.exc_info else None
+        if error is not None and self.gone(error):
+            return False
+        if not _DRIVER.search(record.getMessage()):
+            return True
+        self._tell("the engine has lost its connection")
+        return False
+
+    def _tell(self, why: str) -> None:
+        with self._lock:
+            told, self._since = self._since is not None, self._since or time.monotonic()
+        if not told:
+            log.error("the database cannot be had: work waits, and nothing is lost", why=why)
+
+
+absence = Absence()
+"""Of this process."""
+
+
+# -- its clock ---------------------------------------------------------------------------------
+
+
+def now_ms(session: Session) -> int:
+    """Milliseconds since 1970, as they pass (not the start of the transaction). An embedded
+    database has one machine only: its clock is this one's."""
+    if session.get_bind().dialect.name == "sqlite":
+        return time.time_ns() // 1_000_000
+    query = sa.text("SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint")
+    return int(session.execute(query).scalar_one())
+
+
+def now(session: Session) -> datetime:
+    """The same as an aware time."""
+    return datetime.fromtimestamp(now_ms(session) / 1000, UTC)

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from bergen_loop.ledger.database import Ledger, LedgerError
-from bergen_loop.ledger.store import budget
-from bergen_loop.ledger.store.budget import Asked, Finished, Granted
+from bergen_loop.ledger.store import calls
+from bergen_loop.ledger.store.calls import Asked, Finished, Granted
 from bergen_loop.outside.limiter import LimiterTimeout, SlidingWindowLimiter
 
 FIRST, MOST = 4, 20
@@ -42,11 +42,11 @@ class LedgerStore:
 
     def take(self, least: int, wanted: int, finished: Sequence[Finished]) -> Granted:
         with self._ledger.write() as session:
-            return budget.take(session, self._key, self.limit, Asked(least, wanted, finished))
+            return calls.lease(session, self._key, self.limit, Asked(least, wanted, finished))
 
     def pause(self, seconds: float) -> None:
         with self._ledger.write() as session:
-            budget.pause(session, self._key, seconds)
+            calls.pause(session, self._key, seconds)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +79,7 @@ class SharedLimiter(SlidingWindowLimiter):
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        super().__init__(limit, budget.PERIOD, clock=clock, sleep=sleep)
+        super().__init__(limit, calls.PERIOD, clock=clock, sleep=sleep)
         self._store = store
         self._open: list[_Lease] = []
         self._over: list[_Lease] = []
@@ -177,7 +177,7 @@ class SharedLimiter(SlidingWindowLimiter):
                     self._paused_until = max(self._paused_until, now + granted.wait)
             else:
                 # Usable counted from before the question: the grant was made after it.
-                until = now + budget.USABLE
+                until = now + calls.USABLE
                 self._open.append(
                     _Lease(granted.lease, granted.counts_until_ms, granted.permits, until, last=now)
                 )
@@ -220,20 +220,20 @@ def shared_limiter(ledger: Ledger, api_key: str, limit: int = 300) -> SharedLimi
     return limiter
 
 
-def ahead(ledger: Ledger, api_keys: Iterable[str], calls: int) -> None:
+def ahead(ledger: Ledger, api_keys: Iterable[str], number: int) -> None:
     """Have so many calls in hand for each of these keys that has none, in one transaction: for
     many brands that are about to be looked at. What is not to be had now, each asks for itself."""
     questions: list[tuple[str, SharedLimiter, _Question]] = []
     for name in sorted({_name(ledger, key) for key in api_keys}):
         limiter = _limiters.get(name)
-        if limiter is not None and (question := limiter.wish(calls)) is not None:
+        if limiter is not None and (question := limiter.wish(number)) is not None:
             questions.append((name[1], limiter, question))
     if not questions:
         return
     try:
         with ledger.write() as session:
             # In the order of their names, as every process asks: none waits for another in turn.
-            granted = [budget.take(session, key, one.limit, q.asked) for key, one, q in questions]
+            granted = [calls.lease(session, key, one.limit, q.asked) for key, one, q in questions]
     except BaseException as error:
         for _, limiter, question in questions:
             limiter.unanswered(question)

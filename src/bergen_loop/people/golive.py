@@ -18,7 +18,7 @@ from bergen_loop.ledger.codec import storable
 from bergen_loop.ledger.database import Session
 from bergen_loop.ledger.read import golive
 from bergen_loop.ledger.read.golive import GoLive, Name, Point
-from bergen_loop.ledger.store import modes, pace, returns
+from bergen_loop.ledger.store import modes, returns
 from bergen_loop.ledger.store.modes import SignOff
 from bergen_loop.ledger.tables.core import ReturnRow
 from bergen_loop.ledger.transaction import Transaction
@@ -147,7 +147,7 @@ def release(tx: Transaction, row: ReturnRow, why: str) -> None:
         told = "letting a return go before its turn needs a reason, for the journal"
         raise NotPossible(told, "why")
     tx.session.refresh(row, with_for_update=True)
-    decision = pace.turn_of(tx.session, row, tx.now)
+    decision = modes.turn_of(tx.session, row, tx.now)
     if decision is None:
         raise NotPossible("it does not wait for its turn in a gradual start (any more)")
     row.due_at = tx.now
@@ -165,9 +165,9 @@ def change_pace(tx: Transaction, configured: str, pace_: Pace | None, why: str) 
     if modes.effective(row, configured) != modes.LIVE:
         raise NotPossible("the brand is not live: nothing is paid at all")
     row = returns.brand_row(tx.session, tx.brand)
-    before = pace.of(row, tx.now)
-    pace.keep(row, pace_)
-    pace.let_go(tx)
+    before = modes.pace_of(row, tx.now)
+    modes.keep_pace(row, pace_)
+    modes.let_go(tx)
     row.nudged_at = tx.now
     data = {"before": str(before) if before else None, "after": str(pace_) if pace_ else None}
     tx.journal(What.PACE_SET, f"{storable(why).strip()} ({pace_ or 'without a limit'})", data=data)

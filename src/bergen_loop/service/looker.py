@@ -18,11 +18,9 @@ import structlog
 
 from bergen_loop.flow import glance, tick
 from bergen_loop.flow.context import BrandContext, utc_now
-from bergen_loop.ledger.absence import absence
-from bergen_loop.ledger.database import LedgerError, trouble
+from bergen_loop.ledger.database import LedgerError, absence, trouble
 from bergen_loop.ledger.locks import BrandBusy, LockLost
-from bergen_loop.ledger.store import budget as calls
-from bergen_loop.ledger.store import quiet, returns
+from bergen_loop.ledger.store import calls, quiet, returns
 from bergen_loop.ledger.store.quiet import Looked, Waiting
 from bergen_loop.ledger.tables.core import BrandRow
 from bergen_loop.outside import budget

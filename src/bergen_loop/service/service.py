@@ -11,8 +11,7 @@ from uuid import uuid4
 from dbos import DBOS, DBOSConfig, error
 
 from bergen_loop.config import ServiceSettings
-from bergen_loop.ledger.absence import absence
-from bergen_loop.ledger.database import Ledger
+from bergen_loop.ledger.database import Ledger, absence
 from bergen_loop.ledger.locks import service_lock
 from bergen_loop.service import workflows
 from bergen_loop.service.looker import Looker

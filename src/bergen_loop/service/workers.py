@@ -12,8 +12,7 @@ from datetime import timedelta
 import structlog
 
 from bergen_loop import __version__
-from bergen_loop.ledger.absence import absence
-from bergen_loop.ledger.database import Ledger, LedgerError, trouble
+from bergen_loop.ledger.database import Ledger, LedgerError, absence, trouble
 from bergen_loop.ledger.store import workers
 from bergen_loop.text import failure
 

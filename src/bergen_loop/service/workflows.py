@@ -12,8 +12,7 @@ from dbos import DBOS, SetEnqueueOptions
 
 from bergen_loop.flow import tick
 from bergen_loop.ledger import fragments
-from bergen_loop.ledger.absence import absence
-from bergen_loop.ledger.database import LedgerError, trouble
+from bergen_loop.ledger.database import LedgerError, absence, trouble
 from bergen_loop.ledger.locks import BrandBusy, LockLost
 from bergen_loop.ledger.store import calls, chain, outbox, retention
 from bergen_loop.outside.errors import OutsideError

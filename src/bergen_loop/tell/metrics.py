@@ -15,7 +15,7 @@ from bergen_loop.config import BrandSettings, Settings
 from bergen_loop.domain.lifecycle import GOING_ON, Moment
 from bergen_loop.ledger.database import Ledger
 from bergen_loop.ledger.read.snapshot import BrandFigures, Snapshot, Snapshots
-from bergen_loop.ledger.store import budget, modes
+from bergen_loop.ledger.store import calls, modes
 from bergen_loop.tell.calls import call_name, time_name
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -186,7 +186,7 @@ def _budget(snapshot: Snapshot, settings: Settings) -> Iterable[Metric]:
 def budget_used(budgets: Mapping[str, int], brand: BrandSettings) -> int:
     """Calls of the brand's Loop key that count against its limit now, in all processes."""
     key = brand.loop.api_key.get_secret_value()
-    return budgets.get(budget.key_hash(key), 0)
+    return budgets.get(calls.key_hash(key), 0)
 
 
 def _events(snapshot: Snapshot) -> Iterable[Metric]:

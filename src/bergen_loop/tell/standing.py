@@ -12,8 +12,8 @@ from bergen_loop.config import Settings
 from bergen_loop.ledger.database import Session
 from bergen_loop.ledger.read import snapshot, views
 from bergen_loop.ledger.read.incidents import Incident, incidents, sync_times, waiting_returns
-from bergen_loop.ledger.store import backfill, modes, returns
-from bergen_loop.ledger.store.backfill import Backfill
+from bergen_loop.ledger.store import cursors, modes, returns
+from bergen_loop.ledger.store.cursors import Backfill
 from bergen_loop.ledger.store.workers import workers
 from bergen_loop.outside.breaker import TITLES
 
@@ -95,7 +95,7 @@ def take(session: Session, settings: Settings, names: Sequence[str], now: dateti
     """How these brands stand now."""
     taken = snapshot.take(session, names, now)
     rows = returns.brand_rows(session)
-    pulls = backfill.under_way(session, list(names), now)
+    pulls = cursors.pulls_under_way(session, list(names), now)
     stages = views.stage_counts(session)
     found: list[Standing] = []
     for name in names:
@@ -174,7 +174,7 @@ def silent(
             never.append(name)
         elif row.last_good is None or now - row.last_good > limit:
             stalled.append(name)
-    pulls = backfill.under_way(session, [*never, *stalled], now) if never or stalled else {}
+    pulls = cursors.pulls_under_way(session, [*never, *stalled], now) if never or stalled else {}
     never, stalled = ([b for b in of if b not in pulls] for of in (never, stalled))
     if not never and not stalled:
         return []

@@ -20,7 +20,7 @@ from bergen_loop.ledger.codec import digest
 from bergen_loop.ledger.read.listing import Page
 from bergen_loop.ledger.scope import Scope
 from bergen_loop.ledger.store.attention import awake
-from bergen_loop.ledger.store.chunks import chunks
+from bergen_loop.ledger.store.statements import chunks
 from bergen_loop.ledger.tables.core import AttentionRow, LineRow, ReturnRow, RmaRow
 
 PRODUCT = (Need.UNKNOWN_PRODUCT, Need.PRODUCT_REFUSED, Need.PRODUCT_IMPORT)

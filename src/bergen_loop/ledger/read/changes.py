@@ -16,7 +16,7 @@ from typing import Any, Generic, TypeVar
 import sqlalchemy as sa
 from sqlalchemy.orm import Session, defer
 
-from bergen_loop.ledger import clock
+from bergen_loop.ledger import database
 from bergen_loop.ledger.read.listing import ReturnFilter
 from bergen_loop.ledger.scope import Scope
 from bergen_loop.ledger.tables.core import AttentionRow, ReturnRow, held_only
@@ -111,7 +111,7 @@ def _merged(streams: Iterable[Sequence[T]]) -> Iterable[T]:
 
 def _horizon(session: Session) -> datetime:
     """Before it, whatever was written shows."""
-    now = clock.now(session)
+    now = database.now(session)
     if session.get_bind().dialect.name != "sqlite":
         begun: datetime | None = session.scalar(_OPEN)
         now = min(now, begun or now)

@@ -17,8 +17,8 @@ from bergen_loop.ledger.read import figures, shadow
 from bergen_loop.ledger.read.causes import Sum
 from bergen_loop.ledger.read.shadow import ShadowReport, Verdict
 from bergen_loop.ledger.store import modes, returns
-from bergen_loop.ledger.store.chunks import chunks
-from bergen_loop.ledger.store.pace import PAYS
+from bergen_loop.ledger.store.modes import PAYS
+from bergen_loop.ledger.store.statements import chunks
 from bergen_loop.ledger.tables.core import DecisionRow, ReturnRow
 
 ENOUGH = 20

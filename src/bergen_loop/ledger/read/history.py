@@ -34,7 +34,7 @@ from bergen_loop.ledger.codec import (
     load_return,
 )
 from bergen_loop.ledger.store import journal
-from bergen_loop.ledger.store.chunks import chunks
+from bergen_loop.ledger.store.statements import chunks
 from bergen_loop.ledger.tables.core import DecisionRow, PlainJson, ReceiptRow, ReturnRow, RmaRow
 
 NOT_COMPARED = Comparison((), (), ("not compared",))

@@ -19,8 +19,8 @@ from bergen_loop.domain.lifecycle import GOING_ON, STAGE_MOMENT, Moment, Stage
 from bergen_loop.domain.words import What
 from bergen_loop.ledger.scope import Scope
 from bergen_loop.ledger.store.attention import Ended, awake
-from bergen_loop.ledger.store.chunks import chunks
 from bergen_loop.ledger.store.journal import SERVICE
+from bergen_loop.ledger.store.statements import chunks
 from bergen_loop.ledger.tables.core import (
     AttentionRow,
     JournalRow,

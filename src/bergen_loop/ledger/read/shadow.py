@@ -18,7 +18,7 @@ from sqlalchemy.orm import Session
 from bergen_loop.domain.decision import Outcome
 from bergen_loop.domain.returns import LoopState
 from bergen_loop.ledger.read.causes import Sum
-from bergen_loop.ledger.store.pace import PAYS
+from bergen_loop.ledger.store.modes import PAYS
 from bergen_loop.ledger.tables.core import DecisionRow, EffectRow, ReturnRow
 
 MAX_LISTED = 200

@@ -22,7 +22,7 @@ from bergen_loop.ledger.read import why as reasons
 from bergen_loop.ledger.read.carried import Carried, carrying
 from bergen_loop.ledger.read.why import Asked, Call, Facts, Left, Ticket, Verdict, Why
 from bergen_loop.ledger.scope import Scope
-from bergen_loop.ledger.store import attention, effects, journal, pace, returns
+from bergen_loop.ledger.store import attention, effects, journal, modes, returns
 from bergen_loop.ledger.store.effects import EffectState
 from bergen_loop.ledger.tables.core import (
     AttentionRow,
@@ -162,7 +162,7 @@ def return_view(
         ignored=attention.ignored(session, [row]).get(row.id),
         brand=brand,
         carried=carrying(session, row.brand, row.return_id),
-        turn=row.due_at if pace.turn_of(session, row, datetime.now(UTC)) else None,
+        turn=row.due_at if modes.turn_of(session, row, datetime.now(UTC)) else None,
     )
     view.moments = _moments(view)
     return view

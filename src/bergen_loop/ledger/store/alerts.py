@@ -8,7 +8,7 @@ from datetime import datetime
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from bergen_loop.ledger.store.chunks import chunks
+from bergen_loop.ledger.store.statements import chunks
 from bergen_loop.ledger.tables.operations import AlertRow
 
 

@@ -13,7 +13,7 @@ from bergen_loop.domain.lifecycle import Stage
 from bergen_loop.domain.words import NEEDS, Need, What
 from bergen_loop.ledger.codec import sentence
 from bergen_loop.ledger.store import journal
-from bergen_loop.ledger.store.chunks import BRAND, VALUES, chunks, rows_of
+from bergen_loop.ledger.store.statements import BRAND, VALUES, chunks, rows_of
 from bergen_loop.ledger.tables.core import AttentionRow, ReturnRow
 
 SAME_AGAIN = timedelta(days=2)

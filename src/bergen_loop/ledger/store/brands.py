@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 
 from bergen_loop.domain.lifecycle import Stage
 from bergen_loop.ledger.store.effects import OPEN
-from bergen_loop.ledger.store.inserts import insert
+from bergen_loop.ledger.store.statements import insert
 from bergen_loop.ledger.tables.brands import BrandDraftRow, BrandSettingsRow
 from bergen_loop.ledger.tables.core import EffectRow, ReturnRow, RmaRow, SecretRow
 

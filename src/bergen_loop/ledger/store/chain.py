@@ -27,7 +27,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from bergen_loop.ledger.database import Ledger
-from bergen_loop.ledger.store.inserts import insert
+from bergen_loop.ledger.store.statements import insert
 from bergen_loop.ledger.tables.core import ChainRow, JournalRow
 
 AT_A_TIME = 500

@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session, aliased
 from bergen_loop.domain.words import SETTLING, EffectKind, What
 from bergen_loop.ledger.codec import sentence
 from bergen_loop.ledger.store import journal
-from bergen_loop.ledger.store.chunks import BRAND, MOST, NOW, VALUES, rows_of, told_of
+from bergen_loop.ledger.store.statements import BRAND, MOST, NOW, VALUES, rows_of, told_of
 from bergen_loop.ledger.tables.core import EffectRow
 
 

@@ -13,7 +13,7 @@ from bergen_loop.domain.codes import normal_code, normal_upc
 from bergen_loop.domain.receipt import BagCount
 from bergen_loop.domain.rma import RmaRequest, TicketStatus
 from bergen_loop.ledger.codec import storable
-from bergen_loop.ledger.store.chunks import chunks
+from bergen_loop.ledger.store.statements import chunks
 from bergen_loop.ledger.tables.floor import (
     FloorCodeRow,
     FloorCountRow,

@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 
 from bergen_loop.domain.words import What
 from bergen_loop.ledger.codec import LONGEST_BODY, particulars, sentence, storable
-from bergen_loop.ledger.store.inserts import insert
+from bergen_loop.ledger.store.statements import insert
 from bergen_loop.ledger.tables.core import CounterRow, JournalRow, RawRow, WebhookRow
 
 SERVICE = "bergen-loop"

@@ -11,7 +11,7 @@ from pydantic import TypeAdapter
 from sqlalchemy.orm import Session
 
 from bergen_loop.domain.rma import ProductImport, WarehouseProduct
-from bergen_loop.ledger.store.chunks import chunks
+from bergen_loop.ledger.store.statements import chunks
 from bergen_loop.ledger.tables.core import ProductRow
 
 _CALLED = TypeAdapter(WarehouseProduct)

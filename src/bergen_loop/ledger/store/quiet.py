@@ -18,7 +18,7 @@ from sqlalchemy.orm import Session
 from bergen_loop.domain.lifecycle import WORKING, Stage
 from bergen_loop.domain.words import EffectKind
 from bergen_loop.ledger.store import effects, journal
-from bergen_loop.ledger.store.chunks import chunks
+from bergen_loop.ledger.store.statements import chunks
 from bergen_loop.ledger.tables.core import (
     BrandRow,
     BreakerRow,

@@ -17,8 +17,7 @@ from bergen_loop.domain.rma import TicketStatus, normal_ticket_id
 from bergen_loop.domain.words import EffectKind
 from bergen_loop.ledger.codec import dump_receipt
 from bergen_loop.ledger.store import cursors
-from bergen_loop.ledger.store.chunks import BRAND, MOST, NOW, VALUES, rows_of, told_of
-from bergen_loop.ledger.store.inserts import insert
+from bergen_loop.ledger.store.statements import BRAND, MOST, NOW, VALUES, insert, rows_of, told_of
 from bergen_loop.ledger.tables.core import (
     BrandRow,
     DecisionRow,

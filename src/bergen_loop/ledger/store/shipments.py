@@ -15,8 +15,8 @@ from bergen_loop.domain.shipment import ShipmentStage, ShipmentUnit
 from bergen_loop.domain.words import Need
 from bergen_loop.ledger.codec import dump_receipt, dump_unit, load_receipt, load_unit, storable
 from bergen_loop.ledger.store import effects
-from bergen_loop.ledger.store.chunks import chunks
 from bergen_loop.ledger.store.returns import ticket_spellings
+from bergen_loop.ledger.store.statements import chunks
 from bergen_loop.ledger.tables.core import RmaRow
 from bergen_loop.ledger.tables.shipments import (
     BagRow,

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from bergen_loop.ledger.store.inserts import insert
+from bergen_loop.ledger.store.statements import insert
 from bergen_loop.ledger.tables.access import TriesRow
 
 KEPT = timedelta(days=1)

@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 from bergen_loop.domain.returns import PROCESSING_FAILED
 from bergen_loop.ledger.codec import storable
 from bergen_loop.ledger.store import effects, journal
-from bergen_loop.ledger.store.chunks import chunks
+from bergen_loop.ledger.store.statements import chunks
 from bergen_loop.ledger.tables.core import WebhookRow
 
 SHIPMENT = "shipment.processed"

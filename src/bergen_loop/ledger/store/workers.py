@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from bergen_loop.ledger import clock
+from bergen_loop.ledger import database
 from bergen_loop.ledger.tables.core import WorkerRow
 
 LEFT = datetime(1970, 1, 1, tzinfo=UTC)
@@ -30,7 +30,7 @@ class Worker:
 
 def workers(session: Session) -> list[Worker]:
     """All that are known, the longest running first."""
-    now = clock.now(session)
+    now = database.now(session)
     rows = session.scalars(sa.select(WorkerRow).order_by(WorkerRow.started_at))
     return [
         Worker(r.executor_id, r.host, r.pid, r.version, r.started_at, now - r.seen_at) for r in rows
@@ -39,7 +39,7 @@ def workers(session: Session) -> list[Worker]:
 
 def show(session: Session, executor_id: str, host: str, pid: int, version: str) -> None:
     """A worker is alive; what it is, is taken down at its first sign."""
-    now = clock.now(session)
+    now = database.now(session)
     row = session.get(WorkerRow, executor_id)
     if row is None:
         row = WorkerRow(
@@ -60,7 +60,7 @@ def gone(session: Session, after: timedelta, besides: str) -> Sequence[tuple[str
     """Those without a sign of life for so long, other than `besides`, and when they gave the
     last."""
     query = sa.select(WorkerRow.executor_id, WorkerRow.seen_at).where(
-        WorkerRow.seen_at < clock.now(session) - after, WorkerRow.executor_id != besides
+        WorkerRow.seen_at < database.now(session) - after, WorkerRow.executor_id != besides
     )
     return [(executor_id, seen_at) for executor_id, seen_at in session.execute(query)]
 

@@ -15,8 +15,7 @@ import structlog
 
 from bergen_loop.config.operations import EventSettings
 from bergen_loop.domain.words import What
-from bergen_loop.ledger.absence import absence
-from bergen_loop.ledger.database import Ledger, LedgerError, trouble
+from bergen_loop.ledger.database import Ledger, LedgerError, absence, trouble
 from bergen_loop.ledger.locks import BrandBusy, endpoint_lock
 from bergen_loop.ledger.store import outbox
 from bergen_loop.ledger.store.outbox import Attempt

@@ -1,4 +1,5 @@
-"""Questions about many values: statements that are built once, asked in pieces."""
+"""What statements have in common: those about many values are built once and asked in pieces; those
+that insert what may be there already are said in either database's dialect."""
 
 from __future__ import annotations
 
@@ -6,7 +7,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, TypeVar, TypeVarTuple
 
 import sqlalchemy as sa
-from sqlalchemy.orm import Session
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.orm import DeclarativeBase, Session
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
@@ -41,3 +43,12 @@ def told_of(
     """The same for one that selects several columns."""
     for chunk in chunks(values):
         yield from session.execute(statement, {"values": chunk, **others})
+
+
+# -- inserting what may be there already -------------------------------------------------------
+
+
+def insert(session: Session, table: type[DeclarativeBase]) -> sqlite.Insert | postgresql.Insert:
+    """An insert that can be told what to do `on_conflict`."""
+    dialect = sqlite if session.get_bind().dialect.name == "sqlite" else postgresql
+    return dialect.insert(table)
