@@ -25,7 +25,7 @@ from bench import endless_loop
 from bench.databases import databases
 from bench.endless_loop import KEY, MAX_PAGE, STATES
 from bench.report import Section, median, section
-from bergen_loop.flow.pull import CURSOR
+from bergen_loop.flow.intake import CURSOR
 from bergen_loop.ledger.database import Ledger
 from bergen_loop.ledger.store import cursors
 from bergen_loop.ledger.tables.core import JournalRow, LineRow, ReturnRow

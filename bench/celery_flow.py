@@ -35,7 +35,7 @@ from bench.rig import NO_LIMIT, Rig, connect
 from bergen_loop.flow.context import BrandContext
 from bergen_loop.ledger.database import Ledger
 from bergen_loop.outside.errors import OutsideError
-from bergen_loop.outside.limiter import SlidingWindowLimiter
+from bergen_loop.outside.http import SlidingWindowLimiter
 
 FLOW = "BERGEN_LOOP_BENCH_FLOW"
 POOLS = ("prefork", "threads")

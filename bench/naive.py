@@ -7,9 +7,8 @@ from dataclasses import replace
 from datetime import timedelta
 
 from bergen_loop.domain.announce import AnnounceRules, parcels, physical_lines, rma_request
-from bergen_loop.domain.receipt import Receipt
 from bergen_loop.domain.returns import LoopState, Return
-from bergen_loop.domain.rma import TicketStatus
+from bergen_loop.domain.rma import Receipt, TicketStatus
 from bergen_loop.flow.context import BrandContext
 from bergen_loop.outside.errors import OutsideError
 

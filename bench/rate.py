@@ -28,7 +28,7 @@ from bench import celery_flow
 from bench.databases import databases
 from bench.report import Section, median, section
 from bench.rig import BRAND, Rig, rig
-from bergen_loop.domain.lifecycle import Stage
+from bergen_loop.domain.returns import Stage
 from bergen_loop.flow import tick
 from bergen_loop.flow.context import BrandContext
 from bergen_loop.ledger.database import Ledger

@@ -25,8 +25,7 @@ from bergen_loop.flow import tick
 from bergen_loop.flow.context import BrandContext
 from bergen_loop.ledger.database import Ledger
 from bergen_loop.ledger.tables.core import ReturnRow
-from bergen_loop.outside.http import Around
-from bergen_loop.outside.limiter import RateLimiter, SlidingWindowLimiter
+from bergen_loop.outside.http import Around, RateLimiter, SlidingWindowLimiter
 from bergen_loop.outside.loop.client import LoopClient, LoopConfig
 from bergen_loop.outside.warehouse.rex11 import Rex11Config, Rex11Warehouse
 

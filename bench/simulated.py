@@ -21,8 +21,7 @@ from bergen_loop.flow import tick
 from bergen_loop.flow.context import BrandContext
 from bergen_loop.ledger.database import Ledger
 from bergen_loop.ledger.store import returns
-from bergen_loop.outside.http import Around
-from bergen_loop.outside.limiter import SlidingWindowLimiter
+from bergen_loop.outside.http import Around, SlidingWindowLimiter
 from bergen_loop.outside.loop.client import LoopClient, LoopConfig
 from loop_sandbox.settings import Settings
 

@@ -19,7 +19,7 @@ from sqlalchemy.orm import defer
 from bergen_loop import logs
 from bergen_loop.cli.output import Listing, table
 from bergen_loop.console.words import MOMENTS, kind
-from bergen_loop.domain.lifecycle import Moment
+from bergen_loop.domain.returns import Moment
 from bergen_loop.ledger.database import Ledger
 from bergen_loop.ledger.read import views
 from bergen_loop.ledger.tables.core import ReturnRow

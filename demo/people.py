@@ -7,7 +7,7 @@ from collections.abc import Callable
 import sqlalchemy as sa
 
 from bergen_loop.domain.decision import Outcome
-from bergen_loop.domain.lifecycle import Stage
+from bergen_loop.domain.returns import Stage
 from bergen_loop.ledger.database import Ledger
 from bergen_loop.ledger.store import returns
 from bergen_loop.ledger.tables.core import ReturnRow

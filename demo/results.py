@@ -10,7 +10,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from bergen_loop.domain.lifecycle import Stage
+from bergen_loop.domain.returns import Stage
 from bergen_loop.ledger.database import Ledger
 from bergen_loop.ledger.tables.core import AttentionRow, DecisionRow, ReturnRow, RmaRow
 from demo.world import SandboxControl

@@ -26,8 +26,7 @@ from rex11_support import (
     raw_token,
 )
 
-from bergen_loop.domain.receipt import Receipt, ReceiptLine
-from bergen_loop.domain.rma import ProductImport, TicketChange, TicketStatus
+from bergen_loop.domain.rma import ProductImport, Receipt, ReceiptLine, TicketChange, TicketStatus
 from bergen_loop.outside.errors import (
     Effect,
     InvalidRequest,

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bergen_loop.outside.warehouse.rex11.responses import read_quantity
-from bergen_loop.outside.warehouse.rex11.times import local_date, query_window, read_time
+from bergen_loop.outside.warehouse.rex11.soap import local_date, query_window, read_time
 
 NY = ZoneInfo("America/New_York")
 

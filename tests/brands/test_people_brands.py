@@ -13,7 +13,7 @@ import sqlalchemy as sa
 
 from bergen_loop import yaml_source
 from bergen_loop.config import BrandSettings, ConfigError, Problem
-from bergen_loop.domain.lifecycle import Stage
+from bergen_loop.domain.returns import Stage
 from bergen_loop.ledger.database import Ledger
 from bergen_loop.ledger.store import brands as kept
 from bergen_loop.ledger.store import modes

@@ -9,7 +9,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from bergen_loop.domain.lifecycle import Stage
+from bergen_loop.domain.returns import Stage
 from bergen_loop.flow import tick
 from bergen_loop.flow.context import BrandContext
 from bergen_loop.ledger.tables.core import RawRow

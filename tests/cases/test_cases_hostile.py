@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from cases_support import Story, all_of, sub
 
-from bergen_loop.domain.lifecycle import Stage
+from bergen_loop.domain.returns import Stage
 
 Row = dict[str, Any]
 TICKET = "GetReceivingTicketObjectByTicketNo"

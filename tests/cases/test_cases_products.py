@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from cases_support import Story, all_of, sub
 
-from bergen_loop.domain.lifecycle import Stage
+from bergen_loop.domain.returns import Stage
 from support import worlds
 from support.brands import configure
 from support.ledgers import empty_ledger

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from cases_support import Story, all_of, sub
 
 from bergen_loop.domain.criteria import load_criteria, preset_text
-from bergen_loop.domain.lifecycle import Stage
+from bergen_loop.domain.returns import Stage
 from bergen_loop.ledger.store import attention
 from bergen_loop.ledger.transaction import Transaction
 from bergen_loop.people import actions

@@ -11,7 +11,7 @@ import pytest
 from cases_support import Story, all_of
 
 from bergen_loop.domain.criteria import load_criteria, preset_text
-from bergen_loop.domain.lifecycle import Stage
+from bergen_loop.domain.returns import Stage
 from bergen_loop.ledger.tables.core import ReturnRow, WebhookRow
 from bergen_loop.repair import rebuild, reconcile
 from support.brands import configure

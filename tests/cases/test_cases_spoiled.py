@@ -16,7 +16,7 @@ from cases_support import Story, unkind
 from hypothesis import HealthCheck, given, note, settings
 from hypothesis import strategies as st
 
-from bergen_loop.domain.lifecycle import Stage
+from bergen_loop.domain.returns import Stage
 from bergen_loop.ledger.tables.core import WebhookRow
 from loop_sandbox.records import ABSENT, put
 from support import worlds

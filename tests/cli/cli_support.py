@@ -16,9 +16,8 @@ from bergen_loop.cli.main import app
 from bergen_loop.domain.comparison import compare
 from bergen_loop.domain.criteria import decide, preset
 from bergen_loop.domain.decision import Case
-from bergen_loop.domain.receipt import Receipt, ReceiptLine
 from bergen_loop.domain.returns import Label, LoopState, Return, ReturnLine, ReturnTotals
-from bergen_loop.domain.rma import TicketStatus
+from bergen_loop.domain.rma import Receipt, ReceiptLine, TicketStatus
 from bergen_loop.ledger.codec import dump_receipt, dump_return
 from bergen_loop.ledger.tables.core import DecisionRow, EffectRow, ReceiptRow, ReturnRow, RmaRow
 from support.ledgers import empty_ledger

@@ -17,7 +17,7 @@ from rich.progress import Progress
 from sqlalchemy.exc import OperationalError
 
 from bergen_loop.cli import watching
-from bergen_loop.flow import pull, tick
+from bergen_loop.flow import intake, tick
 from bergen_loop.flow.context import BrandContext
 from bergen_loop.ledger.database import Ledger
 from bergen_loop.ledger.store import cursors
@@ -30,13 +30,13 @@ def pulling(ledger: Ledger, days: int = 12) -> None:
     now = datetime.now(UTC)
     begun, since = now - timedelta(minutes=10), now - timedelta(days=30)
     with ledger.write() as session:
-        cursors.begin_pull(session, "acme", pull.CURSOR, since, begun)
-        cursors.set(session, "acme", pull.CURSOR, since + timedelta(days=days))
+        cursors.begin_pull(session, "acme", intake.CURSOR, since, begun)
+        cursors.set(session, "acme", intake.CURSOR, since + timedelta(days=days))
 
 
 def over(ledger: Ledger) -> None:
     with ledger.write() as session:
-        cursors.end_pull(session, "acme", pull.CURSOR)
+        cursors.end_pull(session, "acme", intake.CURSOR)
 
 
 def test_status_for_people(past: Past) -> None:

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from bergen_loop.config import Settings
 from bergen_loop.domain.decision import Outcome
-from bergen_loop.domain.lifecycle import Stage
+from bergen_loop.domain.returns import Stage
 from bergen_loop.flow import tick
 from bergen_loop.flow.context import BrandContext
 from bergen_loop.ledger.database import Ledger

@@ -24,7 +24,7 @@ from axe_playwright_python.sync_playwright import Axe
 from connect_support import Place
 from playwright.sync_api import Page, expect, sync_playwright
 
-from bergen_loop.domain.lifecycle import Stage
+from bergen_loop.domain.returns import Stage
 from bergen_loop.ledger.tables.core import DecisionRow, ReturnRow
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]

@@ -6,9 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bergen_loop.domain.comparison import Comparison, compare
-from bergen_loop.domain.receipt import Receipt, ReceiptLine
 from bergen_loop.domain.returns import ReturnLine
-from bergen_loop.domain.rma import TicketStatus
+from bergen_loop.domain.rma import Receipt, ReceiptLine, TicketStatus
 
 
 def unit(

@@ -15,9 +15,8 @@ from bergen_loop.domain.comparison import Comparison, compare, units_by_product
 from bergen_loop.domain.criteria.notes import problem_text
 from bergen_loop.domain.grading import UnitCondition, graded_units
 from bergen_loop.domain.naming import KitPart, Kits, Known
-from bergen_loop.domain.receipt import Receipt, ReceiptLine
 from bergen_loop.domain.returns import ReturnLine
-from bergen_loop.domain.rma import RmaItem, TicketStatus, WarehouseProduct
+from bergen_loop.domain.rma import Receipt, ReceiptLine, RmaItem, TicketStatus, WarehouseProduct
 
 
 def unit(number: int, sku: str | None, upc: str | None = None, variant: str = "") -> ReturnLine:

@@ -6,8 +6,7 @@ import itertools
 
 import pytest
 
-from bergen_loop.domain.lifecycle import STAGE_MOMENT, Stage, Standing, follow_loop
-from bergen_loop.domain.returns import LoopState
+from bergen_loop.domain.returns import STAGE_MOMENT, LoopState, Stage, Standing, follow_loop
 
 ALL = [
     Standing(stage, rma, receipt, settled, flight)

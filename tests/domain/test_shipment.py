@@ -12,9 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bergen_loop.domain.naming import KitPart
-from bergen_loop.domain.receipt import BagCount, Receipt, ReceiptLine
 from bergen_loop.domain.returns import Label, LoopState, Return, ReturnLine
-from bergen_loop.domain.rma import TicketStatus
+from bergen_loop.domain.rma import BagCount, Receipt, ReceiptLine, TicketStatus
 from bergen_loop.domain.shipment import (
     Consignment,
     Differs,

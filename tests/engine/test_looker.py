@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from bergen_loop.config import Settings
 from bergen_loop.domain.words import EffectKind
-from bergen_loop.flow import pull, receive, tick
+from bergen_loop.flow import intake, receive, tick
 from bergen_loop.flow.context import BrandContext
 from bergen_loop.ledger.database import Ledger
 from bergen_loop.ledger.store import cursors, effects, modes, quiet, returns, webhooks
@@ -56,7 +56,7 @@ class Desk:
 
     def marks(self) -> dict[str, datetime]:
         with self.ledger.read() as session:
-            return cursors.get_all(session, BRAND, [pull.CURSOR, receive.CURSOR])
+            return cursors.get_all(session, BRAND, [intake.CURSOR, receive.CURSOR])
 
     def calls(self) -> list[str]:
         return [str(call.operation) for name in ("list", "GetReceivingStatusesByDate")
@@ -152,7 +152,7 @@ def lost_ticket_to_look_for(desk: Desk) -> None:
 
 def other_list_due(desk: Desk) -> None:
     with desk.ledger.write() as session:
-        cursors.set(session, BRAND, pull.ASIDE, desk.world.now() - timedelta(hours=1))
+        cursors.set(session, BRAND, intake.ASIDE, desk.world.now() - timedelta(hours=1))
 
 
 def settings_changed(desk: Desk) -> None:

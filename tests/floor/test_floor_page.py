@@ -13,7 +13,7 @@ from axe_playwright_python.sync_playwright import Axe
 from floor_support import BRAND, SEEN, console, scan
 from playwright.sync_api import Page, Route, expect
 
-from bergen_loop.domain.lifecycle import Moment, Stage
+from bergen_loop.domain.returns import Moment, Stage
 from bergen_loop.flow.context import BrandContext
 from bergen_loop.ledger.database import Ledger
 from bergen_loop.ledger.read import views

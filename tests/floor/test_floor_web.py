@@ -16,7 +16,7 @@ from web_support import add_return
 
 from bergen_loop.console import passwords
 from bergen_loop.console.app import create_app
-from bergen_loop.domain.lifecycle import Stage
+from bergen_loop.domain.returns import Stage
 from bergen_loop.domain.rma import RmaItem, RmaRequest
 from bergen_loop.ledger.database import Ledger
 from bergen_loop.ledger.read import people

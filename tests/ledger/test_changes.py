@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from web_support import add_return
 
-from bergen_loop.domain.lifecycle import Stage
+from bergen_loop.domain.returns import Stage
 from bergen_loop.ledger.database import Ledger, Session
 from bergen_loop.ledger.read import changes
 from bergen_loop.ledger.read.changes import Since

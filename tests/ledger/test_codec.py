@@ -14,9 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
-from bergen_loop.domain.receipt import Receipt, ReceiptLine
 from bergen_loop.domain.returns import Label, LoopState, Return, ReturnLine, ReturnTotals
-from bergen_loop.domain.rma import RmaItem, TicketStatus
+from bergen_loop.domain.rma import Receipt, ReceiptLine, RmaItem, TicketStatus
 from bergen_loop.ledger import codec
 from bergen_loop.ledger.tables.core import EffectRow, ReturnRow
 from bergen_loop.outside.loop.json_values import loads

@@ -165,7 +165,7 @@ def test_the_database_itself_refuses_a_second_rma_with_the_same_po(ledger: Ledge
 
 
 def test_due_leaves_out_what_is_held_or_not_yet_due(ledger: Ledger) -> None:
-    from bergen_loop.domain.lifecycle import Stage
+    from bergen_loop.domain.returns import Stage
 
     ready, held, later = (a_return(ledger, i) for i in "123")
     with ledger.write() as session:

@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from bergen_loop.domain.decision import Outcome
-from bergen_loop.domain.lifecycle import Stage
+from bergen_loop.domain.returns import Stage
 from bergen_loop.domain.words import EffectKind, Need
 from bergen_loop.ledger.read import why as module
 from bergen_loop.ledger.read.why import Asked, Call, Facts, Left, Party, Ticket, Verdict, reply, why

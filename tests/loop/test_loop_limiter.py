@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from loop_api import FakeClock
 
-from bergen_loop.outside.limiter import LimiterTimeout
+from bergen_loop.outside.http import LimiterTimeout
 from bergen_loop.outside.loop import SlidingWindowLimiter, limiter_for
 
 

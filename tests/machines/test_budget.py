@@ -22,7 +22,7 @@ from bergen_loop.ledger.store import calls
 from bergen_loop.ledger.store.calls import Asked, Finished, Granted
 from bergen_loop.ledger.tables.core import Base, BudgetLeaseRow
 from bergen_loop.outside.budget import LedgerStore, SharedLimiter, ahead, shared_limiter
-from bergen_loop.outside.limiter import LimiterTimeout
+from bergen_loop.outside.http import LimiterTimeout
 
 LIMIT = 12
 KEY = "k" * 64

@@ -15,7 +15,7 @@ from sqlalchemy import event
 from starlette.testclient import TestClient
 
 from bergen_loop.console import metrics as web
-from bergen_loop.domain.lifecycle import Stage
+from bergen_loop.domain.returns import Stage
 from bergen_loop.domain.words import Need
 from bergen_loop.flow.context import BrandContext
 from bergen_loop.ledger.database import Ledger

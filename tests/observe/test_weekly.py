@@ -11,7 +11,7 @@ from web_support import add_return
 
 from bergen_loop.config import Settings
 from bergen_loop.config.operations import WeeklySettings
-from bergen_loop.domain.lifecycle import Stage
+from bergen_loop.domain.returns import Stage
 from bergen_loop.ledger.database import Ledger
 from bergen_loop.ledger.tables.core import DecisionRow, ReturnRow
 from bergen_loop.tell import weekly

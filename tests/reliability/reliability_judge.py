@@ -8,7 +8,7 @@ from itertools import product
 
 from reliability_stage import BRAND, Stage
 
-from bergen_loop.domain.lifecycle import Stage as At
+from bergen_loop.domain.returns import Stage as At
 from bergen_loop.ledger.store import attention, effects, returns
 from bergen_loop.ledger.tables.core import AttentionRow, ReturnRow
 from loop_sandbox import control_views

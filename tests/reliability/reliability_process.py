@@ -15,7 +15,7 @@ from typing import Any
 
 import httpx2
 
-from bergen_loop.domain.lifecycle import Stage as At
+from bergen_loop.domain.returns import Stage as At
 from bergen_loop.ledger.database import Ledger
 from bergen_loop.ledger.store import attention
 from bergen_loop.ledger.tables.core import ReturnRow

@@ -12,7 +12,7 @@ from reliability_fuse import Fuse
 from reliability_stage import BRAND, Stage
 
 from bergen_loop.domain.codes import normal_code
-from bergen_loop.domain.lifecycle import Stage as At
+from bergen_loop.domain.returns import Stage as At
 from bergen_loop.domain.shipment import Differs
 from bergen_loop.ledger.store import attention, returns
 from bergen_loop.ledger.store import shipments as store

@@ -11,7 +11,7 @@ from reliability_fuse import Fuse
 from reliability_judge import judge
 from reliability_stage import BRAND, Stage
 
-from bergen_loop.domain.lifecycle import Stage as At
+from bergen_loop.domain.returns import Stage as At
 from bergen_loop.ledger.store import attention, effects, returns
 from bergen_loop.ledger.tables.core import ReturnRow
 from bergen_loop.ledger.transaction import Transaction

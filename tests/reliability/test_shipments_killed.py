@@ -11,7 +11,7 @@ from reliability_fuse import Fuse
 from reliability_shipments import SETTINGS, play
 from reliability_stage import BRAND, Stage
 
-from bergen_loop.domain.lifecycle import Stage as At
+from bergen_loop.domain.returns import Stage as At
 from bergen_loop.domain.shipment import ShipmentStage
 from bergen_loop.ledger.store import attention, returns
 from bergen_loop.ledger.store import shipments as store

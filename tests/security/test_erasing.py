@@ -10,7 +10,7 @@ from typing import Any
 import httpx2
 import sqlalchemy as sa
 
-from bergen_loop.domain.lifecycle import Stage
+from bergen_loop.domain.returns import Stage
 from bergen_loop.domain.words import Need, What
 from bergen_loop.flow.context import BrandContext
 from bergen_loop.ledger.codec import load_return

@@ -13,8 +13,7 @@ import httpx2
 import pytest
 
 from bergen_loop.outside.errors import InvalidRequest, OutsideError, Unavailable, Unreadable
-from bergen_loop.outside.http import Around, Retries
-from bergen_loop.outside.limiter import SlidingWindowLimiter
+from bergen_loop.outside.http import Around, Retries, SlidingWindowLimiter
 from bergen_loop.outside.loop import requests
 from bergen_loop.outside.loop.client import MAX_BODY, LoopClient, LoopConfig
 from bergen_loop.outside.warehouse.rex11 import Rex11Config, Rex11Warehouse, soap

@@ -9,7 +9,7 @@ from running_service import at_once
 from test_web_working import hidden
 from web_support import Desk, add_return, row_of
 
-from bergen_loop.domain.lifecycle import Stage
+from bergen_loop.domain.returns import Stage
 from bergen_loop.domain.words import Need
 from bergen_loop.flow import shipments
 from bergen_loop.ledger.read.people import Role

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bergen_loop.domain.lifecycle import Stage
+from bergen_loop.domain.returns import Stage
 from bergen_loop.flow.context import BrandContext
 from bergen_loop.ledger.read import views
 from bergen_loop.ledger.store import attention, journal, returns

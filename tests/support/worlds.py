@@ -15,8 +15,7 @@ from bergen_loop.domain.criteria import load_criteria, preset_text
 from bergen_loop.flow import tick
 from bergen_loop.flow.context import BrandContext
 from bergen_loop.ledger.database import Ledger
-from bergen_loop.outside.http import Around, Retries, Timeouts
-from bergen_loop.outside.limiter import SlidingWindowLimiter
+from bergen_loop.outside.http import Around, Retries, SlidingWindowLimiter, Timeouts
 from bergen_loop.outside.loop.client import LoopClient, LoopConfig
 from bergen_loop.service import wiring as connecting
 from bergen_loop.tell.calls import observer

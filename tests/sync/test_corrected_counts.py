@@ -9,7 +9,7 @@ import pytest
 import sqlalchemy as sa
 from test_flow import arrive
 
-from bergen_loop.domain.lifecycle import Stage
+from bergen_loop.domain.returns import Stage
 from bergen_loop.flow.context import BrandContext
 from bergen_loop.ledger.store import attention, returns
 from bergen_loop.ledger.tables.core import AttentionRow, DecisionRow, ReceiptRow, ReturnRow

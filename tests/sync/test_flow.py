@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bergen_loop.domain.lifecycle import Moment, Stage
+from bergen_loop.domain.returns import Moment, Stage
 from bergen_loop.flow.context import BrandContext
 from support import worlds
 from support.brands import configure

@@ -8,7 +8,7 @@ import pytest
 import sqlalchemy as sa
 
 from bergen_loop.config.grading import GradingSettings
-from bergen_loop.domain.lifecycle import Stage
+from bergen_loop.domain.returns import Stage
 from bergen_loop.flow.context import BrandContext
 from bergen_loop.ledger.database import Ledger
 from bergen_loop.ledger.tables.floor import FloorPhotoRow

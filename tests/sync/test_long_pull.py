@@ -15,7 +15,7 @@ from pydantic import SecretStr
 
 from bergen_loop.config import BrandSettings
 from bergen_loop.domain.criteria import preset
-from bergen_loop.flow import pull
+from bergen_loop.flow import intake
 from bergen_loop.flow.context import AHEAD, BrandContext
 from bergen_loop.ledger.database import Ledger
 from bergen_loop.ledger.store import cursors
@@ -121,7 +121,7 @@ def taken_in(ctx: BrandContext) -> list[int]:
 
 def cursor(ctx: BrandContext) -> datetime | None:
     with ctx.ledger.read() as session:
-        return cursors.get(session, BRAND, pull.CURSOR)
+        return cursors.get(session, BRAND, intake.CURSOR)
 
 
 def shown(ctx: BrandContext) -> Backfill | None:
@@ -160,7 +160,7 @@ def kill_at(shop: Shop, pages: int, error: BaseException) -> None:
 
 def test_windows_get_shorter_where_there_is_much(ctx: BrandContext, shop: Shop) -> None:
     shop.times = every(HOUR, NOW - 30 * DAY, NOW - 27 * DAY)
-    pull.pull(ctx)
+    intake.pull(ctx)
     # 24 pages a day, but at the ends: half a day has twelve, a quarter six, a good size.
     sizes = spans(shop.windows())
     assert sizes[:4] == [DAY, 12 * HOUR, 6 * HOUR, 6 * HOUR]
@@ -171,16 +171,16 @@ def test_windows_get_shorter_where_there_is_much(ctx: BrandContext, shop: Shop) 
 def test_windows_have_a_least_and_a_greatest_size(
     ctx: BrandContext, shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pull, "MANY", 2)
-    monkeypatch.setattr(pull, "FEW", 1)
+    monkeypatch.setattr(intake, "MANY", 2)
+    monkeypatch.setattr(intake, "FEW", 1)
     start = NOW - 200 * DAY
     shop.times = every(timedelta(minutes=30), start, start + 50 * HOUR)
     configure(ctx, loop={"backfill": 200 * DAY})
-    pull.pull(ctx)
+    intake.pull(ctx)
     sizes = spans(shop.windows())
-    assert max(sizes) <= pull.LONGEST + AHEAD
-    assert pull.LONGEST in sizes
-    assert min(sizes) == pull.SHORTEST
+    assert max(sizes) <= intake.LONGEST + AHEAD
+    assert intake.LONGEST in sizes
+    assert min(sizes) == intake.SHORTEST
     assert covers(shop.windows(), NOW - 200 * DAY, NOW)
     assert len(taken_in(ctx)) == len(shop.times)
 
@@ -197,7 +197,7 @@ def test_it_is_taken_up_at_the_last_finished_window(
 ) -> None:
     kill_at(shop, pages, error)
     with pytest.raises(type(error)):
-        pull.pull(ctx)
+        intake.pull(ctx)
     before, reached = shop.windows(), cursor(ctx)
     assert reached == (before[-1][0] if len(before) > 1 else None)
     one = shown(ctx)
@@ -208,7 +208,7 @@ def test_it_is_taken_up_at_the_last_finished_window(
     shop.asked, started = [], clock.now()
     seen: list[Backfill | None] = []
     shop.on_page = lambda _since, _number: seen.append(shown(ctx))
-    pull.pull(ctx)
+    intake.pull(ctx)
     again = reached - OVERLAP if reached else started - 30 * DAY
     assert covers(shop.windows(), again, started)
     assert taken_in(ctx) == list(range(len(shop.times)))
@@ -217,7 +217,7 @@ def test_it_is_taken_up_at_the_last_finished_window(
     assert first is not None
     since = one.since if reached else again
     assert (first.since, first.until, first.left) == (since, started, None)
-    assert not any("loop.updated_at." in m for m in marks(ctx) - {pull.ASIDE})
+    assert not any("loop.updated_at." in m for m in marks(ctx) - {intake.ASIDE})
 
 
 def test_what_is_shown_while_it_runs(ctx: BrandContext, shop: Shop) -> None:
@@ -229,9 +229,9 @@ def test_what_is_shown_while_it_runs(ctx: BrandContext, shop: Shop) -> None:
         seen.append(one)
 
     shop.on_page = look
-    pull.pull(ctx)
-    main = [one for one in seen if one.walk == pull.CURSOR]
-    aside = [one for one in seen if one.walk == pull.ASIDE]
+    intake.pull(ctx)
+    main = [one for one in seen if one.walk == intake.CURSOR]
+    aside = [one for one in seen if one.walk == intake.ASIDE]
     assert seen == main + aside, "one walk after the other"
     for walk in (main, aside):
         shares = [one.share for one in walk]
@@ -254,14 +254,14 @@ def test_the_walks_are_taken_up_each_by_itself(
 
     shop.on_page = stop_aside
     with pytest.raises(Killed):
-        pull.pull(ctx)
+        intake.pull(ctx)
     one = shown(ctx)
     assert one is not None
-    assert one.walk == pull.ASIDE
+    assert one.walk == intake.ASIDE
     reached = shop.windows("review")[-1][0]
     clock.advance(60)
     shop.asked, shop.on_page = [], lambda _since, _number: None
-    pull.pull(ctx)
+    intake.pull(ctx)
     assert shop.windows()[0][0] == NOW - OVERLAP, "this one had come to its end"
     assert shop.windows("review")[0][0] == reached - OVERLAP
     assert shop.windows("cancelled") == shop.windows("review")
@@ -271,14 +271,14 @@ def test_the_walks_are_taken_up_each_by_itself(
 def test_after_days_of_downtime_it_goes_on_where_it_stopped(
     ctx: BrandContext, shop: Shop, clock: ManualClock
 ) -> None:
-    pull.pull(ctx)
+    intake.pull(ctx)
     stopped = cursor(ctx)
     assert stopped is not None
     clock.advance(4 * DAY.total_seconds())
     shop.times += every(HOUR, NOW + HOUR, clock.now())
     shop.asked, seen = [], list[Backfill | None]()
     shop.on_page = lambda _since, _number: seen.append(shown(ctx))
-    pull.pull(ctx)
+    intake.pull(ctx)
     assert shop.windows()[0][0] == stopped - OVERLAP
     first, later = seen[0], seen[-1]
     assert first is not None
@@ -290,11 +290,11 @@ def test_after_days_of_downtime_it_goes_on_where_it_stopped(
 
 
 def test_a_short_pull_is_no_backfill(ctx: BrandContext, shop: Shop, clock: ManualClock) -> None:
-    pull.pull(ctx)
+    intake.pull(ctx)
     clock.advance(DAY.total_seconds())
     seen: list[Backfill | None] = []
     shop.on_page = lambda _since, _number: seen.append(shown(ctx))
-    pull.pull(ctx)
+    intake.pull(ctx)
     assert set(seen) == {None}
 
 
@@ -303,7 +303,7 @@ def test_its_last_days_are_still_the_same_backfill(
 ) -> None:
     """Taken up with less to go than makes a pull a long one: nothing of the time in which it did
     not run is counted."""
-    monkeypatch.setattr(pull, "FEW", 0)
+    monkeypatch.setattr(intake, "FEW", 0)
 
     def stop_on_the_last_day(since: datetime, _number: int) -> None:
         if since == NOW - DAY:
@@ -311,14 +311,14 @@ def test_its_last_days_are_still_the_same_backfill(
 
     shop.on_page = stop_on_the_last_day
     with pytest.raises(Killed):
-        pull.pull(ctx)
+        intake.pull(ctx)
     reached = cursor(ctx)
     assert reached is not None
     clock.advance(6 * 3600)
     started, seen = clock.now(), list[Backfill | None]()
-    assert started - reached < 2 * pull.FIRST_WINDOW
+    assert started - reached < 2 * intake.FIRST_WINDOW
     shop.on_page = lambda _since, _number: seen.append(shown(ctx))
-    pull.pull(ctx)
+    intake.pull(ctx)
     first = seen[0]
     assert first is not None
     assert (first.since, first.until, first.left) == (NOW - 30 * DAY, started, None)
@@ -328,13 +328,13 @@ def test_its_last_days_are_still_the_same_backfill(
 def test_pages_that_are_all_cut_off_take_few_calls_and_are_one_item(
     ctx: BrandContext, shop: Shop, clock: ManualClock
 ) -> None:
-    pull.pull(ctx)
+    intake.pull(ctx)
     shop.cut_off = True
     items: list[list[str]] = []
     for _ in range(4):
         clock.advance(25 * 60)
         shop.asked = []
-        pull.pull(ctx)
+        intake.pull(ctx)
         assert len(shop.windows()) < 40, "no window is halved in vain"
         with ctx.ledger.read() as session:
             still_open = sa.select(AttentionRow.kind).where(AttentionRow.open_key.is_not(None))

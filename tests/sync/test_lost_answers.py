@@ -6,7 +6,7 @@ import pytest
 import sqlalchemy as sa
 
 from bergen_loop.domain.decision import Outcome
-from bergen_loop.domain.lifecycle import Stage
+from bergen_loop.domain.returns import Stage
 from bergen_loop.flow import tick
 from bergen_loop.flow.context import BrandContext
 from bergen_loop.flow.intake import take_webhooks

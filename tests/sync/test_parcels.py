@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from bergen_loop.domain.lifecycle import Stage
+from bergen_loop.domain.returns import Stage
 from bergen_loop.flow.context import BrandContext
 from bergen_loop.outside.loop.client import LoopClient
 from bergen_loop.outside.loop.models import AsnRow

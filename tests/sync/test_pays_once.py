@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from datetime import timedelta
 
-from bergen_loop.domain.lifecycle import Stage
+from bergen_loop.domain.returns import Stage
 from bergen_loop.flow.context import BrandContext
 from bergen_loop.ledger.store import attention
 from bergen_loop.ledger.tables.core import WebhookRow

@@ -7,7 +7,7 @@ import json
 import httpx2
 import sqlalchemy as sa
 
-from bergen_loop.domain.lifecycle import Stage
+from bergen_loop.domain.returns import Stage
 from bergen_loop.domain.words import Need
 from bergen_loop.flow.context import BrandContext
 from bergen_loop.ledger.store import attention, journal

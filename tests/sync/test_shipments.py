@@ -8,7 +8,7 @@ from typing import Any
 import httpx2
 import sqlalchemy as sa
 
-from bergen_loop.domain.lifecycle import Stage
+from bergen_loop.domain.returns import Stage
 from bergen_loop.domain.shipment import ShipmentStage
 from bergen_loop.flow import receive
 from bergen_loop.flow.context import BrandContext

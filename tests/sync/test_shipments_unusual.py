@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 import sqlalchemy as sa
 
-from bergen_loop.domain.lifecycle import Stage
+from bergen_loop.domain.returns import Stage
 from bergen_loop.domain.shipment import ShipmentStage
 from bergen_loop.flow import tick
 from bergen_loop.flow.context import BrandContext

@@ -15,7 +15,7 @@ from web_support import NOW, SECRETS, Desk, add_return, make_desk, plain, row_of
 from bergen_loop.console.api.models import Brand, ItemPage, ReturnDetail, ReturnPage
 from bergen_loop.console.problems import Code, Problem
 from bergen_loop.console.rates import Rates
-from bergen_loop.domain.lifecycle import Stage
+from bergen_loop.domain.returns import Stage
 from bergen_loop.ledger.database import Ledger
 from bergen_loop.ledger.read import changes, listing
 from bergen_loop.ledger.read.people import Role

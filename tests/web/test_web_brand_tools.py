@@ -15,8 +15,7 @@ from bergen_loop.console import trial, trying
 from bergen_loop.domain.comparison import compare
 from bergen_loop.domain.criteria import decide, preset, preset_text
 from bergen_loop.domain.decision import Case
-from bergen_loop.domain.lifecycle import Stage
-from bergen_loop.domain.returns import LoopState
+from bergen_loop.domain.returns import LoopState, Stage
 from bergen_loop.ledger.codec import load_receipt, load_return
 from bergen_loop.ledger.read.people import Role
 from bergen_loop.ledger.store import modes

@@ -21,8 +21,7 @@ from test_web_history import pulling
 from web_support import Desk, add_return, row_of
 
 from bergen_loop.console.access import COOKIE
-from bergen_loop.domain.lifecycle import Stage
-from bergen_loop.domain.returns import LoopState
+from bergen_loop.domain.returns import LoopState, Stage
 from bergen_loop.domain.words import What
 from bergen_loop.ledger.read.people import Role
 from bergen_loop.ledger.store import journal

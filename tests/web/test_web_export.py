@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from web_support import NOW, Browser, Desk, add_return
 
 from bergen_loop.console import export, lists
-from bergen_loop.domain.lifecycle import Stage
+from bergen_loop.domain.returns import Stage
 from bergen_loop.ledger.read.people import Role
 from bergen_loop.ledger.tables.core import JournalRow
 

@@ -9,7 +9,7 @@ import pytest
 from web_support import Desk, plain
 
 from bergen_loop.console import words
-from bergen_loop.flow import pull
+from bergen_loop.flow import intake
 from bergen_loop.ledger.database import Ledger
 from bergen_loop.ledger.read.people import Role
 from bergen_loop.ledger.store import cursors
@@ -19,7 +19,7 @@ NEVER = "Catching up with Loop"
 
 
 def pulling(
-    ledger: Ledger, brand: str = "acme", walk: str = pull.CURSOR, *, days: int = 12
+    ledger: Ledger, brand: str = "acme", walk: str = intake.CURSOR, *, days: int = 12
 ) -> None:
     """A pull of 30 days that was begun ten minutes ago and has come through so many of them."""
     now = datetime.now(UTC)
@@ -31,7 +31,7 @@ def pulling(
 
 def over(ledger: Ledger, brand: str = "acme") -> None:
     with ledger.write() as session:
-        cursors.end_pull(session, brand, pull.CURSOR)
+        cursors.end_pull(session, brand, intake.CURSOR)
 
 
 def bars(page: str) -> list[tuple[str, str, str]]:
@@ -81,7 +81,7 @@ def test_others_brands_are_not_told_of(full: Desk) -> None:
 def test_the_brand_page(full: Desk) -> None:
     browser = full.signed_in()
     assert bars(browser.get("/brands/acme").text) == []
-    pulling(full.ledger, walk=pull.ASIDE)
+    pulling(full.ledger, walk=intake.ASIDE)
     page = browser.get("/brands/acme").text
     label, *rest = EXPECTED
     assert bars(page) == [
@@ -128,5 +128,5 @@ def test_time_left_in_words(seconds: float | None, expected: str) -> None:
 def test_what_is_nearly_done_is_not_said_to_be_done() -> None:
     at = datetime(2026, 11, 1, tzinfo=UTC)
     until = at + timedelta(days=30)
-    one = Backfill(pull.CURSOR, at, until, until - timedelta(minutes=1), None)
+    one = Backfill(intake.CURSOR, at, until, until - timedelta(minutes=1), None)
     assert words.history(one) == "taking in history: 99 %, time left not known yet"

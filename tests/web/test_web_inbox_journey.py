@@ -19,7 +19,7 @@ from web_support import Desk
 from bergen_loop.config import Settings
 from bergen_loop.console.access import COOKIE
 from bergen_loop.console.app import create_app
-from bergen_loop.domain.lifecycle import Stage
+from bergen_loop.domain.returns import Stage
 from bergen_loop.flow.context import BrandContext
 from bergen_loop.ledger.read.people import Role
 from bergen_loop.service.registry import Registry

@@ -8,7 +8,7 @@ import pytest
 import sqlalchemy as sa
 from web_support import Desk, add_return, make_desk, plain, synced
 
-from bergen_loop.domain.lifecycle import Stage
+from bergen_loop.domain.returns import Stage
 from bergen_loop.ledger.database import Ledger
 from bergen_loop.ledger.read.people import Role
 from bergen_loop.ledger.store import modes

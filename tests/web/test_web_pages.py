@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 from web_support import NOW, SECRETS, Desk, add_return, plain, synced
 
-from bergen_loop.domain.lifecycle import Moment, Stage
+from bergen_loop.domain.returns import Moment, Stage
 from bergen_loop.domain.words import What
 from bergen_loop.ledger.read.people import Role
 from bergen_loop.ledger.store import journal

@@ -14,7 +14,7 @@ from sqlalchemy.exc import InvalidRequestError
 from sqlalchemy.orm import Session
 from web_support import NOW, add_return, statements
 
-from bergen_loop.domain.lifecycle import Moment, Stage
+from bergen_loop.domain.returns import Moment, Stage
 from bergen_loop.ledger.database import Ledger
 from bergen_loop.ledger.read import changes, figures, listing, people, search, views
 from bergen_loop.ledger.read.changes import Since

@@ -10,8 +10,7 @@ from typing import Any
 import pytest
 from web_support import NOW, Desk, add_return
 
-from bergen_loop.domain.lifecycle import Stage
-from bergen_loop.domain.returns import ReturnLine
+from bergen_loop.domain.returns import ReturnLine, Stage
 from bergen_loop.domain.shipment import ShipmentItem, ShipmentStage, ShipmentUnit
 from bergen_loop.ledger.read.people import Role
 from bergen_loop.ledger.store import shipments as store

@@ -19,9 +19,8 @@ from bergen_loop.console.trial import Limits, TrialFailed, apart, here
 from bergen_loop.domain.comparison import compare
 from bergen_loop.domain.criteria import CriteriaError, load_criteria, preset_text
 from bergen_loop.domain.decision import Case, Outcome
-from bergen_loop.domain.receipt import Receipt, ReceiptLine
 from bergen_loop.domain.returns import LoopState, Return, ReturnLine
-from bergen_loop.domain.rma import TicketStatus
+from bergen_loop.domain.rma import Receipt, ReceiptLine, TicketStatus
 
 AT = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
 LINES = (ReturnLine("1", sku="A", outcome="refund"),)

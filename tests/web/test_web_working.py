@@ -11,7 +11,7 @@ import pytest
 import sqlalchemy as sa
 from web_support import NOW, Browser, Desk, add_return, row_of
 
-from bergen_loop.domain.lifecycle import Stage
+from bergen_loop.domain.returns import Stage
 from bergen_loop.domain.words import Need
 from bergen_loop.ledger.codec import dump_receipt, load_receipt
 from bergen_loop.ledger.read.causes import causes

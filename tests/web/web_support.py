@@ -17,10 +17,8 @@ from pydantic import SecretStr
 
 from bergen_loop.console.access import COOKIE
 from bergen_loop.console.app import create_app
-from bergen_loop.domain.lifecycle import Stage
-from bergen_loop.domain.receipt import Receipt, ReceiptLine
-from bergen_loop.domain.returns import Label, LoopState, Return, ReturnLine, ReturnTotals
-from bergen_loop.domain.rma import TicketStatus
+from bergen_loop.domain.returns import Label, LoopState, Return, ReturnLine, ReturnTotals, Stage
+from bergen_loop.domain.rma import Receipt, ReceiptLine, TicketStatus
 from bergen_loop.domain.words import EffectKind, Need, What
 from bergen_loop.ledger.codec import digest, dump_receipt, dump_return
 from bergen_loop.ledger.database import Ledger

@@ -107,7 +107,7 @@ def _name(code: CodeType) -> str:
 
 def walk() -> dict[str, Passage]:
     """A return's way, by moment."""
-    from bergen_loop.domain.lifecycle import Stage
+    from bergen_loop.domain.returns import Stage
     from bergen_loop.flow import tick
     from loop_sandbox.catalogue import unknown_to_rex11
     from support import worlds

@@ -18,7 +18,7 @@ from bergen_loop.cli.setup import DEFAULT_CONFIG, ConfigOption, JsonOption, data
 from bergen_loop.cli.standing import Overview, overview
 from bergen_loop.config import ConfigError, ServiceSettings, Settings, load_service, load_usable
 from bergen_loop.config.roster import Found, Roster, said_twice
-from bergen_loop.domain.lifecycle import Moment
+from bergen_loop.domain.returns import Moment
 from bergen_loop.ledger import database
 from bergen_loop.ledger.database import Ledger, LedgerError, exists, schema
 from bergen_loop.ledger.down import meaning, shown

@@ -20,8 +20,7 @@ from bergen_loop.connect.check import Check, Status, skipped
 from bergen_loop.connect.loop_checks import Recent
 from bergen_loop.domain.criteria import warnings
 from bergen_loop.ledger.database import Ledger
-from bergen_loop.outside.http import Around, Retries, Sender, Timeouts
-from bergen_loop.outside.limiter import SlidingWindowLimiter
+from bergen_loop.outside.http import Around, Retries, Sender, SlidingWindowLimiter, Timeouts
 from bergen_loop.outside.loop.client import LoopClient
 from bergen_loop.outside.loop.models import Subscription
 from bergen_loop.outside.warehouse.rex11 import Rex11Warehouse

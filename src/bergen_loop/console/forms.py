@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 from fastapi import Path, Request
 
 from bergen_loop.console.templating import day_end, day_start, zone_of
-from bergen_loop.domain.lifecycle import Moment, Stage
+from bergen_loop.domain.returns import Moment, Stage
 from bergen_loop.ledger.read.listing import ReturnFilter, ReturnKey
 from bergen_loop.ledger.read.search import cleaned
 

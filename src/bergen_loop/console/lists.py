@@ -15,7 +15,7 @@ from bergen_loop.console.forms import ListQuery, list_query, whole, write_cursor
 from bergen_loop.console.state import console_of
 from bergen_loop.console.templating import page
 from bergen_loop.console.words import STAGES
-from bergen_loop.domain.lifecycle import Moment
+from bergen_loop.domain.returns import Moment
 from bergen_loop.domain.words import What
 from bergen_loop.ledger.database import Ledger
 from bergen_loop.ledger.read import listing, search, shipments, views

@@ -14,7 +14,7 @@ from bergen_loop.console.charts import Bar, bar_chart
 from bergen_loop.console.export import download
 from bergen_loop.console.state import console_of
 from bergen_loop.console.templating import page
-from bergen_loop.domain.lifecycle import Moment
+from bergen_loop.domain.returns import Moment
 from bergen_loop.ledger.read.month import MOST_DECISIONS, Month, month
 
 SHOWN = 25

@@ -20,7 +20,7 @@ from bergen_loop.console.export import download
 from bergen_loop.console.forms import whole
 from bergen_loop.console.state import console_of
 from bergen_loop.console.templating import day_start, page, today, zone_of
-from bergen_loop.domain.lifecycle import Moment, Stage
+from bergen_loop.domain.returns import Moment, Stage
 from bergen_loop.ledger.database import Session
 from bergen_loop.ledger.read import figures, listing
 from bergen_loop.ledger.read.figures import DayOfReturns

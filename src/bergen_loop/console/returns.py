@@ -18,8 +18,8 @@ from bergen_loop.console.state import console_of
 from bergen_loop.console.templating import page, zone_of
 from bergen_loop.console.working import offered
 from bergen_loop.domain.comparison import SkuCount
-from bergen_loop.domain.receipt import ReceiptLine
 from bergen_loop.domain.returns import Return, ReturnLine
+from bergen_loop.domain.rma import ReceiptLine
 from bergen_loop.ledger.codec import load_receipt, load_return
 from bergen_loop.ledger.read import counting, listing, views, why
 from bergen_loop.ledger.read.deliveries import said_about

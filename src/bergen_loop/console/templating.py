@@ -20,7 +20,7 @@ from bergen_loop.config import Settings
 from bergen_loop.console import words
 from bergen_loop.console.access import Permission, Person
 from bergen_loop.console.state import console_of
-from bergen_loop.domain.lifecycle import Moment, Stage
+from bergen_loop.domain.returns import Moment, Stage
 from bergen_loop.ledger.read import listing, views
 from bergen_loop.tell import standing
 from bergen_loop.tell.standing import Cause

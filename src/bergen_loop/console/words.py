@@ -19,9 +19,9 @@ from bergen_loop.domain.criteria.model import (
     Rule,
     Wait,
 )
-from bergen_loop.domain.lifecycle import Moment, Stage
+from bergen_loop.domain.returns import Moment, Stage
 from bergen_loop.domain.words import NEEDS
-from bergen_loop.flow.pull import ASIDE
+from bergen_loop.flow.intake import ASIDE
 from bergen_loop.ledger.store.cursors import Backfill
 
 STAGES: dict[Stage, str] = {

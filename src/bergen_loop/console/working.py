@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from bergen_loop.console.access import Permission, Person
 from bergen_loop.domain.decision import NOTE_LIMIT, Outcome
-from bergen_loop.domain.lifecycle import BY_HAND, Stage
+from bergen_loop.domain.returns import BY_HAND, Stage
 from bergen_loop.domain.words import What
 from bergen_loop.ledger.codec import digest, storable
 from bergen_loop.ledger.database import Session

@@ -17,9 +17,8 @@ from bergen_loop.domain.codes import (
     tell_apart,
 )
 from bergen_loop.domain.naming import KitPart, Kits, kit_parts
-from bergen_loop.domain.receipt import COUNTED, DAMAGED, Receipt, ReceiptLine
 from bergen_loop.domain.returns import ReturnLine
-from bergen_loop.domain.rma import RmaItem
+from bergen_loop.domain.rma import COUNTED, DAMAGED, Receipt, ReceiptLine, RmaItem
 
 _AMISS = re.compile(
     r"\b(damage|broken|torn|stain|soiled|dirty|worn\b|defect|wrong|incorrect|mismatch|missing\b|"

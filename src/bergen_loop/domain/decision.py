@@ -8,8 +8,8 @@ from enum import StrEnum
 from typing import Any
 
 from bergen_loop.domain.comparison import Comparison
-from bergen_loop.domain.receipt import Receipt
 from bergen_loop.domain.returns import Return
+from bergen_loop.domain.rma import Receipt
 
 NOTE_LIMIT = 254
 """Loop refuses notes of 255 characters and more."""

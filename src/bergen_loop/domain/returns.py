@@ -1,11 +1,15 @@
-"""A customer's return, as Loop shows it, in this project's own terms."""
+"""A customer's return: as Loop shows it, in this project's own terms; and where it stands, and how
+what Loop shows moves it. Pure, and total: every stage has an answer for every state.
+
+The seven moments are what people see; stages are the finer steps the flows work by.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
-from enum import StrEnum
+from enum import IntEnum, StrEnum
 
 from bergen_loop.domain.codes import normal_word, tracking_numbers
 
@@ -138,3 +142,247 @@ class Return:
     def lines_key(self) -> tuple[tuple[str, str | None, str | None], ...]:
         """Identity of the units: changes when the return is edited, not when a label moves."""
         return tuple(sorted((x.line_item_id, x.sku, x.barcode) for x in self.lines))
+
+
+# -- where it stands, and how what Loop shows moves it -----------------------------------------
+
+
+class Moment(IntEnum):
+    """The seven moments of a return."""
+
+    SUBMITTED = 1
+    SEEN = 2
+    ANNOUNCED = 3
+    RECEIVED = 4
+    DECIDED = 5
+    RMA_CLOSED = 6
+    COMPLETE = 7
+
+    @property
+    def title(self) -> str:
+        return _TITLES[self]
+
+
+_TITLES = {
+    Moment.SUBMITTED: "Submitted in Loop",
+    Moment.SEEN: "Seen by bergen-loop",
+    Moment.ANNOUNCED: "RMA created in Bergen",
+    Moment.RECEIVED: "Received by the warehouse",
+    Moment.DECIDED: "Processed or flagged in Loop",
+    Moment.RMA_CLOSED: "RMA closed in Bergen",
+    Moment.COMPLETE: "Return complete",
+}
+
+
+class Stage(StrEnum):
+    """What has to happen next with a return."""
+
+    SEEN = "seen"
+    """In the ledger; an RMA is to be made (perhaps after its label or a product import)."""
+    NO_PARCEL = "no_parcel"
+    """Nothing will be sent back (keep item, donate): no RMA, waits for Loop to close it."""
+    ANNOUNCED = "announced"
+    """The RMA exists; the parcel is awaited."""
+    RECEIVED = "received"
+    """There is an item receipt to judge."""
+    WAITING = "waiting"
+    """Judged: wait until a time (a second parcel), then judge again."""
+    SETTLING = "settling"
+    """Decided; the calls to Loop are under way or in doubt."""
+    CONFIRMING = "confirming"
+    """Loop took the process call; it has not yet shown the return closed."""
+    FLAGGED = "flagged"
+    """Flagged in Loop: a person of the brand decides there."""
+    CLOSING = "closing"
+    """Closed in Loop; the RMA is not yet closed in Bergen."""
+    COMPLETE = "complete"
+    CANCELLED = "cancelled"
+    EXPIRED = "expired"
+    IGNORED = "ignored"
+    """Not this connection's business: other destination, or older than its start."""
+
+    @property
+    def terminal(self) -> bool:
+        return self in (Stage.COMPLETE, Stage.CANCELLED, Stage.EXPIRED, Stage.IGNORED)
+
+
+WORKING = (
+    Stage.SEEN,
+    Stage.RECEIVED,
+    Stage.WAITING,
+    Stage.SETTLING,
+    Stage.CONFIRMING,
+    Stage.CLOSING,
+)
+"""Something is ours to do, at a time: few returns at any moment, however many there are."""
+
+ENDED = tuple(stage for stage in Stage if stage.terminal)
+GOING_ON = tuple(stage for stage in Stage if not stage.terminal)
+ELSEWHERE = tuple(stage for stage in GOING_ON if stage not in WORKING)
+"""Others have to act: the warehouse, the customer, people of the brand."""
+UNDECIDED = (Stage.SEEN, Stage.ANNOUNCED, Stage.RECEIVED, Stage.WAITING)
+"""A receipt that comes now is judged."""
+TO_JUDGE = (Stage.RECEIVED, Stage.WAITING)
+"""There is a receipt, and no decision that ends the judging."""
+BY_HAND = (*TO_JUDGE, Stage.ANNOUNCED)
+"""A person may decide it, also before its parcel has come."""
+SHOWN_CLOSED = (Stage.CLOSING, Stage.COMPLETE)
+TAKEN = (Stage.CONFIRMING, *SHOWN_CLOSED)
+"""Loop has taken our call, or shows the return closed."""
+OFF = (Stage.CANCELLED, Stage.EXPIRED)
+"""Loop may open it again."""
+
+STAGE_MOMENT: dict[Stage, Moment] = {
+    Stage.SEEN: Moment.SEEN,
+    Stage.NO_PARCEL: Moment.SEEN,
+    Stage.ANNOUNCED: Moment.ANNOUNCED,
+    Stage.RECEIVED: Moment.RECEIVED,
+    Stage.WAITING: Moment.RECEIVED,
+    Stage.SETTLING: Moment.RECEIVED,
+    Stage.CONFIRMING: Moment.DECIDED,
+    Stage.FLAGGED: Moment.DECIDED,
+    Stage.CLOSING: Moment.DECIDED,
+    Stage.COMPLETE: Moment.COMPLETE,
+    Stage.CANCELLED: Moment.SEEN,
+    Stage.EXPIRED: Moment.SEEN,
+    Stage.IGNORED: Moment.SEEN,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What the ledger knows of a return, as far as a state of Loop's can change it."""
+
+    stage: Stage
+    has_rma: bool
+    has_receipt: bool
+    settled_by_us: str | None
+    """Kind of our settling effect (process, flag, remove_lines), whatever its outcome."""
+    rma_in_flight: bool = False
+    """A ticket call is intended or in doubt: its answer is awaited before the stage moves."""
+    rma_cancelled: bool = False
+    """The warehouse has cancelled every ticket: none of them will receive a parcel."""
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """What follows from a state seen in Loop. `stage` None means: stays where it is."""
+
+    stage: Stage | None = None
+    why: str = ""
+    attention: str | None = None
+    """A conflict that needs a person, in words."""
+
+
+STAY = Move()
+
+
+def follow_loop(standing: Standing, state: LoopState) -> Move:
+    """How a state that Loop shows moves the return."""
+    if standing.stage is Stage.IGNORED:
+        return STAY
+    return _FOLLOW[state](standing)
+
+
+def _closed(s: Standing) -> Move:
+    if s.stage in SHOWN_CLOSED:
+        return STAY
+    ours = s.settled_by_us in ("process", "remove_lines")
+    why = (
+        "Loop shows the return closed after our call"
+        if ours
+        else "closed in Loop by someone else; we do not process it"
+    )
+    if not s.has_rma:
+        if s.rma_in_flight:
+            return STAY
+        return Move(Stage.COMPLETE, "closed in Loop; there was no RMA to close")
+    return Move(Stage.CLOSING, why)
+
+
+def _cancelled(s: Standing) -> Move:
+    if s.stage is Stage.CANCELLED:
+        return STAY
+    if s.stage in TAKEN:
+        return Move(
+            Stage.CANCELLED,
+            "cancelled in Loop",
+            attention="Loop shows the return cancelled after it had been processed or closed",
+        )
+    if s.has_receipt and s.stage is not Stage.FLAGGED:
+        return Move(
+            Stage.CANCELLED,
+            "cancelled in Loop",
+            attention="the return was cancelled in Loop, but its parcel has arrived in Bergen: "
+            "decide in Loop what becomes of the goods",
+        )
+    left = "; its ticket stays in REX11, which has no cancel call" if s.has_rma else ""
+    return Move(Stage.CANCELLED, f"cancelled in Loop{left}")
+
+
+def _expired(s: Standing) -> Move:
+    if s.stage in (Stage.EXPIRED, *SHOWN_CLOSED):
+        return STAY
+    if s.has_receipt:
+        return Move(
+            None,
+            "expired in Loop",
+            attention="the return expired in Loop, but its parcel has arrived in Bergen: decide in "
+            "Loop what becomes of the goods",
+        )
+    return Move(Stage.EXPIRED, "expired in Loop; it goes on if Loop opens it again")
+
+
+def _review(s: Standing) -> Move:
+    if s.settled_by_us == "flag" and s.stage in (Stage.SETTLING, Stage.CONFIRMING):
+        return Move(Stage.FLAGGED, "Loop shows the return in review after our flag")
+    if s.stage is Stage.CONFIRMING:
+        return Move(
+            None,
+            "in review in Loop",
+            attention="Loop took our process call, but shows the return in review: decide it there",
+        )
+    if s.stage in SHOWN_CLOSED:
+        return Move(
+            None,
+            "in review in Loop",
+            attention="Loop showed it closed, now in review: decide it in Loop",
+        )
+    if s.stage in OFF:
+        return Move(_resume(s), "reopened into review in Loop")
+    return STAY
+
+
+def _open(s: Standing) -> Move:
+    if s.stage is Stage.FLAGGED:
+        return Move(
+            None,
+            "open again in Loop",
+            attention="open again in Loop after our flag; we never process after a flag: "
+            "decide it by hand in Loop",
+        )
+    if s.stage in OFF:
+        return Move(_resume(s), "reopened in Loop")
+    if s.stage in SHOWN_CLOSED:
+        return Move(
+            None,
+            "open again in Loop",
+            attention="Loop showed it closed, now open again; what was settled is never settled "
+            "again by us: decide it in Loop",
+        )
+    return STAY
+
+
+def _resume(s: Standing) -> Stage:
+    if s.has_receipt:
+        return Stage.RECEIVED
+    return Stage.ANNOUNCED if s.has_rma and not s.rma_cancelled else Stage.SEEN
+
+
+_FOLLOW = {
+    LoopState.CLOSED: _closed,
+    LoopState.CANCELLED: _cancelled,
+    LoopState.EXPIRED: _expired,
+    LoopState.REVIEW: _review,
+    LoopState.OPEN: _open,
+}

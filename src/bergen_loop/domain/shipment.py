@@ -21,9 +21,8 @@ from functools import cached_property
 from bergen_loop.domain.codes import normal_code, sent_code
 from bergen_loop.domain.comparison import Comparison, SkuCount, compare, units_by_product
 from bergen_loop.domain.naming import Kits, kit_parts
-from bergen_loop.domain.receipt import BagCount, Receipt, ReceiptLine
 from bergen_loop.domain.returns import LoopState, Return, ReturnLine
-from bergen_loop.domain.rma import RmaItem, TicketStatus
+from bergen_loop.domain.rma import BagCount, Receipt, ReceiptLine, RmaItem, TicketStatus
 
 
 class ShipmentStage(StrEnum):

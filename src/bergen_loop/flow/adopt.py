@@ -13,10 +13,8 @@ from datetime import datetime, timedelta
 from itertools import groupby
 
 from bergen_loop.domain import announce as rules
-from bergen_loop.domain.lifecycle import Stage
-from bergen_loop.domain.receipt import Receipt
-from bergen_loop.domain.returns import LoopState, Return
-from bergen_loop.domain.rma import TicketStatus, normal_ticket_id
+from bergen_loop.domain.returns import LoopState, Return, Stage
+from bergen_loop.domain.rma import Receipt, TicketStatus, normal_ticket_id
 from bergen_loop.domain.words import EffectKind, Need
 from bergen_loop.flow.context import AHEAD, BrandContext
 from bergen_loop.ledger.codec import digest, dump_item, dump_receipt, load_return

@@ -12,12 +12,11 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from bergen_loop.domain import announce as rules
-from bergen_loop.domain.lifecycle import Stage
 from bergen_loop.domain.naming import Known
-from bergen_loop.domain.returns import LoopState, Return
+from bergen_loop.domain.returns import LoopState, Return, Stage
 from bergen_loop.domain.rma import RmaRequest, TicketStatus, normal_ticket_id
 from bergen_loop.domain.words import EffectKind, Need, What
-from bergen_loop.flow import adopt, products, pull, transitions
+from bergen_loop.flow import adopt, intake, products, transitions
 from bergen_loop.flow.calls import Call, Undertaking, carry_out, had_no_effect, ready
 from bergen_loop.flow.context import BrandContext
 from bergen_loop.flow.transitions import follow, known_of
@@ -71,7 +70,7 @@ def _due(ctx: BrandContext) -> list[ReturnRow]:
     if len(new) == len(rows):
         return rows
     try:
-        return _due_now(ctx) if pull.look_aside(ctx) else new
+        return _due_now(ctx) if intake.look_aside(ctx) else new
     except OutsideError:
         return new
 

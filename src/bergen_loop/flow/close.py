@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
-from bergen_loop.domain.lifecycle import Stage
+from bergen_loop.domain.returns import Stage
 from bergen_loop.domain.rma import CloseEvidence, TicketStatus
 from bergen_loop.domain.words import Need, What
 from bergen_loop.flow.context import BrandContext

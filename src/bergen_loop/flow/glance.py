@@ -11,14 +11,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime
 
-from bergen_loop.flow import intake, pull, receive
+from bergen_loop.flow import intake, receive
 from bergen_loop.flow.context import AHEAD, BrandContext
 from bergen_loop.ledger.store import modes
 from bergen_loop.ledger.store.quiet import Waiting
 from bergen_loop.ledger.tables.core import BrandRow
 from bergen_loop.tell import tracing
 
-CURSORS = (pull.CURSOR, receive.CURSOR)
+CURSORS = (intake.CURSOR, receive.CURSOR)
 """What a glance moves on."""
 
 
@@ -34,13 +34,13 @@ def enough(ctx: BrandContext, row: BrandRow, waiting: Waiting, now: datetime) ->
         return False
     if waiting.earliest is not None and waiting.earliest <= now:
         return False
-    reach = now - marks[pull.CURSOR]
+    reach = now - marks[intake.CURSOR]
     return (
-        reach < min(settings.deep_every, pull.FIRST_WINDOW)
-        and pull.ASIDE in marks
-        and now - marks[pull.ASIDE] < settings.look_aside
-        and pull.DEEP in marks
-        and now - marks[pull.DEEP] < settings.deep_every
+        reach < min(settings.deep_every, intake.FIRST_WINDOW)
+        and intake.ASIDE in marks
+        and now - marks[intake.ASIDE] < settings.look_aside
+        and intake.DEEP in marks
+        and now - marks[intake.DEEP] < settings.deep_every
     )
 
 
@@ -48,7 +48,7 @@ def news(ctx: BrandContext, marks: Mapping[str, datetime], now: datetime) -> boo
     """Whether Loop or REX11 shows anything that the ledger does not have. `marks`: how far the
     lists are known. Raises OutsideError."""
     with tracing.span("glance", {"brand": ctx.brand}):
-        return _in_loop(ctx, marks[pull.CURSOR], now) or receive.any_news(
+        return _in_loop(ctx, marks[intake.CURSOR], now) or receive.any_news(
             ctx, marks[receive.CURSOR], now
         )
 

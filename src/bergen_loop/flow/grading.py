@@ -17,7 +17,7 @@ from bergen_loop.config.grading import ConditionSettings, GradingSettings
 from bergen_loop.domain.codes import normal_code, normal_upc
 from bergen_loop.domain.decision import Outcome
 from bergen_loop.domain.grading import GradedUnit, UnitCondition, graded_units
-from bergen_loop.domain.lifecycle import Stage
+from bergen_loop.domain.returns import Stage
 from bergen_loop.domain.words import EffectKind, Need
 from bergen_loop.flow.calls import Call, Undertaking, carry_out
 from bergen_loop.flow.context import BrandContext

@@ -13,11 +13,10 @@ from datetime import datetime, timedelta
 
 import structlog
 
-from bergen_loop.domain.lifecycle import OFF, TAKEN, TO_JUDGE, UNDECIDED, Stage
-from bergen_loop.domain.receipt import Receipt
-from bergen_loop.domain.rma import TicketChange, TicketStatus, normal_ticket_id
+from bergen_loop.domain.returns import OFF, TAKEN, TO_JUDGE, UNDECIDED, Stage
+from bergen_loop.domain.rma import Receipt, TicketChange, TicketStatus, normal_ticket_id
 from bergen_loop.domain.words import Need, What
-from bergen_loop.flow import adopt, pull
+from bergen_loop.flow import adopt, intake
 from bergen_loop.flow.context import AHEAD, BrandContext
 from bergen_loop.flow.facts import comparison_of
 from bergen_loop.flow.transitions import look_later, plan_note
@@ -179,7 +178,7 @@ def is_news(
 def _look_aside(ctx: BrandContext) -> None:
     """A cancelled ticket is usually that of a return cancelled in Loop: see that first."""
     try:
-        pull.look_aside(ctx)
+        intake.look_aside(ctx)
     except OutsideError as error:
         log.warning("cancelled returns not seen", brand=ctx.brand, error=str(error))
 

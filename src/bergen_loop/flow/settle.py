@@ -17,16 +17,13 @@ from datetime import timedelta
 from bergen_loop.domain.announce import physical_lines
 from bergen_loop.domain.comparison import compare
 from bergen_loop.domain.criteria import decide
-from bergen_loop.domain.criteria.deciding import ASKS
-from bergen_loop.domain.criteria.guards import UNCLEAR
+from bergen_loop.domain.criteria.deciding import ASKS, UNCLEAR
 from bergen_loop.domain.decision import NOTE_LIMIT, Case, Decision, Outcome
-from bergen_loop.domain.lifecycle import TO_JUDGE, Stage
 from bergen_loop.domain.pace import Turns, Worth
-from bergen_loop.domain.receipt import Receipt
-from bergen_loop.domain.returns import PROCESSING, LoopState
-from bergen_loop.domain.rma import TicketStatus
+from bergen_loop.domain.returns import PROCESSING, TO_JUDGE, LoopState, Stage
+from bergen_loop.domain.rma import Receipt, TicketStatus
 from bergen_loop.domain.words import SETTLING, EffectKind, Need, What
-from bergen_loop.flow import grading, look, pull
+from bergen_loop.flow import calls, grading, intake
 from bergen_loop.flow.calls import Call, Undertaking, carry_out, had_no_effect, ready
 from bergen_loop.flow.context import BrandContext
 from bergen_loop.flow.transitions import accepted, plan_notes
@@ -64,10 +61,10 @@ def run(ctx: BrandContext) -> Settled:
     result = Settled()
     todo = _to_do(ctx)
     if todo.lost:
-        look.lost_settlements(ctx)
+        calls.lost_settlements(ctx)
         _find_lost_notes(ctx)
         todo = _to_do(ctx)
-    if todo.due and pull.look_before_paying(ctx):
+    if todo.due and intake.look_before_paying(ctx):
         if ctx.live:
             with ctx.ledger.write() as session:
                 modes.judge_anew(session, ctx.now(), ctx.brand)
@@ -81,7 +78,7 @@ def run(ctx: BrandContext) -> Settled:
     if ctx.live and (todo.notes or todo.due):
         _send_notes(ctx)
     if todo.unconfirmed:
-        look.unconfirmed(ctx)
+        calls.unconfirmed(ctx)
     return result
 
 

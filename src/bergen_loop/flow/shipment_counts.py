@@ -17,10 +17,8 @@ from bergen_loop.domain.announce import physical_lines
 from bergen_loop.domain.codes import normal_code
 from bergen_loop.domain.comparison import compare
 from bergen_loop.domain.grading import GradedUnit, graded_units
-from bergen_loop.domain.lifecycle import OFF, TO_JUDGE, Stage
-from bergen_loop.domain.receipt import Receipt
-from bergen_loop.domain.returns import LoopState
-from bergen_loop.domain.rma import TicketChange, TicketStatus
+from bergen_loop.domain.returns import OFF, TO_JUDGE, LoopState, Stage
+from bergen_loop.domain.rma import Receipt, TicketChange, TicketStatus
 from bergen_loop.domain.shipment import Difference, Differs, Judgement, ShipmentStage, ShipmentUnit
 from bergen_loop.domain.words import Need, What
 from bergen_loop.flow import adopt, grading, receive

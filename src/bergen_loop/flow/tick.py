@@ -15,20 +15,19 @@ from structlog.contextvars import bound_contextvars as told_as
 
 from bergen_loop.config import BrandSettings
 from bergen_loop.domain.hours import WorkingHours
-from bergen_loop.domain.lifecycle import Stage
+from bergen_loop.domain.returns import Stage
 from bergen_loop.domain.words import Need
 from bergen_loop.flow import (
     announce,
     close,
     intake,
-    look,
-    pull,
     receive,
     settle,
     shipment_counts,
     shipment_rmas,
     shipments,
 )
+from bergen_loop.flow.calls import look_at, not_understood
 from bergen_loop.flow.context import BrandContext, Tick
 from bergen_loop.ledger.database import LedgerError, Session, absence, trouble
 from bergen_loop.ledger.locks import LockLost, brand_lock
@@ -51,11 +50,11 @@ TELL_AFTER = timedelta(hours=1)
 
 
 def _intake(ctx: BrandContext) -> dict[str, Any]:
-    pulled = pull.pull(ctx)
+    pulled = intake.pull(ctx)
     webhooks, named = intake.take_webhooks(ctx)
-    look.look_at(ctx, [*pulled.backwards, *named])
+    look_at(ctx, [*pulled.backwards, *named])
     if ctx.tick.reached_back:
-        look.not_understood(ctx)
+        not_understood(ctx)
     return asdict(pulled) | {"webhooks": webhooks}
 
 

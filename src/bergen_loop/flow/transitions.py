@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from bergen_loop.domain.decision import Outcome
-from bergen_loop.domain.lifecycle import Stage, Standing, follow_loop
-from bergen_loop.domain.returns import LoopState
+from bergen_loop.domain.returns import LoopState, Stage, Standing, follow_loop
 from bergen_loop.domain.rma import TicketStatus
 from bergen_loop.domain.words import EffectKind, Need
 from bergen_loop.flow.context import BrandContext

@@ -15,9 +15,8 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from bergen_loop.domain.receipt import Receipt
 from bergen_loop.domain.returns import Return
-from bergen_loop.domain.rma import RmaItem
+from bergen_loop.domain.rma import Receipt, RmaItem
 from bergen_loop.domain.shipment import ShipmentUnit
 
 LONGEST_NAME = 600

@@ -15,7 +15,7 @@ from typing import Protocol
 from bergen_loop.ledger.database import Ledger, LedgerError
 from bergen_loop.ledger.store import calls
 from bergen_loop.ledger.store.calls import Asked, Finished, Granted
-from bergen_loop.outside.limiter import LimiterTimeout, SlidingWindowLimiter
+from bergen_loop.outside.http import LimiterTimeout, SlidingWindowLimiter
 
 FIRST, MOST = 4, 20
 """Calls in a lease: the first after a quiet time, and at most, while they are all used."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from bergen_loop.domain.decision import NOTE_LIMIT, Outcome
-from bergen_loop.domain.lifecycle import BY_HAND, Stage
+from bergen_loop.domain.returns import BY_HAND, Stage
 from bergen_loop.domain.rma import TicketStatus
 from bergen_loop.domain.words import EffectKind, Need, Retry, What
 from bergen_loop.ledger.codec import digest, load_return, storable

@@ -11,8 +11,8 @@ from dataclasses import dataclass, replace
 
 from bergen_loop.domain.codes import normal_code, normal_upc
 from bergen_loop.domain.comparison import Comparison, SkuCount
-from bergen_loop.domain.lifecycle import TO_JUDGE, Stage
-from bergen_loop.domain.receipt import COUNTED, DAMAGED, Receipt, ReceiptLine
+from bergen_loop.domain.returns import TO_JUDGE, Stage
+from bergen_loop.domain.rma import COUNTED, DAMAGED, Receipt, ReceiptLine
 from bergen_loop.domain.words import Need, What
 from bergen_loop.ledger.codec import dump_receipt, load_receipt, storable
 from bergen_loop.ledger.store import attention, effects, returns

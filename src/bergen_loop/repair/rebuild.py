@@ -18,7 +18,7 @@ from datetime import datetime, timedelta
 from typing import Literal
 
 from bergen_loop.domain.announce import physical_lines, why_not_announced
-from bergen_loop.flow import adopt, intake, pull, receive, tick
+from bergen_loop.flow import adopt, intake, receive, tick
 from bergen_loop.flow.context import AHEAD, BrandContext
 from bergen_loop.ledger.store import cursors, returns
 from bergen_loop.outside.loop.models import ParsedReturn
@@ -48,8 +48,8 @@ def run(ctx: BrandContext, window: timedelta = WINDOW) -> Summary:
                 break
         shipments.recover(ctx, summary)
         with ctx.ledger.write() as session:
-            cursors.set(session, ctx.brand, pull.CURSOR, started)
-            cursors.set(session, ctx.brand, pull.ASIDE, started)
+            cursors.set(session, ctx.brand, intake.CURSOR, started)
+            cursors.set(session, ctx.brand, intake.ASIDE, started)
             cursors.set(session, ctx.brand, receive.CURSOR, started)
         return drift.close(ctx, summary)
 

@@ -12,10 +12,9 @@ import re
 from collections.abc import Sequence
 from datetime import timedelta
 
-from bergen_loop.domain.receipt import Receipt
-from bergen_loop.domain.rma import TicketStatus
+from bergen_loop.domain.rma import Receipt, TicketStatus
 from bergen_loop.domain.words import Need
-from bergen_loop.flow import adopt, intake, look, receive, tick
+from bergen_loop.flow import adopt, calls, intake, receive, tick
 from bergen_loop.flow.context import AHEAD, BrandContext
 from bergen_loop.flow.shipments import note_bags
 from bergen_loop.ledger.codec import load_return
@@ -105,7 +104,7 @@ def _compare_page(ctx: BrandContext, summary: Summary, page: Sequence[ParsedRetu
                 text = f"return {return_id} is {return_.state} in Loop, was known as "
                 text += f"{old.loop_state}: taken in"
                 if row.loop_state != return_.state:  # its time in Loop seems to have gone back
-                    look.take(ctx, tx, row, good_answers[return_id])
+                    calls.take(ctx, tx, row, good_answers[return_id])
             else:
                 continue
             kind = "missed" if old is None else "state"
@@ -119,7 +118,7 @@ def _look_at_unlisted(ctx: BrandContext, summary: Summary, seen: set[str]) -> No
         rows = asked.going_on(session, ctx.brand, summary.since)
         unlisted = [row for row in rows if row.return_id not in seen][:MOST_DETAILS]
     for batch in ctx.batches(unlisted):
-        answers = ctx.in_parallel(lambda row: look.details(ctx, row.return_id), batch)
+        answers = ctx.in_parallel(lambda row: calls.details(ctx, row.return_id), batch)
         with ctx.write() as tx:
             for old, answer in zip(batch, answers, strict=True):
                 row = tx.session.get_one(ReturnRow, old.id)
@@ -127,11 +126,11 @@ def _look_at_unlisted(ctx: BrandContext, summary: Summary, seen: set[str]) -> No
 
 
 def _unlisted(
-    ctx: BrandContext, tx: Transaction, summary: Summary, row: ReturnRow, answer: look.Seen
+    ctx: BrandContext, tx: Transaction, summary: Summary, row: ReturnRow, answer: calls.Seen
 ) -> None:
     return_id, before = row.return_id, row.loop_state
     if answer.answer is not None:
-        look.take(ctx, tx, row, answer.answer)
+        calls.take(ctx, tx, row, answer.answer)
         text = f"Loop's list does not show return {return_id}, its details do"
         done = Done.REPAIRED if row.loop_state != before else Done.TOLD
         drift.tell(tx, summary, Finding("unlisted", text, done, return_id), row)

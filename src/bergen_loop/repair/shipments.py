@@ -12,8 +12,7 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 
 from bergen_loop.domain import shipment as shipping
-from bergen_loop.domain.receipt import Receipt
-from bergen_loop.domain.rma import TicketStatus, normal_ticket_id
+from bergen_loop.domain.rma import Receipt, TicketStatus, normal_ticket_id
 from bergen_loop.domain.shipment import ShipmentStage
 from bergen_loop.domain.words import Need
 from bergen_loop.flow import adopt, shipment_counts, shipment_rmas, shipments

@@ -14,13 +14,12 @@ from bergen_loop.ledger.database import Ledger
 from bergen_loop.ledger.tables.core import BrandRow
 from bergen_loop.outside.breaker import Breakers, Guard
 from bergen_loop.outside.budget import shared_limiter
-from bergen_loop.outside.http import Around, OnCall, Retries, Timeouts
-from bergen_loop.outside.limiter import limiter_for
+from bergen_loop.outside.http import Around, OnCall, Retries, Timeouts, limiter_for
 from bergen_loop.outside.loop.client import LoopClient, LoopConfig
 from bergen_loop.outside.warehouse.floor.warehouse import EmbeddedWarehouse
 from bergen_loop.outside.warehouse.port import WarehousePort
 from bergen_loop.outside.warehouse.rex11 import AuthSigns, Rex11Config, Rex11Warehouse
-from bergen_loop.outside.warehouse.rex11.close import (
+from bergen_loop.outside.warehouse.rex11.adapter import (
     CloseStrategy,
     ConfirmFinished,
     FileDrop,

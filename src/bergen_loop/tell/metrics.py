@@ -12,7 +12,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from bergen_loop.config import BrandSettings, Settings
-from bergen_loop.domain.lifecycle import GOING_ON, Moment
+from bergen_loop.domain.returns import GOING_ON, Moment
 from bergen_loop.ledger.database import Ledger
 from bergen_loop.ledger.read.snapshot import BrandFigures, Snapshot, Snapshots
 from bergen_loop.ledger.store import calls, modes

@@ -12,7 +12,7 @@ import structlog
 
 from bergen_loop.config import BrandSettings, Settings
 from bergen_loop.config.operations import WeeklySettings
-from bergen_loop.domain.lifecycle import Moment
+from bergen_loop.domain.returns import Moment
 from bergen_loop.ledger.database import Ledger, Session
 from bergen_loop.ledger.read.month import Month, held, month, settled
 from bergen_loop.ledger.store import cursors

@@ -8,9 +8,8 @@ from typing import Any
 
 from bergen_loop.domain.comparison import compare
 from bergen_loop.domain.decision import Case
-from bergen_loop.domain.receipt import Receipt, ReceiptLine
 from bergen_loop.domain.returns import Label, LoopState, Return, ReturnLine, ReturnTotals
-from bergen_loop.domain.rma import TicketStatus
+from bergen_loop.domain.rma import Receipt, ReceiptLine, TicketStatus
 
 RECEIVED = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
 CREATED = datetime(2026, 2, 20, 9, 30, tzinfo=UTC)

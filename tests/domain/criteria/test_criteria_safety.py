@@ -19,9 +19,8 @@ from bergen_loop.domain.comparison import SkuCount
 from bergen_loop.domain.criteria import Criteria, decide, load_criteria, preset
 from bergen_loop.domain.criteria.facts import cents
 from bergen_loop.domain.decision import NOTE_LIMIT, Case, Outcome
-from bergen_loop.domain.receipt import Receipt, ReceiptLine
 from bergen_loop.domain.returns import LoopState, ReturnTotals
-from bergen_loop.domain.rma import TicketStatus
+from bergen_loop.domain.rma import Receipt, ReceiptLine, TicketStatus
 
 PAYS = (Outcome.PROCESS, Outcome.REMOVE_LINES)
 KINDS = ("damaged", "short", "extra", "wrong")

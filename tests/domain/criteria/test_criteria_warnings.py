@@ -18,7 +18,7 @@ from bergen_loop.domain.criteria import (
     preset,
     warnings,
 )
-from bergen_loop.domain.criteria.guards import doubt
+from bergen_loop.domain.criteria.deciding import doubt
 from bergen_loop.domain.criteria.space import MAX_CONTEXTS, REPRESENTATIVE, receipt_space, shapes
 from bergen_loop.domain.decision import Outcome
 

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from bergen_loop.console.working import TEXT_LIMIT
 from bergen_loop.domain.decision import NOTE_LIMIT
-from bergen_loop.domain.lifecycle import Stage
+from bergen_loop.domain.returns import Stage
 from bergen_loop.people.actions import LONGEST_ASSIGNEE, LONGEST_SNOOZE
 
 WHOLE = 2**63 - 1

@@ -38,7 +38,7 @@ from bergen_loop.console.overview import BrandGlance, glances
 from bergen_loop.console.problems import MEDIA_TYPE, Code
 from bergen_loop.console.state import Console, console_of
 from bergen_loop.console.templating import day_end, day_start, today, zone_of
-from bergen_loop.domain.lifecycle import Moment, Stage
+from bergen_loop.domain.returns import Moment, Stage
 from bergen_loop.ledger.database import Session
 from bergen_loop.ledger.read import changes, listing, search, views
 from bergen_loop.ledger.read.changes import Since

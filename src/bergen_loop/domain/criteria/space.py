@@ -15,9 +15,8 @@ from bergen_loop.domain.criteria.facts import setting_fact
 from bergen_loop.domain.criteria.model import Criteria, Rule, Wait
 from bergen_loop.domain.criteria.vocabulary import MONEY, SettingValue
 from bergen_loop.domain.decision import Case
-from bergen_loop.domain.receipt import Receipt, ReceiptLine
 from bergen_loop.domain.returns import Label, LoopState, Return, ReturnLine, ReturnTotals
-from bergen_loop.domain.rma import TicketStatus
+from bergen_loop.domain.rma import Receipt, ReceiptLine, TicketStatus
 
 MAX_CONTEXTS = 240
 """Variations of everything that is not a count."""

@@ -6,10 +6,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from bergen_loop.domain.criteria.deciding import decide
+from bergen_loop.domain.criteria.deciding import decide, present
 from bergen_loop.domain.criteria.expression import context_of
 from bergen_loop.domain.criteria.facts import facts_of
-from bergen_loop.domain.criteria.guards import present
 from bergen_loop.domain.criteria.model import (
     Action,
     Criteria,

@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from bergen_loop.domain.codes import normal_code, normal_upc
-from bergen_loop.domain.lifecycle import Stage
+from bergen_loop.domain.returns import Stage
 from bergen_loop.domain.words import Need
 from bergen_loop.ledger.codec import digest
 from bergen_loop.ledger.read.listing import Page

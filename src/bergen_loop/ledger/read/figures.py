@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from bergen_loop.domain.decision import SETTLING_OUTCOMES, Outcome
-from bergen_loop.domain.lifecycle import GOING_ON, Moment, Stage
+from bergen_loop.domain.returns import GOING_ON, Moment, Stage
 from bergen_loop.ledger.read.listing import MOMENT_TIME
 from bergen_loop.ledger.store.attention import awake
 from bergen_loop.ledger.tables.core import (

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from bergen_loop.domain.decision import Outcome
-from bergen_loop.domain.lifecycle import Stage
+from bergen_loop.domain.returns import Stage
 from bergen_loop.ledger.read import figures, shadow
 from bergen_loop.ledger.read.causes import Sum
 from bergen_loop.ledger.read.shadow import ShadowReport, Verdict

@@ -22,9 +22,8 @@ from bergen_loop.domain.comparison import Comparison, compare
 from bergen_loop.domain.criteria import BacktestReport, Criteria, replay
 from bergen_loop.domain.decision import Case, Outcome
 from bergen_loop.domain.naming import Kits
-from bergen_loop.domain.receipt import Receipt
 from bergen_loop.domain.returns import Label, LoopState, Return
-from bergen_loop.domain.rma import RmaItem
+from bergen_loop.domain.rma import Receipt, RmaItem
 from bergen_loop.ledger.codec import (
     dump_item,
     dump_receipt,

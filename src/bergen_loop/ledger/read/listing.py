@@ -15,7 +15,7 @@ from typing import Any, Generic, TypeVar
 import sqlalchemy as sa
 from sqlalchemy.orm import Session, defer
 
-from bergen_loop.domain.lifecycle import GOING_ON, STAGE_MOMENT, Moment, Stage
+from bergen_loop.domain.returns import GOING_ON, STAGE_MOMENT, Moment, Stage
 from bergen_loop.domain.words import What
 from bergen_loop.ledger.scope import Scope
 from bergen_loop.ledger.store.attention import Ended, awake

@@ -19,7 +19,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from bergen_loop.domain.lifecycle import ELSEWHERE, Stage
+from bergen_loop.domain.returns import ELSEWHERE, Stage
 from bergen_loop.ledger.database import Ledger
 from bergen_loop.ledger.tables.core import (
     AttentionRow,

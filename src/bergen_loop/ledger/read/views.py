@@ -12,9 +12,8 @@ from sqlalchemy.orm import Session
 from bergen_loop.domain.announce import AnnounceRules, physical_lines
 from bergen_loop.domain.comparison import Comparison, compare
 from bergen_loop.domain.decision import SETTLING_OUTCOMES, Outcome
-from bergen_loop.domain.lifecycle import STAGE_MOMENT, Moment, Stage
-from bergen_loop.domain.receipt import Receipt
-from bergen_loop.domain.returns import LoopState
+from bergen_loop.domain.returns import STAGE_MOMENT, LoopState, Moment, Stage
+from bergen_loop.domain.rma import Receipt
 from bergen_loop.domain.words import EffectKind, Need, What
 from bergen_loop.ledger.codec import Document, load_items, load_receipt, load_return
 from bergen_loop.ledger.read import search

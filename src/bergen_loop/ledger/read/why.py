@@ -11,7 +11,7 @@ from datetime import UTC, datetime, tzinfo
 from enum import StrEnum
 
 from bergen_loop.domain.decision import Outcome
-from bergen_loop.domain.lifecycle import Stage
+from bergen_loop.domain.returns import Stage
 from bergen_loop.domain.rma import TicketStatus
 from bergen_loop.domain.words import EffectKind, Need
 

@@ -9,7 +9,7 @@ from enum import StrEnum
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from bergen_loop.domain.lifecycle import Stage
+from bergen_loop.domain.returns import Stage
 from bergen_loop.domain.words import NEEDS, Need, What
 from bergen_loop.ledger.codec import sentence
 from bergen_loop.ledger.store import journal

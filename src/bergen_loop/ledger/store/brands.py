@@ -11,7 +11,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from bergen_loop.domain.lifecycle import Stage
+from bergen_loop.domain.returns import Stage
 from bergen_loop.ledger.store.effects import OPEN
 from bergen_loop.ledger.store.statements import insert
 from bergen_loop.ledger.tables.brands import BrandDraftRow, BrandSettingsRow

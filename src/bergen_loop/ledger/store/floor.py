@@ -10,8 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session, defer
 
 from bergen_loop.domain.codes import normal_code, normal_upc
-from bergen_loop.domain.receipt import BagCount
-from bergen_loop.domain.rma import RmaRequest, TicketStatus
+from bergen_loop.domain.rma import BagCount, RmaRequest, TicketStatus
 from bergen_loop.ledger.codec import storable
 from bergen_loop.ledger.store.statements import chunks
 from bergen_loop.ledger.tables.floor import (

@@ -18,9 +18,8 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from bergen_loop.domain.decision import Outcome
-from bergen_loop.domain.lifecycle import Stage
 from bergen_loop.domain.pace import HOUR, Pace, Turn, Turns, Worth
-from bergen_loop.domain.returns import LoopState
+from bergen_loop.domain.returns import LoopState, Stage
 from bergen_loop.domain.words import EffectKind, Need, What
 from bergen_loop.ledger.store import attention, effects, journal, returns
 from bergen_loop.ledger.store.effects import EffectState

@@ -15,7 +15,7 @@ from datetime import datetime
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from bergen_loop.domain.lifecycle import WORKING, Stage
+from bergen_loop.domain.returns import WORKING, Stage
 from bergen_loop.domain.words import EffectKind
 from bergen_loop.ledger.store import effects, journal
 from bergen_loop.ledger.store.statements import chunks

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from bergen_loop.domain.lifecycle import ENDED, Stage
+from bergen_loop.domain.returns import ENDED, Stage
 from bergen_loop.ledger.tables.core import ReturnRow, RmaRow
 
 

@@ -17,7 +17,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from bergen_loop.domain.lifecycle import ENDED, Stage
+from bergen_loop.domain.returns import ENDED, Stage
 from bergen_loop.domain.words import What
 from bergen_loop.ledger.store import calls, chain, journal
 from bergen_loop.ledger.tables.core import (

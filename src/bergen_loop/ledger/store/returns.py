@@ -10,10 +10,8 @@ from typing import Any, NamedTuple
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from bergen_loop.domain.lifecycle import WORKING, Stage
-from bergen_loop.domain.receipt import Receipt
-from bergen_loop.domain.returns import Return
-from bergen_loop.domain.rma import TicketStatus, normal_ticket_id
+from bergen_loop.domain.returns import WORKING, Return, Stage
+from bergen_loop.domain.rma import Receipt, TicketStatus, normal_ticket_id
 from bergen_loop.domain.words import EffectKind
 from bergen_loop.ledger.codec import dump_receipt
 from bergen_loop.ledger.store import cursors

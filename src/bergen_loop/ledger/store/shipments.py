@@ -9,8 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from bergen_loop.domain.codes import normal_code
-from bergen_loop.domain.receipt import Receipt
-from bergen_loop.domain.rma import TicketStatus, normal_ticket_id
+from bergen_loop.domain.rma import Receipt, TicketStatus, normal_ticket_id
 from bergen_loop.domain.shipment import ShipmentStage, ShipmentUnit
 from bergen_loop.domain.words import Need
 from bergen_loop.ledger.codec import dump_receipt, dump_unit, load_receipt, load_unit, storable

@@ -8,7 +8,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.orm import Mapped, mapped_column
 
-from bergen_loop.domain.lifecycle import WORKING
+from bergen_loop.domain.returns import WORKING
 from bergen_loop.ledger.tables.core import Base, BigId, ReturnRow
 
 WORKING_ONLY = f"stage IN ({', '.join(repr(s.value) for s in WORKING)})"

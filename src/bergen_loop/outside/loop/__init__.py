@@ -1,7 +1,13 @@
 """Loop's side: a client for the Loop Returns API and its webhooks."""
 
-from bergen_loop.outside.http import CallRecord, Retries, Timeouts
-from bergen_loop.outside.limiter import RateLimiter, SlidingWindowLimiter, limiter_for
+from bergen_loop.outside.http import (
+    CallRecord,
+    RateLimiter,
+    Retries,
+    SlidingWindowLimiter,
+    Timeouts,
+    limiter_for,
+)
 from bergen_loop.outside.loop.client import ALL_STATES_PASSES, LoopClient, ReturnsPage
 from bergen_loop.outside.loop.models import (
     AsnRow,

@@ -20,8 +20,8 @@ from bergen_loop.outside.http import (
     Request,
     Retries,
     Timeouts,
+    limiter_for,
 )
-from bergen_loop.outside.limiter import limiter_for
 from bergen_loop.outside.loop import requests, responses, shipments
 from bergen_loop.outside.loop.models import AsnRow, Listed, Note, ParsedReturn, Subscription
 from bergen_loop.outside.loop.requests import (

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Protocol
 
-from bergen_loop.domain.receipt import Receipt
 from bergen_loop.domain.rma import (
     CloseEvidence,
     Product,
     ProductImport,
+    Receipt,
     RmaRequest,
     TicketChange,
     TicketStatus,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bergen_loop.config.operations import EventType
-from bergen_loop.domain.lifecycle import Moment
+from bergen_loop.domain.returns import Moment
 from bergen_loop.domain.words import EffectKind, What
 from bergen_loop.ledger.tables.core import JournalRow
 

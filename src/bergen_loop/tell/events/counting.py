@@ -6,7 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
-from bergen_loop.domain.lifecycle import Moment
+from bergen_loop.domain.returns import Moment
 from bergen_loop.domain.words import What
 from bergen_loop.ledger.tables.core import JournalRow, ReturnRow
 from bergen_loop.tell.events.catalogue import MOMENTS, events_of

@@ -9,8 +9,7 @@ from datetime import UTC, datetime
 from urllib.parse import quote
 
 from bergen_loop.domain.codes import normal_code, normal_upc
-from bergen_loop.domain.receipt import BagCount
-from bergen_loop.domain.rma import RmaItem, TicketStatus
+from bergen_loop.domain.rma import BagCount, RmaItem, TicketStatus
 from bergen_loop.domain.shipment import ShipmentUnit
 from bergen_loop.ledger.codec import load_items, storable
 from bergen_loop.ledger.database import Clash, Ledger, Session

@@ -8,11 +8,12 @@ from datetime import UTC, datetime
 from typing import Any
 
 from bergen_loop.domain.codes import normal_code
-from bergen_loop.domain.receipt import Receipt, ReceiptLine
 from bergen_loop.domain.rma import (
     CloseEvidence,
     Product,
     ProductImport,
+    Receipt,
+    ReceiptLine,
     RmaRequest,
     TicketChange,
     TicketStatus,

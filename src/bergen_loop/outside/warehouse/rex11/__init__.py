@@ -1,14 +1,14 @@
 """REX11, Bergen Logistics' warehouse system, by its public SOAP service."""
 
 from bergen_loop.outside.http import CallRecord, Retries, Timeouts
-from bergen_loop.outside.warehouse.rex11.adapter import Rex11Warehouse
-from bergen_loop.outside.warehouse.rex11.client import Rex11Client
-from bergen_loop.outside.warehouse.rex11.close import (
+from bergen_loop.outside.warehouse.rex11.adapter import (
     CloseStrategy,
     ConfirmFinished,
     FileDrop,
     HttpCall,
+    Rex11Warehouse,
 )
+from bergen_loop.outside.warehouse.rex11.client import Rex11Client
 from bergen_loop.outside.warehouse.rex11.config import AuthSigns, Rex11Config
 
 __all__ = [

@@ -17,8 +17,14 @@ from typing import TypeVar
 
 import structlog
 
-from bergen_loop.domain.receipt import Receipt
-from bergen_loop.domain.rma import Product, ProductImport, RmaRequest, TicketChange, TicketStatus
+from bergen_loop.domain.rma import (
+    Product,
+    ProductImport,
+    Receipt,
+    RmaRequest,
+    TicketChange,
+    TicketStatus,
+)
 from bergen_loop.outside.errors import (
     NotFound,
     Refused,
@@ -37,8 +43,7 @@ from bergen_loop.outside.warehouse.rex11.requests import (
     check_upc,
 )
 from bergen_loop.outside.warehouse.rex11.responses import Asked, InventoryItem
-from bergen_loop.outside.warehouse.rex11.soap import MAX_BYTES, METHODS
-from bergen_loop.outside.warehouse.rex11.times import query_window
+from bergen_loop.outside.warehouse.rex11.soap import MAX_BYTES, METHODS, query_window
 
 T = TypeVar("T")
 Build = Callable[[str], bytes]

@@ -25,8 +25,8 @@ from bergen_loop.outside.warehouse.rex11.soap import (
     TICKET,
     Fields,
     clean,
+    local_date,
 )
-from bergen_loop.outside.warehouse.rex11.times import local_date
 
 LONGEST = 500
 """Characters of a code. How many REX11 keeps is not documented; what is over this is no code but a

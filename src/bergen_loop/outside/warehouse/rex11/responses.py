@@ -22,8 +22,14 @@ from functools import partial
 from zoneinfo import ZoneInfo
 
 from bergen_loop.domain.codes import given_code, normal_code, normal_word
-from bergen_loop.domain.receipt import Receipt, ReceiptLine
-from bergen_loop.domain.rma import ProductImport, TicketChange, TicketStatus, normal_ticket_id
+from bergen_loop.domain.rma import (
+    ProductImport,
+    Receipt,
+    ReceiptLine,
+    TicketChange,
+    TicketStatus,
+    normal_ticket_id,
+)
 from bergen_loop.outside.errors import (
     InvalidRequest,
     NotFound,
@@ -34,8 +40,7 @@ from bergen_loop.outside.errors import (
 )
 from bergen_loop.outside.warehouse.rex11 import soap
 from bergen_loop.outside.warehouse.rex11.call import Call
-from bergen_loop.outside.warehouse.rex11.soap import Element
-from bergen_loop.outside.warehouse.rex11.times import read_time
+from bergen_loop.outside.warehouse.rex11.soap import Element, read_time
 
 
 @dataclass(frozen=True, slots=True)

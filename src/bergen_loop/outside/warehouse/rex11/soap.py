@@ -3,17 +3,22 @@
 REX11 puts some elements of an answer into the wrong namespace, and empty elements stand for
 missing values: both are settled here, once. So are answers with characters or references that XML
 does not allow: they are mended and parsed again, and what was mended is known by its element.
+Control characters (scanners write `&#x1D;` into comments), entities of HTML, a bare `&`, a wrong
+encoding in the declaration, a blank line before it: only characters are mended, never structure. An
+answer that is cut off or nested wrongly stays unreadable. Every mended place carries the mark
+MENDED, by which a reader knows that this value is not exactly what was sent.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from typing import TypeAlias
+from datetime import UTC, date, datetime, timedelta
+from html.entities import html5
+from typing import Literal, TypeAlias
+from zoneinfo import ZoneInfo
 
 from lxml import etree
-
-from bergen_loop.outside.warehouse.rex11.mending import MENDED, mend
 
 Fields: TypeAlias = Iterable[tuple[str, str | None]]
 # lxml gives the class of its elements no public name.
@@ -162,3 +167,166 @@ def fill(parent: Element, namespace: str, fields: Fields) -> None:
     for name, value in fields:
         if value is not None:
             add(parent, namespace, name, value)
+
+
+# -- times: REX11's are warehouse-local, without a zone; inside, everything is aware UTC ---------
+
+_FORM = re.compile(
+    r"([0-9]{1,2})/([0-9]{1,2})/([0-9]{4})"
+    r"(?:\s+([0-9]{1,2}):([0-9]{2})(?::([0-9]{2}))?(?:\s*([AP])M)?)?",
+    re.IGNORECASE,
+)
+_ISO = re.compile(
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}(?:[T ][0-9:]{5,8}(?:\.[0-9]+)?(?:Z|[+-][0-9:]{5})?)?"
+)
+_MINUTE = timedelta(minutes=1)
+_FIRST, _LAST = 2000, 2200
+"""Years: what is before or after is a value that systems write for "no date" (1/1/0001, 1/1/1900,
+12/30/1899, 12/31/9999)."""
+
+
+def read_time(text: str | None, zone: ZoneInfo) -> datetime | None:
+    """`5/23/2016 12:32:50 PM`, `05/23/2016 12:47:13`, `5/10/2016` or `2016-05-23T12:47:13` ->
+    aware UTC; None for everything that is no date of the calendar of these two centuries.
+
+    A date alone is its midnight. In the hour that a clock change repeats the earlier reading is
+    taken; in the hour it skips, the offset before the change.
+    """
+    try:
+        time = _wall((text or "").strip())
+        if time is None or not _FIRST <= time.year < _LAST:
+            return None
+        return (time if time.tzinfo else time.replace(tzinfo=zone)).astimezone(UTC)
+    except (ValueError, OverflowError):
+        return None
+
+
+def _wall(text: str) -> datetime | None:
+    if _ISO.fullmatch(text):
+        return datetime.fromisoformat(text)
+    match = _FORM.fullmatch(text)
+    if match is None:
+        return None
+    month, day, year, hour, minute, second = (int(g or 0) for g in match.groups()[:6])
+    if half := match[7]:
+        if not 1 <= hour <= 12:
+            return None
+        hour = hour % 12 + (12 if half.upper() == "P" else 0)
+    return datetime(year, month, day, hour, minute, second)  # noqa: DTZ001
+
+
+def local_date(day: date) -> str:
+    """`MM/DD/YYYY`, as tickets and queries want a day."""
+    return f"{day.month:02}/{day.day:02}/{day.year:04}"
+
+
+def query_window(
+    since: datetime, until: datetime, zone: ZoneInfo, precision: Literal["minute", "day"] = "minute"
+) -> tuple[str, str]:
+    """Start and end of a by-date query covering at least [since, until].
+
+    `MM/DD/YYYY HH:MI` (24-hour), or whole days, the day after the last included since it is not
+    documented whether an end date counts as its midnight. Rounded outwards; next to the hour
+    that a clock change repeats, widened so that both of its readings are in.
+    """
+    if since.tzinfo is None or until.tzinfo is None:
+        raise ValueError("the window's times must be aware (UTC)")
+    if since > until:
+        raise ValueError(f"the window is reversed: {since.isoformat()} > {until.isoformat()}")
+    since, until = since.astimezone(UTC), until.astimezone(UTC)
+    first = _outward(since.replace(second=0, microsecond=0), zone, -1)
+    end = until.replace(second=0, microsecond=0)
+    last = _outward(end if end == until else end + _MINUTE, zone, +1)
+    if precision == "day":
+        return local_date(first.date()), local_date(last.date() + timedelta(days=1))
+    return f"{local_date(first.date())} {first:%H:%M}", f"{local_date(last.date())} {last:%H:%M}"
+
+
+def _outward(time: datetime, zone: ZoneInfo, direction: Literal[-1, 1]) -> datetime:
+    """The wall-clock time, moved over the whole repeated hour if it may be read twice."""
+    wall = time.astimezone(zone).replace(tzinfo=None)
+    first, second = (wall.replace(tzinfo=zone, fold=fold).utcoffset() for fold in (0, 1))
+    repeated = (first - second) if first and second else timedelta()
+    return wall + direction * max(repeated, timedelta())
+
+
+# -- a second reading of answers that are not quite XML ----------------------------------------
+
+MENDED = "\uf8f3"
+"""A private-use character, of no meaning to anyone else; never part of a value."""
+
+_DECLARATION = re.compile(r"^\s*<\?xml\b[^>]*\?>\s*")
+_SPOILED = re.compile(
+    r"&(?P<entity>[A-Za-z][A-Za-z0-9]{0,40};|\#[0-9]{1,20};|\#x[0-9A-Fa-f]{1,20};)"
+    r"|(?P<bare>&)"
+    r"|(?P<illegal>[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff])"
+    r"|(?P<joined>[\"'](?=xmlns[:=]))"
+)
+_KNOWN = ("amp;", "lt;", "gt;", "quot;", "apos;")
+
+
+def mend(answer: bytes) -> bytes | None:
+    """The answer with its characters mended, as UTF-8; None if there is nothing to be done."""
+    text = _decoded(answer)
+    if "<!DOCTYPE" in text or "<!ENTITY" in text:
+        return None
+    body = _DECLARATION.sub("", text.replace(MENDED, ""), count=1).lstrip()
+    if not body.startswith("<"):
+        return None
+    return "".join(_pieces(body)).encode()
+
+
+def _decoded(answer: bytes) -> str:
+    """As UTF-16 if its bytes are, else as UTF-8, whatever the declaration says."""
+    if answer[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        return answer.decode("utf-16", "replace").replace("\ufffd", MENDED)
+    try:
+        return answer.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        # Here a replaced byte is a lost character; elsewhere U+FFFD is what was sent.
+        return answer.decode("utf-8-sig", "replace").replace("\ufffd", "\x00")
+
+
+def _pieces(body: str) -> Iterator[str]:
+    """The text mended, CDATA sections by rules of their own: there an ampersand is one."""
+    at = 0
+    while (start := body.find("<![CDATA[", at)) >= 0:
+        end = body.find("]]>", start)
+        if end < 0:
+            break
+        yield _SPOILED.sub(_mended, body[at:start])
+        yield "".join(c if _legal(ord(c)) else MENDED for c in body[start:end])
+        at = end
+    yield _SPOILED.sub(_mended, body[at:])
+
+
+def _mended(match: re.Match[str]) -> str:
+    if entity := match["entity"]:
+        return _entity(entity)
+    if match["bare"]:
+        return f"{MENDED}&amp;"
+    if match["joined"]:
+        return f"{match['joined']} "
+    return MENDED
+
+
+def _entity(name: str) -> str:
+    if name in _KNOWN:
+        return f"&{name}"
+    if name.startswith("#"):
+        digits = name[1:-1]
+        number = int(digits[1:], 16) if digits[0] == "x" else int(digits)
+        return f"&{name}" if _legal(number) else MENDED
+    meant = html5.get(name)
+    if meant is None:
+        return f"{MENDED}&amp;{name}"
+    return MENDED + meant.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
+def _legal(number: int) -> bool:
+    return (
+        number in (0x9, 0xA, 0xD)
+        or 0x20 <= number <= 0xD7FF
+        or 0xE000 <= number <= 0xFFFD
+        or 0x10000 <= number <= 0x10FFFF
+    )
