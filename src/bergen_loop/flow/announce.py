@@ -142,7 +142,7 @@ def _without_past(
         return []
     with ctx.ledger.read() as session:
         marks = cursors.get_all(session, ctx.brand, [cursors.FIRST_PULL, cursors.FORMER])
-        tried = effects.returns_with_ticket_call(session, [row.id for row in rows])
+        tried = effects.ticket_calls(session, [row.id for row in rows])
     first, former = marks.get(cursors.FIRST_PULL), marks.get(cursors.FORMER)
     old = [r for r in rows if r.id not in tried and adopt.may_have_past(r, first)]
     new = {row.id for row in rows} - {row.id for row in old}
@@ -431,7 +431,7 @@ def _exists(tx: Transaction, batch: _Made, effect: EffectRow, ticket_id: str, ho
     if row.stage == Stage.SEEN and not unmade:
         tx.enter(row, Stage.ANNOUNCED)
     if (known := batch.known.get(row.id)) is not None:
-        flying = unmade and bool(effects.returns_with_open_ticket(tx.session, [row.id]))
+        flying = unmade and bool(effects.open_ticket_calls(tx.session, [row.id]))
         follow(tx, row, replace(known, in_flight=flying))
     return rma
 
@@ -494,7 +494,7 @@ def _find_late(ctx: BrandContext) -> None:
     """Where a ticket was added again, the first add may have arrived after all and show its ticket
     late: looked for, ever more rarely, for a day."""
     with ctx.ledger.read() as session:
-        due = effects.to_look_after(session, ctx.brand, EffectKind.TICKET, ctx.now(), PER_TICK)
+        due = effects.to_look_after(session, ctx.brand, [EffectKind.TICKET], ctx.now(), PER_TICK)
     for batch in ctx.batches(due):
         found = ctx.in_parallel(lambda e: adopt.find_made(ctx, e), batch)
         with ctx.write() as tx:

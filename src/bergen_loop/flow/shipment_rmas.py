@@ -437,7 +437,7 @@ def _find_late(ctx: BrandContext) -> None:
     late: looked for, ever more rarely, for a day."""
     kind = EffectKind.SHIPMENT_TICKET
     with ctx.ledger.read() as session:
-        due = effects.to_look_after(session, ctx.brand, kind, ctx.now(), PER_TICK)
+        due = effects.to_look_after(session, ctx.brand, [kind], ctx.now(), PER_TICK)
     for batch in ctx.batches(due):
         found = ctx.in_parallel(lambda e: adopt.find_made(ctx, e), batch)
         with ctx.write() as tx:

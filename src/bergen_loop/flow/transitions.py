@@ -43,8 +43,8 @@ def known_of(session: Session, rows: Sequence[ReturnRow]) -> dict[int, Known]:
     receipts = returns.receipts_known(session, [r.id for of in rmas.values() for r in of])
     read = {rma for rma, _ in receipts}
     unmade = [pk for pk, of in rmas.items() if any(r.ticket_id is None for r in of)]
-    flying = effects.returns_with_open_ticket(session, unmade)
-    items = attention.returns_with_items(session, pks)
+    flying = effects.open_ticket_calls(session, unmade)
+    items = attention.of_returns(session, pks)
     return {
         pk: Known(rmas.get(pk, []), read, settled.get(pk), pk in flying, pk in items) for pk in pks
     }

@@ -242,7 +242,7 @@ def _look_for_missing_tickets(ctx: BrandContext, summary: Summary) -> None:
     """Returns that should have had a ticket long ago and have none: look by their PO."""
     with ctx.ledger.read() as session:
         rows = asked.without_ticket(session, ctx.brand, ctx.now() - STALE, MOST_LOOK_UPS)
-        flying = effects.returns_with_open_ticket(session, [row.id for row in rows])
+        flying = effects.open_ticket_calls(session, [row.id for row in rows])
     for row in rows:
         if row.id not in flying:
             _look_for_ticket(ctx, summary, row)

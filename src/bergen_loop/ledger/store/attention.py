@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 from enum import StrEnum
 
@@ -13,7 +13,7 @@ from bergen_loop.domain.returns import Stage
 from bergen_loop.domain.words import NEEDS, Need, What
 from bergen_loop.ledger.codec import sentence
 from bergen_loop.ledger.store import journal
-from bergen_loop.ledger.store.statements import BRAND, VALUES, chunks, rows_of
+from bergen_loop.ledger.store.statements import BRAND, VALUES, Lookup, chunks, rows_of
 from bergen_loop.ledger.tables.core import AttentionRow, ReturnRow
 
 SAME_AGAIN = timedelta(days=2)
@@ -229,14 +229,12 @@ _OPEN = (
 )
 
 
-def returns_with_items(session: Session, return_pks: Sequence[int]) -> set[int]:
-    """Of these returns, those with an open item."""
-    return {pk for pk in rows_of(session, _WITH_ITEMS, return_pks) if pk is not None}
-
-
-_WITH_ITEMS = sa.select(AttentionRow.return_pk).where(
-    AttentionRow.return_pk.in_(VALUES), AttentionRow.resolved_at.is_(None)
+of_returns: Lookup[int, int] = Lookup(
+    sa.select(AttentionRow.return_pk, AttentionRow.id).where(
+        AttentionRow.return_pk.in_(VALUES), AttentionRow.resolved_at.is_(None)
+    )
 )
+"""Of these returns, those with an open item (keys of both)."""
 
 
 def resolve_all(session: Session, now: datetime, row: ReturnRow, *, resolution: str) -> None:

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from bergen_loop.ledger.store.statements import BRAND, VALUES, insert, told_of
+from bergen_loop.ledger.store.statements import BRAND, VALUES, BrandLookup, insert
 from bergen_loop.ledger.tables.core import CursorRow
 
 FIRST_PULL = "loop.first_pull"
@@ -23,14 +23,12 @@ def get(session: Session, brand: str, name: str) -> datetime | None:
     return get_all(session, brand, [name]).get(name)
 
 
-def get_all(session: Session, brand: str, names: Sequence[str]) -> dict[str, datetime]:
-    """Those of these that are set."""
-    return dict(told_of(session, _MARKS, names, brand=brand))
-
-
-_MARKS = sa.select(CursorRow.name, CursorRow.value).where(
-    CursorRow.brand == BRAND, CursorRow.name.in_(VALUES)
+get_all: BrandLookup[str, datetime] = BrandLookup(
+    sa.select(CursorRow.name, CursorRow.value).where(
+        CursorRow.brand == BRAND, CursorRow.name.in_(VALUES)
+    )
 )
+"""Those of these that are set."""
 
 
 def set(session: Session, brand: str, name: str, value: datetime) -> None:

@@ -17,7 +17,16 @@ from sqlalchemy.orm import Session, aliased
 from bergen_loop.domain.words import SETTLING, EffectKind, What
 from bergen_loop.ledger.codec import sentence
 from bergen_loop.ledger.store import journal
-from bergen_loop.ledger.store.statements import BRAND, MOST, NOW, VALUES, rows_of, told_of
+from bergen_loop.ledger.store.statements import (
+    BRAND,
+    MOST,
+    NOW,
+    VALUES,
+    BrandLookup,
+    Lookup,
+    Worklist,
+    told_of,
+)
 from bergen_loop.ledger.tables.core import EffectRow
 
 
@@ -172,41 +181,31 @@ def find(session: Session, brand: str, key: str) -> EffectRow | None:
     )
 
 
-def find_all(session: Session, brand: str, keys: Sequence[str]) -> dict[str, EffectRow]:
-    """The effects of these keys."""
-    return {effect.key: effect for effect in rows_of(session, _BY_KEYS, keys, brand=brand)}
+find_all: BrandLookup[str, EffectRow] = BrandLookup(
+    sa.select(EffectRow.key, EffectRow).where(EffectRow.brand == BRAND, EffectRow.key.in_(VALUES))
+)
+"""The effects of these keys."""
+by_pks: Lookup[int, EffectRow] = Lookup(
+    sa.select(EffectRow.id, EffectRow).where(EffectRow.id.in_(VALUES))
+)
+"""Effects by key of their row."""
 
-
-_BY_KEYS = sa.select(EffectRow).where(EffectRow.brand == BRAND, EffectRow.key.in_(VALUES))
-
-
-def by_pks(session: Session, pks: Sequence[int]) -> dict[int, EffectRow]:
-    """Effects by key of their row."""
-    return {effect.id: effect for effect in rows_of(session, _BY_PKS, pks)}
-
-
-_BY_PKS = sa.select(EffectRow).where(EffectRow.id.in_(VALUES))
-
-
-def sendable(
-    session: Session, brand: str, kinds: Sequence[EffectKind], now: datetime, limit: int
-) -> list[EffectRow]:
-    """Calls of these kinds that wait to be sent, and whose time has come."""
-    values = {"brand": brand, "values": kinds, "now": now, "most": limit}
-    return list(session.scalars(_SENDABLE, values))
-
-
-_SENDABLE = (
+_IN_TURN = (
     sa.select(EffectRow)
-    .where(
-        EffectRow.brand == BRAND,
-        EffectRow.kind.in_(VALUES),
-        EffectRow.state.in_(SENDABLE),
-        sa.or_(EffectRow.try_at.is_(None), EffectRow.try_at <= NOW),
-    )
+    .where(EffectRow.brand == BRAND, EffectRow.kind.in_(VALUES))
     .order_by(EffectRow.id)
     .limit(MOST)
 )
+sendable: Worklist[EffectRow] = Worklist(
+    _IN_TURN.where(
+        EffectRow.state.in_(SENDABLE), sa.or_(EffectRow.try_at.is_(None), EffectRow.try_at <= NOW)
+    )
+)
+"""Calls of these kinds that wait to be sent, and whose time has come."""
+to_look_after: Worklist[EffectRow] = Worklist(
+    _IN_TURN.where(EffectRow.state == EffectState.DONE, EffectRow.try_at <= NOW)
+)
+"""Calls that are done, and whose consequences are to be looked at by now (`try_at`)."""
 
 
 def unfinished(session: Session, brand: str, kinds: Sequence[EffectKind]) -> set[tuple[str, str]]:
@@ -279,31 +278,20 @@ def loop_is_behind(
     return session.scalar(query.limit(1)) is not None
 
 
-def settlements_of(session: Session, return_pks: Sequence[int]) -> dict[int, EffectRow]:
-    """The settling effect (process, flag, remove_lines) of each return that has one."""
-    found = rows_of(session, _SETTLEMENTS, return_pks)
-    return {e.return_pk: e for e in found if e.return_pk is not None}
-
-
-_SETTLEMENTS = sa.select(EffectRow).where(
-    EffectRow.return_pk.in_(VALUES), EffectRow.kind.in_(SETTLING)
+settlements_of: Lookup[int, EffectRow] = Lookup(
+    sa.select(EffectRow.return_pk, EffectRow).where(
+        EffectRow.return_pk.in_(VALUES), EffectRow.kind.in_(SETTLING)
+    )
 )
+"""The settling effect (process, flag, remove_lines) of each return that has one."""
 
-
-def returns_with_open_ticket(session: Session, return_pks: Sequence[int]) -> set[int]:
-    """Of these returns, those with a ticket call whose outcome is unknown."""
-    return {pk for pk in rows_of(session, _TICKET_OPEN, return_pks) if pk is not None}
-
-
-def returns_with_ticket_call(session: Session, return_pks: Sequence[int]) -> set[int]:
-    """Of these returns, those for which this ledger has intended a ticket call before."""
-    return {pk for pk in rows_of(session, _TICKET, return_pks) if pk is not None}
-
-
-_TICKET = sa.select(EffectRow.return_pk).where(
+_TICKET_CALLS = sa.select(EffectRow.return_pk, EffectRow.id).where(
     EffectRow.return_pk.in_(VALUES), EffectRow.kind == EffectKind.TICKET
 )
-_TICKET_OPEN = _TICKET.where(EffectRow.state.in_(OPEN))
+ticket_calls: Lookup[int, int] = Lookup(_TICKET_CALLS)
+"""Of these returns, those for which this ledger has intended a ticket call before."""
+open_ticket_calls: Lookup[int, int] = Lookup(_TICKET_CALLS.where(EffectRow.state.in_(OPEN)))
+"""Of these returns, those with a ticket call whose outcome is unknown."""
 
 
 def in_doubt(
@@ -314,33 +302,7 @@ def in_doubt(
     return list(session.scalars(_IN_DOUBT, {"brand": brand, "values": kinds, "most": limit}))
 
 
-_IN_DOUBT = (
-    sa.select(EffectRow)
-    .where(EffectRow.brand == BRAND, EffectRow.kind.in_(VALUES), EffectRow.state.in_(OPEN))
-    .order_by(EffectRow.id)
-    .limit(MOST)
-)
-
-
-def to_look_after(
-    session: Session, brand: str, kind: EffectKind, now: datetime, limit: int
-) -> list[EffectRow]:
-    """Calls that are done, and whose consequences are to be looked at by now (`try_at`)."""
-    values = {"brand": brand, "values": [kind], "now": now, "most": limit}
-    return list(session.scalars(_TO_LOOK_AFTER, values))
-
-
-_TO_LOOK_AFTER = (
-    sa.select(EffectRow)
-    .where(
-        EffectRow.brand == BRAND,
-        EffectRow.kind.in_(VALUES),
-        EffectRow.state == EffectState.DONE,
-        EffectRow.try_at <= NOW,
-    )
-    .order_by(EffectRow.id)
-    .limit(MOST)
-)
+_IN_DOUBT = _IN_TURN.where(EffectRow.state.in_(OPEN))
 
 
 def latest_notes(session: Session, return_pks: Sequence[int]) -> dict[int, str | None]:

@@ -15,7 +15,18 @@ from bergen_loop.domain.rma import Receipt, TicketStatus, normal_ticket_id
 from bergen_loop.domain.words import EffectKind
 from bergen_loop.ledger.codec import dump_receipt
 from bergen_loop.ledger.store import cursors
-from bergen_loop.ledger.store.statements import BRAND, MOST, NOW, VALUES, insert, rows_of, told_of
+from bergen_loop.ledger.store.statements import (
+    BRAND,
+    MOST,
+    NOW,
+    VALUES,
+    BrandLookup,
+    Lookup,
+    Worklist,
+    insert,
+    rows_of,
+    told_of,
+)
 from bergen_loop.ledger.tables.core import (
     BrandRow,
     DecisionRow,
@@ -26,13 +37,12 @@ from bergen_loop.ledger.tables.core import (
     RmaRow,
 )
 
-
-def by_ids(session: Session, brand: str, return_ids: Iterable[str]) -> dict[str, ReturnRow]:
-    """Known returns of a brand by Loop's id."""
-    return {row.return_id: row for row in rows_of(session, _BY_IDS, return_ids, brand=brand)}
-
-
-_BY_IDS = sa.select(ReturnRow).where(ReturnRow.brand == BRAND, ReturnRow.return_id.in_(VALUES))
+by_ids: BrandLookup[str, ReturnRow] = BrandLookup(
+    sa.select(ReturnRow.return_id, ReturnRow).where(
+        ReturnRow.brand == BRAND, ReturnRow.return_id.in_(VALUES)
+    )
+)
+"""Known returns of a brand by Loop's id."""
 
 
 class Stored(NamedTuple):
@@ -54,14 +64,12 @@ _PICTURES = sa.select(
 ).where(ReturnRow.brand == BRAND, ReturnRow.return_id.in_(VALUES))
 
 
-def hashes(session: Session, brand: str, return_ids: Iterable[str]) -> dict[str, str]:
-    """The same of those that are not held, without their content."""
-    return dict(told_of(session, _HASHES, return_ids, brand=brand))
-
-
-_HASHES = sa.select(ReturnRow.return_id, ReturnRow.content_hash).where(
-    ReturnRow.brand == BRAND, ReturnRow.return_id.in_(VALUES), ReturnRow.held.is_(False)
+hashes: BrandLookup[str, str] = BrandLookup(
+    sa.select(ReturnRow.return_id, ReturnRow.content_hash).where(
+        ReturnRow.brand == BRAND, ReturnRow.return_id.in_(VALUES), ReturnRow.held.is_(False)
+    )
 )
+"""The same of those that are not held, without their content."""
 
 
 def by_id(session: Session, brand: str, return_id: str) -> ReturnRow | None:
@@ -80,12 +88,8 @@ _BY_PKS = sa.select(ReturnRow).where(ReturnRow.id.in_(VALUES)).order_by(ReturnRo
 _BY_PKS_LOCKED = _BY_PKS.with_for_update().execution_options(populate_existing=True)
 
 
-def rmas_by_pk(session: Session, pks: Sequence[int]) -> dict[int, RmaRow]:
-    """RMAs by key."""
-    return {row.id: row for row in rows_of(session, _RMAS_BY_PK, pks)}
-
-
-_RMAS_BY_PK = sa.select(RmaRow).where(RmaRow.id.in_(VALUES))
+rmas_by_pk: Lookup[int, RmaRow] = Lookup(sa.select(RmaRow.id, RmaRow).where(RmaRow.id.in_(VALUES)))
+"""RMAs by key."""
 
 
 def tickets_to_read(session: Session, brand: str, now: datetime, limit: int) -> list[RmaRow]:
@@ -119,31 +123,6 @@ def any_to_read(session: Session, brand: str) -> bool:
     return session.scalar(query.limit(1)) is not None
 
 
-def due(
-    session: Session, brand: str, stages: Sequence[Stage], now: datetime, limit: int
-) -> list[ReturnRow]:
-    """Returns in these stages whose time has come and which nothing holds, oldest first."""
-    return list(session.scalars(_DUE, _of_stages(brand, stages, now, limit)))
-
-
-def due_locked(
-    session: Session, brand: str, stages: Sequence[Stage], now: datetime, limit: int
-) -> list[ReturnRow]:
-    """The same, held still until the transaction ends: a person may be deciding about one."""
-    return list(session.scalars(_DUE_LOCKED, _of_stages(brand, stages, now, limit)))
-
-
-def due_pks(
-    session: Session, brand: str, stages: Sequence[Stage], now: datetime, limit: int
-) -> list[int]:
-    """Keys of what is `due`."""
-    return list(session.scalars(_DUE_PKS, _of_stages(brand, stages, now, limit)))
-
-
-def _of_stages(brand: str, stages: Sequence[Stage], now: datetime, most: int) -> dict[str, Any]:
-    return {"brand": brand, "values": stages, "now": now, "most": most}
-
-
 _IS_DUE = (
     ReturnRow.brand == BRAND,
     ReturnRow.stage.in_(VALUES),
@@ -152,8 +131,14 @@ _IS_DUE = (
 )
 _IN_TURN = (ReturnRow.due_at, ReturnRow.id)
 _DUE = sa.select(ReturnRow).where(*_IS_DUE).order_by(*_IN_TURN).limit(MOST)
-_DUE_LOCKED = _DUE.with_for_update()
-_DUE_PKS = sa.select(ReturnRow.id).where(*_IS_DUE).order_by(*_IN_TURN).limit(MOST)
+
+due: Worklist[ReturnRow] = Worklist(_DUE)
+"""Returns in these stages whose time has come and which nothing holds, oldest first."""
+due_locked: Worklist[ReturnRow] = Worklist(_DUE.with_for_update())
+"""The same, held still until the transaction ends: a person may be deciding about one."""
+due_pks: Worklist[int] = Worklist(_DUE.with_only_columns(ReturnRow.id))
+"""Keys of what is `due`."""
+
 _STAGES_DUE = sa.select(ReturnRow.stage).where(*_IS_DUE).distinct()
 _EARLIEST_DUE = sa.select(sa.func.min(ReturnRow.due_at)).where(
     ReturnRow.brand == BRAND, ReturnRow.stage.in_(WORKING), ReturnRow.held.is_(False)
@@ -253,13 +238,12 @@ def rmas_by_ticket(session: Session, brand: str, ticket_ids: Sequence[str]) -> d
 _BY_TICKET = sa.select(RmaRow).where(RmaRow.brand == BRAND, RmaRow.ticket_id.in_(VALUES))
 
 
-def latest_receipts(session: Session, rma_pks: Sequence[int]) -> dict[int, ReceiptRow]:
-    """The newest receipt of each RMA that has one."""
-    return {row.rma_pk: row for row in rows_of(session, _RECEIPTS, rma_pks)}
-
-
-_RECEIPTS = sa.select(ReceiptRow).where(ReceiptRow.rma_pk.in_(VALUES)).order_by(ReceiptRow.id)
-
+latest_receipts: Lookup[int, ReceiptRow] = Lookup(
+    sa.select(ReceiptRow.rma_pk, ReceiptRow)
+    .where(ReceiptRow.rma_pk.in_(VALUES))
+    .order_by(ReceiptRow.id)
+)
+"""The newest receipt of each RMA that has one."""
 
 _RECEIPTS_KNOWN = sa.select(ReceiptRow.rma_pk, ReceiptRow.content_hash).where(
     ReceiptRow.rma_pk.in_(VALUES)
@@ -377,18 +361,16 @@ def latest_decision(session: Session, return_pk: int) -> DecisionRow | None:
     )
 
 
-def latest_decisions(session: Session, return_pks: Sequence[int]) -> dict[int, DecisionRow]:
-    """The newest decision about each return that has one."""
-    return {row.return_pk: row for row in rows_of(session, _LATEST_DECISIONS, return_pks)}
-
-
-_LATEST_DECISIONS = sa.select(DecisionRow).where(
-    DecisionRow.id.in_(
-        sa.select(sa.func.max(DecisionRow.id))
-        .where(DecisionRow.return_pk.in_(VALUES))
-        .group_by(DecisionRow.return_pk)
+latest_decisions: Lookup[int, DecisionRow] = Lookup(
+    sa.select(DecisionRow.return_pk, DecisionRow).where(
+        DecisionRow.id.in_(
+            sa.select(sa.func.max(DecisionRow.id))
+            .where(DecisionRow.return_pk.in_(VALUES))
+            .group_by(DecisionRow.return_pk)
+        )
     )
 )
+"""The newest decision about each return that has one."""
 
 
 def brand_row(session: Session, brand: str) -> BrandRow:

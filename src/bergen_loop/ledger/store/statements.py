@@ -4,12 +4,14 @@ that insert what may be there already are said in either database's dialect."""
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, TypeVar, TypeVarTuple
+from datetime import datetime
+from typing import Any, Generic, TypeVar, TypeVarTuple
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import DeclarativeBase, Session
 
+K = TypeVar("K")
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
 
@@ -46,6 +48,44 @@ def told_of(
 
 
 # -- inserting what may be there already -------------------------------------------------------
+
+
+class Lookup(Generic[K, T]):
+    """A question about many values: its statement selects pairs, of a key and of what is said of
+    it. Where a key comes several times, the last one counts."""
+
+    def __init__(self, statement: sa.Select[Any, Any]) -> None:
+        """`statement` has VALUES as its only parameter."""
+        self._statement = statement
+
+    def __call__(self, session: Session, values: Iterable[object]) -> dict[K, T]:
+        """What is said of these, by key."""
+        return dict(told_of(session, self._statement, values))
+
+
+class BrandLookup(Generic[K, T]):
+    """The same of a brand: its statement has BRAND as well."""
+
+    def __init__(self, statement: sa.Select[Any, Any]) -> None:
+        self._statement = statement
+
+    def __call__(self, session: Session, brand: str, values: Iterable[object]) -> dict[K, T]:
+        """What is said of these, by key."""
+        return dict(told_of(session, self._statement, values, brand=brand))
+
+
+class Worklist(Generic[T]):
+    """What is to be done next for a brand: its statement has BRAND, VALUES, NOW and MOST."""
+
+    def __init__(self, statement: sa.Select[Any]) -> None:
+        self._statement = statement
+
+    def __call__(
+        self, session: Session, brand: str, of: Sequence[object], now: datetime, most: int
+    ) -> list[T]:
+        """At most so many of these (stages, kinds of calls), in turn."""
+        values = {"brand": brand, "values": of, "now": now, "most": most}
+        return list(session.scalars(self._statement, values))
 
 
 def insert(session: Session, table: type[DeclarativeBase]) -> sqlite.Insert | postgresql.Insert:
