@@ -66,36 +66,39 @@ def restored_lately(ctx: BrandContext) -> bool:
     return restored is not None and ctx.now() - restored < LOOK_FIRST
 
 
-def look_up(ctx: BrandContext, return_: Return) -> Past:
-    """Find the tickets of a return by its POs, and read them. Raises OutsideError."""
+def look_up(ctx: BrandContext, return_: Return) -> Past | OutsideError:
+    """Find the tickets of a return by its POs, and read them; or why they cannot be found. Raises
+    OutsideError where the brand has no access."""
     tickets: list[Ticket] = []
     seen: set[str] = set()
     parcels = len(rules.parcels(return_, ctx.rules))
     attempt = 1
-    while True:
-        po = rules.customer_po(return_, ctx.rules, attempt)
-        new = [i for i in find(ctx, po) if normal_ticket_id(i) not in seen]
-        if not new and attempt >= parcels:
-            break  # an earlier parcel's may have been refused, or be cancelled and gone
-        seen.update(map(normal_ticket_id, new))
-        tickets += [Ticket(po, _read(ctx, i, po)) for i in new]
-        attempt += 1
-    past = Past(tuple(tickets))
-    if past.received and return_.state is LoopState.OPEN:
-        return Past(past.tickets, len(ctx.loop.notes(return_.id)))
-    return past
-
-
-def find(ctx: BrandContext, po: str) -> list[str]:
-    """Ids of the tickets with this PO, as REX11 lists them. Raises OutsideError."""
-    ctx.counts.add("rex11.tickets_by_po")
-    return ctx.warehouse.find_rmas(po)
+    try:
+        while True:
+            po = rules.customer_po(return_, ctx.rules, attempt)
+            ctx.counts.add("rex11.tickets_by_po")
+            new = [i for i in ctx.warehouse.find_rmas(po) if normal_ticket_id(i) not in seen]
+            if not new and attempt >= parcels:
+                break  # an earlier parcel's may have been refused, or be cancelled and gone
+            seen.update(map(normal_ticket_id, new))
+            tickets += [Ticket(po, _read(ctx, i, po)) for i in new]
+            attempt += 1
+        past = Past(tuple(tickets))
+        if past.received and return_.state is LoopState.OPEN:
+            return Past(past.tickets, len(ctx.loop.notes(return_.id)))
+        return past
+    except OutsideError as error:
+        if error.scope is Scope.ACCESS:
+            raise
+        return error
 
 
 def find_read(ctx: BrandContext, po: str) -> list[str]:
-    """The same, where a ticket is to be followed for no more than that: each says itself, when it
-    is read, whether it is of this PO. Raises OutsideError: Unreadable where one is of another."""
-    found = find(ctx, po)
+    """Ids of the tickets with this PO, as REX11 lists them, where they are to be followed for no
+    more than that: each says itself, when it is read, whether it is of this PO. Raises
+    OutsideError: Unreadable where one is of another."""
+    ctx.counts.add("rex11.tickets_by_po")
+    found = ctx.warehouse.find_rmas(po)
     for ticket_id in found:
         try:
             _read(ctx, ticket_id, po)

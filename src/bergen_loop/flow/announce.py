@@ -148,7 +148,7 @@ def _without_past(
     new = {row.id for row in rows} - {row.id for row in old}
     without = set[int]()
     for batch in ctx.batches(old):
-        pasts = ctx.in_parallel(lambda row: _look_up(ctx, row), batch)
+        pasts = ctx.in_parallel(lambda row: adopt.look_up(ctx, load_return(row.content)), batch)
         ctx.boundary("past looked up")
         with ctx.write() as tx:
             fresh = returns.by_pks(tx.session, [row.id for row in batch])
@@ -176,15 +176,6 @@ def _held_back(ctx: BrandContext, rows: set[int], former: datetime | None) -> bo
         for row in returns.by_pks(tx.session, sorted(rows)).values():
             row.due_at = until
     return True
-
-
-def _look_up(ctx: BrandContext, row: ReturnRow) -> adopt.Past | OutsideError:
-    try:
-        return adopt.look_up(ctx, load_return(row.content))
-    except OutsideError as error:
-        if error.scope is Scope.ACCESS:
-            raise
-        return error
 
 
 def _cannot_look(

@@ -21,6 +21,7 @@ from bergen_loop.domain.announce import physical_lines, why_not_announced
 from bergen_loop.flow import adopt, intake, receive, tick
 from bergen_loop.flow.context import AHEAD, BrandContext
 from bergen_loop.ledger.store import cursors, returns
+from bergen_loop.outside.errors import OutsideError
 from bergen_loop.outside.loop.models import ParsedReturn
 from bergen_loop.repair import drift, shipments
 from bergen_loop.repair.drift import Done, Finding, Summary
@@ -97,7 +98,10 @@ def _past(ctx: BrandContext, answer: ParsedReturn) -> adopt.Past:
     skip = why_not_announced(answer.value, ctx.rules)
     if (skip and skip.not_ours) or not physical_lines(answer.value, ctx.rules):
         return adopt.Past()
-    return adopt.look_up(ctx, answer.value)
+    past = adopt.look_up(ctx, answer.value)
+    if isinstance(past, OutsideError):
+        raise past
+    return past
 
 
 def _take(ctx: BrandContext, summary: Summary, answer: ParsedReturn, past: adopt.Past) -> None:

@@ -25,7 +25,7 @@ from bergen_loop.ledger.store import shipments as shipped
 from bergen_loop.ledger.store.effects import ticket_key
 from bergen_loop.ledger.tables.core import ReturnRow, RmaRow
 from bergen_loop.ledger.transaction import Transaction
-from bergen_loop.outside.errors import OutsideError, Scope
+from bergen_loop.outside.errors import OutsideError
 from bergen_loop.outside.loop.models import ParsedReturn
 from bergen_loop.repair import drift, shipments
 from bergen_loop.repair.drift import Done, Finding, Summary
@@ -249,11 +249,8 @@ def _look_for_missing_tickets(ctx: BrandContext, summary: Summary) -> None:
 
 
 def _look_for_ticket(ctx: BrandContext, summary: Summary, row: ReturnRow) -> None:
-    try:
-        past = adopt.look_up(ctx, load_return(row.content))
-    except OutsideError as error:
-        if error.scope is Scope.ACCESS:
-            raise
+    past = adopt.look_up(ctx, load_return(row.content))
+    if isinstance(past, OutsideError):
         return
     summary.tickets += 1
     if not past.tickets:
