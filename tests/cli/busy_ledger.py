@@ -71,9 +71,15 @@ def made(folder: Path) -> Ledger:
         for number in range(15, 18):
             _refused(session, number)
         attention.raise_item(
-            session, NOW - timedelta(minutes=20), brand=REFUSED, kind=Need.ACCESS, subject="loop",
-            reason="Loop refuses this brand's access for process; 403 This key lacks the scope",
-        )  # fmt: skip
+            session,
+            NOW - timedelta(minutes=20),
+            attention.Matter(
+                brand=REFUSED,
+                kind=Need.ACCESS,
+                about="loop",
+                reason="Loop refuses this brand's access for process; 403 This key lacks the scope",
+            ),
+        )
         for number in range(3):
             _event(session, number)
     return ledger
@@ -154,10 +160,16 @@ def _waits_for_product(session: Any, number: int) -> None:
     row = _return(session, number, "birch")
     session.add(LineRow(return_pk=row.id, line_item_id=f"L{number}", sku="SKU-X", barcode=UPC))
     attention.raise_item(
-        session, NOW - timedelta(days=2), brand="birch", kind=Need.UNKNOWN_PRODUCT, subject=UPC,
-        reason=f"REX11 does not know SKU-X (UPC {UPC}): not found; ask Bergen to import it. "
-        "Returns with it wait for their RMA",
-    )  # fmt: skip
+        session,
+        NOW - timedelta(days=2),
+        attention.Matter(
+            brand="birch",
+            kind=Need.UNKNOWN_PRODUCT,
+            about=UPC,
+            reason=f"REX11 does not know SKU-X (UPC {UPC}): not found; ask Bergen to import it. "
+            "Returns with it wait for their RMA",
+        ),
+    )
 
 
 def _refused(session: Any, number: int) -> None:
@@ -170,9 +182,15 @@ def _refused(session: Any, number: int) -> None:
     if long:
         row.return_id = LONG_RETURN
     attention.raise_item(
-        session, NOW - timedelta(hours=5), brand="acme", kind=Need.REFUSED, row=row,
-        reason="Loop refused the process call (409): the return has been edited",
-    )  # fmt: skip
+        session,
+        NOW - timedelta(hours=5),
+        attention.Matter(
+            brand="acme",
+            kind=Need.REFUSED,
+            about=row,
+            reason="Loop refused the process call (409): the return has been edited",
+        ),
+    )
 
 
 def _event(session: Any, number: int) -> None:

@@ -102,7 +102,9 @@ def test_the_same_words_after_another_call_are_another_failure(
     intake.take_webhooks(ctx)
     with ctx.ledger.write() as session:
         [item] = attention.open_items(session, BRAND)
-        attention.resolve(session, ctx.now(), item, who="ann", resolution="the card is good now")
+        attention.resolve(
+            session, ctx.now(), item, attention.Resolution(who="ann", words="the card is good now")
+        )
 
     world.advance(600)
     accepted(ctx, pk)

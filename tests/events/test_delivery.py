@@ -266,7 +266,9 @@ def test_the_dispatcher_tells_what_is_journaled(sqlite_ledger: Ledger, receiver:
     try:
         with sqlite_ledger.write() as session:
             journal.record(
-                session, START, What.NEEDS_PERSON, "look", brand="acme", data={"kind": "access"}
+                session,
+                START,
+                journal.Entry(What.NEEDS_PERSON, "look", brand="acme", data={"kind": "access"}),
             )
         started = time.monotonic()
         while not receiver.events and time.monotonic() - started < 5:

@@ -16,7 +16,7 @@ NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 
 
 def write(session: Session, why: str) -> None:
-    journal.record(session, NOW, What.NOTE, why, brand="acme")
+    journal.record(session, NOW, journal.Entry(What.NOTE, why, brand="acme"))
     journal.write_down(session)
 
 

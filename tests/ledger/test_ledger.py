@@ -85,7 +85,7 @@ def test_a_failed_transaction_leaves_nothing(ledger: Ledger) -> None:
         pass
 
     with pytest.raises(Stop), ledger.write() as session:
-        journal.record(session, NOW, What.NOTE, "y", brand="acme")
+        journal.record(session, NOW, journal.Entry(What.NOTE, "y", brand="acme"))
         session.flush()
         raise Stop
     with ledger.read() as session:
@@ -183,18 +183,22 @@ def test_an_attention_item_is_open_once_and_holds_its_return(ledger: Ledger) -> 
         with ledger.write() as session:
             row = session.get_one(ReturnRow, pk)
             attention.raise_item(
-                session, NOW, brand="acme", kind=Need.CONFLICT, reason=reason, row=row
+                session,
+                NOW,
+                attention.Matter(brand="acme", kind=Need.CONFLICT, reason=reason, about=row),
             )
     with ledger.write() as session:
         (item,) = attention.open_items(session, "acme")
         assert item.reason == "second"
         row = session.get_one(ReturnRow, pk)
         assert row.held
-        attention.raise_item(session, NOW, brand="acme", kind=Need.REFUSED, reason="too", row=row)
-        attention.resolve(session, NOW, item, who="ann", resolution="fine")
+        attention.raise_item(
+            session, NOW, attention.Matter(brand="acme", kind=Need.REFUSED, reason="too", about=row)
+        )
+        attention.resolve(session, NOW, item, attention.Resolution(who="ann", words="fine"))
         assert row.held, "another item still holds it"
         (other,) = attention.open_items(session, "acme")
-        attention.resolve(session, NOW, other, who="ann", resolution="fine")
+        attention.resolve(session, NOW, other, attention.Resolution(who="ann", words="fine"))
         assert not row.held
     with ledger.read() as session:
         who = [(e.what, e.who) for e in journal.entries(session, pk)]
@@ -210,14 +214,20 @@ def test_an_item_that_was_there_before_its_return_lets_it_go_when_it_ends(ledger
     """An answer that could not be read at all, and then only in part."""
     kind, why = Need.UNREADABLE, "its lines are missing"
     with ledger.write() as session:
-        attention.raise_item(session, NOW, brand="acme", kind=kind, reason="no JSON", subject="77")
+        attention.raise_item(
+            session, NOW, attention.Matter(brand="acme", kind=kind, reason="no JSON", about="77")
+        )
     pk = a_return(ledger, "77")
     with ledger.write() as session:
         row = session.get_one(ReturnRow, pk)
-        attention.raise_item(session, NOW, brand="acme", kind=kind, reason=why, row=row)
+        attention.raise_item(
+            session, NOW, attention.Matter(brand="acme", kind=kind, reason=why, about=row)
+        )
         assert row.held
         (item,) = attention.open_items(session, "acme")
-        attention.resolve(session, NOW, item, who="bergen-loop", resolution="it can be read")
+        attention.resolve(
+            session, NOW, item, attention.Resolution(who="bergen-loop", words="it can be read")
+        )
         assert not row.held
 
 
@@ -225,7 +235,9 @@ def test_the_same_raw_payload_is_kept_once(ledger: Ledger) -> None:
     for expected in (True, False):
         with ledger.write() as session:
             kept = journal.keep_raw(
-                session, NOW, brand="acme", source="s", digest="d", body="b\x00", problem="p"
+                session,
+                NOW,
+                journal.Payload(brand="acme", source="s", digest="d", body="b\x00", problem="p"),
             )
             assert kept is expected
     with ledger.read() as session:
@@ -286,7 +298,7 @@ def test_many_threads_write_without_losing_anything(ledger: Ledger) -> None:
         for _ in range(20):
             with ledger.write() as session:
                 journal.count(session, "acme", {"n": 1})
-                journal.record(session, NOW, What.NOTE, "y", brand="acme")
+                journal.record(session, NOW, journal.Entry(What.NOTE, "y", brand="acme"))
 
     threads = [threading.Thread(target=work) for _ in range(6)]
     for thread in threads:

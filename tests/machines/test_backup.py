@@ -32,7 +32,7 @@ from support.worlds import START, World
 
 def note(ledger: Ledger, why: str) -> None:
     with ledger.write() as session:
-        journal.record(session, START, What.NOTE, why, brand=None)
+        journal.record(session, START, journal.Entry(What.NOTE, why, brand=None))
 
 
 def notes(ledger: Ledger) -> list[str]:

@@ -59,7 +59,9 @@ def good_sync(ledger: Ledger, brand: str = "acme", at: Any = NOW) -> None:
 
 def wait(ledger: Ledger, age: timedelta) -> None:
     with ledger.write() as session:
-        attention.raise_item(session, NOW - age, brand="acme", kind=Need.ACCESS, reason="r")
+        attention.raise_item(
+            session, NOW - age, attention.Matter(brand="acme", kind=Need.ACCESS, reason="r")
+        )
 
 
 def test_attention_that_waits_too_long_is_told_once_and_then_that_it_is_over(

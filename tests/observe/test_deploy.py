@@ -37,9 +37,13 @@ def _exposed(ledger: Ledger) -> dict[str, set[str]]:
         session.add(BrandRow(brand="acme", last_sync_finished_at=NOW, last_good_sync_at=NOW))
         held = {"opened_at": NOW, "failures": 5, "probes": 0}
         session.add(BreakerRow(brand="acme", system="rex11", **held))
-        journal.record(session, NOW, What.DECIDED, "why", brand="acme", data={"outcome": "flag"})
         journal.record(
-            session, NOW, What.NEEDS_PERSON, "why", brand="acme", data={"kind": "access"}
+            session, NOW, journal.Entry(What.DECIDED, "why", brand="acme", data={"outcome": "flag"})
+        )
+        journal.record(
+            session,
+            NOW,
+            journal.Entry(What.NEEDS_PERSON, "why", brand="acme", data={"kind": "access"}),
         )
         journal.count(
             session,

@@ -58,7 +58,9 @@ def test_ages_are_those_of_the_oldest_that_is_ours_to_do(ledger: Ledger) -> None
     a_return(ledger, "4", stage="waiting", received_at=NOW - 50 * HOUR, due_at=NOW + HOUR)
     held = a_return(ledger, "5", stage="received", received_at=NOW - 60 * HOUR, held=True)
     with ledger.write() as session:
-        attention.raise_item(session, NOW - 7 * HOUR, brand="acme", kind=Need.CONFLICT, reason="r")
+        attention.raise_item(
+            session, NOW - 7 * HOUR, attention.Matter(brand="acme", kind=Need.CONFLICT, reason="r")
+        )
     assert held
     found = page(ledger)
     assert value(found, "oldest_unannounced_age_seconds", brand="acme") == 3 * 3600

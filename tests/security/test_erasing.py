@@ -47,19 +47,34 @@ def completed(world: World, ctx: BrandContext, kind: str = "complete") -> str:
         row = returns.by_id(session, ctx.brand, return_id)
         assert row is not None
         journal.record(
-            session, ctx.now(), What.NOTE, f"{email.upper()} wrote to us", brand=ctx.brand,
-            return_pk=row.id, who=ENGINEER, data={"mail": {"from": [email]}},
-        )  # fmt: skip
+            session,
+            ctx.now(),
+            journal.Entry(
+                What.NOTE,
+                f"{email.upper()} wrote to us",
+                brand=ctx.brand,
+                return_pk=row.id,
+                who=ENGINEER,
+                data={"mail": {"from": [email]}},
+            ),
+        )
         attention.raise_item(
-            session, ctx.now(), brand=ctx.brand, kind=Need.NOTE_REFUSED, row=row,
-            reason=f"ask {email}", tried=f"mailed {email}",
+            session, ctx.now(), attention.Matter(brand=ctx.brand, kind=Need.NOTE_REFUSED, about=row,
+            reason=f"ask {email}", tried=f"mailed {email}"),
         )  # fmt: skip
         for source, named in (("loop.list", return_id), ("webhook", None)):
             journal.keep_raw(
-                session, ctx.now(), brand=ctx.brand, source=source, digest=source + return_id,
-                body=f'{{"name": "Ada Okafor", "email": "{email}"}}', problem="odd",
-                return_id=named,
-            )  # fmt: skip
+                session,
+                ctx.now(),
+                journal.Payload(
+                    brand=ctx.brand,
+                    source=source,
+                    digest=source + return_id,
+                    body=f'{{"name": "Ada Okafor", "email": "{email}"}}',
+                    problem="odd",
+                    return_id=named,
+                ),
+            )
     return return_id
 
 
@@ -168,10 +183,17 @@ def test_shipments_name_no_customer_after_erasing_nor_when_their_time_is_over(
     worlds.run(world, ctx, ticks=2)
     with ctx.ledger.write() as session:
         journal.keep_raw(
-            session, ctx.now(), brand=ctx.brand, source="loop.shipment", digest="odd",
-            body=f'{{"return_id": {mine}, "ship_to": "Ada Okafor"}}', problem="odd",
-            return_id=None,
-        )  # fmt: skip
+            session,
+            ctx.now(),
+            journal.Payload(
+                brand=ctx.brand,
+                source="loop.shipment",
+                digest="odd",
+                body=f'{{"return_id": {mine}, "ship_to": "Ada Okafor"}}',
+                problem="odd",
+                return_id=None,
+            ),
+        )
         [receipt] = session.scalars(sa.select(ShipmentReceiptRow))
         content = dict(receipt.content)
         content["lines"][0]["comments"] = f"ask {customer(world, mine)}"

@@ -61,13 +61,28 @@ def test_erasing_leaves_nothing_in_the_files(tmp_path: Path, texts: int) -> None
     with ledger.write() as session:
         for number in range(texts):
             journal.record(
-                session, NOW, What.NOTE, f"{ADA} wrote {number} " + "at length " * 60, brand="acme",
-                return_pk=pk, who="x", data={"mail": [ADA]},
-            )  # fmt: skip
+                session,
+                NOW,
+                journal.Entry(
+                    What.NOTE,
+                    f"{ADA} wrote {number} " + "at length " * 60,
+                    brand="acme",
+                    return_pk=pk,
+                    who="x",
+                    data={"mail": [ADA]},
+                ),
+            )
             journal.keep_raw(
-                session, NOW, brand="acme", source="loop", digest=str(number), problem="odd",
-                body=f'{{"email": "{ADA}"}}' + "x" * 9000,
-            )  # fmt: skip
+                session,
+                NOW,
+                journal.Payload(
+                    brand="acme",
+                    source="loop",
+                    digest=str(number),
+                    problem="odd",
+                    body=f'{{"email": "{ADA}"}}' + "x" * 9000,
+                ),
+            )
     assert ADA.encode() in bytes_of(tmp_path)
     with ledger.write() as session:
         retention.erase_customer(session, NOW, ADA, who="x")

@@ -126,16 +126,23 @@ def _more_texts(ledger: Ledger) -> None:
         pk = session.scalars(sa.select(ReturnRow.id)).first()
         for number, text in enumerate(TEXTS):
             text = text.replace("\x00", "")
-            journal.record(session, now, What.NOTE, text, brand=BRAND, return_pk=pk, who=text[:100])
+            journal.record(
+                session,
+                now,
+                journal.Entry(What.NOTE, text, brand=BRAND, return_pk=pk, who=text[:100]),
+            )
             session.add(
                 JournalRow(
                     at=now, brand=BRAND, return_pk=pk, who=text, what=text, why=text, data={}
                 )
             )  # of an older release, whole
             attention.raise_item(
-                session, now, brand=BRAND, kind=Need.ACCESS, subject=str(number), reason=text,
-                tried=text,
-            )  # fmt: skip
+                session,
+                now,
+                attention.Matter(
+                    brand=BRAND, kind=Need.ACCESS, about=str(number), reason=text, tried=text
+                ),
+            )
             outbox = OutboxRow(
                 brand=BRAND, event_id=f"evt_{number}", type="return.seen", body="{}",
                 created_at=now, state="pending", attempts=1, next_at=now + timedelta(days=1),

@@ -31,9 +31,15 @@ def write(ledger: Ledger, count: int = 3, brand: str | None = "acme") -> None:
     with ledger.write() as session:
         for number in range(count):
             journal.record(
-                session, NOW + timedelta(seconds=number), What.NOTE, f"why {number} ü\u202e",
-                brand=brand, data={"b": [1, 2.5, None], "a": {"ü": "x"}},
-            )  # fmt: skip
+                session,
+                NOW + timedelta(seconds=number),
+                journal.Entry(
+                    What.NOTE,
+                    f"why {number} ü\u202e",
+                    brand=brand,
+                    data={"b": [1, 2.5, None], "a": {"ü": "x"}},
+                ),
+            )
 
 
 def problems(ledger: Ledger, **how: Any) -> list[str]:
@@ -164,7 +170,9 @@ def test_erasing_keeps_the_chain_and_leaves_nothing_to_guess_from(ledger: Ledger
     pk = a_return(ledger, stage="complete")
     with ledger.write() as session:
         journal.record(
-            session, NOW, What.NOTE, "ada@example.com wrote", brand="acme", return_pk=pk, who="x"
+            session,
+            NOW,
+            journal.Entry(What.NOTE, "ada@example.com wrote", brand="acme", return_pk=pk, who="x"),
         )
     write(ledger, 2, None)
     chain.seal_all(ledger, NOW, BRANDS)

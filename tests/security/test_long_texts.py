@@ -88,14 +88,25 @@ def test_the_journal_and_the_attention_list_take_any_text(ledger: Ledger) -> Non
     for text in ("nul\x00", "lone \ud800", "x" * 1_000_000, "\U0001f600" * 50_000):
         with ledger.write() as session:
             journal.record(
-                session, NOW, What.NOTE, text, brand="acme", who=text, data={"a": [text]}
+                session,
+                NOW,
+                journal.Entry(What.NOTE, text, brand="acme", who=text, data={"a": [text]}),
             )
             attention.raise_item(
-                session, NOW, brand="acme", kind=Need.ACCESS, reason=text, tried=text
+                session,
+                NOW,
+                attention.Matter(brand="acme", kind=Need.ACCESS, reason=text, tried=text),
             )
             journal.keep_raw(
-                session, NOW, brand="acme", source="x", digest=text[:9].strip("\x00\ud800"),
-                body=text * 2, problem=text,
-            )  # fmt: skip
+                session,
+                NOW,
+                journal.Payload(
+                    brand="acme",
+                    source="x",
+                    digest=text[:9].strip("\x00\ud800"),
+                    body=text * 2,
+                    problem=text,
+                ),
+            )
     with ledger.write() as session:
         erase_customer(session, NOW, "x@y.z", who="me")

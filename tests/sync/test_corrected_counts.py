@@ -239,9 +239,15 @@ def test_what_is_put_off_still_holds_and_is_back_when_something_else_is_said(
     with transaction(ctx.ledger, ctx.brand, ctx.now()) as tx:
         row = returns.by_id(tx.session, ctx.brand, return_id)
         item = attention.raise_item(
-            tx.session, tx.now, brand=ctx.brand, kind=attention.Need.DECIDE_BY_HAND,
-            reason="something else", row=row,
-        )  # fmt: skip
+            tx.session,
+            tx.now,
+            attention.Matter(
+                brand=ctx.brand,
+                kind=attention.Need.DECIDE_BY_HAND,
+                reason="something else",
+                about=row,
+            ),
+        )
         assert (item.snoozed_until, item.assignee) == (None, "jo")
     with pytest.raises(NotPossible, match="at most 31 days"):
         do(ctx, actions.snooze, ctx.now() + timedelta(days=32))

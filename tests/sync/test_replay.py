@@ -28,12 +28,14 @@ def keep(ctx: BrandContext, source: str, body: str, return_id: str | None = None
         journal.keep_raw(
             session,
             ctx.now(),
-            brand=ctx.brand,
-            source=source,
-            digest=str(hash(body)),
-            body=body,
-            problem="an older release could not read it",
-            return_id=return_id,
+            journal.Payload(
+                brand=ctx.brand,
+                source=source,
+                digest=str(hash(body)),
+                body=body,
+                problem="an older release could not read it",
+                return_id=return_id,
+            ),
         )
 
 
@@ -49,7 +51,9 @@ def test_a_return_that_can_be_read_by_now_goes_on(
     keep(ctx, "loop.list", answer.text, return_id)
     with ctx.ledger.write() as session:
         attention.raise_item(
-            session, ctx.now(), brand=ctx.brand, kind=Need.UNREADABLE, reason="?", subject=return_id
+            session,
+            ctx.now(),
+            attention.Matter(brand=ctx.brand, kind=Need.UNREADABLE, reason="?", about=return_id),
         )
     result = replay.run(ctx, who="ann")
     assert (result.read, result.left, kept(ctx)) == (1, [], 0)

@@ -168,7 +168,7 @@ def test_a_long_pull_is_followed(page: Page, served: tuple[Desk, str]) -> None:
         accessible(page)
     pulling(desk.ledger, days=27)
     with desk.ledger.write() as session:
-        journal.record(session, datetime.now(UTC), What.SEEN, "", brand="acme")
+        journal.record(session, datetime.now(UTC), journal.Entry(What.SEEN, "", brand="acme"))
     expect(page.get_by_role("progressbar", name="Taking in history: 90 %")).to_be_visible()
 
 
@@ -182,7 +182,7 @@ def test_a_refresh_does_not_undo_a_choice(page: Page, served: tuple[Desk, str]) 
         page.reload()
     box.check()
     with desk.ledger.write() as session:
-        journal.record(session, datetime.now(UTC), What.MOVED, "", brand="acme")
+        journal.record(session, datetime.now(UTC), journal.Entry(What.MOVED, "", brand="acme"))
     page.wait_for_timeout(3500)
     expect(box).to_be_checked()
 
@@ -263,6 +263,8 @@ def test_an_incident_from_its_banner_to_its_end(page: Page, served: tuple[Desk, 
     # The tick that was asked for got an answer: the page says so by itself.
     with desk.ledger.write() as session:
         session.execute(sa.delete(BreakerRow))
-        journal.record(session, now, What.SYSTEM_CALLED_AGAIN, "it works again", brand="acme")
+        journal.record(
+            session, now, journal.Entry(What.SYSTEM_CALLED_AGAIN, "it works again", brand="acme")
+        )
     expect(page.get_by_text("Held back now")).to_be_hidden()
     expect(banner.get_by_text("REX11")).to_have_count(0)

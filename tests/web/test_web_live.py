@@ -23,7 +23,7 @@ from bergen_loop.ledger.store import journal
 
 def write(ledger: Ledger, brand: str | None) -> None:
     with ledger.write() as session:
-        journal.record(session, NOW, What.MOVED, "", brand=brand)
+        journal.record(session, NOW, journal.Entry(What.MOVED, "", brand=brand))
 
 
 async def next_move(stream: AsyncGenerator[str], within: float) -> str | None:
@@ -100,7 +100,7 @@ def test_a_flood_of_entries_concerns_everyone(desk: Desk) -> None:
         await asyncio.sleep(0.2)
         with desk.ledger.write() as session:
             for _ in range(501):
-                journal.record(session, NOW, What.MOVED, "", brand="zebra")
+                journal.record(session, NOW, journal.Entry(What.MOVED, "", brand="zebra"))
         return await wait
 
     assert asyncio.run(scene()) is not None

@@ -159,7 +159,7 @@ def test_sentences_say_times_of_the_consoles_zone_and_files_taken_are_in_the_aud
     add_return(desk.ledger, "acme", "1")
     with desk.ledger.write() as session:
         why = f"since {NOW.year}-01-07 03:05 UTC, not 9999-99-99 03:05 UTC"
-        journal.record(session, NOW, What.RECONCILED, why, brand="acme", who="mara")
+        journal.record(session, NOW, journal.Entry(What.RECONCILED, why, brand="acme", who="mara"))
     person = desk.signed_in()
     assert person.get("/returns.csv?brand=acme").status_code == 200
     page = person.text("/brands/acme")
@@ -169,7 +169,9 @@ def test_sentences_say_times_of_the_consoles_zone_and_files_taken_are_in_the_aud
 
 def test_audit_shows_people_only(full: Desk) -> None:
     with full.ledger.write() as session:
-        journal.record(session, NOW, What.RESYNC, "for a customer", brand="acme", who="nadia")
+        journal.record(
+            session, NOW, journal.Entry(What.RESYNC, "for a customer", brand="acme", who="nadia")
+        )
     text = full.signed_in(Role.ENGINEER).text("/audit")
     assert "nadia resync for a customer acme" in text
     assert "acme submitted" not in text

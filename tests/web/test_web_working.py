@@ -149,7 +149,7 @@ def test_many_items_at_once_each_for_itself(desk: Desk) -> None:
     items = open_items(desk)
     with desk.ledger.write() as session:  # somebody else was faster
         attention.resolve(session, NOW, session.get_one(AttentionRow, items[0].id),
-                          who="x", resolution="y")  # fmt: skip
+                          attention.Resolution(who="x", words="y"))  # fmt: skip
     browser = desk.signed_in(name="mara")
     chosen = [str(i.id) for i in items[:3]]
     page = browser.get("/attention/confirm", params={"do": "ignore", "item": chosen}).text
@@ -298,7 +298,9 @@ def test_what_may_move_money_is_retried_one_at_a_time_by_somebody_who_looks(
             row = session.get_one(ReturnRow, pk)
             effect = effects.settlements_of(session, [pk])[pk]
             effects.finish(session, effect, NOW, EffectState.FAILED, "Loop: no")
-            attention.raise_item(session, NOW, brand="acme", kind=kind, reason="no", row=row)
+            attention.raise_item(
+                session, NOW, attention.Matter(brand="acme", kind=kind, reason="no", about=row)
+            )
     items = [str(i.id) for i in open_items(desk)]
     browser, api = desk.signed_in(name="mara"), desk.token(Role.OPERATOR)
     page = browser.post("/attention/act", {"do": "retry", "item": items, "why": "all of them"})
@@ -421,8 +423,8 @@ def test_who_waits_for_a_product_without_a_barcode_is_found_by_its_sku(desk: Des
     add_return(desk.ledger, "acme", "2", Stage.SEEN, skus=("TEE-M",))
     with desk.ledger.write() as session:
         attention.raise_item(
-            session, NOW, brand="acme", kind=Need.PRODUCT_REFUSED, reason="no UPC",
-            subject="acme-tee-s",
+            session, NOW, attention.Matter(brand="acme", kind=Need.PRODUCT_REFUSED, reason="no UPC",
+            about="acme-tee-s"),
         )  # fmt: skip
         (cause,) = causes(session, Scope.of(["acme"]))
     assert [one.return_id for one in cause.returns or ()] == ["1"]

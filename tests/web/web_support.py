@@ -202,7 +202,11 @@ def add_return(
         session.add(row)
         session.flush()
         returns.replace_lines(session, row.id, value)
-        journal.record(session, NOW, What.SEEN, f"{mark} submitted", brand=brand, return_pk=row.id)
+        journal.record(
+            session,
+            NOW,
+            journal.Entry(What.SEEN, f"{mark} submitted", brand=brand, return_pk=row.id),
+        )
         if stage in MADE:
             _announce(session, row, value, mark)
         if stage in ARRIVED:
@@ -215,10 +219,9 @@ def add_return(
             attention.raise_item(
                 session,
                 NOW,
-                brand=brand,
-                kind=Need.DECIDE_BY_HAND,
-                reason=f"{mark}: {held}",
-                row=row,
+                attention.Matter(
+                    brand=brand, kind=Need.DECIDE_BY_HAND, reason=f"{mark}: {held}", about=row
+                ),
             )
         return row.id
 
@@ -296,8 +299,8 @@ def fill(ledger: Ledger, brand: str, start: int = 100) -> None:
     with ledger.write() as session:
         returns.brand_row(session, brand)
         attention.raise_item(
-            session, NOW, brand=brand, kind=Need.ACCESS, subject="intake",
-            reason=f"{brand}: Loop refuses the key",
+            session, NOW, attention.Matter(brand=brand, kind=Need.ACCESS, about="intake",
+            reason=f"{brand}: Loop refuses the key"),
         )  # fmt: skip
         journal.count(session, brand, {"loop.process": 7, "webhooks.refused": 2, "x.failed": 1})
 

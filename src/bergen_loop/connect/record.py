@@ -92,9 +92,11 @@ def note(ledger: Ledger, made: Draft, who: str, checks: Sequence[Check], *, new:
         journal.record(
             session,
             datetime.now(UTC),
-            What.BRAND_CONNECTED if new else What.BRAND_CHANGED,
-            why,
-            brand=made.brand,
-            who=who,
-            data={"settings": dict(made.block), "checks": one_by_one},
+            journal.Entry(
+                What.BRAND_CONNECTED if new else What.BRAND_CHANGED,
+                why,
+                brand=made.brand,
+                who=who,
+                data={"settings": dict(made.block), "checks": one_by_one},
+            ),
         )

@@ -393,8 +393,8 @@ def attention_csv(
     with ledger.write() as session:
         asked = shortened(", ".join(v for v in (brand, kind) if v) or "all", 200)
         journal.record(
-            session, datetime.now(UTC), What.EXPORTED, asked, brand=brand or None,
-            who=person.name, data={"what": "the attention list"},
+            session, datetime.now(UTC), journal.Entry(What.EXPORTED, asked, brand=brand or None,
+            who=person.name, data={"what": "the attention list"}),
         )  # fmt: skip
     head = ["item", "brand", "return", "order", "kind", "reason", "tried", "open since (UTC)"]
     return download("attention", head, _cells(ledger, scope, kind or None))

@@ -195,4 +195,6 @@ def _tried(ledger: Ledger, limits: Sequence[Limit], actor: Actor, look: Callable
 
 def _refused(session: Session, now: datetime, actor: Actor, why: str, times: int) -> None:
     data = {"refused": times}
-    journal.record(session, now, What.SIGN_IN_REFUSED, why, brand=None, who=actor, data=data)
+    journal.record(
+        session, now, journal.Entry(What.SIGN_IN_REFUSED, why, brand=None, who=actor, data=data)
+    )

@@ -99,8 +99,8 @@ def returns_csv(request: Request, person: Viewer) -> StreamingResponse:
             f"{k}: {v if k != 'q' else '(a text)'}" for k, v in query.given.items()
         ) or "all"  # fmt: skip
         journal.record(
-            session, datetime.now(UTC), What.EXPORTED, asked, brand=query.brand,
-            who=person.name, data={"what": "returns"},
+            session, datetime.now(UTC), journal.Entry(What.EXPORTED, asked, brand=query.brand,
+            who=person.name, data={"what": "returns"}),
         )  # fmt: skip
     rows = _every(registry.ledger, scope, query)
     return download("returns", _HEAD, (_cells(row) for row in rows))

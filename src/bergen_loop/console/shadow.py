@@ -74,7 +74,9 @@ def _told(request: Request, person: Viewer, brand: str, what: str) -> None:
     with console_of(request).registry.ledger.write() as session:
         now = datetime.now(UTC)
         journal.record(
-            session, now, What.EXPORTED, brand, brand=brand, who=person.name, data={"what": what}
+            session,
+            now,
+            journal.Entry(What.EXPORTED, brand, brand=brand, who=person.name, data={"what": what}),
         )
 
 

@@ -201,8 +201,8 @@ def claims_csv(
     with ledger.write() as session:
         asked = ", ".join(v for v in (brand, state, kind) if v) or "all"
         journal.record(
-            session, datetime.now(UTC), What.EXPORTED, asked, brand=brand or None,
-            who=person.name, data={"what": "claims"},
+            session, datetime.now(UTC), journal.Entry(What.EXPORTED, asked, brand=brand or None,
+            who=person.name, data={"what": "claims"}),
         )  # fmt: skip
     return download("claims", _HEAD, _cells(ledger, scope, state, kind))
 

@@ -122,10 +122,12 @@ def _keep_unreadable(registry: Registry, brand: str, body: bytes, problem: str) 
         journal.keep_raw(
             session,
             datetime.now(UTC),
-            brand=brand,
-            source="webhook",
-            digest=hashlib.sha256(body).hexdigest(),
-            body=body.decode(errors="replace"),
-            problem=problem,
+            journal.Payload(
+                brand=brand,
+                source="webhook",
+                digest=hashlib.sha256(body).hexdigest(),
+                body=body.decode(errors="replace"),
+                problem=problem,
+            ),
         )
         journal.count(session, brand, {"webhooks.unreadable": 1})

@@ -44,32 +44,17 @@ class Transaction:
         data: Mapping[str, Any] | None = None,
     ) -> None:
         """Append what happened, to a return or to the brand as a whole."""
-        journal.record(
-            self.session,
-            self.now,
-            what,
-            why,
-            brand=self.brand,
-            return_pk=row.id if row else None,
-            who=self.who,
-            data=data,
-        )
+        pk = row.id if row else None
+        entry = journal.Entry(what, why, self.brand, pk, self.who, data or {})
+        journal.record(self.session, self.now, entry)
 
     def needs_person(
         self, need: Need, reason: str, about: ReturnRow | str, tried: str = ""
     ) -> None:
         """Open an item of the attention list about a return (which it then may hold, as its kind
         says) or about something else of the brand; or refresh the open one."""
-        attention.raise_item(
-            self.session,
-            self.now,
-            brand=self.brand,
-            kind=need,
-            reason=reason,
-            tried=tried,
-            row=about if isinstance(about, ReturnRow) else None,
-            subject=about if isinstance(about, str) else "",
-        )
+        matter = attention.Matter(self.brand, need, reason, about, tried)
+        attention.raise_item(self.session, self.now, matter)
 
     def resolve(self, need: Need, about: ReturnRow | str, why: str) -> None:
         """Close the open item of this kind, if there is one: its cause has gone."""
@@ -121,16 +106,8 @@ class Transaction:
 
     def keep_raw(self, source: str, body: str, problem: str, return_id: str | None = None) -> bool:
         """Keep a payload that could not be taken in; False where the same one is kept already."""
-        return journal.keep_raw(
-            self.session,
-            self.now,
-            brand=self.brand,
-            source=source,
-            digest=digest(body),
-            body=body,
-            problem=problem,
-            return_id=return_id,
-        )
+        payload = journal.Payload(self.brand, source, digest(body), body, problem, return_id)
+        return journal.keep_raw(self.session, self.now, payload)
 
 
 _OF_STAGE = {Stage.CLOSING: What.CLOSING, Stage.COMPLETE: What.COMPLETE}

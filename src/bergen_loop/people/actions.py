@@ -49,7 +49,9 @@ def retry(tx: Transaction, item: AttentionRow, why: str) -> None:
         _hold_still(tx, row)
         _prepare_retry(tx, item, row)
     words = f"retry: {why}"
-    attention.resolve(tx.session, tx.now, item, who=tx.who, resolution=words, ended=Ended.RETRIED)
+    attention.resolve(
+        tx.session, tx.now, item, attention.Resolution(who=tx.who, words=words, ended=Ended.RETRIED)
+    )
     item.tried_again_at, item.tried_again_by = tx.now, tx.who
     if row is None:
         _again_for_all(tx, item)
@@ -210,7 +212,10 @@ def decide(tx: Transaction, row: ReturnRow, wanted: ByHand) -> None:
     for item in attention.open_items(tx.session, return_pk=row.id):
         words = f"decided by hand: {outcome}"
         attention.resolve(
-            tx.session, tx.now, item, who=tx.who, resolution=words, ended=Ended.DECIDED
+            tx.session,
+            tx.now,
+            item,
+            attention.Resolution(who=tx.who, words=words, ended=Ended.DECIDED),
         )
     row.stage, row.due_at, row.decided_at = Stage.SETTLING, tx.now, tx.now
 
@@ -236,7 +241,9 @@ def ignore(tx: Transaction, item: AttentionRow, why: str) -> None:
         raise NotPossible("ignoring an item needs a reason", "why")
     _check_open(item)
     words = f"ignored: {why.strip()}"
-    attention.resolve(tx.session, tx.now, item, who=tx.who, resolution=words, ended=Ended.IGNORED)
+    attention.resolve(
+        tx.session, tx.now, item, attention.Resolution(who=tx.who, words=words, ended=Ended.IGNORED)
+    )
     if item.return_pk is not None:
         tx.session.get_one(ReturnRow, item.return_pk).due_at = None
 

@@ -154,7 +154,10 @@ def correct(
         if item.kind == Need.DECIDE_BY_HAND:
             words = "counts corrected by hand"
             attention.resolve(
-                tx.session, tx.now, item, who=tx.who, resolution=words, ended=Ended.DECIDED
+                tx.session,
+                tx.now,
+                item,
+                attention.Resolution(who=tx.who, words=words, ended=Ended.DECIDED),
             )
     row.stage, row.due_at = Stage.RECEIVED, tx.now
     returns.brand_row(tx.session, row.brand).nudged_at = tx.now

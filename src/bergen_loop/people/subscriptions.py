@@ -81,9 +81,12 @@ def _tell(ctx: BrandContext, url: str, triggers: Sequence[str], tried: str) -> N
     )
     with ctx.ledger.write() as session:
         attention.raise_item(
-            session, ctx.now(), brand=ctx.brand, kind=Need.WEBHOOKS, subject=SUBJECT,
-            reason=reason, tried=tried,
-        )  # fmt: skip
+            session,
+            ctx.now(),
+            attention.Matter(
+                brand=ctx.brand, kind=Need.WEBHOOKS, about=SUBJECT, reason=reason, tried=tried
+            ),
+        )
 
 
 def _carry_out(ctx: BrandContext, url: str, plan: SubscriptionPlan) -> Subscribed:
@@ -97,9 +100,11 @@ def _carry_out(ctx: BrandContext, url: str, plan: SubscriptionPlan) -> Subscribe
             journal.record(
                 session,
                 ctx.now(),
-                What.WEBHOOKS_SUBSCRIBED,
-                f"{result.created} made, {result.updated} changed, {result.kept} kept",
-                brand=ctx.brand,
-                data={"url": url},
+                journal.Entry(
+                    What.WEBHOOKS_SUBSCRIBED,
+                    f"{result.created} made, {result.updated} changed, {result.kept} kept",
+                    brand=ctx.brand,
+                    data={"url": url},
+                ),
             )
     return result

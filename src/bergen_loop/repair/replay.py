@@ -48,11 +48,13 @@ def _run(ctx: BrandContext, who: str) -> Replayed:
             journal.record(
                 session,
                 ctx.now(),
-                What.REPLAYED,
-                f"a payload kept from {raw.source} can be read now",
-                brand=ctx.brand,
-                who=who,
-                data={"problem": raw.problem, "return_id": raw.return_id},
+                journal.Entry(
+                    What.REPLAYED,
+                    f"a payload kept from {raw.source} can be read now",
+                    brand=ctx.brand,
+                    who=who,
+                    data={"problem": raw.problem, "return_id": raw.return_id},
+                ),
             )
     return result
 

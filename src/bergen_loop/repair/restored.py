@@ -20,5 +20,5 @@ def mark(session: Session, now: datetime, *, who: str, source: str) -> list[str]
         cursors.set(session, brand, cursors.FIRST_PULL, now)
         cursors.set(session, brand, cursors.FORMER, now)
     why = f"put back from {source}; RMAs are looked for before they are made"
-    journal.record(session, now, What.LEDGER_RESTORED, why, brand=None, who=who)
+    journal.record(session, now, journal.Entry(What.LEDGER_RESTORED, why, brand=None, who=who))
     return brands

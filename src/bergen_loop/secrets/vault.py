@@ -60,7 +60,7 @@ class Vault:
                         row.token = cipher.encrypt(row.name, cipher.decrypt(row.name, row.token))
             known = secrets.put(session, now, name, token, who)
             what = What.SECRET_REPLACED if known else What.SECRET_STORED
-            journal.record(session, now, what, name, brand=None, who=who)
+            journal.record(session, now, journal.Entry(what, name, brand=None, who=who))
         self._tokens = None
 
     def names(self) -> list[tuple[str, datetime, str]]:
@@ -92,7 +92,9 @@ class Vault:
                     if kept := getattr(user, name):
                         setattr(user, name, under_first_key(cipher, user.id, kept))
             why = f"{len(rows)} secret(s), {len(factors)} second factor(s), under the first key"
-            journal.record(session, now, What.SECRETS_ROTATED, why, brand=None, who=who)
+            journal.record(
+                session, now, journal.Entry(What.SECRETS_ROTATED, why, brand=None, who=who)
+            )
         self._tokens = None
         return len(rows) + len(factors)
 

@@ -221,5 +221,7 @@ class Registry:
 
 def _raise(session: Session, now: datetime, brand: str, subject: str, reason: str) -> None:
     attention.raise_item(
-        session, now, brand=brand, kind=Need.CONFIGURATION, subject=subject, reason=reason
+        session,
+        now,
+        attention.Matter(brand=brand, kind=Need.CONFIGURATION, about=subject, reason=reason),
     )

@@ -68,7 +68,9 @@ class Deed:
 
     def journal(self, what: What, why: str, data: Mapping[str, Any] | None = None) -> None:
         """Append it, under their name."""
-        journal.record(self.session, self.now, what, why, brand=None, who=self.who, data=data)
+        journal.record(
+            self.session, self.now, journal.Entry(what, why, brand=None, who=self.who, data=data)
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -322,7 +324,7 @@ def touch(session: Session, now: datetime, token: str) -> None:
 def end_session(session: Session, now: datetime, token: str, who: str) -> None:
     """Sign a browser out."""
     drop_session(session, token)
-    journal.record(session, now, What.SIGNED_OUT, "", brand=None, who=who)
+    journal.record(session, now, journal.Entry(What.SIGNED_OUT, "", brand=None, who=who))
 
 
 def drop_session(session: Session, token: str) -> None:
@@ -347,7 +349,7 @@ def end_other_sessions(session: Session, now: datetime, user: UserRow, token: st
     ended = len(session.scalars(sa.select(SessionRow.token_hash).where(others)).all())
     session.execute(sa.delete(SessionRow).where(others))
     why = f"{ended} other session(s)"
-    journal.record(session, now, What.SIGNED_OUT, why, brand=None, who=user.name)
+    journal.record(session, now, journal.Entry(What.SIGNED_OUT, why, brand=None, who=user.name))
 
 
 def end_sessions(session: Session, user: UserRow) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
@@ -31,29 +32,50 @@ class Ended(StrEnum):
     IGNORED = "ignored"
 
 
-def raise_item(
-    session: Session,
-    now: datetime,
-    *,
-    brand: str,
-    kind: Need,
-    reason: str,
-    tried: str = "",
-    row: ReturnRow | None = None,
-    subject: str = "",
-) -> AttentionRow:
+@dataclass(frozen=True, slots=True)
+class Matter:
+    """What a person is needed for."""
+
+    brand: str
+    kind: Need
+    reason: str
+    about: ReturnRow | str = ""
+    """A return (which it may hold, as its kind says), or something else of the brand."""
+    tried: str = ""
+
+    @property
+    def row(self) -> ReturnRow | None:
+        return self.about if isinstance(self.about, ReturnRow) else None
+
+    @property
+    def subject(self) -> str:
+        return self.about.return_id if isinstance(self.about, ReturnRow) else self.about
+
+
+@dataclass(frozen=True, slots=True)
+class Resolution:
+    """How an item came to its end."""
+
+    who: str
+    words: str
+    ended: Ended = Ended.GONE
+
+
+def raise_item(session: Session, now: datetime, matter: Matter) -> AttentionRow:
     """Open an item, or refresh the open one of the same kind and subject. One that a person has
     just retried is opened again: it is as old as it was.
 
     One of a kind that holds keeps every flow away from its return until a person resolves it.
     """
-    subject, blocking = row.return_id if row else subject, kind.holds
-    reason, tried = sentence(reason), sentence(tried)
-    key = f"{kind}:{subject}"
+    row, subject = matter.row, matter.subject
+    reason, tried = sentence(matter.reason), sentence(matter.tried)
+    key = f"{matter.kind}:{subject}"
     existing = session.scalar(
-        sa.select(AttentionRow).where(AttentionRow.brand == brand, AttentionRow.open_key == key)
+        sa.select(AttentionRow).where(
+            AttentionRow.brand == matter.brand, AttentionRow.open_key == key
+        )
     )
-    if row and blocking:
+    if row and matter.kind.holds:
         row.held = True
     if existing:
         if existing.reason != reason:
@@ -61,32 +83,34 @@ def raise_item(
         existing.reason, existing.tried = reason, tried
         _is_about(existing, row)
         return existing
-    item = again = _retried(session, now, brand, kind, subject)
+    item = again = _retried(session, now, matter)
     if item is not None:
         _open_again(item, key)
         item.reason, item.tried = reason, tried
         _is_about(item, row)
     else:
         item = AttentionRow(
-            brand=brand,
+            brand=matter.brand,
             return_pk=row.id if row else None,
-            kind=kind,
+            kind=matter.kind,
             subject=subject,
             open_key=key,
             reason=reason,
             tried=tried,
-            blocking=blocking,
+            blocking=matter.kind.holds,
             opened_at=now,
         )
         session.add(item)
     journal.record(
         session,
         now,
-        What.NEEDS_PERSON,
-        reason if again is None else f"still: {reason}",
-        brand=brand,
-        return_pk=row.id if row else None,
-        data={"kind": kind, "subject": subject, "tried": tried},
+        journal.Entry(
+            What.NEEDS_PERSON,
+            reason if again is None else f"still: {reason}",
+            brand=matter.brand,
+            return_pk=row.id if row else None,
+            data={"kind": matter.kind, "subject": subject, "tried": tried},
+        ),
     )
     session.flush()
     return item
@@ -99,12 +123,12 @@ def _is_about(item: AttentionRow, row: ReturnRow | None) -> None:
         item.return_pk = row.id
 
 
-def _retried(
-    session: Session, now: datetime, brand: str, kind: Need, subject: str
-) -> AttentionRow | None:
+def _retried(session: Session, now: datetime, matter: Matter) -> AttentionRow | None:
     """The last item about this, if a person has just retried it."""
     query = sa.select(AttentionRow).where(
-        AttentionRow.brand == brand, AttentionRow.kind == kind, AttentionRow.subject == subject
+        AttentionRow.brand == matter.brand,
+        AttentionRow.kind == matter.kind,
+        AttentionRow.subject == matter.subject,
     )
     last = session.scalar(query.order_by(AttentionRow.id.desc()).limit(1))
     if last is None or last.ended != Ended.RETRIED or last.resolved_at is None:
@@ -167,30 +191,24 @@ def subjects(session: Session, brand: str, kind: Need, limit: int) -> list[str]:
     return [s for s in session.scalars(query.order_by(AttentionRow.id).limit(limit)) if s]
 
 
-def resolve(
-    session: Session,
-    now: datetime,
-    item: AttentionRow,
-    *,
-    who: str,
-    resolution: str,
-    ended: Ended = Ended.GONE,
-) -> None:
+def resolve(session: Session, now: datetime, item: AttentionRow, how: Resolution) -> None:
     """Close an item; its return is released when nothing else holds it."""
     if item.resolved_at:
         return
-    item.resolved_at, item.resolved_by, item.resolution = now, who, resolution
-    item.open_key, item.ended = None, ended
+    item.resolved_at, item.resolved_by, item.resolution = now, how.who, how.words
+    item.open_key, item.ended = None, how.ended
     session.flush()
     journal.record(
         session,
         now,
-        What.RESOLVED,
-        resolution,
-        brand=item.brand,
-        return_pk=item.return_pk,
-        who=who,
-        data={"kind": item.kind, "subject": item.subject, "reason": item.reason},
+        journal.Entry(
+            What.RESOLVED,
+            how.words,
+            brand=item.brand,
+            return_pk=item.return_pk,
+            who=how.who,
+            data={"kind": item.kind, "subject": item.subject, "reason": item.reason},
+        ),
     )
     if item.return_pk is None:
         return
@@ -219,7 +237,7 @@ def resolve_kinds(
     asked for together, for few of many have one."""
     keys = dict.fromkeys(f"{kind}:{subject}" for kind, subject in about)
     for item in list(rows_of(session, _OPEN, keys, brand=brand)):
-        resolve(session, now, item, who=journal.SERVICE, resolution=resolution)
+        resolve(session, now, item, Resolution(journal.SERVICE, resolution))
 
 
 _OPEN = (
@@ -244,7 +262,7 @@ def resolve_all(session: Session, now: datetime, row: ReturnRow, *, resolution: 
     for item in open_items(session, return_pk=row.id):
         words = NEEDS.get(Need(item.kind))
         if words is None or not words.outlives_return:
-            resolve(session, now, item, who=journal.SERVICE, resolution=resolution)
+            resolve(session, now, item, Resolution(journal.SERVICE, resolution))
     row.due_at = due_at
 
 

@@ -161,16 +161,18 @@ def finish(
     journal.record(
         session,
         now,
-        TOLD[state],
-        outcome,
-        brand=effect.brand,
-        return_pk=effect.return_pk,
-        data={
-            "kind": effect.kind,
-            "key": effect.key,
-            "attempt": effect.attempts,
-            **effect.payload,
-        },
+        journal.Entry(
+            TOLD[state],
+            outcome,
+            brand=effect.brand,
+            return_pk=effect.return_pk,
+            data={
+                "kind": effect.kind,
+                "key": effect.key,
+                "attempt": effect.attempts,
+                **effect.payload,
+            },
+        ),
     )
 
 

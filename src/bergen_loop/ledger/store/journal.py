@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -41,20 +41,23 @@ def acting(actor: Actor) -> None:
     _actor.set(actor)
 
 
-def record(
-    session: Session,
-    at: datetime,
-    what: What,
-    why: str,
-    *,
-    brand: str | None,
-    return_pk: int | None = None,
-    who: str | Actor = SERVICE,
-    data: Mapping[str, Any] | None = None,
-) -> None:
-    """Append one entry: what happened, and why in a sentence for people. `data` are the
-    particulars that programs go by."""
-    data = data or {}
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What happened, and why in a sentence for people."""
+
+    what: What
+    why: str
+    brand: str | None
+    """None: of the service as a whole."""
+    return_pk: int | None = None
+    who: str | Actor = SERVICE
+    data: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    """The particulars that programs go by."""
+
+
+def record(session: Session, at: datetime, entry: Entry) -> None:
+    """Append one entry."""
+    who = entry.who
     if not isinstance(who, Actor):
         person = _actor.get()
         who = person if person is not None and person.name == who else Actor(who)
@@ -62,15 +65,15 @@ def record(
     pending.append(
         {
             "at": at,
-            "brand": brand,
-            "return_pk": return_pk,
+            "brand": entry.brand,
+            "return_pk": entry.return_pk,
             "who": sentence(who.name),
             "account_id": who.account,
             "source": who.source,
-            "happened": what.value,
-            "what": sentence(what.told(data)),
-            "why": sentence(why),
-            "data": particulars(data),
+            "happened": entry.what.value,
+            "what": sentence(entry.what.told(entry.data)),
+            "why": sentence(entry.why),
+            "data": particulars(entry.data),
         }
     )
 
@@ -156,28 +159,31 @@ def counters(session: Session, brand: str) -> dict[str, int]:
     return {row.name: row.value for row in rows}
 
 
-def keep_raw(
-    session: Session,
-    at: datetime,
-    *,
-    brand: str,
-    source: str,
-    digest: str,
-    body: str,
-    problem: str,
-    return_id: str | None = None,
-) -> bool:
-    """Keep a payload that could not be understood; False where the same one is kept already."""
+@dataclass(frozen=True, slots=True)
+class Payload:
+    """What came from outside and could not be understood."""
+
+    brand: str
+    source: str
+    digest: str
+    """What repeats are told by."""
+    body: str
+    problem: str
+    return_id: str | None = None
+
+
+def keep_raw(session: Session, at: datetime, payload: Payload) -> bool:
+    """Keep it; False where the same one is kept already."""
     return insert_ignoring(
         session,
         RawRow,
         {
-            "brand": brand,
-            "source": source,
-            "digest": digest,
+            "brand": payload.brand,
+            "source": payload.source,
+            "digest": payload.digest,
             "at": at,
-            "problem": sentence(problem),
-            "return_id": return_id,
-            "body": storable(body, LONGEST_BODY),
+            "problem": sentence(payload.problem),
+            "return_id": payload.return_id,
+            "body": storable(payload.body, LONGEST_BODY),
         },
     )

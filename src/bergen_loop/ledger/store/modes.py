@@ -145,10 +145,12 @@ def _ask(session: Session, now: datetime, row: BrandRow, configured: str) -> Non
     attention.raise_item(
         session,
         now,
-        brand=row.brand,
-        kind=Need.GO_LIVE,
-        reason="the configuration file says live now; what was judged in shadow would be paid at "
-        "once, so the brand stays there until somebody has signed its checklist",
+        attention.Matter(
+            brand=row.brand,
+            kind=Need.GO_LIVE,
+            reason="the configuration file says live now; what was judged in shadow would be paid "
+            "at once, so the brand stays there until somebody has signed its checklist",
+        ),
     )
 
 
@@ -185,7 +187,7 @@ def judge_anew(session: Session, now: datetime, brand: str) -> None:
         return_row.due_at = now
     if waiting:
         why = f"{len(waiting)} return(s) that were judged in shadow are judged anew"
-        journal.record(session, now, What.MODE_LIVE, why, brand=brand)
+        journal.record(session, now, journal.Entry(What.MODE_LIVE, why, brand=brand))
 
 
 def _take_back(session: Session, now: datetime, brand: str) -> None:
@@ -202,7 +204,9 @@ def _take_back(session: Session, now: datetime, brand: str) -> None:
             continue  # its answer is awaited, or a person has decided it
         row.stage, row.due_at, row.decided_at = Stage.RECEIVED, now, None
         why = f"the brand is no longer live; '{decision.outcome}' was decided, but not sent to Loop"
-        journal.record(session, now, What.TAKEN_BACK, why, brand=brand, return_pk=row.id)
+        journal.record(
+            session, now, journal.Entry(What.TAKEN_BACK, why, brand=brand, return_pk=row.id)
+        )
 
 
 # -- a gradual start: the limit, what counts against it, who waits for it ----------------------

@@ -77,7 +77,9 @@ def erase_customer(session: Session, now: datetime, email: str, *, who: str) -> 
     _payloads_naming(session, wanted, result)
     _texts_naming(session, wanted, result)
     why = f"a customer: {result.returns} return(s), {len(result.waiting)} still under way"
-    journal.record(session, now, What.ERASED, why, brand=None, who=who, data=result.told())
+    journal.record(
+        session, now, journal.Entry(What.ERASED, why, brand=None, who=who, data=result.told())
+    )
     return result
 
 
@@ -142,7 +144,9 @@ def _ask(session: Session, now: datetime, row: ReturnRow, who: str, result: Eras
     result.waiting.append(row.return_id)
     why = "asked for; the return is still under way, so its customer is erased when it has ended"
     journal.record(
-        session, now, What.ERASURE_ASKED, why, brand=row.brand, return_pk=row.id, who=who
+        session,
+        now,
+        journal.Entry(What.ERASURE_ASKED, why, brand=row.brand, return_pk=row.id, who=who),
     )
 
 
@@ -151,8 +155,8 @@ def _told(
 ) -> None:
     why, who = asked
     journal.record(
-        session, now, What.ERASED, why, brand=row.brand, return_pk=row.id, who=who,
-        data=result.told(),
+        session, now, journal.Entry(What.ERASED, why, brand=row.brand, return_pk=row.id, who=who,
+        data=result.told()),
     )  # fmt: skip
 
 
