@@ -238,6 +238,7 @@ def test_what_is_put_off_still_holds_and_is_back_when_something_else_is_said(
     assert look.row(return_id).held
     with transaction(ctx.ledger, ctx.brand, ctx.now()) as tx:
         row = returns.by_id(tx.session, ctx.brand, return_id)
+        assert row is not None
         item = attention.raise_item(
             tx.session,
             tx.now,

@@ -210,7 +210,7 @@ def test_the_examples_are_what_the_calls_take_and_give(full: Desk) -> None:
         content = paths[path]["get"]["responses"]["200"]["content"]
         model.model_validate(content["application/json"]["example"])
     with full.ledger.write() as session:
-        shipments.learn(session, NOW, "acme", "HRS1", None, "webhook")
+        shipments.learn(session, NOW, "acme", shipments.Heard("HRS1", None, "webhook"))
     api = full.token(Role.ENGINEER)
     for path, methods in paths.items():
         for method, operation in methods.items():

@@ -18,7 +18,7 @@ from bergen_loop.domain.returns import Moment, Stage
 from bergen_loop.ledger.database import Ledger
 from bergen_loop.ledger.read import changes, figures, listing, people, search, views
 from bergen_loop.ledger.read.changes import Since
-from bergen_loop.ledger.read.listing import ReturnFilter
+from bergen_loop.ledger.read.listing import ReturnFilter, Slice
 from bergen_loop.ledger.scope import Scope
 from bergen_loop.ledger.tables.core import Base
 
@@ -116,11 +116,11 @@ def test_search_stays_in_scope_and_filters(filled: Ledger) -> None:
 def test_exact_finds_page_by_id(ledger: Ledger) -> None:
     pks = [add_return(ledger, "acme", f"{n}", skus=["SAME", "SAME"]) for n in range(7)]
     with ledger.read() as session:
-        first = search.find(session, EVERY, "acme-same", limit=3)
+        first = search.find(session, EVERY, "acme-same", part=Slice(3))
         assert [r.id for r in first.rows] == pks[:3:-1]
         assert first.more
-        second = search.find(session, EVERY, "acme-same", before=first.rows[-1].id, limit=3)
-        third = search.find(session, EVERY, "acme-same", before=second.rows[-1].id, limit=3)
+        second = search.find(session, EVERY, "acme-same", part=Slice(3, first.rows[-1].id))
+        third = search.find(session, EVERY, "acme-same", part=Slice(3, second.rows[-1].id))
     assert [r.id for r in [*second.rows, *third.rows]] == pks[3::-1]
     assert second.more
     assert not third.more
@@ -197,7 +197,9 @@ def questions() -> dict[str, Question]:
                 )
         for text in ("4001", "acme.4001@customers.example", "400", "tee"):
             asked[f"search {who} {text}"] = lambda s, a=(scope, text): search.find(s, *a)
-        asked[f"search {who} older"] = lambda s, a=scope: search.find(s, a, "400", before=10**6)
+        asked[f"search {who} older"] = lambda s, a=scope: search.find(
+            s, a, "400", part=Slice(behind=10**6)
+        )
         for n, wanted in enumerate(FILTERS):
             for text in ("4001", "acme-tee-s", "400", "acme-tee"):
                 asked[f"search {who} {text} filtered {n}"] = lambda s, a=(scope, text, wanted): (
@@ -205,7 +207,7 @@ def questions() -> dict[str, Question]:
                 )
         for kind in (None, "access"):
             asked[f"attention {who} {kind}"] = lambda s, a=(scope, kind): listing.attention(
-                s, a[0], kind=a[1], after=5
+                s, a[0], kind=a[1], part=Slice(behind=5)
             )
         for after in (None, key):
             since = Since(NOW - timedelta(days=1), after)

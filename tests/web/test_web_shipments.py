@@ -33,7 +33,7 @@ def shipped(desk: Desk) -> Desk:
         for return_id in ("77", "78")
     ]
     with desk.ledger.write() as session:
-        row = store.learn(session, NOW, "acme", "HRS1", "12", "webhook")
+        row = store.learn(session, NOW, "acme", store.Heard("HRS1", "12", "webhook"))
         assert row is not None
         store.add_units(session, NOW, row, units)
         row.stage, row.judged_at, row.arrived_at = ShipmentStage.DONE, NOW, NOW

@@ -88,8 +88,10 @@ def list_items(
     """List items one by one, the oldest first; with --all the newest first, resolved ones too."""
     ledger, scope = _opened(config, brand)
     with ledger.read() as session:
-        read = reading.every_item if everything else listing.attention
-        page = read(session, scope, limit=limit)
+        if everything:
+            page = reading.every_item(session, scope, limit=limit)
+        else:
+            page = listing.attention(session, scope, part=listing.Slice(limit))
         pks = [i.return_pk for i in page.rows if i.return_pk is not None]
         returns = reading.waiting(session, pks)
     if as_json:

@@ -24,6 +24,7 @@ from bergen_loop.ledger.codec import storable
 from bergen_loop.ledger.database import Ledger
 from bergen_loop.ledger.read import shipments as reading
 from bergen_loop.ledger.read import views
+from bergen_loop.ledger.read.listing import Slice
 from bergen_loop.ledger.scope import Scope
 from bergen_loop.ledger.store import shipments as store
 from bergen_loop.ledger.transaction import Transaction
@@ -174,7 +175,7 @@ def claims(
     ledger, scope = _opened(config, brand)
     with ledger.read() as session:
         state = None if everything else store.OPEN
-        found = reading.claims(session, scope, state=state, limit=limit)
+        found = reading.claims(session, scope, state=state, part=Slice(limit))
         names = reading.shipment_ids(session, found.rows)
     if as_json:
         print_json([{**views.plain(c), "shipment": names[c.shipment_pk]} for c in found.rows])

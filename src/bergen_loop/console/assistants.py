@@ -37,6 +37,7 @@ from bergen_loop.domain.criteria import PRESETS
 from bergen_loop.domain.decision import NOTE_LIMIT
 from bergen_loop.ledger.read import causes, search
 from bergen_loop.ledger.read.causes import Cause
+from bergen_loop.ledger.read.listing import Slice
 from bergen_loop.ledger.scope import OutOfScope
 from bergen_loop.ledger.scope import Scope as Brands
 from bergen_loop.ledger.store import journal
@@ -220,7 +221,7 @@ def find_return(
     asking = _asked()
     scope = asking.brands(brand)
     with asking.console.registry.ledger.read() as session:
-        found = search.find(session, scope, text, limit=search.PREFIX_LIMIT)
+        found = search.find(session, scope, text, part=Slice(search.PREFIX_LIMIT))
         return Found(
             returns=summaries(found.rows[:FOUND]),
             exact=found.exact,

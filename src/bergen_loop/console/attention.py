@@ -23,7 +23,7 @@ from bergen_loop.ledger.codec import storable
 from bergen_loop.ledger.database import Ledger, Session
 from bergen_loop.ledger.read import listing, why
 from bergen_loop.ledger.read.causes import Cause, Sum, Wanted, causes, waiting
-from bergen_loop.ledger.read.listing import Page
+from bergen_loop.ledger.read.listing import Page, Slice
 from bergen_loop.ledger.scope import Scope
 from bergen_loop.ledger.store import journal
 from bergen_loop.ledger.tables.core import AttentionRow
@@ -404,7 +404,7 @@ def _cells(ledger: Ledger, scope: Scope, wanted: str | None) -> Iterator[list[ob
     def items(last: AttentionRow | None) -> Page[AttentionRow]:
         after = last.id if last else None
         with ledger.read() as session:
-            return listing.attention(session, scope, kind=wanted, after=after, limit=AT_A_TIME)
+            return listing.attention(session, scope, kind=wanted, part=Slice(AT_A_TIME, after))
 
     for item in listing.walk(items):
         name = (None, None)

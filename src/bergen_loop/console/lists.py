@@ -19,7 +19,7 @@ from bergen_loop.domain.returns import Moment
 from bergen_loop.domain.words import What
 from bergen_loop.ledger.database import Ledger
 from bergen_loop.ledger.read import listing, search, shipments, views
-from bergen_loop.ledger.read.listing import Page, ReturnFilter
+from bergen_loop.ledger.read.listing import Page, ReturnFilter, Slice
 from bergen_loop.ledger.scope import Scope
 from bergen_loop.ledger.store import attention, journal
 from bergen_loop.ledger.tables.core import ReturnRow
@@ -42,7 +42,7 @@ def returns_page(request: Request, person: Viewer) -> Response:
     with registry.ledger.read() as session:
         if query.text:
             bags = shipments.bags_named(session, person.scope.narrowed(query.brand), query.text)
-            found = search.find(session, scope, query.text, query.wanted, before=before, limit=PAGE)
+            found = search.find(session, scope, query.text, query.wanted, part=Slice(PAGE, before))
             rows, exact, within, newest = found.rows, found.exact, found.within, found.newest
             if len(rows) == 1 and not bags and before is None and query.given.keys() == {"q"}:
                 return RedirectResponse(return_path(rows[0].brand, rows[0].return_id), 303)
@@ -113,7 +113,7 @@ def _every(ledger: Ledger, scope: Scope, query: ListQuery) -> Iterator[ReturnRow
         before = last.id if last else None
         with ledger.read() as session:
             found = search.find(
-                session, scope, query.text, query.wanted, before=before, limit=AT_A_TIME
+                session, scope, query.text, query.wanted, part=Slice(AT_A_TIME, before)
             )
         return Page(found.rows, found.more and found.exact)
 

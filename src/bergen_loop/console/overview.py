@@ -24,6 +24,7 @@ from bergen_loop.domain.returns import Moment, Stage
 from bergen_loop.ledger.database import Session
 from bergen_loop.ledger.read import figures, listing
 from bergen_loop.ledger.read.figures import DayOfReturns
+from bergen_loop.ledger.read.listing import Slice
 from bergen_loop.ledger.read.search import cleaned
 from bergen_loop.ledger.store import calls, cursors, favourites, modes, returns
 from bergen_loop.ledger.store.cursors import Backfill
@@ -194,7 +195,7 @@ def overview(request: Request, person: Viewer, brand: str | None = None) -> HTML
     day = today(zone)
     with registry.ledger.read() as session:
         lines = glances(session, registry, brands, day_start(day, zone))
-        oldest = listing.attention(session, scope, now=datetime.now(UTC), limit=OLDEST)
+        oldest = listing.attention(session, scope, now=datetime.now(UTC), part=Slice(OLDEST))
         names = listing.return_names(session, [i.return_pk for i in oldest.rows if i.return_pk])
         kinds = listing.attention_kinds(session, scope, datetime.now(UTC))
         starred = favourites.of(session, person.account)

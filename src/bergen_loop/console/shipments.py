@@ -20,7 +20,7 @@ from bergen_loop.ledger.codec import storable
 from bergen_loop.ledger.database import Ledger
 from bergen_loop.ledger.read import listing
 from bergen_loop.ledger.read import shipments as reading
-from bergen_loop.ledger.read.listing import Page
+from bergen_loop.ledger.read.listing import Page, Slice
 from bergen_loop.ledger.scope import Scope
 from bergen_loop.ledger.store import journal
 from bergen_loop.ledger.store import shipments as store
@@ -139,7 +139,7 @@ def _claims(
     chosen = state if state in STATES else None
     kind = kind if kind in set(Differs) else None
     with console_of(request).registry.ledger.read() as session:
-        found = reading.claims(session, scope, state=chosen, kind=kind, before=before, limit=PAGE)
+        found = reading.claims(session, scope, state=chosen, kind=kind, part=Slice(PAGE, before))
         names = reading.shipment_ids(session, found.rows)
     return page(
         request,
@@ -216,7 +216,7 @@ def _cells(
         before = last.id if last else None
         with ledger.read() as session:
             found = reading.claims(
-                session, scope, state=state, kind=kind, before=before, limit=AT_A_TIME
+                session, scope, state=state, kind=kind, part=Slice(AT_A_TIME, before)
             )
             names.update(reading.shipment_ids(session, found.rows))
             return found

@@ -96,7 +96,7 @@ def read_again(tx: Transaction, happy_id: str) -> ShipmentRow:
 
 def learn(tx: Transaction, happy_id: str, loop_id: str | None, who: str) -> ShipmentRow | None:
     """A shipment is known from now on; None where it was."""
-    row = store.learn(tx.session, tx.now, tx.brand, happy_id, loop_id, who)
+    row = store.learn(tx.session, tx.now, tx.brand, store.Heard(happy_id, loop_id, who))
     if row is not None:
         tx.journal(
             What.SHIPMENT_LEARNED, f"consolidated shipment {happy_id}, by {who}", None,

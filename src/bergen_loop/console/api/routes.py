@@ -42,7 +42,7 @@ from bergen_loop.domain.returns import Moment, Stage
 from bergen_loop.ledger.database import Session
 from bergen_loop.ledger.read import changes, listing, search, views
 from bergen_loop.ledger.read.changes import Since
-from bergen_loop.ledger.read.listing import ReturnFilter
+from bergen_loop.ledger.read.listing import ReturnFilter, Slice
 from bergen_loop.ledger.scope import OutOfScope, Scope
 from bergen_loop.ledger.store import returns
 from bergen_loop.ledger.tables.core import AttentionRow, ReturnRow
@@ -294,7 +294,7 @@ def search_returns(
     """Returns by Loop's id, order, RMA (PO), ticket, tracking number, SKU or e-mail: exactly so,
     else what begins with it. At most a hundred; `next` is always null."""
     with console_of(request).registry.ledger.read() as session:
-        found = search.find(session, scope, q, limit=search.PREFIX_LIMIT)
+        found = search.find(session, scope, q, part=Slice(search.PREFIX_LIMIT))
         return ReturnPage(returns=summaries(found.rows), next=None, changed_until=None)
 
 
@@ -391,7 +391,7 @@ def attention(
             end = changes.key_of(rows[-1]) if more else None
         else:
             last = page.after[1] if page.after else None
-            found = listing.attention(session, scope, kind=kind, after=last, limit=page.limit)
+            found = listing.attention(session, scope, kind=kind, part=Slice(page.limit, last))
             rows, more, until = found.rows, found.more, None
             end = (rows[-1].opened_at, rows[-1].id) if more else None
         names = listing.return_names(session, [i.return_pk for i in rows if i.return_pk])

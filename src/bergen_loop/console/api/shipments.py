@@ -14,6 +14,7 @@ from bergen_loop.console.api.routes import Asked, BrandPath, Limit, router
 from bergen_loop.console.state import console_of
 from bergen_loop.domain.shipment import Differs, ShipmentStage
 from bergen_loop.ledger.read import shipments
+from bergen_loop.ledger.read.listing import Slice
 from bergen_loop.ledger.tables.shipments import ClaimRow
 
 __all__ = ["router"]
@@ -173,7 +174,7 @@ def list_claims(
 ) -> ClaimPage:
     """Claims, the newest first."""
     with console_of(request).registry.ledger.read() as session:
-        found = shipments.claims(session, scope, state=state, kind=kind, before=before, limit=limit)
+        found = shipments.claims(session, scope, state=state, kind=kind, part=Slice(limit, before))
         names = shipments.shipment_ids(session, found.rows)
     rows = [_claim(c, names[c.shipment_pk]) for c in found.rows]
     return ClaimPage(claims=rows, next=rows[-1].id if found.more else None)

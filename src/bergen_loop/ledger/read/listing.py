@@ -44,6 +44,18 @@ class Page(Generic[T]):
 
 
 @dataclass(frozen=True, slots=True)
+class Slice:
+    """Which page of a list by id is asked for."""
+
+    limit: int = 50
+    behind: int | None = None
+    """The id of the last row of the page before."""
+
+
+FIRST = Slice()
+
+
+@dataclass(frozen=True, slots=True)
 class ReturnFilter:
     """What a list of returns is narrowed to."""
 
@@ -196,11 +208,9 @@ def attention(
     *,
     kind: str | None = None,
     now: datetime | None = None,
-    after: int | None = None,
-    limit: int = 50,
+    part: Slice = FIRST,
 ) -> Page[AttentionRow]:
-    """Open items, the longest open first, those behind `after`; with `now` without those that
-    somebody has put off."""
+    """Open items, the longest open first; with `now` without those that somebody has put off."""
 
     def stream(brand: str | None) -> list[AttentionRow]:
         query = sa.select(AttentionRow).where(AttentionRow.resolved_at.is_(None))
@@ -210,11 +220,11 @@ def attention(
             query = query.where(AttentionRow.kind == kind)
         if now is not None:
             query = query.where(awake(now))
-        if after is not None:
-            query = query.where(AttentionRow.id > after)
-        return list(session.scalars(query.order_by(AttentionRow.id).limit(limit + 1)))
+        if part.behind is not None:
+            query = query.where(AttentionRow.id > part.behind)
+        return list(session.scalars(query.order_by(AttentionRow.id).limit(part.limit + 1)))
 
-    return _merged([stream(b) for b in scope.streams()], lambda row: row.id, limit)
+    return _merged([stream(b) for b in scope.streams()], lambda row: row.id, part.limit)
 
 
 def attention_items(session: Session, scope: Scope, ids: Sequence[int]) -> list[AttentionRow]:

@@ -69,7 +69,9 @@ class Deed:
     def journal(self, what: What, why: str, data: Mapping[str, Any] | None = None) -> None:
         """Append it, under their name."""
         journal.record(
-            self.session, self.now, journal.Entry(what, why, brand=None, who=self.who, data=data)
+            self.session,
+            self.now,
+            journal.Entry(what, why, brand=None, who=self.who, data=data or {}),
         )
 
 

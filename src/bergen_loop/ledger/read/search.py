@@ -19,7 +19,7 @@ from sqlalchemy.orm import Session
 from bergen_loop.ledger import fragments
 from bergen_loop.ledger.folding import begins, equals, folded, holds, holds_in_index
 from bergen_loop.ledger.fragments import searched_skus
-from bergen_loop.ledger.read.listing import ReturnFilter, return_rows
+from bergen_loop.ledger.read.listing import FIRST, ReturnFilter, Slice, return_rows
 from bergen_loop.ledger.scope import Scope
 from bergen_loop.ledger.tables.core import LineRow, ReturnRow, RmaRow
 
@@ -67,15 +67,15 @@ def find(
     text: str,
     wanted: ReturnFilter | None = None,
     *,
-    before: int | None = None,
-    limit: int = 50,
+    part: Slice = FIRST,
 ) -> Found:
-    """Returns known by `text`; `before` is the id of the last one of the page before."""
+    """Returns known by `text`."""
     text = cleaned(text)
     if not text:
         return Found([], more=False, exact=True)
     wanted = wanted or ReturnFilter()
-    pks = _exact(session, scope, text, wanted, before, limit + 1)
+    limit, before = part.limit, part.behind
+    pks = _exact(session, scope, text, wanted, Slice(limit + 1, before))
     if pks or before is not None:
         return Found(return_rows(session, pks[:limit]), more=len(pks) > limit, exact=True)
     if len(text) < SHORTEST_PREFIX:
@@ -105,22 +105,17 @@ def _spellings(column: Any, text: str) -> list[str]:
 
 
 def _exact(
-    session: Session,
-    scope: Scope,
-    text: str,
-    wanted: ReturnFilter,
-    before: int | None,
-    limit: int,
+    session: Session, scope: Scope, text: str, wanted: ReturnFilter, part: Slice
 ) -> list[int]:
     queries: list[sa.Select[Any]] = []
     for column, pk in _FIELDS:
         for spelling in _spellings(column, text):
             query = sa.select(pk).where(equals(column, spelling))
-            if before is not None:
-                query = query.where(pk < before)
+            if part.behind is not None:
+                query = query.where(pk < part.behind)
             query = _narrowed(query, pk, scope, wanted).order_by(pk.desc()).distinct()
-            queries.append(query.limit(limit))
-    return _newest(session, queries, limit)
+            queries.append(query.limit(part.limit))
+    return _newest(session, queries, part.limit)
 
 
 def _prefix(

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from bergen_loop.domain.codes import normal_code
 from bergen_loop.domain.shipment import ShipmentUnit, places_of
-from bergen_loop.ledger.read.listing import Page
+from bergen_loop.ledger.read.listing import FIRST, Page, Slice
 from bergen_loop.ledger.scope import Scope
 from bergen_loop.ledger.store import shipments as store
 from bergen_loop.ledger.tables.core import ReturnRow
@@ -113,19 +113,18 @@ def claims(
     *,
     state: str | None = None,
     kind: str | None = None,
-    before: int | None = None,
-    limit: int = 50,
+    part: Slice = FIRST,
 ) -> Page[ClaimRow]:
-    """Claims, the newest first, those behind `before`."""
+    """Claims, the newest first."""
     query = sa.select(ClaimRow).where(scope.allows(ClaimRow.brand))
     if state:
         query = query.where(ClaimRow.state == state)
     if kind:
         query = query.where(ClaimRow.kind == kind)
-    if before is not None:
-        query = query.where(ClaimRow.id < before)
-    rows = list(session.scalars(query.order_by(ClaimRow.id.desc()).limit(limit + 1)))
-    return Page(rows[:limit], len(rows) > limit)
+    if part.behind is not None:
+        query = query.where(ClaimRow.id < part.behind)
+    rows = list(session.scalars(query.order_by(ClaimRow.id.desc()).limit(part.limit + 1)))
+    return Page(rows[: part.limit], len(rows) > part.limit)
 
 
 def shipment_ids(session: Session, claims: Sequence[ClaimRow]) -> dict[int, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 
 import sqlalchemy as sa
@@ -29,20 +30,27 @@ from bergen_loop.ledger.tables.shipments import (
 # -- shipments --------------------------------------------------------------------------------
 
 
-def learn(
-    session: Session, now: datetime, brand: str, happy_id: str, loop_id: str | None, who: str
-) -> ShipmentRow | None:
-    """A shipment of this id, to be read at once; None where it is known already."""
-    if by_happy_id(session, brand, happy_id) is not None:
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """A shipment that somebody has told of."""
+
+    happy_id: str
+    loop_id: str | None
+    who: str
+
+
+def learn(session: Session, now: datetime, brand: str, heard: Heard) -> ShipmentRow | None:
+    """A shipment to be read at once; None where it is known already."""
+    if by_happy_id(session, brand, heard.happy_id) is not None:
         return None
     row = ShipmentRow(
         brand=brand,
-        happy_id=happy_id,
-        loop_id=loop_id,
+        happy_id=heard.happy_id,
+        loop_id=heard.loop_id,
         stage=ShipmentStage.LEARNED,
         due_at=now,
         learned_at=now,
-        learned_from=who,
+        learned_from=heard.who,
     )
     session.add(row)
     session.flush()
