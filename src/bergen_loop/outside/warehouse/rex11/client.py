@@ -56,25 +56,6 @@ _NO_SIGNS = AuthSigns(patterns=())
 log: structlog.stdlib.BoundLogger = structlog.get_logger("bergen_loop.rex11")
 
 
-class Token:
-    """Holds the token that `fetch` gets. Thread-safe: of several threads that find the same
-    token refused, one fetches a new one and the others take it."""
-
-    def __init__(self, fetch: Callable[[], str]) -> None:
-        self._fetch = fetch
-        self._lock = threading.Lock()
-        self._value: str | None = None
-
-    def get(self, refused: str | None = None) -> str:
-        """The token, fetched if there is none yet; another one than was refused, as far as the
-        service gives one."""
-        with self._lock:
-            if self._value in (None, refused):
-                self._value = None
-                self._value = self._fetch()
-            return self._value
-
-
 class Rex11Client:
     """One brand's account. Thread-safe. Repeats and token fetches are attempts like others."""
 
@@ -89,16 +70,24 @@ class Rex11Client:
             around,
             secrets=(config.password,),
         )
-        self._token = Token(self.authentication_token_get)
+        self._token: str | None = None
+        self._token_lock = threading.Lock()
 
-    def authentication_token_get(self) -> str:
-        """A new token. Unauthorized if the credentials are wrong. The other methods
-        get, share and renew theirs by themselves."""
-        c = self.config
-        envelope = requests.authentication_token_get(c.web_address, c.user_name, c.password)
-        # Wrong credentials show as an empty token; a fault here says nothing about them.
-        call = replace(self._call("AuthenticationTokenGet"), signs=_NO_SIGNS)
-        return self._send(call, "", lambda _: envelope, responses.authentication_token_get)
+    def authentication_token_get(self, refused: str | None = None) -> str:
+        """The token, asked for if there is none yet; another one than was refused, as far as the
+        service gives one. Unauthorized if the credentials are wrong. Of several threads that find
+        the same token refused, one asks for a new one and the others take it."""
+        with self._token_lock:
+            if self._token in (None, refused):
+                self._token = None
+                c = self.config
+                envelope = requests.authentication_token_get(c.web_address, c.user_name, c.password)
+                # Wrong credentials show as an empty token; a fault here says nothing about them.
+                call = replace(self._call("AuthenticationTokenGet"), signs=_NO_SIGNS)
+                self._token = self._send(
+                    call, "", lambda _: envelope, responses.authentication_token_get
+                )
+            return self._token
 
     def style_master_product_add(self, products: Sequence[Product]) -> None:
         """Ask for products to be imported, which happens later."""
@@ -149,7 +138,7 @@ class Rex11Client:
         found = self._perform(call, build, responses.get_receiving_tickets_by_po)
         if found or not self.config.confirm_no_ticket:
             return found
-        token = self._token.get(refused=self._token.get())
+        token = self.authentication_token_get(refused=self.authentication_token_get())
         return self._send(call, token, build, responses.get_receiving_tickets_by_po)
 
     def get_receiving_statuses_by_date(
@@ -250,7 +239,7 @@ class Rex11Client:
     def _perform(self, call: Call, build: Build, parse: Parse[T]) -> T:
         """The call with a token, and once more with a new one if that is refused, or if a read
         is refused for what may be the token."""
-        token = self._token.get()
+        token = self.authentication_token_get()
         try:
             return self._send(call, token, build, parse, final=False)
         except Unauthorized as error:
@@ -266,7 +255,7 @@ class Rex11Client:
                 operation=call.operation,
                 problem=error.message,
             )
-        return self._send(call, self._token.get(refused=token), build, parse)
+        return self._send(call, self.authentication_token_get(refused=token), build, parse)
 
     def _send(
         self, call: Call, token: str, build: Build, parse: Parse[T], *, final: bool = True
