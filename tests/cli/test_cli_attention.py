@@ -9,9 +9,9 @@ from cli_support import text
 
 from bergen_loop.cli import asking
 from bergen_loop.domain.words import EffectKind, Need, What
-from bergen_loop.ledger.store import effects
 from bergen_loop.ledger.store.effects import EffectState, Intent
 from bergen_loop.ledger.tables.core import EffectRow, JournalRow, ReturnRow
+from bergen_loop.ledger.transaction import FencedTransaction
 
 
 def journal(busy: Busy) -> list[tuple[str, str]]:
@@ -25,7 +25,7 @@ def refused_by_loop(busy: Busy, number: int) -> None:
     one = item(busy.ledger, number)
     with busy.ledger.write() as session:
         intent = Intent(EffectKind.PROCESS, f"settle:{one.subject}", one.return_pk, {})
-        effect = effects.add(session, one.opened_at, "acme", intent)
+        effect = FencedTransaction(session, "acme", one.opened_at).intend(intent)
         effect.state = EffectState.REFUSED
 
 

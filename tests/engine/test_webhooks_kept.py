@@ -14,7 +14,7 @@ from bergen_loop.ledger.database import Ledger
 from bergen_loop.ledger.store import attention, effects, webhooks
 from bergen_loop.ledger.store.effects import EffectState, Intent
 from bergen_loop.ledger.tables.core import ReturnRow
-from bergen_loop.ledger.transaction import Transaction
+from bergen_loop.ledger.transaction import FencedTransaction, Transaction
 from bergen_loop.people import actions
 from support import worlds
 from support.rows import a_return
@@ -64,9 +64,9 @@ def accepted(ctx: BrandContext, pk: int) -> None:
         effect = effects.find(session, BRAND, key)
         if effect is None:
             intent = Intent(EffectKind.PROCESS, key, pk)
-            effect = effects.add(session, ctx.now(), BRAND, intent)
+            effect = FencedTransaction(session, BRAND, ctx.now()).intend(intent)
         else:
-            effects.again(effect, ctx.now())
+            effect.attempts, effect.intended_at = effect.attempts + 1, ctx.now()
         effect.state = EffectState.ACCEPTED
 
 

@@ -297,7 +297,7 @@ def test_what_may_move_money_is_retried_one_at_a_time_by_somebody_who_looks(
         with desk.ledger.write() as session:
             row = session.get_one(ReturnRow, pk)
             effect = effects.settlements_of(session, [pk])[pk]
-            effects.finish(session, effect, NOW, EffectState.FAILED, "Loop: no")
+            Transaction(session, "acme", NOW).outcome(effect, EffectState.FAILED, "Loop: no")
             attention.raise_item(
                 session, NOW, attention.Matter(brand="acme", kind=kind, reason="no", about=row)
             )

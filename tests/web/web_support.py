@@ -24,9 +24,10 @@ from bergen_loop.ledger.codec import digest, dump_receipt, dump_return
 from bergen_loop.ledger.database import Ledger
 from bergen_loop.ledger.read import people
 from bergen_loop.ledger.read.people import Account, Deed, Grant, Role
-from bergen_loop.ledger.store import attention, effects, journal, returns
+from bergen_loop.ledger.store import attention, journal, returns
 from bergen_loop.ledger.store.effects import EffectState, Intent, settling_key
 from bergen_loop.ledger.tables.core import DecisionRow, ReturnRow, RmaRow
+from bergen_loop.ledger.transaction import FencedTransaction
 from bergen_loop.service.registry import Registry
 from support.brands import settings
 
@@ -287,8 +288,8 @@ def _decide(session: Any, row: ReturnRow, stage: Stage) -> None:
     )
     payload = {"return_id": row.return_id}
     intent = Intent(EffectKind(kind), settling_key(row.return_id), row.id, payload)
-    effect = effects.add(session, NOW, row.brand, intent)
-    effects.finish(session, effect, NOW, EffectState.DONE, "Loop took the call")
+    tx = FencedTransaction(session, row.brand, NOW)
+    tx.outcome(tx.intend(intent), EffectState.DONE, "Loop took the call")
 
 
 def fill(ledger: Ledger, brand: str, start: int = 100) -> None:

@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 from bergen_loop.domain.returns import Stage
 from bergen_loop.domain.words import Need, What
 from bergen_loop.ledger import locks
-from bergen_loop.ledger.codec import digest
+from bergen_loop.ledger.codec import digest, sentence
 from bergen_loop.ledger.database import Ledger
 from bergen_loop.ledger.store import attention, effects, journal
 from bergen_loop.ledger.store.effects import EffectState, Intent
@@ -80,11 +80,48 @@ class Transaction:
 
     def plan_all(self, intents: Sequence[Intent]) -> list[EffectRow]:
         """The same for several calls, each of which may be left out."""
-        return effects.plan(self.session, self.now, self.brand, intents) if intents else []
+        if not intents:
+            return []
+        known = effects.find_all(self.session, self.brand, [intent.key for intent in intents])
+        by_key = {intent.key: intent for intent in intents}
+        new = [
+            self._effect(intent, EffectState.PLANNED, attempts=0)
+            for key, intent in by_key.items()
+            if key not in known
+        ]
+        self.session.flush()
+        return new
+
+    def _effect(self, intent: Intent, state: EffectState, attempts: int) -> EffectRow:
+        effect = EffectRow(
+            brand=self.brand,
+            key=intent.key,
+            kind=intent.kind,
+            state=state,
+            attempts=attempts,
+            payload=dict(intent.payload),
+            intended_at=self.now,
+            return_pk=intent.return_pk,
+        )
+        self.session.add(effect)
+        return effect
 
     def outcome(self, effect: EffectRow, state: EffectState, why: str) -> None:
         """What became of a call that was intended, journaled."""
-        effects.finish(self.session, effect, self.now, state, why)
+        effect.state, effect.outcome = state, sentence(why)
+        if state is EffectState.DOUBT:
+            effect.doubt_since = effect.doubt_since or self.now
+        else:
+            effect.finished_at = self.now
+        call = {"kind": effect.kind, "key": effect.key, "attempt": effect.attempts}
+        entry = journal.Entry(
+            effects.TOLD[state],
+            why,
+            effect.brand,
+            effect.return_pk,
+            data={**call, **effect.payload},
+        )
+        journal.record(self.session, self.now, entry)
 
     def enter(self, row: ReturnRow, stage: Stage) -> None:
         """Put a return into a stage, with the times of its moments; nothing is journaled."""
@@ -117,16 +154,40 @@ class FencedTransaction(Transaction):
     """A transaction of who holds the brand's lock: refused when another has taken over."""
 
     def intend(self, intent: Intent, known: Mapping[str, EffectRow] | None = None) -> EffectRow:
-        """Write down that a call is about to be made. AlreadyIntended where it may not be made
-        (again). `known`: the effects of such keys, asked for together; flushed by the caller."""
-        return effects.add(self.session, self.now, self.brand, intent, known)
+        """Write down that a call is about to be made. The unique key refuses a second one, unless
+        the first certainly was not carried out: AlreadyIntended.
+
+        `known`: the effects with such keys, where several are intended together; they are then
+        flushed by the caller."""
+        effect = (
+            effects.find(self.session, self.brand, intent.key)
+            if known is None
+            else known.get(intent.key)
+        )
+        if effect is None:
+            effect = self._effect(intent, EffectState.INTENDED, attempts=1)
+        elif effect.state in effects.SENDABLE:
+            effect.kind, effect.payload = intent.kind, dict(intent.payload)
+            self._again(effect)
+        else:
+            raise effects.AlreadyIntended(
+                f"{intent.key} of brand {self.brand} is {effect.state} as {effect.kind}"
+            )
+        if known is None:
+            self.session.flush()
+        return effect
 
     def send_again(self, effects_: Sequence[EffectRow]) -> None:
         """Intend calls that were planned, or certainly had no effect."""
         for effect in effects_:
             if effect.state not in effects.SENDABLE:
                 raise effects.AlreadyIntended(f"{effect.key} is {effect.state}")
-            effects.again(effect, self.now)
+            self._again(effect)
+
+    def _again(self, effect: EffectRow) -> None:
+        effect.state, effect.attempts = EffectState.INTENDED, effect.attempts + 1
+        effect.intended_at, effect.doubt_since, effect.try_at = self.now, None, None
+        effect.finished_at, effect.outcome = None, None
 
 
 @contextmanager

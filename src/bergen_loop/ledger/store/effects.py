@@ -1,6 +1,6 @@
 """Intents and outcomes of calls that change something outside (I1, I3).
 
-Flows write them by a transaction's verbs (`ledger.transaction`); what is asked about them is here.
+They are written by a transaction's verbs (`ledger.transaction`); what is asked about them is here.
 """
 
 from __future__ import annotations
@@ -15,8 +15,6 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session, aliased
 
 from bergen_loop.domain.words import SETTLING, EffectKind, What
-from bergen_loop.ledger.codec import sentence
-from bergen_loop.ledger.store import journal
 from bergen_loop.ledger.store.statements import (
     BRAND,
     MOST,
@@ -83,97 +81,6 @@ def settling_key(return_id: str) -> str:
 def ticket_key(customer_po: str) -> str:
     """One ticket per PO (I3)."""
     return f"ticket:{customer_po}"
-
-
-def add(
-    session: Session,
-    now: datetime,
-    brand: str,
-    intent: Intent,
-    known: Mapping[str, EffectRow] | None = None,
-) -> EffectRow:
-    """Write the intent. The unique key refuses a second one, unless the first certainly was
-    not carried out. Raises AlreadyIntended.
-
-    `known`: the effects with such keys, where several are intended together; they are then
-    flushed by the caller. Only `FencedTransaction.intend` calls this."""
-    effect = find(session, brand, intent.key) if known is None else known.get(intent.key)
-    if effect is None:
-        effect = EffectRow(
-            brand=brand,
-            key=intent.key,
-            kind=intent.kind,
-            state=EffectState.INTENDED,
-            attempts=1,
-            payload=dict(intent.payload),
-            intended_at=now,
-            return_pk=intent.return_pk,
-        )
-        session.add(effect)
-    elif effect.state in SENDABLE:
-        effect.kind, effect.payload = intent.kind, dict(intent.payload)
-        again(effect, now)
-    else:
-        raise AlreadyIntended(f"{intent.key} of brand {brand} is {effect.state} as {effect.kind}")
-    if known is None:
-        session.flush()
-    return effect
-
-
-def plan(session: Session, now: datetime, brand: str, intents: Sequence[Intent]) -> list[EffectRow]:
-    """Have calls made by the next tick; without those whose key is known already."""
-    known = find_all(session, brand, [intent.key for intent in intents])
-    new = [
-        EffectRow(
-            brand=brand,
-            key=intent.key,
-            kind=intent.kind,
-            state=EffectState.PLANNED,
-            attempts=0,
-            payload=dict(intent.payload),
-            intended_at=now,
-            return_pk=intent.return_pk,
-        )
-        for intent in {intent.key: intent for intent in intents}.values()
-        if intent.key not in known
-    ]
-    session.add_all(new)
-    session.flush()
-    return new
-
-
-def again(effect: EffectRow, now: datetime) -> None:
-    """Intend a call once more that certainly had no effect so far."""
-    effect.state, effect.attempts = EffectState.INTENDED, effect.attempts + 1
-    effect.intended_at, effect.doubt_since, effect.try_at = now, None, None
-    effect.finished_at, effect.outcome = None, None
-
-
-def finish(
-    session: Session, effect: EffectRow, now: datetime, state: EffectState, outcome: str
-) -> None:
-    """Write the outcome, and journal it."""
-    effect.state, effect.outcome = state, sentence(outcome)
-    if state is EffectState.DOUBT:
-        effect.doubt_since = effect.doubt_since or now
-    else:
-        effect.finished_at = now
-    journal.record(
-        session,
-        now,
-        journal.Entry(
-            TOLD[state],
-            outcome,
-            brand=effect.brand,
-            return_pk=effect.return_pk,
-            data={
-                "kind": effect.kind,
-                "key": effect.key,
-                "attempt": effect.attempts,
-                **effect.payload,
-            },
-        ),
-    )
 
 
 def find(session: Session, brand: str, key: str) -> EffectRow | None:
