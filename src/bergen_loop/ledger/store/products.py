@@ -11,7 +11,7 @@ from pydantic import TypeAdapter
 from sqlalchemy.orm import Session
 
 from bergen_loop.domain.rma import ProductImport, WarehouseProduct
-from bergen_loop.ledger.store.statements import chunks
+from bergen_loop.ledger.store.statements import BRAND, VALUES, BrandLookup
 from bergen_loop.ledger.tables.core import ProductRow
 
 _CALLED = TypeAdapter(WarehouseProduct)
@@ -30,6 +30,13 @@ class Found:
     def settled(self) -> bool:
         """Whether it need not be asked for again."""
         return self.state is ProductImport.KNOWN and self.called is not None
+
+
+_rows: BrandLookup[str, ProductRow] = BrandLookup(
+    sa.select(ProductRow.upc, ProductRow).where(
+        ProductRow.brand == BRAND, ProductRow.upc.in_(VALUES)
+    )
+)
 
 
 def remembered(session: Session, brand: str, upcs: Sequence[str]) -> dict[str, Found]:
@@ -64,11 +71,3 @@ def remember(
 def forget(session: Session, brand: str, upc: str) -> None:
     """Have a product asked for again."""
     session.execute(sa.delete(ProductRow).where(ProductRow.brand == brand, ProductRow.upc == upc))
-
-
-def _rows(session: Session, brand: str, upcs: Sequence[str]) -> dict[str, ProductRow]:
-    found: dict[str, ProductRow] = {}
-    for chunk in chunks(upcs):
-        query = sa.select(ProductRow).where(ProductRow.brand == brand, ProductRow.upc.in_(chunk))
-        found.update((row.upc, row) for row in session.scalars(query))
-    return found

@@ -16,7 +16,7 @@ from bergen_loop.domain.words import Need
 from bergen_loop.ledger.codec import dump_receipt, dump_unit, load_receipt, load_unit, storable
 from bergen_loop.ledger.store import effects
 from bergen_loop.ledger.store.returns import ticket_spellings
-from bergen_loop.ledger.store.statements import chunks
+from bergen_loop.ledger.store.statements import BRAND, VALUES, Lookup, chunks, rows_of
 from bergen_loop.ledger.tables.core import RmaRow
 from bergen_loop.ledger.tables.shipments import (
     BagRow,
@@ -64,13 +64,10 @@ def by_happy_id(session: Session, brand: str, happy_id: str) -> ShipmentRow | No
     )
 
 
-def by_pks(session: Session, pks: Collection[int]) -> dict[int, ShipmentRow]:
-    """Shipments by key."""
-    found: dict[int, ShipmentRow] = {}
-    for chunk in chunks(sorted(set(pks))):
-        rows = session.scalars(sa.select(ShipmentRow).where(ShipmentRow.id.in_(chunk)))
-        found.update((row.id, row) for row in rows)
-    return found
+by_pks: Lookup[int, ShipmentRow] = Lookup(
+    sa.select(ShipmentRow.id, ShipmentRow).where(ShipmentRow.id.in_(VALUES))
+)
+"""Shipments by key."""
 
 
 def due(
@@ -189,7 +186,7 @@ def _in_bags(
         for bag in unit.item.bags
         if (code := normal_code(bag))
     }
-    known = _bags(session, row.brand, {code for code, _ in named})
+    known = list(rows_of(session, _BAGS, {code for code, _ in named}, brand=row.brand))
     for bag in known:
         if (bag.code, bag.return_id) in named or (
             bag.shipment_pk is None and (not bag.return_id or (bag.code, "") in named)
@@ -242,12 +239,7 @@ def units_of(session: Session, shipment_pk: int) -> tuple[ShipmentUnit, ...]:
 # -- bags -------------------------------------------------------------------------------------
 
 
-def _bags(session: Session, brand: str, codes: Collection[str]) -> list[BagRow]:
-    found: list[BagRow] = []
-    for chunk in chunks(sorted(codes)):
-        query = sa.select(BagRow).where(BagRow.brand == brand, BagRow.code.in_(chunk))
-        found.extend(session.scalars(query))
-    return found
+_BAGS = sa.select(BagRow).where(BagRow.brand == BRAND, BagRow.code.in_(VALUES))
 
 
 def name_bags(
@@ -259,7 +251,7 @@ def name_bags(
     }
     if not wanted:
         return
-    there = _bags(session, brand, {c for c, _ in wanted})
+    there = list(rows_of(session, _BAGS, {c for c, _ in wanted}, brand=brand))
     known = {(bag.code, bag.return_id) for bag in there}
     anyones = {bag.code: bag.shipment_pk for bag in there if not bag.return_id}
     session.add_all(
@@ -324,20 +316,19 @@ MOST_BAGS = 20
 
 def rmas_of(session: Session, shipment_pks: Collection[int]) -> list[ShipmentRmaRow]:
     """The RMAs of shipments, in the order they were made."""
-    found: list[ShipmentRmaRow] = []
-    for chunk in chunks(sorted(set(shipment_pks))):
-        query = sa.select(ShipmentRmaRow).where(ShipmentRmaRow.shipment_pk.in_(chunk))
-        found.extend(session.scalars(query.order_by(ShipmentRmaRow.id)))
-    return found
+    return list(rows_of(session, _RMAS_OF, sorted(set(shipment_pks))))
 
 
-def rmas_by_pks(session: Session, pks: Collection[int]) -> dict[int, ShipmentRmaRow]:
-    """RMAs by key."""
-    found: dict[int, ShipmentRmaRow] = {}
-    for chunk in chunks(sorted(set(pks))):
-        rows = session.scalars(sa.select(ShipmentRmaRow).where(ShipmentRmaRow.id.in_(chunk)))
-        found.update((row.id, row) for row in rows)
-    return found
+_RMAS_OF = (
+    sa.select(ShipmentRmaRow)
+    .where(ShipmentRmaRow.shipment_pk.in_(VALUES))
+    .order_by(ShipmentRmaRow.id)
+)
+
+rmas_by_pks: Lookup[int, ShipmentRmaRow] = Lookup(
+    sa.select(ShipmentRmaRow.id, ShipmentRmaRow).where(ShipmentRmaRow.id.in_(VALUES))
+)
+"""The same by key."""
 
 
 def rma_of_po(session: Session, brand: str, po: str) -> ShipmentRmaRow | None:
@@ -364,15 +355,14 @@ def rmas_by_ticket(
     session: Session, brand: str, ticket_ids: Sequence[str]
 ) -> dict[str, ShipmentRmaRow]:
     """Known RMAs by ticket id, as it is spelled in `ticket_ids`."""
-    found: dict[str, ShipmentRmaRow] = {}
-    for chunk in chunks(ticket_spellings(ticket_ids)):
-        rows = session.scalars(
-            sa.select(ShipmentRmaRow).where(
-                ShipmentRmaRow.brand == brand, ShipmentRmaRow.ticket_id.in_(chunk)
-            )
-        )
-        found.update((normal_ticket_id(row.ticket_id), row) for row in rows if row.ticket_id)
+    asked = rows_of(session, _BY_TICKET, ticket_spellings(ticket_ids), brand=brand)
+    found = {normal_ticket_id(row.ticket_id): row for row in asked if row.ticket_id}
     return {i: found[normal] for i in ticket_ids if (normal := normal_ticket_id(i)) in found}
+
+
+_BY_TICKET = sa.select(ShipmentRmaRow).where(
+    ShipmentRmaRow.brand == BRAND, ShipmentRmaRow.ticket_id.in_(VALUES)
+)
 
 
 def to_read(session: Session, brand: str, now: datetime, limit: int) -> list[ShipmentRmaRow]:
@@ -390,14 +380,12 @@ def counts_final(rma: ShipmentRmaRow) -> bool:
     return rma.ticket_status == TicketStatus.ADDED_TO_INVENTORY == rma.read_status
 
 
-def latest_receipts(session: Session, rma_pks: Collection[int]) -> dict[int, ShipmentReceiptRow]:
-    """The newest receipt of each RMA that has one."""
-    found: dict[int, ShipmentReceiptRow] = {}
-    for chunk in chunks(sorted(set(rma_pks))):
-        query = sa.select(ShipmentReceiptRow).where(ShipmentReceiptRow.rma_pk.in_(chunk))
-        rows = session.scalars(query.order_by(ShipmentReceiptRow.id))
-        found.update((row.rma_pk, row) for row in rows)
-    return found
+latest_receipts: Lookup[int, ShipmentReceiptRow] = Lookup(
+    sa.select(ShipmentReceiptRow.rma_pk, ShipmentReceiptRow)
+    .where(ShipmentReceiptRow.rma_pk.in_(VALUES))
+    .order_by(ShipmentReceiptRow.id)
+)
+"""The newest receipt of each RMA that has one."""
 
 
 def final_receipts(session: Session, rmas: Sequence[ShipmentRmaRow]) -> dict[int, Receipt]:
@@ -431,11 +419,10 @@ def add_receipt(
 
 def shares(session: Session, shipment_pks: Collection[int]) -> list[RmaRow]:
     """The shares that open returns have in shipments."""
-    found: list[RmaRow] = []
-    for chunk in chunks(sorted(set(shipment_pks))):
-        query = sa.select(RmaRow).where(RmaRow.shipment_pk.in_(chunk))
-        found.extend(session.scalars(query.order_by(RmaRow.id)))
-    return found
+    return list(rows_of(session, _SHARES, sorted(set(shipment_pks))))
+
+
+_SHARES = sa.select(RmaRow).where(RmaRow.shipment_pk.in_(VALUES)).order_by(RmaRow.id)
 
 
 def shares_to_read(session: Session, brand: str) -> list[RmaRow]:

@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 from bergen_loop.domain.returns import PROCESSING_FAILED
 from bergen_loop.ledger.codec import storable
 from bergen_loop.ledger.store import effects, journal
-from bergen_loop.ledger.store.statements import chunks
+from bergen_loop.ledger.store.statements import VALUES, rows_of
 from bergen_loop.ledger.tables.core import WebhookRow
 
 SHIPMENT = "shipment.processed"
@@ -91,8 +91,7 @@ def came(session: Session, brand: str, since: datetime, *, besides: str) -> bool
 
 def by_pks(session: Session, pks: Sequence[int]) -> list[WebhookRow]:
     """Deliveries by key, in order."""
-    found: list[WebhookRow] = []
-    for chunk in chunks(pks):
-        query = sa.select(WebhookRow).where(WebhookRow.id.in_(chunk))
-        found.extend(session.scalars(query.order_by(WebhookRow.id)))
-    return found
+    return list(rows_of(session, _BY_PKS, pks))
+
+
+_BY_PKS = sa.select(WebhookRow).where(WebhookRow.id.in_(VALUES)).order_by(WebhookRow.id)
