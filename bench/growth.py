@@ -17,7 +17,7 @@ from bench.report import Section, median, section
 from bench.rig import BRAND, Rig, rig
 from bergen_loop.domain.returns import LoopState, Return, ReturnLine
 from bergen_loop.flow import tick
-from bergen_loop.ledger.codec import dump_return
+from bergen_loop.ledger.codec import document
 from bergen_loop.ledger.tables.core import ReturnRow, RmaRow
 
 RUNS = 7
@@ -70,7 +70,7 @@ def fill(r: Rig, held: int, size: int) -> None:
                    price=Decimal("38.00"), refund=Decimal("38.00"), reason="Too small")
         for n in range(2)
     )  # fmt: skip
-    sample = dump_return(
+    sample = document(
         Return(
             id="",
             state=LoopState.OPEN,

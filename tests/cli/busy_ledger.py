@@ -13,7 +13,7 @@ from typer.testing import CliRunner, Result
 from bergen_loop.cli.main import app
 from bergen_loop.domain.returns import LoopState, Return
 from bergen_loop.domain.words import Need
-from bergen_loop.ledger.codec import dump_return
+from bergen_loop.ledger.codec import document
 from bergen_loop.ledger.database import Ledger
 from bergen_loop.ledger.store import attention
 from bergen_loop.ledger.tables.core import (
@@ -144,7 +144,7 @@ def _return(session: Any, number: int, brand: str, **values: Any) -> ReturnRow:
         "order_name": f"#{1000 + number}",
         "currency": "USD",
         "total": "88.50",
-        "content": dump_return(Return(str(70000000 + number), LoopState.OPEN, NOW, NOW)),
+        "content": document(Return(str(70000000 + number), LoopState.OPEN, NOW, NOW)),
         "content_hash": "h",
         "loop_updated_at": NOW,
         "submitted_at": NOW - timedelta(days=2),

@@ -18,7 +18,7 @@ from bergen_loop.domain.criteria import decide, preset
 from bergen_loop.domain.decision import Case
 from bergen_loop.domain.returns import Label, LoopState, Return, ReturnLine, ReturnTotals
 from bergen_loop.domain.rma import Receipt, ReceiptLine, TicketStatus
-from bergen_loop.ledger.codec import dump_receipt, dump_return
+from bergen_loop.ledger.codec import document
 from bergen_loop.ledger.tables.core import DecisionRow, EffectRow, ReceiptRow, ReturnRow, RmaRow
 from support.ledgers import empty_ledger
 
@@ -67,13 +67,13 @@ brands:
         return_, receipt = _return(n, at, total, state), _receipt(n, at, counted, damaged)
         case = Case(return_, (receipt,), compare(return_.lines, (receipt,)), at, at)
         decision = decide(preset("standard"), case)
-        content = dump_return(replace(return_, state=now or state))
+        content = document(replace(return_, state=now or state))
         with self.ledger.write() as session:
             session.add(_return_row(n, return_, content, at))
             session.flush()
             session.add(_rma_row(n, return_, receipt, at))
             session.flush()
-            stored = dump_receipt(receipt)
+            stored = document(receipt)
             session.add(ReceiptRow(id=n, rma_pk=n, read_at=at, content=stored, content_hash="x"))
             session.add(
                 DecisionRow(

@@ -13,7 +13,7 @@ from sqlalchemy.orm import make_transient
 
 from bergen_loop.domain.criteria import PRESETS, load_criteria
 from bergen_loop.domain.returns import LoopState
-from bergen_loop.ledger.codec import dump_return, load_return
+from bergen_loop.ledger.codec import document, load_return
 from bergen_loop.ledger.tables.core import DecisionRow, ReturnRow
 
 FLAG_ALL = """\
@@ -156,7 +156,7 @@ def test_returns_edited_since_are_counted(past: Past) -> None:
     past.judged()
     with past.ledger.write() as session:
         row = session.scalars(sa.select(ReturnRow)).one()
-        lines = dump_return(load_return(row.content))["lines"]
+        lines = document(load_return(row.content))["lines"]
         new = {**lines[0], "line_item_id": "L-new", "sku": "NEW"}
         row.content = {**row.content, "lines": [*lines, new]}
     assert past.json("criteria", "test", "standard", "--since", "2026-11-01")["edited"] == 1

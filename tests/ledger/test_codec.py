@@ -62,7 +62,7 @@ RECEIPTS = st.builds(
 @given(RETURNS)
 def test_a_return_says_what_earlier_releases_stored_and_reads_back(value: Return) -> None:
     before = TypeAdapter(Return).dump_python(value, mode="json")
-    document = codec.dump_return(value)
+    document = codec.document(value)
     assert document.data == before
     assert codec.digest(document) == codec.digest(before), "the same content would be news"
     assert codec.load_return(codec.Document(document.text)) == value
@@ -73,7 +73,7 @@ def test_a_return_says_what_earlier_releases_stored_and_reads_back(value: Return
 @given(RECEIPTS)
 def test_a_receipt_says_what_earlier_releases_stored_and_reads_back(value: Receipt) -> None:
     before = TypeAdapter(Receipt).dump_python(value, mode="json")
-    document = codec.dump_receipt(value)
+    document = codec.document(value)
     assert codec.digest(document) == codec.digest(before), "the same counts would be a correction"
     assert codec.load_receipt(codec.Document(json.dumps(before))) == value
 
@@ -88,7 +88,7 @@ def test_an_item_of_an_rma_reads_back() -> None:
 @pytest.mark.parametrize("text", ["a\x00b", "a\ud800b"])
 def test_text_that_postgresql_refuses_is_stored_without_it(text: str) -> None:
     value = Return("1", LoopState.OPEN, NOW, NOW, order_name=text)
-    stored = codec.load_return(codec.Document(codec.dump_return(value).text))
+    stored = codec.load_return(codec.Document(codec.document(value).text))
     assert stored == replace(value, order_name=codec.storable(text))
 
 
@@ -146,7 +146,7 @@ def _row(n: int) -> ReturnRow:
         return_id=value.id,
         stage="seen",
         loop_state=value.state,
-        content=codec.dump_return(value),
+        content=codec.document(value),
         content_hash="x",
         loop_updated_at=NOW,
         submitted_at=NOW,
@@ -173,5 +173,5 @@ def test_a_documents_digest_is_that_of_its_data_however_it_is_made(data: dict[st
 
 @given(RETURNS)
 def test_a_returns_digest_is_that_of_its_plain_data(value: Return) -> None:
-    document = codec.dump_return(value)
+    document = codec.document(value)
     assert codec.digest(document) == codec.digest(json.loads(document.text))

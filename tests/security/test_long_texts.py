@@ -16,7 +16,7 @@ from bergen_loop import logs
 from bergen_loop.console.export import cell
 from bergen_loop.domain.returns import LoopState, Return, ReturnLine
 from bergen_loop.domain.words import Need, What
-from bergen_loop.ledger.codec import LONGEST_NAME, cut, dump_return, load_return, sentence, storable
+from bergen_loop.ledger.codec import LONGEST_NAME, cut, document, load_return, sentence, storable
 from bergen_loop.ledger.database import Ledger
 from bergen_loop.ledger.store import attention, journal
 from bergen_loop.ledger.store.retention import erase_customer
@@ -75,12 +75,12 @@ def a_return(**values: Any) -> Return:
 def test_a_return_comes_in_with_no_field_longer_than_it_may_be() -> None:
     long = "x" * 100_000
     line = ReturnLine("L1", sku=long, barcode=long, title=long, comment=long)
-    kept = load_return(dump_return(a_return(order_name=long, customer_email=long, lines=(line,))))
+    kept = load_return(document(a_return(order_name=long, customer_email=long, lines=(line,))))
     assert len(kept.order_name or "") == len(kept.lines[0].sku or "") == LONGEST_NAME
     assert len(kept.lines[0].comment or "") == len(kept.lines[0].title or "") == 8000
-    assert load_return(dump_return(kept)) == kept, "what was cut is not cut again"
+    assert load_return(document(kept)) == kept, "what was cut is not cut again"
     usual = a_return(order_name="#1", customer_email="a@b.c", lines=(replace(line, sku="S" * 600),))
-    assert load_return(dump_return(usual)).lines[0].sku == "S" * 600
+    assert load_return(document(usual)).lines[0].sku == "S" * 600
 
 
 def test_the_journal_and_the_attention_list_take_any_text(ledger: Ledger) -> None:

@@ -13,7 +13,7 @@ from web_support import NOW, Browser, Desk, add_return, row_of
 
 from bergen_loop.domain.returns import Stage
 from bergen_loop.domain.words import Need
-from bergen_loop.ledger.codec import dump_receipt, load_receipt
+from bergen_loop.ledger.codec import document, load_receipt
 from bergen_loop.ledger.read.causes import causes
 from bergen_loop.ledger.read.people import Role
 from bergen_loop.ledger.scope import Scope
@@ -323,7 +323,7 @@ def an_unclear(desk: Desk, number: str = "1") -> None:
         read = load_receipt(raw.content)
         told = "ActualQuantity is 'one', not a whole number"
         line = replace(read.lines[0], actual=None, problems=(told,), comments="box was wet")
-        raw.content = dump_receipt(replace(read, lines=(line,)))
+        raw.content = document(replace(read, lines=(line,)))
         raw.content_hash = f"unclear-{number}"
 
 

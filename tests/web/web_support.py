@@ -20,7 +20,7 @@ from bergen_loop.console.app import create_app
 from bergen_loop.domain.returns import Label, LoopState, Return, ReturnLine, ReturnTotals, Stage
 from bergen_loop.domain.rma import Receipt, ReceiptLine, TicketStatus
 from bergen_loop.domain.words import EffectKind, Need, What
-from bergen_loop.ledger.codec import digest, dump_receipt, dump_return
+from bergen_loop.ledger.codec import digest, document
 from bergen_loop.ledger.database import Ledger
 from bergen_loop.ledger.read import people
 from bergen_loop.ledger.read.people import Account, Deed, Grant, Role
@@ -181,7 +181,7 @@ def add_return(
              Stage.EXPIRED: LoopState.EXPIRED}.get(stage, LoopState.OPEN)  # fmt: skip
     value = a_return(number, state=state, at=at, mark=mark, skus=skus)
     with ledger.write() as session:
-        content = dump_return(value)
+        content = document(value)
         row = ReturnRow(
             brand=brand,
             return_id=number,
@@ -259,7 +259,7 @@ def _receive(session: Any, row: ReturnRow, value: Return, counted: int, damaged:
     receipt = Receipt(
         str(rma.ticket_id), TicketStatus.ADDED_TO_INVENTORY, "AddedToInventory", lines
     )
-    returns.add_receipts(session, [(rma, receipt, digest(dump_receipt(receipt)))], NOW)
+    returns.add_receipts(session, [(rma, receipt, digest(document(receipt)))], NOW)
 
 
 def _decide(session: Any, row: ReturnRow, stage: Stage) -> None:

@@ -17,7 +17,7 @@ from bergen_loop.domain.returns import LoopState, Return, Stage
 from bergen_loop.domain.rma import Receipt, TicketStatus, normal_ticket_id
 from bergen_loop.domain.words import EffectKind, Need
 from bergen_loop.flow.context import AHEAD, BrandContext
-from bergen_loop.ledger.codec import digest, dump_item, dump_receipt, load_return
+from bergen_loop.ledger.codec import digest, document, dump_item, load_return
 from bergen_loop.ledger.store import effects, returns, shipments
 from bergen_loop.ledger.store.effects import EffectState, Intent, settling_key, ticket_key
 from bergen_loop.ledger.tables.core import EffectRow, ReturnRow, RmaRow
@@ -259,7 +259,7 @@ def _follow(
 
 def digest_of(receipt: Receipt) -> str:
     """What tells one reading of a ticket from another."""
-    content = dump_receipt(receipt)
+    content = document(receipt)
     # Receipts of a warehouse that counts no bags are told apart as they were before it was asked.
     return digest({k: v for k, v in content.items() if k != "bags" or v})
 

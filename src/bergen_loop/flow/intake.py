@@ -34,7 +34,7 @@ from bergen_loop.flow.transitions import (
     look_later,
     settlement_shown,
 )
-from bergen_loop.ledger.codec import Document, digest, dump_return, load_return
+from bergen_loop.ledger.codec import Document, digest, document, load_return
 from bergen_loop.ledger.store import cursors, effects, returns, webhooks
 from bergen_loop.ledger.store.effects import EffectState
 from bergen_loop.ledger.tables.core import ReturnRow, WebhookRow
@@ -275,7 +275,7 @@ def _picture(
         shown = replace(shown, doubts=tuple(dict.fromkeys((*shown.doubts, *late))))
     if known is not None and shown.doubts:
         shown = replace(shown, lines=known.lines)
-    content = dump_return(shown)
+    content = document(shown)
     # As it can be stored: the text that the ledger will give back.
     return _Picture(answer, load_return(content), content, digest(content), newest)
 

@@ -113,23 +113,25 @@ def _decoded(text: str, kind: type[Any]) -> Any:
     return _decoders[kind].decode(text)
 
 
-def dump_return(value: Return) -> Document:
-    """A return as a document; money as decimal strings, times as ISO 8601 UTC."""
-    return _document(value)
+def document(value: Return | Receipt | ShipmentUnit) -> Document:
+    """A domain object as a document; money as decimal strings, times as ISO 8601 UTC."""
+    try:
+        text = _encoder.encode(value).decode()
+    except UnicodeEncodeError:  # a lone surrogate
+        text = None
+    # Nearly all have neither an escape (a quote or a control character) nor a long field.
+    if text is None or "\\" in text or max(map(len, text.split('"'))) > LONGEST_NAME:
+        return Document(encode(_bounded(msgspec.to_builtins(value))))
+    return Document(text, value)
 
 
 def load_return(data: Mapping[str, Any]) -> Return:
-    """The inverse of `dump_return`. ValueError for what is none."""
+    """The inverse of `document`. ValueError for what is none."""
     return _load(data, Return)
 
 
-def dump_receipt(value: Receipt) -> Document:
-    """A receipt as a document."""
-    return _document(value)
-
-
 def load_receipt(data: Mapping[str, Any]) -> Receipt:
-    """The inverse of `dump_receipt`. ValueError for what is none."""
+    """The inverse of `document`. ValueError for what is none."""
     return _load(data, Receipt)
 
 
@@ -148,13 +150,8 @@ def load_items(data: Sequence[Mapping[str, Any]]) -> tuple[RmaItem, ...]:
     return tuple(_convert(data, list[RmaItem]))
 
 
-def dump_unit(value: ShipmentUnit) -> Document:
-    """A unit of a consolidated shipment as a document."""
-    return _document(value)
-
-
 def load_unit(data: Mapping[str, Any]) -> ShipmentUnit:
-    """The inverse of `dump_unit`. ValueError for what is none."""
+    """The inverse of `document`. ValueError for what is none."""
     return _load(data, ShipmentUnit)
 
 
@@ -168,17 +165,6 @@ def _convert(data: object, kind: type[T]) -> T:
         return msgspec.convert(data, kind)
     except msgspec.ValidationError as error:
         raise ValueError(str(error)) from None
-
-
-def _document(value: Any) -> Document:
-    try:
-        text = _encoder.encode(value).decode()
-    except UnicodeEncodeError:  # a lone surrogate
-        text = None
-    # Nearly all have neither an escape (a quote or a control character) nor a long field.
-    if text is None or "\\" in text or max(map(len, text.split('"'))) > LONGEST_NAME:
-        return Document(encode(_bounded(msgspec.to_builtins(value))))
-    return Document(text, value)
 
 
 def _bounded(data: Any, most: int = LONGEST_NAME) -> Any:

@@ -14,7 +14,7 @@ from bergen_loop.domain.comparison import Comparison, SkuCount
 from bergen_loop.domain.returns import TO_JUDGE, Stage
 from bergen_loop.domain.rma import COUNTED, DAMAGED, Receipt, ReceiptLine
 from bergen_loop.domain.words import Need, What
-from bergen_loop.ledger.codec import dump_receipt, load_receipt, storable
+from bergen_loop.ledger.codec import document, load_receipt, storable
 from bergen_loop.ledger.store import attention, effects, returns
 from bergen_loop.ledger.store.attention import Ended
 from bergen_loop.ledger.tables.core import ReceiptFileRow, ReceiptRow, ReturnRow
@@ -194,7 +194,7 @@ def _keep(tx: Transaction, raw: ReceiptRow, after: Receipt, evidence: str) -> Re
     kept = ReceiptRow(
         rma_pk=raw.rma_pk,
         read_at=tx.now,
-        content=dump_receipt(after),
+        content=document(after),
         content_hash=f"{base}#by-hand-{number}",
         corrects=raw.corrects or raw.id,
         by=tx.who,

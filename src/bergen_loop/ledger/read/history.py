@@ -25,9 +25,8 @@ from bergen_loop.domain.naming import Kits
 from bergen_loop.domain.returns import Label, LoopState, Return
 from bergen_loop.domain.rma import Receipt, RmaItem
 from bergen_loop.ledger.codec import (
+    document,
     dump_item,
-    dump_receipt,
-    dump_return,
     load_items,
     load_receipt,
     load_return,
@@ -212,8 +211,8 @@ def export_line(past: PastCase) -> str:
     return json.dumps(
         {
             "format": FORMAT,
-            "return": dump_return(_anonymous(past.case.return_)).data,
-            "receipts": [dump_receipt(_plain(r)).data for r in past.case.receipts],
+            "return": document(_anonymous(past.case.return_)).data,
+            "receipts": [document(_plain(r)).data for r in past.case.receipts],
             "in_parcel": sorted(past.in_parcel),
             "announced": [[dump_item(i) for i in items] for items in past.announced],
             "now": past.case.now.isoformat(),

@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 from bergen_loop.domain.returns import WORKING, Return, Stage
 from bergen_loop.domain.rma import Receipt, TicketStatus, normal_ticket_id
 from bergen_loop.domain.words import EffectKind
-from bergen_loop.ledger.codec import dump_receipt
+from bergen_loop.ledger.codec import document
 from bergen_loop.ledger.store import cursors
 from bergen_loop.ledger.store.statements import (
     BRAND,
@@ -269,7 +269,7 @@ def add_receipts(
             ReceiptRow(
                 rma_pk=rma.id,
                 read_at=now,
-                content=dump_receipt(receipt),
+                content=document(receipt),
                 content_hash=f"{content_hash}#{times}" if times else content_hash,
             )
         )

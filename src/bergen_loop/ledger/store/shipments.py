@@ -13,7 +13,7 @@ from bergen_loop.domain.codes import normal_code
 from bergen_loop.domain.rma import Receipt, TicketStatus, normal_ticket_id
 from bergen_loop.domain.shipment import ShipmentStage, ShipmentUnit
 from bergen_loop.domain.words import Need
-from bergen_loop.ledger.codec import dump_receipt, dump_unit, load_receipt, load_unit, storable
+from bergen_loop.ledger.codec import document, load_receipt, load_unit, storable
 from bergen_loop.ledger.store import effects
 from bergen_loop.ledger.store.returns import ticket_spellings
 from bergen_loop.ledger.store.statements import BRAND, VALUES, Lookup, chunks, rows_of
@@ -158,7 +158,7 @@ def add_units(
             place=place,
             return_id=storable(unit.item.return_id),
             box=storable(unit.item.box),
-            content=dump_unit(unit),
+            content=document(unit),
         )
         for place, unit in enumerate(units, start=first)
     )
@@ -171,7 +171,7 @@ def change_units(
     """Units are listed in other bags or boxes than before."""
     for unit in units:
         kept = session.get_one(ShipmentUnitRow, (row.id, storable(unit.key)))
-        kept.box, kept.content = storable(unit.item.box), dump_unit(unit)
+        kept.box, kept.content = storable(unit.item.box), document(unit)
     _in_bags(session, now, row, units)
 
 
@@ -406,7 +406,7 @@ def add_receipt(
         ShipmentReceiptRow(
             rma_pk=rma.id,
             read_at=now,
-            content=dump_receipt(receipt),
+            content=document(receipt),
             content_hash=content_hash,
         )
     )
