@@ -239,4 +239,4 @@ def test_the_soap_action_takes_nothing_from_outside() -> None:
 
 
 def test_the_targets_of_requests_are_checked_too() -> None:
-    assert requests.process("12").target.endswith("/warehouse/return/12/process")
+    assert requests.action("process", "12").target.endswith("/warehouse/return/12/process")

@@ -255,7 +255,7 @@ class LoopClient:
         return rows
 
     def notes(self, return_id: str) -> list[Note]:
-        request = self._valid("notes", return_id, lambda: requests.notes(return_id))
+        request = self._valid("notes", return_id, lambda: requests.action("notes", return_id))
         return self._call(request, responses.read_notes)
 
     def shipment(self, happy_id: str) -> ShipmentHead:
@@ -281,25 +281,26 @@ class LoopClient:
     def process(self, return_id: str) -> None:
         """Queue the return's outcomes (refund, exchange ...). IRREVERSIBLE. Returning means
         queued; it is done only when Loop shows the return closed."""
-        self._act("process", return_id, lambda: requests.process(return_id))
+        self._act("process", return_id)
 
     def flag(self, return_id: str) -> None:
         """Send the return to review. Say why with `add_note`."""
-        self._act("flag", return_id, lambda: requests.flag(return_id))
+        self._act("flag", return_id)
 
     def remove_lines(self, return_id: str, line_item_ids: Sequence[str]) -> None:
         """Remove these lines and PROCESS the rest. IRREVERSIBLE."""
-        self._act(
+        request = self._valid(
             "remove_lines", return_id, lambda: requests.remove_lines(return_id, line_item_ids)
         )
+        self._call(request, responses.read_done)
 
     def close(self, return_id: str) -> None:
         """Close the return without its outcomes. IRREVERSIBLE."""
-        self._act("close", return_id, lambda: requests.close(return_id))
+        self._act("close", return_id)
 
     def cancel(self, return_id: str) -> None:
         """Cancel the return; the customer may return again. IRREVERSIBLE."""
-        self._act("cancel", return_id, lambda: requests.cancel(return_id))
+        self._act("cancel", return_id)
 
     def add_note(self, return_id: str, content: str) -> None:
         """Put a note of 1 to 254 characters on the return."""
@@ -344,8 +345,9 @@ class LoopClient:
         request = self._valid("delete_webhook", None, lambda: requests.delete_webhook(webhook_id))
         self._call(request, responses.read_removed)
 
-    def _act(self, call: str, return_id: str, build: Callable[[], LoopRequest]) -> None:
-        self._call(self._valid(call, return_id, build), responses.read_done)
+    def _act(self, call: str, return_id: str) -> None:
+        request = self._valid(call, return_id, lambda: requests.action(call, return_id))
+        self._call(request, responses.read_done)
 
     def _valid(self, call: str, return_id: str | None, build: Callable[[], T]) -> T:
         try:

@@ -136,7 +136,7 @@ def asn_report(from_: date, to: date) -> LoopRequest:
     return LoopRequest("asn_report", "GET", "/warehouse/reporting/asn", query)
 
 
-def _action(
+def action(
     call: str,
     return_id: str,
     step: str | None = None,
@@ -144,29 +144,11 @@ def _action(
     query: tuple[tuple[str, str], ...] = (),
     body: Mapping[str, Any] | None = None,
 ) -> LoopRequest:
+    """A call about one return: process, flag, close, cancel, notes, or another whose `step` in
+    the path is called otherwise."""
     path = f"/warehouse/return/{path_segment('return id', return_id)}/{step or call}"
     method = "GET" if call == "notes" else "POST"
     return LoopRequest(call, method, path, query, body, return_id)
-
-
-def process(return_id: str) -> LoopRequest:
-    return _action("process", return_id)
-
-
-def flag(return_id: str) -> LoopRequest:
-    return _action("flag", return_id)
-
-
-def close(return_id: str) -> LoopRequest:
-    return _action("close", return_id)
-
-
-def cancel(return_id: str) -> LoopRequest:
-    return _action("cancel", return_id)
-
-
-def notes(return_id: str) -> LoopRequest:
-    return _action("notes", return_id)
 
 
 def add_note(return_id: str, content: str) -> LoopRequest:
@@ -176,7 +158,7 @@ def add_note(return_id: str, content: str) -> LoopRequest:
     if len(content) > NOTE_LIMIT:
         raise ValueError(f"the note has {len(content)} characters; Loop takes {NOTE_LIMIT}")
     _check_encodable("the note", content)
-    return _action("add_note", return_id, "note", body={"content": content})
+    return action("add_note", return_id, "note", body={"content": content})
 
 
 def remove_lines(return_id: str, line_item_ids: Sequence[str]) -> LoopRequest:
@@ -188,7 +170,7 @@ def remove_lines(return_id: str, line_item_ids: Sequence[str]) -> LoopRequest:
         if id_problem(line_id) or "," in line_id:
             raise ValueError(f"the line item id {brief(line_id)} cannot be sent in a list")
     query = (("line_item_id", ",".join(ids)),)
-    return _action("remove_lines", return_id, "remove", query=query)
+    return action("remove_lines", return_id, "remove", query=query)
 
 
 class DispositionOutcome(StrEnum):
