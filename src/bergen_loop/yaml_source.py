@@ -71,9 +71,13 @@ def _values_of(node: Any) -> Any:
         return [_values_of(item) for item in node.value]
     if node is None:
         return None
-    found = {_values_of(key) if isinstance(key, libyaml.ScalarNode) else _odd(): _values_of(value)
-             for key, value in node.value}  # fmt: skip
+    found = {_key_of(key): _values_of(value) for key, value in node.value}
     return found if len(found) == len(node.value) else _odd()
+
+
+def _key_of(node: Any) -> Any:
+    key = _values_of(node) if isinstance(node, libyaml.ScalarNode) else None
+    return _odd() if key is None or isinstance(key, bool) else key  # said with its place
 
 
 def _meant(text: str) -> Any:

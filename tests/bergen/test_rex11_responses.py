@@ -665,6 +665,17 @@ def test_a_value_that_is_there_twice_is_a_doubt() -> None:
         ("<RejectedQty>x</RejectedQty>", "RejectedQty is 'x', of which nothing is known", "fine"),
         ("<RejectedQty>0.0</RejectedQty><HoldUnits/>", None, "fine"),
         ("<QualityCode>B</QualityCode>", None, "fine; QualityCode: B"),
+        ("<DmgQty>1</DmgQty>", "DmgQty is '1', of", "fine"),
+        ("<IsDamaged>true</IsDamaged>", "IsDamaged is 'true', of", "fine"),
+        ("<IsDamaged>false</IsDamaged><VarianceQty>0</VarianceQty>", None, "fine"),
+        ("<SellableQuantity>0</SellableQuantity>", "SellableQuantity is '0', of", "fine"),
+        ("<Status>Quarantine</Status>", "Status is 'Quarantine', of", "fine"),
+        ("<ShortDescription>Worn blue</ShortDescription><Lot>DMG</Lot>", None, "fine"),
+        (
+            "<ReturnReasonCode>DMG</ReturnReasonCode>",
+            None,
+            "fine; ReturnReasonCode: DMG",
+        ),
     ],
 )
 def test_what_a_later_schema_may_say_of_an_item_is_not_lost(
@@ -673,6 +684,27 @@ def test_what_a_later_schema_may_say_of_an_item_is_not_lost(
     (line,) = read_ticket(ticket(item(More="").replace("<More></More>", more))).lines
     assert [p for p in line.problems if problem and p.startswith(problem)] == list(line.problems)
     assert (bool(line.problems), line.comments) == (problem is not None, comments)
+
+
+@pytest.mark.parametrize(
+    ("more", "problem"),
+    [
+        ("<TotalDamagedQuantity>1</TotalDamagedQuantity>", "TotalDamagedQuantity is '1'"),
+        ("<TotalActualQuantity>9</TotalActualQuantity>", "TotalActualQuantity is '9'"),
+        ("<IsPartial>true</IsPartial>", "IsPartial is 'true'"),
+        ("<Notes>one piece stained</Notes>", "Notes is 'one piece stained'"),
+        ("<IMPORTSTATUSTEXT>Counts not posted</IMPORTSTATUSTEXT>", "IMPORTSTATUSTEXT is"),
+        ("<IMPORTSTATUSTEXT>Imported</IMPORTSTATUSTEXT><Dock>4</Dock>", None),
+    ],
+)
+def test_what_a_later_schema_may_say_of_a_ticket_is_not_lost(
+    more: str, problem: str | None
+) -> None:
+    problems = read_ticket(
+        ticket(f"<ReceivingStatus>AddedToInventory</ReceivingStatus>{more}")
+    ).problems
+    assert [p for p in problems if problem and p.startswith(problem)] == list(problems)
+    assert bool(problems) is (problem is not None)
 
 
 def test_nil_is_no_value_whatever_stands_in_it() -> None:

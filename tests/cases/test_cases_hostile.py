@@ -198,14 +198,25 @@ def test_what_a_whole_system_does_is_told_once(story: Story, how: str) -> None:
     assert story.told(return_id) == []
 
 
-def test_look_ups_that_never_get_an_answer_are_told(story: Story) -> None:
+FAULT = (
+    b'<s:Envelope xmlns:s="http://schemas.xmlsoap.org/soap/envelope/"><s:Body><s:Fault><faultcode>'
+    b"soap:Server</faultcode><faultstring>Timeout</faultstring></s:Fault></s:Body></s:Envelope>"
+)
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [(FAULT, "SOAP fault"), (b"<html>Maintenance</html>", "no SOAP envelope"),
+     (b"", "empty"), (b'{"Message": "An error"}', "no XML")],
+)  # fmt: skip
+def test_look_ups_that_never_get_an_answer_are_told(story: Story, body: bytes, words: str) -> None:
     """Their returns waited in silence, and were looked for at every sync."""
     return_id = story.submit(*story.stock()[:2])
-    story.world.fault("rex11", "soap_fault", operation=BY_PO)
+    story.rewrite_bytes(BY_PO, lambda _: body)
     story.ticks(4, seconds=1800)
     [(kind, why)] = story.told(return_id)
     assert kind == "step_failing"
-    assert all_of([why], "ticket look-up calls have failed", "SOAP fault")
+    assert all_of([why], "ticket look-up calls have failed", words)
     story.heal()
     story.ticks(2)
     assert story.look.stage(return_id) is Stage.ANNOUNCED
@@ -230,7 +241,10 @@ def test_a_ticket_that_is_listed_as_finished_and_is_not_is_told(story: Story) ->
     story.settled(return_id)
 
 
-def test_a_delivered_parcel_whose_ticket_is_never_listed_is_looked_at(story: Story) -> None:
+@pytest.mark.parametrize("spelled", ["delivered", "DELIVERED"])
+def test_a_delivered_parcel_whose_ticket_is_never_listed_is_looked_at(
+    story: Story, spelled: str
+) -> None:
     """By which date the list of changes goes is documented nowhere: it was awaited in silence."""
     return_id = story.announced()
     element = "ReceivingTicketStatus"
@@ -238,7 +252,7 @@ def test_a_delivered_parcel_whose_ticket_is_never_listed_is_looked_at(story: Sto
     story.rewrite(LISTED, lambda body: every.sub(f"<{element} />", body))
     label = story.in_loop(return_id).label
     assert label is not None
-    label.status = "delivered"
+    label.status = spelled
     story.world.change(return_id, "edit", add=0)
     story.world.receive(return_id)
     story.ticks(2, seconds=4 * 86400)

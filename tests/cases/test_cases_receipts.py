@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 
 import pytest
@@ -202,6 +203,26 @@ def test_a_ticket_listed_with_all_its_statuses_is_read_itself(
     assert story.calls(TICKET) <= 6
 
 
+def test_a_return_is_judged_at_once_when_the_missing_unit_may_be_kept(story: Story) -> None:
+    """An edit of that kind leaves the same lines: the unit was waited for in vain."""
+    return_id = story.received("short")
+    story.ticks(2)
+    assert story.look.stage(return_id) is Stage.WAITING
+    counts = story.look.view(return_id).compared.skus
+    kept = next(s.line_item_ids[0] for s in counts if s.short)
+
+    def keep(body: bytes) -> bytes:
+        answer = json.loads(body)
+        for line in (x for r in answer["returns"] for x in r["line_items"]):
+            line["outcome"] = "keep" if str(line["line_item_id"]) == kept else line["outcome"]
+        return json.dumps(answer).encode()
+
+    story.rewrite_bytes("list", keep)
+    story.world.change(return_id, "edit", add=0)
+    story.ticks(3)
+    story.settled(return_id)
+
+
 def test_a_count_that_says_the_same_again_is_not_noted_twice(story: Story) -> None:
     return_id = story.received("damaged")
     story.ticks(3)
@@ -239,12 +260,12 @@ def test_a_ticket_that_is_never_answered_is_told_alone_and_lifted_by_itself(stor
 # -- answers that are hard to read (4, 5) -----------------------------------------------------
 
 MENDED = {
-    "a control character": sub("</UPC>", "</UPC><Comments>cut &#x1D; off</Comments>", 1),
+    "a control character": sub("</UPC>", "</UPC><Comments>like &#x1D; new</Comments>", 1),
     "a null reference": sub("</UPC>", "</UPC><Comments>&#0;</Comments>", 1),
     "half a pair": sub("</UPC>", "</UPC><Comments>&#xD83D;</Comments>", 1),
     "a raw control character": sub("</UPC>", "</UPC><Comments>a\x0bb</Comments>", 1),
-    "an entity of HTML": sub("</UPC>", "</UPC><Comments>Cr&eacute;me &nbsp;</Comments>", 1),
-    "a bare ampersand": sub("</UPC>", "</UPC><Comments>wash & wear, R&D</Comments>", 1),
+    "an entity of HTML": sub("</UPC>", "</UPC><Lot>Cr&eacute;me &nbsp;</Lot>", 1),
+    "a bare ampersand": sub("</UPC>", "</UPC><Comments>new & sealed, Q&A</Comments>", 1),
     "a blank line first": lambda text: "\r\n\n" + text,
     "utf-16 declared": sub("utf-8", "utf-16", 1),
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -159,6 +160,12 @@ def test_kits_stand_in_the_file_and_in_a_csv_beside_it(tmp_path: Path) -> None:
         ("KIT-1;B;2;;M", "KIT-1;A;2;;M", "line 3 names part 'A'"),
         ("KIT-1;B;2;;M", "KIT-1;KIT-2;2;;M", "a kit itself"),
         ("0885909950805", "8.86E+11", "spreadsheet"),
+        ("KIT-1;", "8.86E+11;", "spreadsheet"),
+        ("KIT-1;B;2;;M", "KIT-1;'00123;2;;M", "is no SKU"),
+        ("KIT-1;B;2;;M", "KIT-1;#N/A;2;;M", "is no SKU"),
+        ("KIT-1;B;2;;M", "KIT-1;B;1_0;;M", "line 3: '1_0' is no quantity"),
+        ("KIT-1;B;2;;M", "KIT-1;B;2;885909950805;M", "for several parts"),
+        ("Kit;Part;Quantity", "Kit;Part;Quantity;Part", "'part' too many"),
     ],
 )
 def test_a_broken_csv_of_kits_is_told_with_its_line(
@@ -169,6 +176,35 @@ def test_a_broken_csv_of_kits_is_told_with_its_line(
     (problem,) = caught.value.problems
     assert problem.field == "brands.acme.kits_file" and problem.line == 6
     assert words in problem.message, problem.message
+
+
+@pytest.mark.parametrize("how", ["utf-16", "tabs", "sep", "blank cells"])
+def test_a_csv_as_spreadsheets_write_it_is_read(tmp_path: Path, how: str) -> None:
+    path = Path(with_kits(tmp_path, KITS))
+    kits = load_settings(path).brands["acme"].announce_rules().kits
+    changed = {
+        "utf-16": KITS.lstrip("\ufeff").encode("utf-16"),
+        "tabs": KITS.replace("C;D", "C D").replace(";", "\t").replace("C D", "C;D").encode(),
+        "sep": ("sep=;\n" + KITS.lstrip("\ufeff")).encode(),
+        "blank cells": KITS.replace("\n", ";;\n").encode(),
+    }
+    (tmp_path / "kits.csv").write_bytes(changed[how])
+    assert load_settings(path).brands["acme"].announce_rules().kits == kits
+
+
+def test_a_sku_or_place_that_looks_like_a_number_stays_what_it_is() -> None:
+    more = "name: Acme\n    kits: {00123: {0456: 2}}\n    announce: {destinations: {077: NJ}}"
+    text = re.sub(r"(?m)^    announce:\n(      .*\n)+", "", GOOD).replace("name: Acme", more)
+    brand = parse_settings(text, "brands.yaml").brands["acme"]
+    assert list(brand.kits) == ["00123"] and list(brand.kits["00123"]) == ["0456"]
+    assert list(brand.announce.destinations) == ["077"]
+
+
+@pytest.mark.parametrize("key", ["1e5", "null", "~", "1_000", "0x1F", "1.50", "true"])
+def test_a_name_that_is_no_text_any_more_is_told(key: str) -> None:
+    (problem,) = problems(GOOD.replace("name: Acme", f"name: Acme\n    kits: {{{key}: {{A: 1}}}}"))
+    assert "not as text" in problem and "put it in quotes" in problem
+    assert problem.startswith("brands.yaml:6:"), problem
 
 
 def test_a_kit_in_both_places_is_told(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from bergen_loop.domain.comparison import Comparison, compare, units_by_product
 from bergen_loop.domain.criteria.notes import problem_text
 from bergen_loop.domain.grading import UnitCondition, graded_units
 from bergen_loop.domain.naming import KitPart, Kits, Known
+from bergen_loop.domain.remarks import Remarks, remark_words
 from bergen_loop.domain.returns import ReturnLine
 from bergen_loop.domain.rma import Receipt, ReceiptLine, RmaItem, TicketStatus, WarehouseProduct
 
@@ -484,20 +485,87 @@ def test_a_ticket_without_any_of_our_items_may_be_anothers() -> None:
     assert any("may be another return's" in d for d in compare([OURS], both).unclear)
 
 
-@pytest.mark.parametrize(
-    ("comment", "doubt"),
-    [("Stained at the collar", True), ("WRONG ITEM", True), ("QC hold", True), ("box empty", True),
-     ("Quarantine", True), ("not damaged", False), ("No visible damage. Fine", False),
-     ("Tag cut", False), ("Wash & wear", False), ("defective", False), ("Defective; torn", True)],
-)  # fmt: skip
-def test_a_comment_that_gainsays_its_count_is_a_doubt(comment: str, doubt: bool) -> None:
-    """Unless it is the customer's own reason, which went out with the announcement."""
-    line = replace(OURS, reason="Defective")
-    came = got(sku="tee-red-m", upc="885909950805", comments=comment)
-    result = compare([line], [receipt(came)], [rma_items([line], AnnounceRules())])
-    assert any("counted as good, but" in d for d in result.unclear) is doubt
-    damaged = compare([line], [receipt(replace(came, actual=0, damaged=1))])
+def remarked(comment: str, remarks: Remarks | None = None, **called: Any) -> Comparison:
+    """A good unit, of which the warehouse says something."""
+    line = replace(OURS, reason="Defective", comment="The sleeve tore in the wash, sadly")
+    came = got(**{"sku": "tee-red-m", "upc": "885909950805", "comments": comment, **called})
+    return compare([line], [receipt(came)], [rma_items([line], AnnounceRules())], None, remarks)
+
+
+TROUBLE = """Stained at the collar|WRONG ITEM|QC hold|box empty|Quarantine|Defective; torn|Tag cut|
+no tags|b-stock|B grade|QualityCode: B|2nd quality|not our product|short 1|see photo|needs review|
+wash & wear|water dmg|besch\u00e4digt|roto|ab\u00eem\u00e9|beschadigd|\u7834\u640d|
+ReturnReasonCode: DMG|customer kept it"""
+HARMLESS = """not damaged|No visible damage. Fine|OK - JS 11/3|new with tags|Received 11/03|
+bin A-12|A grade|resellable|never worn|Inspected, fine|no issues|defective|Defective; ok|n/a|
+The sleeve tore in the wa|ReturnReasonCode: defective|DEFECT"""
+
+
+@pytest.mark.parametrize("comment", TROUBLE.replace("\n", "").split("|"))
+def test_a_comment_that_gainsays_its_count_is_a_doubt_in_any_language(comment: str) -> None:
+    assert any("counted as good, but" in d for d in remarked(comment).unclear)
+    damaged = remarked(comment, actual=0, damaged=1)
     assert (damaged.damaged, damaged.unclear) == (1, ())
+
+
+@pytest.mark.parametrize("comment", HARMLESS.replace("\n", "").split("|"))
+def test_a_harmless_comment_or_the_customers_own_words_are_none(comment: str) -> None:
+    assert remarked(comment).complete
+
+
+def test_a_brand_says_which_words_are_of_no_matter() -> None:
+    mine = Remarks(remark_words(["Kundin", "anbei: Kassenzettel"]))
+    assert remarked("KUNDIN: anbei Kassenzettel", mine).complete
+    assert not remarked("Kundin: zerrissen", mine).complete
+    assert remarked("zerrissen", Remarks(unknown_is_doubt=False)).complete
+    assert not remarked("torn", Remarks(unknown_is_doubt=False)).complete
+
+
+@pytest.mark.parametrize(
+    ("called", "doubt"),
+    [({"sku": "tee-red-m-dmg"}, True), ({"sku": "tee-red-m.2"}, True), ({"sku": "shoe-9"}, True),
+     ({"sku": "teeredm"}, False), ({"sku": None, "color": "red damaged"}, True),
+     ({"sku": None, "style": "tee", "size": "m b-stock"}, True),
+     ({"description": "Tee USED"}, True), ({"description": "tee"}, False),
+     ({"sku": None, "style": "4471", "color": "brick"}, False)],
+)  # fmt: skip
+def test_our_barcode_under_the_name_of_other_goods_is_a_doubt(
+    called: dict[str, Any], doubt: bool
+) -> None:
+    """Goods in another condition keep their barcode; and barcodes are given to other products."""
+    assert remarked("", **called).complete is not doubt
+
+
+def test_a_barcode_whose_style_color_and_size_are_all_others_is_a_doubt() -> None:
+    known = {"885909950805": WarehouseProduct("885909950805", None, "tee", "red", "m")}
+    items = rma_items([OURS], AnnounceRules(), known)
+    shoe = got(upc="885909950805", style="shoe", color="tan", size="42")
+    assert any(
+        "not as shoe, tan, 42" in d for d in compare([OURS], [receipt(shoe)], [items]).unclear
+    )
+    named_anew = replace(shoe, size="M")
+    assert compare([OURS], [receipt(named_anew)], [items]).complete
+
+
+@pytest.mark.parametrize(
+    ("memo", "doubt"),
+    [("loop return 7, order #44", False), ("Loop return 7, order #44-WRONG", False),
+     ("Loop return 7, order #44 - ONE DAMAGED", True), ("pending recount", True),
+     ("dock 4", False)],
+)  # fmt: skip
+def test_a_memo_that_speaks_of_damage_is_a_doubt(memo: str, doubt: bool) -> None:
+    came = replace(receipt(got(sku="tee-red-m", upc="885909950805")), memo=memo)
+    assert compare([OURS], [came]).complete is not doubt
+
+
+@pytest.mark.parametrize(
+    ("ours", "came"),
+    [("614141000036", "10614141000033"), ("042100005264", "04252614"), ("042100005264", "425261"),
+     ("614141000036", "\u0666\u0661\u0664\u0661\u0664\u0661\u0660\u0660\u0660\u0660\u0663\u0666")],
+)  # fmt: skip
+def test_the_same_barcode_of_a_carton_or_in_its_short_form_is_no_swap(ours: str, came: str) -> None:
+    result = compare([unit(1, None, ours)], [receipt(got(upc=came))])
+    assert any("may be one product" in d for d in result.unclear)
 
 
 def test_a_parcel_for_a_return_that_lists_no_units_is_a_doubt() -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
+import io
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, TypeAlias, cast
@@ -10,7 +12,14 @@ from typing import Annotated, Any, TypeAlias, cast
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, ValidationInfo
 
 from bergen_loop.config.fields import Model
-from bergen_loop.domain.codes import CodeKind, normal_code, normal_upc, unsendable
+from bergen_loop.domain.codes import (
+    CodeKind,
+    given_code,
+    normal_code,
+    normal_upc,
+    spreadsheet_number,
+    unsendable,
+)
 from bergen_loop.domain.naming import KitPart, Kits
 from bergen_loop.secrets import SecretStores
 
@@ -47,6 +56,8 @@ def _sound(kits: KitMap) -> KitMap:
 
 
 _SHOWN = 5
+_QUOTES = ("'", '"', "=", "`")
+"""What spreadsheets put before a number that is to stay a text."""
 
 
 def _problems(kits: KitMap) -> Iterator[str]:
@@ -56,6 +67,15 @@ def _problems(kits: KitMap) -> Iterator[str]:
             yield f"kit {kit!r} stands there more than once (case and blanks do not count)"
         if not parts:
             yield f"kit {kit!r} has no parts"
+        for code in (kit, *parts):
+            if given_code(code) is None or code.strip().startswith(_QUOTES):
+                yield f"kit {kit!r}: {code!r} is no SKU"
+        if spreadsheet_number(kit, CodeKind.SKU):
+            yield f"kit {kit!r} looks like a number that a spreadsheet has rounded"
+        upcs = [normal_upc(settings.upc) for settings in parts.values()]
+        for upc in dict.fromkeys(filter(None, upcs)):
+            if upcs.count(upc) > 1:
+                yield f"kit {kit!r} has the UPC {upc} for several parts: it is one part's"
         codes = [normal_code(part) for part in parts]
         for part, settings in parts.items():
             if codes.count(normal_code(part)) > 1:
@@ -89,8 +109,10 @@ def _read(value: object, info: ValidationInfo) -> object:
     stores = cast("dict[str, SecretStores]", info.context or {}).get("stores")
     path = (stores.folder if stores else Path()) / value
     try:
-        with path.open(encoding="utf-8-sig", newline="") as lines:
-            return KitsFile(path=value, kits=cast("KitMap", _rows(lines)))
+        text = path.read_bytes()
+        wide = text[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+        lines = io.StringIO(text.decode("utf-16" if wide else "utf-8-sig"), newline="")
+        return KitsFile(path=value, kits=cast("KitMap", _rows(lines)))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         reason = getattr(error, "strerror", None) or "it is no CSV in UTF-8"
         raise ValueError(f"{value} cannot be read: {reason}") from None
@@ -111,25 +133,33 @@ def _told(error: ValidationError) -> Iterator[str]:
 def _rows(lines: Iterable[str]) -> dict[str, dict[str, Any]]:
     """The kits of a CSV file; quantities are checked with the rest."""
     text = iter(lines)
-    header = next(text, "")
-    sign = ";" if ";" in header and "," not in header else ","
+    header = next((line for line in text if line.strip() and not line.startswith("sep=")), "")
+    sign = next((sign for sign in ",;\t" if sign in header), ",")
     first = next(csv.reader([header], delimiter=sign), list[str]())
     names = [name.strip().casefold() for name in first]
-    unknown = [name for name in names if name not in COLUMNS]
+    while names and not names[-1]:
+        names.pop()
+    unknown = [n for at, n in enumerate(names) if n not in COLUMNS or n in names[:at]]
     missing = [name for name in COLUMNS[:3] if name not in names]
     if unknown or missing:
-        wrong = f"has no column {missing[0]!r}" if missing else f"has a column {unknown[0]!r}"
+        wrong = (
+            f"has no column {missing[0]!r}" if missing else f"has a column {unknown[0]!r} too many"
+        )
         raise ValueError(f"its first line {wrong}; the columns are {', '.join(COLUMNS)}")
     kits: dict[str, dict[str, Any]] = {}
     for number, row in enumerate(csv.reader(text, delimiter=sign), start=2):
         if not any(cell.strip() for cell in row):
             continue
+        while len(row) > len(names) and not row[-1].strip():
+            row.pop()
         if len(row) != len(names):
             raise ValueError(f"line {number} has {len(row)} values, not {len(names)}")
         given = {name: cell.strip() for name, cell in zip(names, row, strict=True) if cell.strip()}
         kit, part = given.pop("kit", ""), given.pop("part", "")
         if not (kit and part and "quantity" in given):
             raise ValueError(f"line {number} lacks kit, part or quantity")
+        if "_" in given["quantity"]:  # Python's numbers may have it
+            raise ValueError(f"line {number}: {given['quantity']!r} is no quantity")
         if part in kits.setdefault(kit, {}):
             raise ValueError(f"line {number} names part {part!r} of kit {kit!r} again")
         kits[kit][part] = given

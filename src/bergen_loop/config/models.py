@@ -34,6 +34,7 @@ from bergen_loop.config.shipments import ShipmentSettings
 from bergen_loop.domain.announce import AnnounceRules, AnnounceWhen, words
 from bergen_loop.domain.codes import CODE_LIMIT, normal_code
 from bergen_loop.domain.naming import source_fault
+from bergen_loop.domain.remarks import Remarks, remark_words
 from bergen_loop.domain.rma import Supplier, template_fault
 from bergen_loop.outside.warehouse.rex11.config import (
     WAREHOUSES,
@@ -314,6 +315,13 @@ class SettleSettings(Model):
     fresh_within: Duration = timedelta(minutes=15)
     """A decision that could not be carried out for longer than this is carried out only after its
     tickets have been read once more."""
+    unknown_comments: Literal["doubt", "ignore"] = "doubt"
+    """What follows where a unit is counted as good and the warehouse adds words that are not known
+    to be of no matter (they come in any language). Words that are known to speak of damage and the
+    like are a doubt in any case."""
+    harmless_comments: list[str] = Field(default_factory=list[str])
+    """Words of the warehouse's comments that are of no matter, beside those such as `ok`, `new with
+    tags` or `restocked`."""
 
 
 class RepeatSettings(Model):
@@ -453,6 +461,10 @@ class BrandSettings(Model):
             if self.loop.happy_returns
             else frozenset(),
             supplier=supplier,
+            remarks=Remarks(
+                remark_words(self.settle.harmless_comments),
+                unknown_is_doubt=self.settle.unknown_comments == "doubt",
+            ),
         )
 
     def version(self) -> str:

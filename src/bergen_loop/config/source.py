@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -64,7 +65,7 @@ def load_usable(path: Path) -> tuple[Settings, dict[str, list[Problem]]]:
         del tree["brands"][brand]
     stores = _stores(tree, path.resolve().parent)
     try:
-        settings = Settings.model_validate(_plain(tree), context={"stores": stores})
+        settings = Settings.model_validate(_plain(tree, str(path)), context={"stores": stores})
         return _warned(settings, str(path)), broken
     except ValidationError as error:
         raise _config_error(str(path), tree, error) from None
@@ -90,7 +91,7 @@ def check_brand(
     """The settings of one brand that is not in a file yet. Raises ConfigError; `tree` is where
     its parts come from, for their lines."""
     try:
-        return BrandSettings.model_validate(_plain(block), context={"stores": stores})
+        return BrandSettings.model_validate(_plain(block, source), context={"stores": stores})
     except ValidationError as error:
         raise _config_error(source, tree or CommentedMap(), error) from None
 
@@ -173,7 +174,7 @@ def _parse_yaml(text: str, source: str) -> Mapping[str, Any]:
     global _last
     known = _last  # other threads read other files
     if known is None or known[0] != text:
-        known = _last = (text, _plain(_parsed(yaml_source.values, text, source)))
+        known = _last = (text, _plain(_parsed(yaml_source.values, text, source), source))
     return known[1]
 
 
@@ -195,12 +196,27 @@ def _parsed(read: Callable[[str], Any], text: str, source: str) -> Any:
     return found
 
 
-def _plain(node: Any) -> Any:
+def _plain(node: Any, source: str) -> Any:
     if isinstance(node, Mapping):
-        return {str(k): _plain(v) for k, v in node.items()}
+        return {_key(k, node, source): _plain(v, source) for k, v in node.items()}
     if isinstance(node, list):
-        return [_plain(v) for v in node]
+        return [_plain(v, source) for v in node]
     return node
+
+
+def _key(key: Any, of: Mapping[Any, Any], source: str) -> str:
+    """A key as it is written: SKUs and ids of places are texts, also where they look like numbers
+    (`00123`). ConfigError where that cannot be told any more (`1e5`, `null`)."""
+    whole = isinstance(key, int) and not isinstance(key, bool)
+    if whole and type(key).__name__ in ("int", "ScalarInt") and not getattr(key, "_underscore", 0):
+        return str(int(key)).zfill(getattr(key, "_width", None) or 0)
+    if isinstance(key, str | date):
+        return str(key)
+    line, column = of.lc.key(key) if isinstance(of, CommentedMap) else (0, 0)
+    message = f"this name is read as {type(key).__name__} {key}, not as text"
+    raise ConfigError(
+        [Problem(source, line + 1, column + 1, str(key), message, "put it in quotes")]
+    )
 
 
 def _problem(
@@ -249,6 +265,7 @@ _FIXES = {
     "datetime_parsing": _TIME,
     "datetime_from_date_parsing": _TIME,
     "datetime_type": _TIME,
+    "string_type": "put it in quotes",
 }
 
 

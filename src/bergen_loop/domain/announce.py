@@ -29,6 +29,7 @@ from bergen_loop.domain.naming import (
     named_part,
     named_unit,
 )
+from bergen_loop.domain.remarks import Remarks
 from bergen_loop.domain.returns import Label, LoopState, Return, ReturnLine
 from bergen_loop.domain.rma import (
     MOST_ATTEMPTS,
@@ -96,6 +97,8 @@ class AnnounceRules:
     box_free_methods: frozenset[str] = frozenset()
     """Who carries returns without a parcel of their own; empty: nobody (`domain.shipment`)."""
     supplier: Supplier | None = None
+    remarks: Remarks = field(default_factory=Remarks)
+    """Which words of the warehouse's are of no matter."""
 
 
 # -- whether ----------------------------------------------------------------------------------
@@ -258,9 +261,11 @@ def ready_at(return_: Return, rules: AnnounceRules) -> datetime | None:
 
 
 _REACHED = {
-    AnnounceWhen.IN_TRANSIT: words("in transit", "out for delivery", "delivered"),
+    AnnounceWhen.IN_TRANSIT: words("in transit", "out for delivery", "delivered",
+                                   "available for pickup", "return to sender"),
     AnnounceWhen.DELIVERED: words("delivered"),
-}
+}  # fmt: skip
+"""What carriers say of a parcel; the last two are not in Loop's docs."""
 
 
 def why_waiting(return_: Return, rules: AnnounceRules, now: datetime) -> str | None:

@@ -162,8 +162,32 @@ def may_be_one(a: str, b: str) -> bool:
     less, more = sorted((_bones(a), _bones(b)), key=len)
     if less == more:
         return a != b
+    if _gtin(less) is not None and _gtin(less) == _gtin(more):
+        return True
     long_enough = len(less) >= (_CUT_DIGITS if less.isdigit() else _CUT)
     return long_enough and (more.startswith(less) or more.endswith(less))
+
+
+def is_left_of(code: str, whole: str) -> bool:
+    """Whether a SKU is a whole one, dashes and zeros aside, or what a short field leaves of it."""
+    left, bones = _bones(code), _bones(whole)
+    return left == bones or (len(left) >= _LEFT and bones.startswith(left))
+
+
+def _gtin(digits: str) -> str | None:
+    """What all barcodes of one product have in common, without zeros in front and check digit:
+    UPC-A, UPC-E (which leaves zeros out), and GTIN-14, which begins with how many are packed."""
+    if not digits.isdigit() or not 5 <= len(digits) <= 14 or len(digits) == 8:
+        return None
+    if len(digits) > 8:
+        return digits.zfill(14)[1:13].lstrip("0")
+    short = digits[:6] if len(digits) == 7 else digits.zfill(6)
+    maker, last = short[:5], short[5]
+    if last in "012":
+        return f"{maker[:2]}{last}0000{maker[2:]}".lstrip("0")
+    if last in "34":
+        return f"{maker[: int(last)]}00000{maker[int(last) :]}".lstrip("0")
+    return f"{maker}0000{last}".lstrip("0")
 
 
 def is_short_number(code: str | None) -> bool:
@@ -172,6 +196,7 @@ def is_short_number(code: str | None) -> bool:
     return normal.isdigit() and len(normal) < _CUT_DIGITS
 
 
+_LEFT = 8
 _CUT, _CUT_DIGITS = 15, 8
 """From how many characters (of digits only) on a code may be the rest of a longer one."""
 
@@ -196,7 +221,8 @@ def in_ascii(text: str) -> str:
 def _look(text: str) -> str:
     """About what is seen of it: marks, kinds of dashes and alphabets aside."""
     parts = unicodedata.normalize("NFKD", text)
-    kept = (c for c in parts if not _invisible(c) and unicodedata.category(c) != "Mn")
+    digits = (str(unicodedata.decimal(c, c)) for c in parts)  # of any script
+    kept = (c for c in digits if not _invisible(c) and unicodedata.category(c) != "Mn")
     dashed = ("-" if unicodedata.category(c) == "Pd" else c for c in kept)
     return " ".join("".join(dashed).translate(_HOMOGLYPHS).split())
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from bergen_loop.domain.codes import (
     CodeKind,
+    is_left_of,
     is_short_number,
     look_alike,
     may_be_one,
@@ -17,21 +18,12 @@ from bergen_loop.domain.codes import (
     tell_apart,
 )
 from bergen_loop.domain.naming import KitPart, Kits, kit_parts
+from bergen_loop.domain.remarks import Remarks, other_condition, speaks_of_trouble
 from bergen_loop.domain.returns import ReturnLine
 from bergen_loop.domain.rma import COUNTED, DAMAGED, Receipt, ReceiptLine, RmaItem
 
-_AMISS = re.compile(
-    r"\b(damage|broken|torn|stain|soiled|dirty|worn\b|defect|wrong|incorrect|mismatch|missing\b|"
-    r"quarantin|reject|counterfeit|fake\b|unsell|unsal|scrap|dispose|(on|qc|qa) hold\b|empty\b|"
-    r"not (received|in (the )?box|there|found|ours)\b|return to (vendor|sender))",
-    re.IGNORECASE,
-)
-_FINE = re.compile(
-    r"\b(no|not|without|nothing)( visible| any)? "
-    r"(damage|broken|torn|stain|soiled|dirty|worn|defect|wrong|missing)\w*",
-    re.IGNORECASE,
-)
-"""Words of a comment by which goods are not as they were counted, and those that deny it."""
+_MEMO = re.compile(r"\s*loop return \S+, order \S*", re.IGNORECASE)
+"""What of a ticket's memo is its announcement's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,21 +128,25 @@ def compare(
     receipts: Sequence[Receipt],
     announced: Sequence[Sequence[RmaItem]] = (),
     kits: Kits | None = None,
+    remarks: Remarks | None = None,
 ) -> Comparison:
     """Match every receipt line to the units expected: by UPC, else by SKU, else by Style, Color
     and Size as they were announced.
 
     `announced` has the items of each RMA of the return, oldest first; `kits` counts for units
-    that none of them names.
+    that none of them names, `remarks` says which words of the warehouse's are of no matter.
     """
     unclear: list[str] = []
     expected = _Expected(lines, announced, kits or {}, unclear)
+    expected.remarks = remarks or expected.remarks
     if not receipts:
         unclear.append("there is no receipt")
     elif not expected.solds:
         unclear.append("Loop lists no units that are to come back, and a parcel came")
     for receipt in receipts:
         unclear.extend(f"ticket {receipt.ticket_id}: {p}" for p in receipt.problems)
+        if (memo := _MEMO.sub("", receipt.memo or "")) and speaks_of_trouble(memo):
+            unclear.append(f"ticket {receipt.ticket_id}: its memo says: {memo.strip()[:100]}")
         if not receipt.lines:
             unclear.append(f"ticket {receipt.ticket_id} lists no items")
         ours = [expected.count(line, receipt.ticket_id) for line in receipt.lines]
@@ -252,6 +248,19 @@ class _Product:
     def has_sku_as_style(self, words: _Words) -> bool:
         """True where a Style is the SKU, and Color and Size are not others than announced."""
         return words[0] in self.skus and (not self.words or _compatible(self.words, [words]))
+
+    def called_otherwise(self, line: ReceiptLine) -> str | None:
+        """By what a line with its UPC is another product all the same: a SKU that is not its own,
+        nor what is left of it; or other words for Style, Color and Size, all of them."""
+        if line.sku and self.skus and not self.has_code(line.sku):
+            return None if any(is_left_of(line.sku, sku) for sku in self.skus) else line.sku
+        words = _words(line)
+        alike = [
+            [a == b for a, b in zip(words, known, strict=True) if a and b] for known in self.words
+        ]
+        if line.sku or not alike or any(len(x) < 2 or any(x) for x in alike):
+            return None
+        return ", ".join(filter(None, (line.style, line.color, line.size)))
 
     @property
     def shared(self) -> bool:
@@ -381,7 +390,9 @@ class _Expected:
         self.solds = [_Sold(units) for units in units_by_product(lines)]
         self.products = [sold.whole for sold in self.solds]
         self.foreign: dict[tuple[str | None, ...], _Product] = {}
+        self.remarks = Remarks()
         self.reasons = _reasons(lines, announced)
+        self.names = _names_sent(lines, announced)
         _note_shared_codes("SKU", (normal_code(s.sku) for s in self.solds), unclear)
         _note_shared_codes("UPC", (normal_upc(s.upc) for s in self.solds), unclear)
         for sold in self.solds:
@@ -430,10 +441,8 @@ class _Expected:
             self.unclear.append(f"{where}: a quantity is negative: {min(counted, damaged)}")
         product = self._match(line, where)
         ours = product is not None
-        if ours and counted and not damaged and (words := self._says_otherwise(line.comments)):
-            self.unclear.append(
-                f"{where}: it is counted as good, but the warehouse says of it: {words[:100]}"
-            )
+        if product is not None and counted and not damaged:
+            self.unclear.extend(f"{where}: {p}" for p in self._says_otherwise(line))
         if product is None:
             key = (normal_code(line.sku), normal_upc(line.upc), *_words(line))
             if not any(key) and (counted or damaged):
@@ -452,13 +461,17 @@ class _Expected:
         product.damaged_known &= line.damaged is not None
         return ours
 
-    def _says_otherwise(self, comments: str | None) -> str | None:
-        """A comment that speaks of more than its counts do. The customer's reasons, which were
-        sent with the announcement, come back as comments too."""
-        words = " ".join((comments or "").split())
-        for reason in self.reasons:
-            words = re.sub(re.escape(reason), "", words, flags=re.IGNORECASE)
-        return comments if _AMISS.search(_FINE.sub("", words)) else None
+    def _says_otherwise(self, line: ReceiptLine) -> Iterator[str]:
+        """Where a line that is counted as good says more of it than its counts do."""
+        good = "it is counted as good, but the warehouse"
+        if self.remarks.gainsay(line.comments, self.reasons):
+            yield (
+                f"{good} says of it: {(line.comments or '')[:100]} (words that do not matter can "
+                "be listed in settle.harmless_comments)"
+            )
+        called = (line.sku, line.style, line.color, line.size, line.description)
+        if name := other_condition(called, self.names):
+            yield f"{good} calls it {name[:100]}"
 
     def _match(self, line: ReceiptLine, where: str) -> _Product | None:
         upc, sku = normal_upc(line.upc), normal_code(line.sku)
@@ -476,6 +489,9 @@ class _Expected:
             self.unclear.append(
                 f"{where}: SKU is expected, but with UPC {by_sku[0].upc}, not {line.upc}"
             )
+        if by_upc and not by_sku and (other := by_upc[0].called_otherwise(line)):
+            # A barcode that was given to another product, or goods in another condition.
+            self.unclear.append(f"{where}: UPC {line.upc} is expected, but not as {other}")
         return self._one(both or by_upc or by_sku, line, where)
 
     def _match_crossed(self, line: ReceiptLine, where: str) -> _Product | None:
@@ -555,6 +571,17 @@ def _reasons(lines: Sequence[ReturnLine], announced: Sequence[Sequence[RmaItem]]
         found |= {line.reason, line.parent_reason, line.comment}
     words = (" ".join(reason.split()) for reason in found if reason)
     return sorted(filter(None, words), key=len, reverse=True)
+
+
+def _names_sent(
+    lines: Iterable[ReturnLine], announced: Sequence[Sequence[RmaItem]]
+) -> list[str | None]:
+    """All that its products are called in Loop and in the announcements."""
+    items = [i for some in announced for i in some]
+    return [
+        *(name for x in lines for name in (x.sku, x.title, x.variant_title)),
+        *(name for i in items for name in (i.sku, i.style, i.color, i.size, i.description)),
+    ]
 
 
 def _announced_as(unit: ReturnLine, announced: Sequence[Sequence[RmaItem]]) -> tuple[KitPart, ...]:

@@ -21,6 +21,7 @@ from functools import cached_property
 from bergen_loop.domain.codes import normal_code, sent_code
 from bergen_loop.domain.comparison import Comparison, SkuCount, compare, units_by_product
 from bergen_loop.domain.naming import Kits, kit_parts
+from bergen_loop.domain.remarks import Remarks
 from bergen_loop.domain.returns import LoopState, Return, ReturnLine
 from bergen_loop.domain.rma import BagCount, Receipt, ReceiptLine, RmaItem, TicketStatus
 
@@ -488,14 +489,15 @@ def judge(
     receipts: Sequence[Receipt],
     announced: Sequence[Sequence[RmaItem]],
     kits: Kits,
+    remarks: Remarks | None = None,
 ) -> Judgement:
     """Compare a shipment's receipts, all together, with its units, and find out whose the
     differences are."""
     lines = [u.line for u in units]
-    comparison = compare(lines, receipts, announced, kits)
+    comparison = compare(lines, receipts, announced, kits, remarks)
     places = places_of(units)
     bags = _bagged(receipts)
-    seen = {code: compare(lines, [r], announced, kits) for code, r in bags.items()}
+    seen = {c: compare(lines, [r], announced, kits, remarks) for c, r in bags.items()}
     by_key = {u.key: u for u in units}
     found: list[Difference] = []
     misplaced: list[str] = []

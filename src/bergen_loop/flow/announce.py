@@ -183,8 +183,7 @@ def _cannot_look(
 ) -> None:
     """Looking failed: again at the next tick, unless it will never be answered."""
     if error.effect is Effect.NOT_SENT:
-        if error.scope is Scope.CALL:
-            ctx.tick.calls[LOOK_UPS] = str(error)
+        ctx.tick.calls[LOOK_UPS] = str(error)
         return
     tx.needs_person(
         Need.TICKET_LOOKUP,

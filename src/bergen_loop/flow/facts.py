@@ -17,4 +17,4 @@ def comparison_of(ctx: BrandContext, session: Session, row: ReturnRow) -> Compar
     counted = [load_receipt(receipt.content) for receipt in receipts]
     announced = [load_items(rma.items) for rma in rmas]
     lines = physical_lines(load_return(row.content), ctx.rules)
-    return compare(lines, counted, announced, ctx.rules.kits)
+    return compare(lines, counted, announced, ctx.rules.kits, ctx.rules.remarks)

@@ -19,9 +19,11 @@ from typing import Any
 from bergen_loop.domain.announce import (
     AnnounceRules,
     destination_moved,
+    physical_lines,
     ready_at,
     why_not_announced,
 )
+from bergen_loop.domain.codes import normal_word
 from bergen_loop.domain.criteria.deciding import NOT_OPEN
 from bergen_loop.domain.returns import PROCESSING_FAILED, TO_JUDGE, LoopState, Return, Stage
 from bergen_loop.domain.words import Need, What
@@ -501,7 +503,8 @@ def _update(
     before = load_return(row.content)
     _fill(row, picture, tx.now)
     _mind_doubts(tx, row, picture)
-    if before.lines_key() != return_.lines_key():
+    kept = _kept(before, ctx.rules) != _kept(return_, ctx.rules)
+    if kept or before.lines_key() != return_.lines_key():
         _edited(tx, row, before, return_)
     if before.label.tracking_number != return_.label.tracking_number:
         _label_moved(tx, row, return_)
@@ -517,8 +520,14 @@ def _update(
         _reconsider(ctx, tx, row, return_)
 
 
+def _kept(return_: Return, rules: AnnounceRules) -> set[str]:
+    """The units that the customer keeps."""
+    coming = {x.line_item_id for x in physical_lines(return_, rules)}
+    return {x.line_item_id for x in return_.lines} - coming
+
+
 def _delivered(return_: Return) -> bool:
-    return any(x.status == "delivered" for x in (return_.label, *return_.labels))
+    return any(normal_word(x.status) == "delivered" for x in (return_.label, *return_.labels))
 
 
 def _mind_doubts(tx: Transaction, row: ReturnRow, picture: _Picture) -> None:
@@ -544,8 +553,8 @@ def _edited(tx: Transaction, row: ReturnRow, before: Return, after: Return) -> N
     returns.replace_lines(tx.session, row.id, after)
     tx.journal(
         What.EDITED,
-        f"its units changed from {len(before.lines)} to {len(after.lines)}; "
-        "the receipt is judged by the new ones",
+        f"its units changed from {len(before.lines)} to {len(after.lines)}, or which of them the "
+        "customer keeps; the receipt is judged by the new ones",
         row,
         {
             "before": [x.line_item_id for x in before.lines],

@@ -176,6 +176,7 @@ def judge(ctx: BrandContext, row: ReturnRow, reading: returns.Reading) -> Decisi
         receipts,
         [load_items(rma.items) for rma in reading.rmas],
         ctx.rules.kits,
+        ctx.rules.remarks,
     )
     case = Case(
         return_=return_,

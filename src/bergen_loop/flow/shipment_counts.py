@@ -325,6 +325,7 @@ def judgement_of(
         list(standing.receipts.values()),
         [load_items(rma.items) for rma in counted],
         ctx.rules.kits,
+        ctx.rules.remarks,
     )
 
 

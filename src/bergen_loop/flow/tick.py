@@ -260,7 +260,8 @@ def _mind(ctx: BrandContext, tx: Transaction, errors: dict[str, str | None]) -> 
 
 def _told_of_system(ctx: BrandContext, name: str) -> bool:
     """Whether a step fails for what the breaker tells: its system is suspended, or refuses."""
-    error, system = ctx.tick.failed.get(name), NEEDS.get(name)
+    error = ctx.tick.failed.get(name)
+    system = REX11 if name == announce.LOOK_UPS else NEEDS.get(name)
     if error is not None:
         system = error.system.casefold()
     refused = error is not None and error.scope is Scope.ACCESS

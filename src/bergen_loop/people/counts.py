@@ -221,7 +221,7 @@ def _as_stated(
             continue  # it did not come, as the ticket has it
         line = before.lines[number] if entry.listed else ReceiptLine()
         lines.append(_line(line, stated, compared))
-    after = replace(before, lines=tuple(lines), problems=())
+    after = replace(before, lines=tuple(lines), memo=None, problems=())
     if after == before:
         raise NotPossible("that is what the receipt says already")
     return after
@@ -235,7 +235,8 @@ def _line(line: ReceiptLine, stated: Stated, compared: Comparison) -> ReceiptLin
         expected=expected,
         actual=stated.counted,
         damaged=stated.damaged,
-        comments=None,  # whoever has stated the counts has read it
+        comments=None,  # whoever has stated the counts has read them
+        description=None,
         problems=(),
     )
     if stated.product == AS_IT_CAME:

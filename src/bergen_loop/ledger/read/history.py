@@ -21,7 +21,6 @@ from bergen_loop.domain.announce import AnnounceRules, physical_lines
 from bergen_loop.domain.comparison import Comparison, compare
 from bergen_loop.domain.criteria import BacktestReport, Criteria, replay
 from bergen_loop.domain.decision import Case, Outcome
-from bergen_loop.domain.naming import Kits
 from bergen_loop.domain.returns import Label, LoopState, Return
 from bergen_loop.domain.rma import Receipt, RmaItem
 from bergen_loop.ledger.codec import (
@@ -124,7 +123,7 @@ def cases_of(session: Session, wanted: Sequence[int], rules: AnnounceRules) -> I
         place = {pk: n for n, pk in enumerate(pks)}
         for row in sorted(rows, key=lambda row: place[row.id]):
             past = _past(row, *decisions[row.id], receipts, rules)
-            yield _compared(past, announced.get(row.id, ()), rules.kits)
+            yield _compared(past, announced.get(row.id, ()), rules)
 
 
 def _decisions(session: Session, pks: Sequence[int]) -> dict[int, tuple[str, Any]]:
@@ -169,10 +168,11 @@ def _announced(session: Session, pks: Sequence[int]) -> dict[int, Announced]:
     return found
 
 
-def _compared(past: PastCase, announced: Announced, kits: Kits) -> PastCase:
+def _compared(past: PastCase, announced: Announced, rules: AnnounceRules) -> PastCase:
     """With the comparison of what was announced against what came."""
     lines = [x for x in past.case.return_.lines if x.line_item_id in past.in_parcel]
-    comparison = compare(lines, past.case.receipts, announced, kits)
+    receipts = past.case.receipts
+    comparison = compare(lines, receipts, announced, rules.kits, rules.remarks)
     return replace(past, announced=announced, case=replace(past.case, comparison=comparison))
 
 
@@ -259,7 +259,8 @@ def _load(data: dict[str, Any]) -> PastCase:
         open_tickets=int(data["open_tickets"]),
     )
     past = PastCase(return_.id, case, str(data["decided"]), in_parcel, edited=bool(data["edited"]))
-    return _compared(past, tuple(tuple(load_items(i)) for i in data.get("announced", [])), {})
+    announced = tuple(tuple(load_items(i)) for i in data.get("announced", []))
+    return _compared(past, announced, AnnounceRules())
 
 
 PERSONAL = {"ret": frozenset({"customer", "order"})}

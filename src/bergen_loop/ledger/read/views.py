@@ -175,7 +175,8 @@ def _compared(
     newest = {r.rma_pk: r for r in receipts}
     counted = [load_receipt(r.content) for r in newest.values()]
     announced = [load_items(r.items) for r in rmas]
-    return compare(lines, counted, announced, rules.kits if rules else None)
+    kits, remarks = (rules.kits, rules.remarks) if rules else (None, None)
+    return compare(lines, counted, announced, kits, remarks)
 
 
 def _facts(view: ReturnView) -> Facts:

@@ -22,6 +22,7 @@ from functools import partial
 from zoneinfo import ZoneInfo
 
 from bergen_loop.domain.codes import given_code, normal_code, normal_word
+from bergen_loop.domain.remarks import plain, speaks_of_trouble
 from bergen_loop.domain.rma import (
     ProductImport,
     Receipt,
@@ -451,11 +452,14 @@ def read_receipt(ticket: Element, ticket_id: str, zone: ZoneInfo) -> Receipt:
     empty = sum(1 for item in items if not len(item))
     if empty:
         problems.append(f"{empty} of {len(items)} Shipmentitemslist elements are empty")
+    lines = tuple(_line(item) for item in items if len(item))
+    counted, damaged = sum(x.actual or 0 for x in lines), sum(x.damaged or 0 for x in lines)
+    problems += _not_known(ticket, _KNOWN_OF_TICKET, counted, damaged)
     return Receipt(
         ticket_id=ticket_id,
         status=status,
         status_name=status_name or "",
-        lines=tuple(_line(item) for item in items if len(item)),
+        lines=lines,
         customer_po=soap.text(ticket, "CustomerPO"),
         warehouse=soap.text(ticket, "Warehouse"),
         memo=soap.text(ticket, "Memo"),
@@ -469,34 +473,63 @@ def read_receipt(ticket: Element, ticket_id: str, zone: ZoneInfo) -> Receipt:
     )
 
 
-_OTHER_COUNT = re.compile(
-    r"(quarantin|reject|defect|unsell|scrap|hold|held|missing|short|wrong|bad|lost)\w*"
-    r"(quantity|qty|units|count)",
-    re.IGNORECASE,
+_KNOWN_OF_TICKET = frozenset(
+    {"ReceivingStatus", "ReceivingStatusCode", "CreatedDate", "Shipmentitemslist",
+     "ShipmentTypelist", "Warehouse", "Memo", "AuthorizedNumber", "CustomerPO", "LicensePlate",
+     "DriverName", "TrackingNumbers", "ExpectedDate", "SupplierDetails", "Carrier",
+     "AddedToInventoryDate", "ArrivedDate"}
+)  # fmt: skip
+_KNOWN_OF_ITEM = frozenset(
+    {"Sku", "Style", "Color", "UPC", "Size", "ExpectedQuantity", "ActualQuantity",
+     "DamagedQuantity", "UnitCost", "ProductDescription", "ProductMSRP", "Comments",
+     "ShipmentType", "ReturnReasonCode"}
+)  # fmt: skip
+_BAD = re.compile(
+    r"damag|dmg|reject|quarantin|defect|unsell|unsal|scrap|dispos|b ?stock|seconds|\bhold|\bheld"
+    r"|missing|lost|\bbad\b|wrong|discrep|varianc|partial|refurb|salvage|recount"
+    r"|short(age|ed)?( \w+)? (quantity|qty|units|count)"
 )
+_GOOD = re.compile(
+    r"(total )?(good|available|sellable|saleable|accepted|approved|passed|actual|received|counted)"
+    r" (total )?(quantity|qty|units|count|pieces)"
+)
+_NAMES = re.compile(r"description|title|name|lot|serial|style|color|size|\bby\b")
+_SAYS_NO = frozenset({"false", "no", "n", "none", "nil", "null", "-", "n/a", "ok"})
 _REMARKS = re.compile(
     r"comments|remarks?|notes?|condition|quality\w*|grade|disposition", re.IGNORECASE
 )
 """Elements that the schema of 2017 has not, but for `Comments`; a later one may."""
 
 
-def _other_counts(item: Element) -> list[str]:
-    """Counts of goods that are not as they should be, by a name that is not documented."""
-    found = ((soap.local_name(e), soap.own_text(e)) for e in item.iterchildren("*"))
-    return [
-        f"{name} is {text[:40]!r}, of which nothing is known"
-        for name, text in found
-        if text and _OTHER_COUNT.fullmatch(name) and read_quantity(text, name)[0] != 0
-    ]
+def _not_known(element: Element, known: frozenset[str], counted: int, damaged: int) -> list[str]:
+    """Elements that are not documented, and speak of goods that are not as they were counted: by
+    their name, by a lower count of good ones, or by what stands in them."""
+    found: list[str] = []
+    for child in element.iterchildren("*"):
+        name, text = soap.local_name(child), soap.own_text(child)
+        if text is None or name in known or (_REMARKS.fullmatch(name) and known is _KNOWN_OF_ITEM):
+            continue
+        words, units = plain(name), read_quantity(text, name)[0]
+        if _BAD.search(words):
+            says = units not in (0, damaged) and text.casefold() not in _SAYS_NO
+        elif _GOOD.fullmatch(words):
+            says = units != counted
+        else:
+            says = not _NAMES.search(words) and speaks_of_trouble(text)
+        if says:
+            found.append(f"{name} is {text[:40]!r}, of which nothing is known")
+    return found
 
 
 def _remarks(item: Element) -> str | None:
-    """What the warehouse says of the item in words."""
+    """What the warehouse says of the item in words. A reason is the customer's, unless it speaks
+    of the goods and was not announced."""
     found = [(soap.local_name(e), soap.own_text(e)) for e in item.iterchildren("*")]
     said = [
         text if name.casefold() == "comments" else f"{name}: {text}"
         for name, text in found
-        if text and _REMARKS.fullmatch(name)
+        if text
+        and (_REMARKS.fullmatch(name) or (name == "ReturnReasonCode" and speaks_of_trouble(text)))
     ]
     return "; ".join(said) or None
 
@@ -521,7 +554,7 @@ def _line(item: Element) -> ReceiptLine:
         comments=_remarks(item),
         problems=(
             *(d for d in (*doubts, actual_doubt, damaged_doubt) if d),
-            *_other_counts(item),
+            *_not_known(item, _KNOWN_OF_ITEM, actual or 0, damaged or 0),
             *_damage(item, _JUDGED_OF_ITEM),
         ),
     )
