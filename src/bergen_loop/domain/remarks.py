@@ -36,15 +36,16 @@ _FINE = re.compile(
 _OF_NO_MATTER = frozenset(
     re.findall(
         r"\w+",
-        """a accepted added all and are as at attached bag bin box by carton checked clean code
-        color colour complete condition confirmed correct count counted customer day excellent
-        fine from fully good grade great has in inspected inspection intact inventory is item items label
-        labels like line location lot memo new none normal nwt bnwt of ok okay on original package
-        packaging packed pass passed pcs perfect photo photos piece pieces polybag processed put
-        putaway away qa qc qty quality quantity rcvd rec recd received receiving reason regular
-        resalable resaleable resellable restock restocked return returned returns rma saleable
-        scanned sealed sellable shelf size sku stock stocked style tag tagged tags the to undamaged
-        unit units unopened unused unworn upc very warehouse well with would yes""",
+        """a accepted added all and are as at attached away bag bin bnwt box by carton checked
+        clean code color colour complete condition confirmed correct count counted customer day
+        excellent fine from fully good grade great has in inspected inspection intact inventory
+        is item items label labels like line location lot memo new none normal nwt of ok okay on
+        original package packaging packed pass passed pcs perfect photo photos piece pieces
+        polybag processed put putaway qa qc qty quality quantity rcvd reason rec recd received
+        receiving regular resalable resaleable resellable restock restocked return returned
+        returns rma saleable scanned sealed sellable shelf size sku stock stocked style tag
+        tagged tags the to undamaged unit units unopened unused unworn upc very warehouse well
+        with would yes""",
     )
 )
 _CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])")
