@@ -118,6 +118,9 @@ def test_the_least_return_there_can_be() -> None:
         ({"id": {}}, "id is an object with 0 fields, not text"),
         ({"id": True}, "id is true, not text"),
         ({"id": 1.5}, "id is 1.5, not text"),
+        ({"id": 0}, "id '0' is no id"),
+        ({"id": "undefined"}, "id 'undefined' is no id"),
+        ({"id": -1}, "id '-1' is no id"),
         ({"id": "a/b"}, "id 'a/b' contains a slash or a control character"),
         ({"state": None}, "state is missing"),
         ({"state": "paused"}, "state is unknown: 'paused'"),
@@ -154,6 +157,31 @@ def line(**changes: Any) -> dict[str, Any]:
         (line(line_item_id=None), "line item 1: line_item_id is missing", 0),
         (line(quantity=2), "line item 1: quantity is 2, and a line is one unit", 1),
         (line(quantity="0"), "line item 1: quantity is '0', and a line is one unit", 1),
+        (line(return_qty=2), "line item 1: return_qty is 2, and a line is one unit", 1),
+        (line(line_item_id="null"), "line item 1: line_item_id 'null' is no id", 0),
+        (
+            line(removed_at="2023-01-02"),
+            "line item 1: removed_at is '2023-01-02', which is not documented: is it still to be "
+            "returned?",
+            1,
+        ),
+        (
+            line(status="Cancelled"),
+            "line item 1: status is 'Cancelled', which is not documented: is it still to be "
+            "returned?",
+            1,
+        ),
+        (
+            line(return_method="keep_item"),
+            "line item 1: return_method is 'keep_item', which is not documented: is it still to be "
+            "returned?",
+            1,
+        ),
+        (
+            {"refunded_at": "2023-01-02"},
+            "refunded_at is '2023-01-02', which is not documented: is it still to be returned?",
+            1,
+        ),
         (
             {"return_method": [{"method_type": "in_store"}]},
             "return_method is an array of 1, not text and no object",
@@ -189,6 +217,15 @@ def test_a_doubt_is_said_and_the_return_kept(
     assert parsed.problem == problem
     assert parsed.value is not None
     assert len(parsed.value.lines) == units
+
+
+def test_what_is_not_removed_and_empty_lists_for_nothing_are_no_doubt() -> None:
+    more = {"removed_at": None, "is_removed": False, "status": "returned", "sku": [], "qty": "1"}
+    parsed = parse_return(raw_return(destination_id=[], deleted_at="", **line(**more)))
+    assert parsed.problem is None and parsed.value is not None
+    assert (parsed.value.destination_id, parsed.value.lines[0].sku) == (None, None)
+    closed = parse_return(raw_return(state="cancelled", cancelled_at="2023-01-02"))
+    assert closed.problem is None
 
 
 def test_all_problems_are_named() -> None:

@@ -76,11 +76,12 @@ class AnnounceRules:
     po_template: str = "LR-{return_id}"
     po_length: int = 50
     no_parcel_methods: frozenset[str] = words("keep", "keep item", "donate", "donation",
-                                              "green return", "no return", "in store",
-                                              "in person")  # fmt: skip
-    no_parcel_method_types: frozenset[str] = words("in store", "store", "in person", "keep",
-                                                   "keep item", "donate")  # fmt: skip
-    no_parcel_outcomes: frozenset[str] = words("keep", "keep item", "donate")
+                                              "green return", "no return", "returnless",
+                                              "in store", "in person", "pos")  # fmt: skip
+    no_parcel_method_types: frozenset[str] = words("in store", "store", "in person", "pos",
+                                                   "in store return", "in store dropoff", "keep",
+                                                   "keep item", "donate", "returnless")  # fmt: skip
+    no_parcel_outcomes: frozenset[str] = words("keep", "keep item", "donate", "returnless")
     when: AnnounceWhen = AnnounceWhen.LABEL
     label_wait: timedelta = timedelta(hours=1)
     """How long an RMA waits for the label: a ticket cannot be changed once it exists."""

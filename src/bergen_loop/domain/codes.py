@@ -61,7 +61,9 @@ def given_code(code: str | None) -> str | None:
 
 _NO_CODE = frozenset(
     {None, "n/a", "#n/a", "na", "none", "null", "nil", "nan", "undefined", "tbd", "tbc", "-", "--",
-     "0", "unknown", "nobarcode", "doesnotapply", "notapplicable"}
+     "0", "unknown", "nobarcode", "doesnotapply", "notapplicable", "nosku", "default",
+     "defaulttitle", "[objectobject]", "#ref!", "#value!", "#name?", "#error!", "?", "??", "???",
+     ".", "...", "xxx", "(null)", "[null]"}
 )  # fmt: skip
 
 

@@ -39,6 +39,16 @@ _TIME = re.compile(
     re.ASCII,
 )
 
+_QUANTITY = re.compile(r"(return_|returned_|returning_)?(quantity|qty|units)(_returned)?")
+_LINE_OFF = re.compile(
+    r"(is_)?(deleted|removed|cancell?ed|rejected|kept)(_at)?|(refunded|processed|paid)(_at)?"
+    r"|keep|keep_?item|is_(refunded|processed)|returnless"
+)
+_RETURN_OFF = re.compile(r"(is_)?(deleted|cancell?ed|refunded|merged)_(at|into|to)")
+"""Names of fields, and words of a state, by which a unit, or an open return, may be over."""
+_WORDS = ("state", "status", "return_method", "method_type")
+_SAYS_NO = frozenset({"false", "0", "no", "none", "null", "N/A"})
+
 _NO_DATE = re.compile(r"(0000|0001|1970-01-01)(?!\d)", re.ASCII)
 _NOTHING = frozenset(
     {"", "n/a", "n.a.", "na", "none", "null", "nil", "-", "--", "pending", "tbd", "unknown", "0"}
@@ -285,11 +295,13 @@ class _Reader:
     def text(self, name: str) -> str | None:
         return as_text(self._fields.get(name))
 
-    def code(self, name: str) -> str | None:
-        """Text that goods or orders are known by: something unreadable there is a doubt."""
+    def code(self, name: str, *, needed: bool = False) -> str | None:
+        """Text that goods or orders are known by: something unreadable there is a doubt. PHP
+        writes what is empty as `[]`."""
         value = self._fields.get(name)
         text = as_text(value)
-        if text is None and value is not None and not _blank(value):
+        none = value is None or _blank(value) or (value in ([], {}) and not needed)
+        if text is None and not none:
             self.problems.append(f"{self._where}{name} is {brief(value)}, not text")
         return None if text is not None and text.casefold() == "n/a" else text
 
@@ -298,8 +310,10 @@ class _Reader:
         return given_code(self.code(name))
 
     def needed_id(self, name: str) -> str | None:
-        text = self.code(name)
+        text = self.code(name, needed=True)
         problem = id_problem(text) if text is not None else None
+        if text is not None and (given_code(text) is None or text.startswith("-")):
+            problem = "is no id"
         if problem:
             self.problems.append(f"{self._where}{name} {brief(text)} {problem}")
             return None
@@ -336,9 +350,20 @@ class _Reader:
 
     def one_unit(self) -> None:
         """A line is one unit; one that says another number cannot be counted against."""
-        value = self._fields.get("quantity")
-        if _present(value) and value != 1 and as_text(value) not in ("1", "1.0", "1.00"):
-            self.problems.append(f"{self._where}quantity is {brief(value)}, and a line is one unit")
+        for name, value in self._fields.items():
+            if not _QUANTITY.fullmatch(name) or not _present(value) or value == 1:
+                continue
+            if as_text(value) not in ("1", "1.0", "1.00"):
+                said = f"{name} is {brief(value)}, and a line is one unit"
+                self.problems.append(f"{self._where}{said}")
+
+    def still_due(self, taken_back: re.Pattern[str]) -> None:
+        """A field that is not documented, and says that it does not come, or was paid already."""
+        for name, value in self._fields.items():
+            said = normal_word(as_text(value)) if name in _WORDS else name
+            if taken_back.fullmatch(said) and value and as_text(value) not in _SAYS_NO:
+                words = f"{name} is {brief(value)}, which is not documented"
+                self.problems.append(f"{self._where}{words}: is it still to be returned?")
 
     def time(self, name: str) -> datetime | None:
         try:
@@ -365,6 +390,8 @@ def parse_return(raw: object) -> ParsedReturn:
     reader = _Reader(fields)
     return_id = reader.needed_id("id")
     state = reader.state()
+    if state in (LoopState.OPEN, LoopState.REVIEW):
+        reader.still_due(_RETURN_OFF)
     created, updated = reader.needed_time("created_at"), reader.needed_time("updated_at")
     lines, whole = _lines(fields, reader)
     totals = ReturnTotals(**{x: reader.money(key) for x, key in _TOTALS.items()})
@@ -540,6 +567,7 @@ def _line(element: object, number: int, owner: _Reader) -> _Line | None:
     reader = _Reader(fields, f"line item {number}: ")
     line_id = reader.needed_id("line_item_id")
     reader.one_unit()
+    reader.still_due(_LINE_OFF)
     title = reader.text("title") or reader.text("line_item_title")
     line = ReturnLine(
         line_item_id=line_id or "",

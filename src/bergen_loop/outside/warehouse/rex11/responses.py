@@ -243,8 +243,10 @@ def _fault(content: Element, call: Call, body: bytes) -> OutsideError | None:
     if blamed:
         message = f"REX11 does not take this request: {words[:500]}"
         return call.error(InvalidRequest, message, body)
-    # The service is there: what it cannot do for this call it may do for others.
-    return call.no_answer(f"SOAP fault: {words[:500]}", body, scope=Scope.CALL)
+    # The service is there: what it cannot do for this call it may do for others, unless they all
+    # need a token first.
+    scope = Scope.SYSTEM if call.operation == "AuthenticationTokenGet" else Scope.CALL
+    return call.no_answer(f"SOAP fault: {words[:500]}", body, scope=scope)
 
 
 def _content(body: bytes, call: Call) -> Element:
