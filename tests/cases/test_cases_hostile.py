@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -366,3 +367,37 @@ def test_a_line_that_an_answer_repeats_is_not_counted_twice(story: Story) -> Non
     [(kind, why)] = story.told(return_id)
     assert kind == "decide_by_hand"
     assert "2 times alike" in why
+
+
+# -- time -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("days", [0.2, 400])
+def test_a_clock_that_was_ahead_for_a_moment_is_told_and_holds_nothing_up(
+    story: Story, days: float
+) -> None:
+    """The brand stood still until the clock had got there again, and the words for it were
+    "ValueError"."""
+    known = story.announced()
+    short = story.received("short")
+    story.ticks(2)
+    assert story.look.stage(short) is Stage.WAITING
+    right = story.ctx.now
+    story.ctx.now = lambda: story.world.now() + timedelta(days=days)
+    story.world.fault("rex11", "soap_fault", operation=LISTED)  # or else the wait ends in it
+    story.ticks(2)
+    story.ctx.now = right
+    story.heal()
+    new = story.submit(*story.stock()[:2])
+    story.world.receive(known)
+    story.failed.clear()
+    story.ticks(4)
+    story.world.receive(new)
+    story.ticks(4)
+    story.settled(known, new)
+    assert story.failed == []
+    assert (story.look.stage(short), story.paid(short)) == (Stage.WAITING, 0)
+    due = story.look.row(short).due_at
+    assert due and due < story.world.now() + timedelta(days=8)
+    [(kind, why)] = story.told(new)
+    assert kind == "internal" and f"went back by {24 * days:.1f} hours" in why

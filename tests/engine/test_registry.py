@@ -45,6 +45,13 @@ def test_a_brand_is_due_at_its_time_or_when_nudged(registry: Registry) -> None:
     assert registry.due(NOW + timedelta(seconds=60)) == ["two", "one"]
 
 
+def test_a_brand_that_a_clock_ahead_has_put_off_is_due(registry: Registry) -> None:
+    with registry.ledger.write() as session:
+        returns.brand_row(session, "one").next_due_at = NOW + timedelta(hours=1)
+        returns.brand_row(session, "two").next_due_at = NOW + timedelta(minutes=5)
+    assert registry.due(NOW) == registry.due(NOW) == ["one"]
+
+
 def test_a_brand_is_connected_once(registry: Registry) -> None:
     assert registry.context("one") is registry.context("one")
 

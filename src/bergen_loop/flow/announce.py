@@ -25,7 +25,7 @@ from bergen_loop.ledger.store import cursors, effects, journal, returns
 from bergen_loop.ledger.store.effects import AlreadyIntended, EffectState, Intent, ticket_key
 from bergen_loop.ledger.tables.core import EffectRow, ReturnRow, RmaRow
 from bergen_loop.ledger.transaction import FencedTransaction, Transaction
-from bergen_loop.outside.errors import Effect, OutsideError, Refused, Scope
+from bergen_loop.outside.errors import Effect, OutsideError, Refused
 
 PER_TICK = 150
 """How many RMAs one tick makes at most, so that one brand's flood keeps its ticks short."""

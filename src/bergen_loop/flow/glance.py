@@ -13,7 +13,7 @@ from datetime import datetime
 
 from bergen_loop.flow import intake, receive
 from bergen_loop.flow.context import AHEAD, BrandContext
-from bergen_loop.ledger.store import modes
+from bergen_loop.ledger.store import cursors, modes
 from bergen_loop.ledger.store.quiet import Waiting
 from bergen_loop.ledger.tables.core import BrandRow
 from bergen_loop.tell import tracing
@@ -25,7 +25,7 @@ CURSORS = (intake.CURSOR, receive.CURSOR)
 def enough(ctx: BrandContext, row: BrandRow, waiting: Waiting, now: datetime) -> bool:
     """Whether a glance is enough for now: nothing happened lately, nothing waits, nothing was set
     anew, and no other list is due."""
-    settings, marks = ctx.settings.loop, waiting.marks
+    settings, marks = ctx.settings.loop, cursors.believed(waiting.marks, now + AHEAD)
     if not row.quiet_looks or not row.last_sync_ok or waiting.restless or settings.happy_returns:
         return False  # shipments are followed by a step of their own
     if modes.effective(row, ctx.settings.mode) != row.acted_mode:

@@ -37,6 +37,7 @@ from bergen_loop.flow.transitions import (
     settlement_shown,
 )
 from bergen_loop.ledger.codec import Document, digest, document, load_return
+from bergen_loop.ledger.database import Session
 from bergen_loop.ledger.store import cursors, effects, returns, webhooks
 from bergen_loop.ledger.store.effects import EffectState
 from bergen_loop.ledger.tables.core import ReturnRow, WebhookRow
@@ -84,7 +85,7 @@ def pull(ctx: BrandContext) -> Pulled:
         return result  # listed within the last `poll`: the calls are for what waits
     # Its time has come, or a webhook told of more than a new return or label.
     with ctx.ledger.read() as session:
-        seen = cursors.get(session, ctx.brand, ASIDE)
+        seen = _seen_aside(ctx, session)
         aside = seen is None or ctx.now() - seen >= ctx.settings.loop.look_aside
         aside = aside or webhooks.told_of_more(session, ctx.brand, _ONLY_NEW)
     _run(ctx, _MAIN, result)
@@ -97,10 +98,15 @@ def look_aside(ctx: BrandContext) -> bool:
     """See what was cancelled or put in review, unless that was done within the last `poll`;
     whether it is all known."""
     with ctx.ledger.read() as session:
-        seen = cursors.get(session, ctx.brand, ASIDE)
+        seen = _seen_aside(ctx, session)
     if seen is not None and ctx.now() - seen < ctx.settings.poll:
         return True
     return _walked_now(ctx, _ASIDE)
+
+
+def _seen_aside(ctx: BrandContext, session: Session) -> datetime | None:
+    marks = cursors.get_all(session, ctx.brand, [ASIDE])
+    return cursors.believed(marks, ctx.now() + AHEAD).get(ASIDE)
 
 
 def look_before_paying(ctx: BrandContext) -> bool:
@@ -121,6 +127,7 @@ def _run(ctx: BrandContext, walk: _Walk, result: Pulled) -> None:
     started = ctx.now()
     with ctx.ledger.read() as session:
         marks = cursors.get_all(session, ctx.brand, [walk.cursor, walk.deep])
+        marks = cursors.believed(marks, started + AHEAD)
         begun = cursors.pull_begun(session, ctx.brand, walk.cursor)
     cursor = marks.get(walk.cursor)
     since, deep = _since(ctx, cursor, marks.get(walk.deep), started)

@@ -95,7 +95,8 @@ def _look_again_before_acting(ctx: BrandContext) -> None:
 def _see_changes(ctx: BrandContext, result: Received) -> None:
     started = ctx.now()
     with ctx.ledger.read() as session:
-        cursor = cursors.get(session, ctx.brand, CURSOR)
+        marks = cursors.get_all(session, ctx.brand, [CURSOR])
+    cursor = cursors.believed(marks, started + AHEAD).get(CURSOR)
     since = (cursor or started - ctx.settings.loop.backfill) - ctx.settings.rex11.overlap
     changes = ctx.tick.changes = _changes(ctx, since, started)
     ctx.tick.changes_since = _earliest(ctx, since)

@@ -28,10 +28,10 @@ from bergen_loop.flow import (
     shipments,
 )
 from bergen_loop.flow.calls import look_at, not_understood
-from bergen_loop.flow.context import BrandContext, Tick
+from bergen_loop.flow.context import AHEAD, BrandContext, Tick
 from bergen_loop.ledger.database import LedgerError, Session, absence, trouble
 from bergen_loop.ledger.locks import LockLost, brand_lock
-from bergen_loop.ledger.store import calls, cursors, journal, modes, returns
+from bergen_loop.ledger.store import ahead, attention, calls, cursors, journal, modes, returns
 from bergen_loop.ledger.store import shipments as under_way
 from bergen_loop.ledger.tables.core import BrandRow
 from bergen_loop.ledger.transaction import Transaction
@@ -95,12 +95,32 @@ def begin(ctx: BrandContext) -> None:
     with ctx.ledger.write() as session:
         row = returns.brand_row(session, ctx.brand)
         now = ctx.now()
+        _mind_clock(ctx, session, row, now)
         listed = row.last_pull_at is not None and now - row.last_pull_at < ctx.settings.poll
         nudged = returns.take_nudge(session, row, now)
         _begin(ctx, session, row, backlog=ctx.behind and listed and not nudged)
         row.last_sync_started_at = now
         row.config_version = ctx.config_version
     absence.back()
+
+
+def _mind_clock(ctx: BrandContext, session: Session, row: BrandRow, now: datetime) -> None:
+    """Where this machine's clock went back, the brand goes on from now, and people are told: what
+    waited may have been decided too early."""
+    by = ahead.by(row, now)
+    if by <= AHEAD:
+        return
+    ahead.put_right(session, ctx.brand, now, ctx.settings.settle.confirm_within)
+    reason = (
+        f"this machine's clock went back by {by.total_seconds() / 3600:.1f} hours, from "
+        f"{now + by:%Y-%m-%d %H:%M} UTC. Look at its time service; if it was ahead until then, "
+        "look at what was decided meanwhile: waits may have ended too early"
+    )
+    log.error("the clock went back", brand=ctx.brand, by=str(by))
+    attention.raise_item(
+        session, now, brand=ctx.brand, kind=Need.INTERNAL, subject="clock", reason=reason,
+        tried="times that lay ahead were put back to now; the lists are read once more",
+    )  # fmt: skip
 
 
 def _begin(ctx: BrandContext, session: Session, row: BrandRow, *, backlog: bool) -> None:

@@ -16,7 +16,7 @@ from bergen_loop.config import BrandSettings, ConfigError, Problem, Settings
 from bergen_loop.config.operations import EventSettings
 from bergen_loop.config.roster import Found, Roster, as_seen, said_twice
 from bergen_loop.domain.words import Need
-from bergen_loop.flow.context import BrandContext
+from bergen_loop.flow.context import AHEAD, BrandContext
 from bergen_loop.ledger.database import Ledger, Session
 from bergen_loop.ledger.store import attention, modes, returns
 from bergen_loop.ledger.store.brands import Version
@@ -201,8 +201,10 @@ class Registry:
         """The same, with what is remembered of each; None: nothing yet."""
         self.look()
         all_begun = self._begun.issuperset(self.settings.brands)
+        polls = (p for s in self.settings.brands.values() for p in (s.poll, s.poll_max))
+        latest = now + max(polls, default=AHEAD) + AHEAD  # later only by a clock that was ahead
         with self.ledger.read() as session:
-            rows = returns.brand_rows(session, due=now if all_begun else None)
+            rows = returns.brand_rows(session, due=now if all_begun else None, latest=latest)
         if not all_begun:
             self._begun = frozenset(rows)
         wanted: list[tuple[datetime, str]] = []
@@ -214,7 +216,9 @@ class Registry:
                 continue
             if row is None:
                 wanted.append((datetime.min.replace(tzinfo=now.tzinfo), brand))
-            elif brands.is_due(now, row.next_due_at, row.nudged_at):
+            elif brands.is_due(now, row.next_due_at, row.nudged_at) or (
+                row.next_due_at and row.next_due_at > latest
+            ):
                 wanted.append((row.nudged_at or row.next_due_at or now, brand))
         return {brand: rows.get(brand) for _, brand in sorted(wanted)}
 

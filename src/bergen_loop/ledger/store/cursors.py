@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -21,6 +21,11 @@ FORMER = "ledger.former"
 def get(session: Session, brand: str, name: str) -> datetime | None:
     """The time of this name; None: not set."""
     return get_all(session, brand, [name]).get(name)
+
+
+def believed(marks: Mapping[str, datetime], latest: datetime) -> dict[str, datetime]:
+    """Those that can be: how far a list was read does not lie ahead, unless by a clock that did."""
+    return {name: at for name, at in marks.items() if at <= latest}
 
 
 get_all: BrandLookup[str, datetime] = BrandLookup(

@@ -383,8 +383,11 @@ def brand_row(session: Session, brand: str) -> BrandRow:
     return row
 
 
-def brand_rows(session: Session, *, due: datetime | None = None) -> dict[str, BrandRow]:
-    """What is remembered of each brand, by its name; only of those that are due then."""
+def brand_rows(
+    session: Session, *, due: datetime | None = None, latest: datetime | None = None
+) -> dict[str, BrandRow]:
+    """What is remembered of each brand, by its name; only of those that are due then, or that
+    cannot be due as late as they are: after `latest`."""
     query = sa.select(BrandRow)
     if due is not None:
         query = query.where(
@@ -392,6 +395,7 @@ def brand_rows(session: Session, *, due: datetime | None = None) -> dict[str, Br
                 BrandRow.next_due_at.is_(None),
                 BrandRow.next_due_at <= due,
                 BrandRow.nudged_at <= due,
+                BrandRow.next_due_at > latest if latest else sa.false(),
             )
         )
     return {row.brand: row for row in session.scalars(query)}
