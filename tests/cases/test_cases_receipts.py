@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from datetime import datetime, timedelta
 
 import pytest
 import sqlalchemy as sa
@@ -11,8 +12,10 @@ from cases_support import Story, all_of, sub
 
 from bergen_loop.domain.criteria import load_criteria, preset_text
 from bergen_loop.domain.returns import Stage
+from bergen_loop.domain.rma import TicketChange
 from bergen_loop.ledger.store import attention
 from bergen_loop.ledger.transaction import Transaction
+from bergen_loop.outside.errors import Unavailable
 from bergen_loop.people import actions
 
 TICKET = "GetReceivingTicketObjectByTicketNo"
@@ -221,6 +224,26 @@ def test_a_return_is_judged_at_once_when_the_missing_unit_may_be_kept(story: Sto
     story.world.change(return_id, "edit", add=0)
     story.ticks(3)
     story.settled(return_id)
+
+
+def test_a_list_of_changes_that_is_too_long_is_read_in_parts(story: Story) -> None:
+    """After days of downtime it got longer with every try: receiving stood still for good."""
+    early, late = story.received(), story.announced()
+    changed_tickets, asked = story.ctx.warehouse.changed_tickets, list[timedelta]()
+
+    def changed(since: datetime, until: datetime) -> list[TicketChange]:
+        asked.append(until - since)
+        if until - since > timedelta(days=1):
+            raise Unavailable("Timeout expired", system="REX11", brand="northpine", call=LISTED)
+        return changed_tickets(since, until)
+
+    story.world.advance(9 * 86400)
+    story.world.receive(late)
+    story.ctx.warehouse.changed_tickets = changed
+    story.ticks(4)
+    story.settled(early, late)
+    assert story.failed == [] and len(asked) < 50
+    assert asked[-1] < timedelta(hours=3), "and then as usual"
 
 
 def test_a_count_that_says_the_same_again_is_not_noted_twice(story: Story) -> None:

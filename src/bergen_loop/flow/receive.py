@@ -34,6 +34,9 @@ PER_TICK = 300
 """As many as a tick settles: the lists that are read before money moves are read once for all."""
 ROUNDED = {"minute": timedelta(minutes=5), "day": timedelta(days=2)}
 """How much farther back than asked REX11's list may reach, by the precision of its windows."""
+LONGEST, SHORTEST = timedelta(days=4), timedelta(hours=6)
+"""Of what is asked for at once: a first look, or one after days of downtime, goes by windows, which
+get shorter where REX11 does not manage them."""
 TELL_AFTER = timedelta(hours=1)
 """How long a ticket may be answered by what cannot be read before a person is told."""
 TELL_UNANSWERED_AFTER = timedelta(hours=6)
@@ -93,13 +96,37 @@ def _look_again_before_acting(ctx: BrandContext) -> None:
 
 
 def _see_changes(ctx: BrandContext, result: Received) -> None:
+    """By windows, each written down: a list that is too long for REX11 does not get longer."""
     started = ctx.now()
     with ctx.ledger.read() as session:
         marks = cursors.get_all(session, ctx.brand, [CURSOR])
     cursor = cursors.believed(marks, started + AHEAD).get(CURSOR)
-    since = (cursor or started - ctx.settings.loop.backfill) - ctx.settings.rex11.overlap
-    changes = ctx.tick.changes = _changes(ctx, since, started)
-    ctx.tick.changes_since = _earliest(ctx, since)
+    cursor = cursor or started - ctx.settings.loop.backfill
+    ctx.tick.changes_since = _earliest(ctx, cursor - ctx.settings.rex11.overlap)
+    span = LONGEST
+    while True:
+        since, until = cursor - ctx.settings.rex11.overlap, min(cursor + span, started)
+        try:
+            changes = _changes(ctx, since, until)
+        except OutsideError as error:
+            if error.scope is Scope.ACCESS or until - cursor <= SHORTEST or span <= SHORTEST:
+                raise
+            span = max(SHORTEST, (until - cursor) / 4)
+            continue
+        _take_changes(ctx, changes, since, result)
+        newest = {normal_ticket_id(c.ticket_id) or id(c): c for c in (*ctx.tick.changes, *changes)}
+        ctx.tick.changes = list(newest.values())
+        with ctx.ledger.write() as session:
+            cursors.set(session, ctx.brand, CURSOR, until)
+        if until == started:
+            break
+        cursor = until
+    ctx.tick.statuses_seen = True
+
+
+def _take_changes(
+    ctx: BrandContext, changes: Sequence[TicketChange], since: datetime, result: Received
+) -> None:
     news = _of_ours(ctx, changes, since)
     if any(c.status is TicketStatus.CANCELLED for c in news):
         _look_aside(ctx)
@@ -114,9 +141,6 @@ def _see_changes(ctx: BrandContext, result: Received) -> None:
     ctx.take_in(news, take, _set_aside_change)
     ctx.take_in([c for c in changes if c.problem], _unclear, _set_aside_change)
     result.changed += len(news)
-    with ctx.ledger.write() as session:
-        cursors.set(session, ctx.brand, CURSOR, started)
-    ctx.tick.statuses_seen = True
 
 
 def any_news(ctx: BrandContext, cursor: datetime, until: datetime) -> bool:

@@ -117,10 +117,9 @@ def _mind_clock(ctx: BrandContext, session: Session, row: BrandRow, now: datetim
         "look at what was decided meanwhile: waits may have ended too early"
     )
     log.error("the clock went back", brand=ctx.brand, by=str(by))
-    attention.raise_item(
-        session, now, brand=ctx.brand, kind=Need.INTERNAL, subject="clock", reason=reason,
-        tried="times that lay ahead were put back to now; the lists are read once more",
-    )  # fmt: skip
+    tried = "times that lay ahead were put back to now; the lists are read once more"
+    matter = attention.Matter(ctx.brand, Need.INTERNAL, reason, "clock", tried)
+    attention.raise_item(session, now, matter)
 
 
 def _begin(ctx: BrandContext, session: Session, row: BrandRow, *, backlog: bool) -> None:
