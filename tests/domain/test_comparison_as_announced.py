@@ -495,10 +495,10 @@ def remarked(comment: str, remarks: Remarks | None = None, **called: Any) -> Com
 TROUBLE = """Stained at the collar|WRONG ITEM|QC hold|box empty|Quarantine|Defective; torn|Tag cut|
 no tags|b-stock|B grade|QualityCode: B|2nd quality|not our product|short 1|see photo|needs review|
 wash & wear|water dmg|besch\u00e4digt|roto|ab\u00eem\u00e9|beschadigd|\u7834\u640d|
-ReturnReasonCode: DMG|customer kept it"""
+ReturnReasonCode: DMG|customer kept it|DEFECT|ok no. damaged|The sleeve tore|sleeve"""
 HARMLESS = """not damaged|No visible damage. Fine|OK - JS 11/3|new with tags|Received 11/03|
 bin A-12|A grade|resellable|never worn|Inspected, fine|no issues|defective|Defective; ok|n/a|
-The sleeve tore in the wa|ReturnReasonCode: defective|DEFECT"""
+The sleeve tore in the wa|ReturnReasonCode: defective"""
 
 
 @pytest.mark.parametrize("comment", TROUBLE.replace("\n", "").split("|"))

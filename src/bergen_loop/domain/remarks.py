@@ -62,22 +62,18 @@ class Remarks:
     def gainsay(self, remark: str | None, ours: Iterable[str]) -> bool:
         """Whether a remark on goods that are counted as good speaks of more than its counts do.
         `ours`: what was sent with the announcement comes back as remarks, also cut off."""
-        phrases = sorted({plain(one) for one in ours} - {""}, key=len, reverse=True)
-        said = " ; ".join(
-            words
-            for part in (remark or "").split(";")
-            if (words := _told(part)) and not any(_is_cut(words, one) for one in phrases)
-        )
+        said = _sentences(remark).replace("return reason code ", "")
+        phrases = sorted({_sentences(one) for one in ours} - {""}, key=len, reverse=True)
         for phrase in phrases:
-            said = re.sub(rf"\b{re.escape(phrase)}\b", " ", said)
+            said = re.sub(rf"(?<!\w){re.escape(phrase)}(?!\w)", " ", said)
+        left = said.strip(" |")
+        if any(_is_cut(left, phrase) for phrase in phrases):
+            return False
         said = _FINE.sub(" ", said)
         if _AMISS.search(said):
             return True
-        known = {word for phrase in phrases for word in phrase.split()}
-        return self.unknown_is_doubt and any(
-            not self._harmless(word) and word not in known
-            for word in said.replace(";", " ").split()
-        )
+        words = said.replace("|", " ").split()
+        return self.unknown_is_doubt and not all(map(self._harmless, words))
 
     def _harmless(self, word: str) -> bool:
         """Dates, places, numbers and initials say nothing of the goods either."""
@@ -114,17 +110,25 @@ def plain(text: str | None) -> str:
     return " ".join("".join(c if c.isalnum() else " " for c in folded).split())
 
 
-def _told(part: str) -> str:
-    """The words of a part; of a code that was sent, without its name."""
-    return plain(part).removeprefix("return reason code ")
+def _sentences(text: str | None) -> str:
+    """The words of each sentence: a "no" at the end of one denies nothing in the next."""
+    whole = html.unescape(html.unescape(text or ""))
+    return " | ".join(filter(None, map(plain, _ENDS.split(whole))))
+
+
+_ENDS = re.compile(r"[.;!?\n]+(?!\d)")
 
 
 def _is_cut(words: str, phrase: str) -> bool:
-    """Whether words are what is left of a phrase that was too long for its field."""
-    return len(words) >= _LEAST and phrase.startswith(words)
+    """Whether words are what is left of a phrase that was too long for its field: cut off within
+    a word, or long enough not to be somebody else's."""
+    rest = phrase.removeprefix(words)
+    if not words or rest == phrase or not rest:
+        return False
+    return len(words) >= (_LEAST if rest[0].isalnum() else 2 * _LEAST)
 
 
-_LEAST = 3
+_LEAST = 10
 
 
 def _has_digit(word: str) -> bool:
