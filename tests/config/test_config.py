@@ -207,6 +207,23 @@ def test_a_name_that_is_no_text_any_more_is_told(key: str) -> None:
     assert problem.startswith("brands.yaml:6:"), problem
 
 
+@pytest.mark.parametrize(
+    ("written", "words"),
+    [("retention: 365", "no duration"), ("retention: 1h", "less than a day"),
+     ("retention: 0d", "less than a day"), ("poll: 90", "no duration")],
+)  # fmt: skip
+def test_a_duration_says_of_what(written: str, words: str) -> None:
+    """365 was read as seconds: customers' data was gone six minutes after their returns."""
+    (problem,) = problems(GOOD.replace("name: Acme", f"name: Acme\n    {written}"))
+    assert words in problem and problem.startswith("brands.yaml:6:")
+
+
+def test_a_zone_without_summer_time_is_a_doubt() -> None:
+    text = GOOD.replace("user_name: acme", "user_name: acme\n      time_zone: EST")
+    [(field, message, _)] = parse_settings(text, "brands.yaml").brands["acme"].doubts()
+    assert (field, message) == ("rex11.time_zone", "EST has no summer time")
+
+
 def test_a_kit_in_both_places_is_told(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="stands in `kits` and in `kits_file`"):
         load_settings(Path(with_kits(tmp_path, KITS, "\n    kits: {kit-1: {A: 1}}")))

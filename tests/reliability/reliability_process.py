@@ -31,7 +31,7 @@ BRAND_SETTINGS = """
   {slug}:
     name: {name}
     mode: live
-    poll: 0.2
+    poll: 0.2s
     loop:
       api_key: "file:{folder}/{slug}-loop"
       base_url: "{root}/loop/api"

@@ -28,11 +28,10 @@ class Model(BaseModel):
 
 
 def _duration(value: object) -> object:
-    """`90`, `30s`, `15m`, `12h`, `14d` or `2w` as a timedelta."""
+    """`30s`, `15m`, `12h`, `14d` or `2w` as a timedelta. A number alone is refused: `365` was meant
+    in days where it was read as seconds."""
     if isinstance(value, timedelta):
         return value
-    if isinstance(value, (int, float)) and not isinstance(value, bool):
-        return timedelta(seconds=value)
     if isinstance(value, str) and value and value[-1] in _UNITS:
         try:
             return timedelta(seconds=float(value[:-1]) * _UNITS[value[-1]])
@@ -51,6 +50,15 @@ def _not_negative(value: timedelta) -> timedelta:
 
 
 Duration = Annotated[timedelta, BeforeValidator(_duration), AfterValidator(_not_negative)]
+
+
+def _a_day(value: timedelta) -> timedelta:
+    if value < timedelta(days=1):
+        raise ValueError("is less than a day: customers' data would be gone before anybody looks")
+    return value
+
+
+Days = Annotated[Duration, AfterValidator(_a_day)]
 
 
 def _resolve_secret(value: object, info: ValidationInfo) -> object:

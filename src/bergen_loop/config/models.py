@@ -20,7 +20,7 @@ from pydantic import (
 
 from bergen_loop.config.auth import AuthSettings
 from bergen_loop.config.console import ApiSettings, ConsoleSettings
-from bergen_loop.config.fields import Duration, HttpUrl, Model, Secret, Zone
+from bergen_loop.config.fields import Days, Duration, HttpUrl, Model, Secret, Zone
 from bergen_loop.config.grading import GradingSettings
 from bergen_loop.config.kits import KitMap, KitsFileSetting, KitsInFile, domain_kits
 from bergen_loop.config.operations import (
@@ -335,6 +335,9 @@ class RepeatSettings(Model):
     """No pause between two attempts is longer."""
 
 
+_FIXED_ZONES = ("EST", "MST", "HST", "GMT")
+
+
 class BrandSettings(Model):
     """One brand."""
 
@@ -374,7 +377,7 @@ class BrandSettings(Model):
     """How often the brand is synced while something happens."""
     poll_max: Duration = timedelta(minutes=5)
     """How rarely at most, while nothing happens: the bound on staleness without webhooks."""
-    retention: Duration | None = None
+    retention: Days | None = None
     """How long after a return has ended its customer's data is kept; left out: for good."""
     events: EventSettings | None = None
     """Where the brand's own systems are told of its returns."""
@@ -406,7 +409,12 @@ class BrandSettings(Model):
             for id_, name in self.announce.destinations.items()
             if name
         }
-        return [
+        zone = self.rex11.time_zone
+        remedy = "name a place: New Jersey's zone is America/New_York"
+        found = [("rex11.time_zone", f"{zone} has no summer time", remedy)]
+        if zone not in _FIXED_ZONES and not zone.startswith("Etc/GMT"):
+            found = []
+        return found + [
             (
                 field,
                 f"{name} is not among the warehouses that REX11's schema lists",
