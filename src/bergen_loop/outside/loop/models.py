@@ -312,7 +312,7 @@ class _Reader:
     def needed_id(self, name: str) -> str | None:
         text = self.code(name, needed=True)
         problem = id_problem(text) if text is not None else None
-        if text is not None and (given_code(text) is None or text.startswith("-")):
+        if text not in (None, "0") and (given_code(text) is None or text.startswith("-")):
             problem = "is no id"
         if problem:
             self.problems.append(f"{self._where}{name} {brief(text)} {problem}")
