@@ -49,7 +49,7 @@ def _dictionary() -> zstandard.ZstdCompressionDict:
 
     body = resources.files("bergen_loop.ledger").joinpath(f"documents-{_DICTIONARY}.zdict")
     dictionary = zstandard.ZstdCompressionDict(body.read_bytes())
-    dictionary.precompute_compress(level=_LEVEL)
+    dictionary.precompute_compress(level=_LEVEL)  # pyright: ignore[reportUnknownMemberType]
     return dictionary
 
 

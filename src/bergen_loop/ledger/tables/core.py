@@ -471,7 +471,6 @@ class JournalRow(Base):
     __tablename__ = "journal"
     __table_args__ = (
         sa.Index("ix_journal_return", "return_pk", "id"),
-        sa.Index("ix_journal_brand", "brand", "id"),
         sa.Index("ix_journal_chain", "brand", "position", "id"),
     )
 

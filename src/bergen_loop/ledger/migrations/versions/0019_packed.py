@@ -1,4 +1,5 @@
-"""Documents are packed; what decisions say of Loop's state has a column of its own"""
+"""Documents are packed; what decisions say of Loop's state has a column of its own; an index that
+others serve as well is gone"""
 
 from __future__ import annotations
 
@@ -21,4 +22,5 @@ def upgrade() -> None:
     used = op.get_bind().scalar(sa.text("SELECT count(*) FROM (SELECT 1 FROM brands LIMIT 1) AS b"))
     followers = sa.table("followers", sa.column("name"), sa.column("position"))
     since = int(time.time()) + DAY if used else 0
+    op.drop_index("ix_journal_brand", "journal")
     op.execute(sa.insert(followers).values(name="packing", position=since))
