@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
-from bergen_loop.domain.lifecycle import Stage
+from bergen_loop.domain.returns import Stage
 from hypothesis import given
 from hypothesis import strategies as st
 from web_support import add_return
