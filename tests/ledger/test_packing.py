@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
-from bergen_loop.domain.returns import Stage
 from hypothesis import given
 from hypothesis import strategies as st
 from web_support import add_return
 
+from bergen_loop.domain.returns import Stage
 from bergen_loop.ledger import packed
 from bergen_loop.ledger.codec import decode, encode, load_receipt, load_return
 from bergen_loop.ledger.database import Ledger
