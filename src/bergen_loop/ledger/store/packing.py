@@ -67,7 +67,9 @@ def _packed_further(ledger: Ledger, table: Any) -> bool:
             .where(table.id > row.position, _plain(column, ledger))
             .order_by(table.id)
             .limit(CHUNK)
-            .with_for_update()
+            # It waits for nobody, so no tick can be in a deadlock with it; what is being written
+            # just now stays as it is written.
+            .with_for_update(skip_locked=True)
         ).all()
         if not rows:
             row.position = DONE
