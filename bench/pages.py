@@ -47,10 +47,25 @@ class Browser:
     def __init__(self, app: Any) -> None:
         self._app = app
         self._loop = asyncio.new_event_loop()
+        self._asked: asyncio.Queue[tuple[str, asyncio.Future[None]]] = asyncio.Queue()
+        # One task for all pages, as a server has: with it the threads that work for it would end.
+        self._task = self._loop.create_task(self._answer())
 
     def get(self, path: str) -> None:
         """A page, whole."""
-        self._loop.run_until_complete(self._get(*path.partition("?")[::2]))
+        done = self._loop.create_future()
+        self._asked.put_nowait((path, done))
+        self._loop.run_until_complete(done)
+
+    async def _answer(self) -> None:
+        while True:
+            path, done = await self._asked.get()
+            try:
+                await self._get(*path.partition("?")[::2])
+            except Exception as error:
+                done.set_exception(error)
+            else:
+                done.set_result(None)
 
     async def _get(self, path: str, query: str) -> None:
         scope: dict[str, Any] = {

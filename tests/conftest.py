@@ -116,6 +116,7 @@ def ledger(request: pytest.FixtureRequest, tmp_path: Path) -> Generator[Ledger]:
     cluster: Cluster = request.getfixturevalue("postgres")
     url = cluster.new_ledger()
     opened = Ledger(url)
+    opened.migrate()  # only looks: it has been
     yield opened
     opened.close()
     cluster.drop(url)

@@ -54,7 +54,7 @@ def test_a_later_judgement_of_a_return_people_settled_does_not_count(past: Past)
         session.expunge(made)
         make_transient(made)
         made.id, made.outcome = None, "attention"  # pyright: ignore[reportAttributeAccessIssue]
-        made.facts = {**made.facts, "ret": {**made.facts["ret"], "state": "review"}}
+        made.judged_state = "review"
         session.add(made)
     found = past.json("shadow", "report", "--brand", "acme")
     assert found["verdicts"] == {"agree": 1}

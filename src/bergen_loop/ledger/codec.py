@@ -18,6 +18,7 @@ import msgspec
 from bergen_loop.domain.returns import Return
 from bergen_loop.domain.rma import Receipt, RmaItem
 from bergen_loop.domain.shipment import ShipmentUnit
+from bergen_loop.ledger.packed import unpack
 
 LONGEST_NAME = 600
 """Characters of a name, id, SKU or address: far more than any has, and few enough for an index."""
@@ -55,13 +56,21 @@ class Document(Mapping[str, Any]):
     """A JSON object of the ledger, decoded when it is looked into: most rows are read for their
     other columns."""
 
-    __slots__ = ("_data", "_object", "text")
+    __slots__ = ("_data", "_object", "_stored")
 
-    def __init__(self, text: str, value: Any = None) -> None:
-        """`text` as it is stored; `value` the domain object it says, where that is at hand."""
-        self.text = text
+    def __init__(self, stored: str | bytes, value: Any = None) -> None:
+        """`stored`: its JSON, or the same `packed`; `value` the domain object it says, where that
+        is at hand."""
+        self._stored = stored
         self._data: dict[str, Any] | None = None
         self._object = value
+
+    @property
+    def text(self) -> str:
+        """Its JSON."""
+        if isinstance(self._stored, bytes):
+            self._stored = unpack(self._stored)
+        return self._stored
 
     @property
     def data(self) -> dict[str, Any]:

@@ -4,6 +4,7 @@ cannot be had; its clock, the one that all machines share."""
 from __future__ import annotations
 
 import logging
+import math
 import re
 import threading
 import time
@@ -30,12 +31,14 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from bergen_loop.ledger import codec, fragments
 from bergen_loop.ledger.tables.core import (
+    PACKS_FROM,
     DecisionRow,
     EffectRow,
     ReceiptRow,
     ReturnRow,
     RmaRow,
 )
+from bergen_loop.ledger.tables.operations import FollowerRow
 from bergen_loop.text import failure
 
 __all__ = [
@@ -70,6 +73,9 @@ _PRAGMAS = (
 
 MANY = frozenset((ReturnRow, RmaRow, ReceiptRow, DecisionRow, EffectRow))
 """Whose rows come many at a time."""
+PACKING = "packing"
+"""Of `followers`: since when documents are packed, in seconds since 1970. Not at once where a
+release that cannot read packed ones may still be at work, as it may for a day."""
 _TRIES = 60
 _LOCK_TIMEOUT = "500ms"
 """Less than PostgreSQL's deadlock_timeout, so that the change gives way, not a worker."""
@@ -205,6 +211,11 @@ class Ledger:
         self.change_schema(_upgrade)
         if self.is_sqlite:
             self.change_schema(fragments.ensure)
+        with self.read() as session:
+            since = session.scalar(
+                sa.select(FollowerRow.position).where(FollowerRow.name == PACKING)
+            )
+        setattr(self.engine.dialect, PACKS_FROM, math.inf if since is None else since)
 
     def change_schema(self, change: Callable[[sa.Connection], None]) -> None:
         """Run `change` in one transaction, one process at a time.

@@ -14,7 +14,7 @@ from bergen_loop.flow import tick
 from bergen_loop.ledger import fragments
 from bergen_loop.ledger.database import LedgerError, absence, trouble
 from bergen_loop.ledger.locks import BrandBusy, LockLost
-from bergen_loop.ledger.store import calls, chain, outbox, retention
+from bergen_loop.ledger.store import calls, chain, outbox, packing, retention
 from bergen_loop.outside.errors import OutsideError
 from bergen_loop.people import subscriptions
 from bergen_loop.service.registry import Registry
@@ -217,14 +217,21 @@ def _forget_told() -> None:
 @DBOS.workflow()
 def seal(scheduled_at: datetime, _context: Any) -> None:
     """Seal the journal's new entries; once an hour, note the chains' ends in the log. And go on
-    with the index of fragments, where an older release's ledger has not been taken in whole."""
+    with the index of fragments, and with packing documents, where an older release's ledger has not
+    been taken in whole."""
     _seal(scheduled_at.minute == 0)
     _fill()
+    _pack()
 
 
 @DBOS.step()
 def _fill() -> bool:
     return fragments.fill(registry().ledger, FILLING)
+
+
+@DBOS.step()
+def _pack() -> bool:
+    return packing.pack_old(registry().ledger, FILLING)
 
 
 @DBOS.step()

@@ -32,7 +32,7 @@ from bergen_loop.ledger.codec import (
 )
 from bergen_loop.ledger.store import journal
 from bergen_loop.ledger.store.statements import chunks
-from bergen_loop.ledger.tables.core import DecisionRow, PlainJson, ReceiptRow, ReturnRow, RmaRow
+from bergen_loop.ledger.tables.core import DecisionRow, ReceiptRow, ReturnRow, RmaRow
 
 NOT_COMPARED = Comparison((), (), ("not compared",))
 FORMAT = "bergen-loop-case/1"
@@ -137,9 +137,7 @@ def _decisions(session: Session, pks: Sequence[int]) -> dict[int, tuple[str, Any
         DecisionRow.by,
         DecisionRow.decided_at,
         DecisionRow.receipt_ids,
-        DecisionRow.facts["ret"]["state"].as_string().label("state"),
-        DecisionRow.facts["receipt"]["open_tickets"].as_integer().label("open_tickets"),
-        sa.type_coerce(DecisionRow.facts["lines"], PlainJson).label("lines"),
+        DecisionRow.facts,
     )
     # Put in order here: asked to, SQLite would walk the whole table in the order of ids.
     query = sa.select(*columns).where(DecisionRow.return_pk.in_(pks))
@@ -179,10 +177,12 @@ def _compared(past: PastCase, announced: Announced, rules: AnnounceRules) -> Pas
 def _past(
     row: Any, decided: str, made: Any, receipts: dict[int, Receipt], rules: AnnounceRules
 ) -> PastCase:
-    then: list[dict[str, Any]] = made.lines or []
+    ret: dict[str, Any] = made.facts.get("ret") or {}
+    receipt: dict[str, Any] = made.facts.get("receipt") or {}
+    then: list[dict[str, Any]] = made.facts.get("lines") or []
     return_ = load_return(row.content)
     lines = {line.line_item_id for line in return_.lines}
-    return_ = replace(return_, state=LoopState(made.state)) if made.state else return_
+    return_ = replace(return_, state=LoopState(ret["state"])) if ret.get("state") else return_
     parcel = physical_lines(return_, rules)
     had = tuple(receipts[i] for i in made.receipt_ids)
     case = Case(
@@ -191,7 +191,7 @@ def _past(
         comparison=NOT_COMPARED,
         now=made.decided_at,
         first_received_at=row.received_at or made.decided_at,
-        open_tickets=made.open_tickets or 0,
+        open_tickets=receipt.get("open_tickets") or 0,
     )
     return PastCase(
         return_id=row.return_id,

@@ -335,7 +335,9 @@ def audit(
 def last_mode(session: Session, brand: str) -> JournalRow | None:
     """How a brand came by the mode that somebody has set."""
     query = sa.select(JournalRow).where(
-        JournalRow.brand == brand, JournalRow.happened == What.MODE_SET.value
+        JournalRow.brand == brand,
+        JournalRow.return_pk.is_(None),
+        JournalRow.happened == What.MODE_SET.value,
     )
     return session.scalar(query.order_by(JournalRow.id.desc()).limit(1))
 

@@ -171,7 +171,9 @@ def standing(user: UserRow) -> str:
 def changed_by(session: Session, user: UserRow) -> str | None:
     """Who changed last what an account may do."""
     changes = sa.select(JournalRow).where(
-        JournalRow.brand.is_(None), JournalRow.happened == What.ACCOUNT_CHANGED
+        JournalRow.brand.is_(None),
+        JournalRow.return_pk.is_(None),
+        JournalRow.happened == What.ACCOUNT_CHANGED,
     )
     newest = session.scalars(changes.order_by(JournalRow.id.desc()).limit(LOOKED_BACK))
     return next((row.who for row in newest if row.data.get("user") == user.id), None)

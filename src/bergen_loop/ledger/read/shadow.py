@@ -19,7 +19,7 @@ from bergen_loop.domain.decision import Outcome
 from bergen_loop.domain.returns import LoopState
 from bergen_loop.ledger.read.causes import Sum
 from bergen_loop.ledger.store.modes import PAYS
-from bergen_loop.ledger.tables.core import DecisionRow, EffectRow, ReturnRow
+from bergen_loop.ledger.tables.core import DecisionRow, EffectRow, ReturnRow, judged_state
 
 MAX_LISTED = 200
 BASIS = (
@@ -143,11 +143,12 @@ def report(
 
 def _query(brand: str, since: datetime | None) -> Any:
     # A judgement of a return that was no longer open says only that; the one before counts.
-    state = DecisionRow.facts["ret"]["state"].as_string()
     latest = (
         sa.select(sa.func.max(DecisionRow.id))
         .where(
-            DecisionRow.brand == brand, DecisionRow.shadow.is_(True), state == LoopState.OPEN.value
+            DecisionRow.brand == brand,
+            DecisionRow.shadow.is_(True),
+            judged_state() == LoopState.OPEN.value,
         )
         .group_by(DecisionRow.return_pk)
     )

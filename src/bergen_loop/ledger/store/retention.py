@@ -19,7 +19,9 @@ from sqlalchemy.orm import Session
 
 from bergen_loop.domain.returns import ENDED, Stage
 from bergen_loop.domain.words import What
+from bergen_loop.ledger.codec import encode
 from bergen_loop.ledger.store import calls, chain, journal
+from bergen_loop.ledger.store.statements import chunks
 from bergen_loop.ledger.tables.core import (
     AttentionRow,
     DecisionRow,
@@ -404,6 +406,19 @@ def _texts_naming(session: Session, wanted: str, result: Erased) -> None:
             for t in _spellings(wanted)
         ]
         _mask_rows(session, table, sa.select(table).where(sa.or_(*naming)), (wanted,), result)
+    for pks in chunks(_facts_naming(session, wanted)):
+        query = sa.select(DecisionRow).where(DecisionRow.id.in_(pks))
+        _mask_rows(session, DecisionRow, query, (wanted,), result)
+
+
+def _facts_naming(session: Session, wanted: str) -> list[int]:
+    """Decisions whose facts are packed, where no question of the database's finds it."""
+    rows = session.execute(
+        sa.select(DecisionRow.id, DecisionRow.facts), execution_options={"yield_per": 1000}
+    )
+    spellings = _spellings(wanted)
+    texts = ((pk, encode(facts).casefold()) for pk, facts in rows)
+    return [pk for pk, text in texts if any(x.casefold() in text for x in spellings)]
 
 
 def _spellings(wanted: str) -> set[str]:

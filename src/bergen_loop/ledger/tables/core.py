@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import Any
+from typing import Any, cast
 
 import sqlalchemy as sa
 from sqlalchemy.ext.compiler import compiles
@@ -14,8 +16,9 @@ from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.types import TypeDecorator
 
 from bergen_loop.domain.rma import TicketStatus
-from bergen_loop.ledger.codec import Document, decode
+from bergen_loop.ledger.codec import Document, decode, encode
 from bergen_loop.ledger.folding import find_index
+from bergen_loop.ledger.packed import SHORTEST, as_json, pack, packed_in, unpack
 
 
 class UtcTime(TypeDecorator[datetime]):
@@ -88,10 +91,49 @@ def _decoded(text: str | bytes | None) -> Any:
     return None if text is None else decode(text)
 
 
-class DocumentJson(TypeDecorator[Mapping[str, Any]]):
-    """A `Document`, decoded only where it is looked into."""
+PACKS_FROM = "bergen_packs_from"
+"""Of an engine's dialect: since when documents are written packed (seconds since 1970)."""
+
+
+def _packing(dialect: sa.Dialect) -> Any:
+    """Plain data or a document to what its column holds."""
+    fit = as_json if dialect.name != "sqlite" else None
+
+    def stored(value: Any) -> bytes | str | None:
+        if value is None:
+            return None
+        text = encode(value)
+        if len(text) < SHORTEST or time.time() < getattr(dialect, PACKS_FROM, math.inf):
+            return text
+        return fit(pack(text)) if fit else pack(text)
+
+    return stored
+
+
+class PackedJson(TypeDecorator[Any]):
+    """Plain data in a JSON column, packed (`ledger.packed`). SQL does not look into it."""
 
     impl = sa.JSON(none_as_null=True)
+    cache_ok = True
+
+    def bind_processor(self, dialect: sa.Dialect) -> Any:
+        return _packing(dialect)
+
+    def result_processor(self, dialect: sa.Dialect, coltype: object) -> Any:
+        del dialect, coltype
+        return _unpacked
+
+
+def _unpacked(stored: str | bytes | None) -> Any:
+    if stored is None:
+        return None
+    packed = packed_in(stored)
+    return decode(stored if packed is None else unpack(packed))
+
+
+class DocumentJson(PackedJson):
+    """A `Document`, unpacked and decoded only where it is looked into."""
+
     cache_ok = True
 
     def result_processor(self, dialect: sa.Dialect, coltype: object) -> Any:
@@ -99,10 +141,31 @@ class DocumentJson(TypeDecorator[Mapping[str, Any]]):
         return _document
 
 
-def _document(text: str | bytes | None) -> Document | None:
-    if text is None:
+def _document(stored: str | bytes | None) -> Document | None:
+    if stored is None:
         return None
-    return Document(text if isinstance(text, str) else text.decode())
+    packed = packed_in(stored)
+    if packed is not None:
+        return Document(packed)
+    return Document(stored if isinstance(stored, str) else stored.decode())
+
+
+class Unpacked(FunctionElement[Any]):
+    """Of a column of documents: the document where it is plain JSON, which SQL can look into."""
+
+    type = sa.JSON(none_as_null=True)
+    inherit_cache = True
+
+
+@compiles(Unpacked, "postgresql")
+def _any(element: Unpacked, compiler: Any, **kw: Any) -> str:  # pyright: ignore[reportUnusedFunction]
+    return compiler.process(element.clauses, **kw)  # a packed one is a text, which has no fields
+
+
+@compiles(Unpacked, "sqlite")
+def _text_only(element: Unpacked, compiler: Any, **kw: Any) -> str:  # pyright: ignore[reportUnusedFunction]
+    column = compiler.process(element.clauses, **kw)
+    return f"CASE WHEN typeof({column}) = 'text' THEN {column} END"
 
 
 class TimeOfChange(FunctionElement[datetime]):
@@ -267,7 +330,7 @@ class RmaRow(Base):
     customer_po: Mapped[str]
     ticket_id: Mapped[str | None]
     warehouse: Mapped[str]
-    items: Mapped[list[Any]]
+    items: Mapped[list[Any]] = mapped_column(PackedJson)
     tracking_numbers: Mapped[list[Any]]
     ticket_status: Mapped[str | None] = mapped_column(TicketStatusName)
     status_seen_at: Mapped[datetime | None]
@@ -322,6 +385,16 @@ class ReceiptFileRow(Base):
     body: Mapped[bytes] = mapped_column(sa.LargeBinary)
 
 
+def state_of(facts: Mapping[str, Any]) -> str | None:
+    """In which state Loop showed the return, by the facts of a decision."""
+    ret: object = facts.get("ret")
+    return cast("Json", ret).get("state") if isinstance(ret, dict) else None
+
+
+def _state_in_facts(context: Any) -> str | None:
+    return state_of(context.get_current_parameters()["facts"])
+
+
 class DecisionRow(Base):
     """A decision with all that explains it: receipt, rule, facts, versions (I7)."""
 
@@ -344,6 +417,9 @@ class DecisionRow(Base):
     receipt_ids: Mapped[list[Any]]
     shadow: Mapped[bool] = mapped_column(default=False)
     by: Mapped[str] = mapped_column(default="bergen-loop")
+    judged_state: Mapped[str | None] = mapped_column(default=_state_in_facts)
+    """In which state Loop showed the return, where the criteria judged it: what `facts` say. Of
+    what an older release wrote it is null until the facts are packed: `judged_state`."""
 
 
 class EffectRow(Base):
@@ -395,7 +471,6 @@ class JournalRow(Base):
     __tablename__ = "journal"
     __table_args__ = (
         sa.Index("ix_journal_return", "return_pk", "id"),
-        sa.Index("ix_journal_brand", "brand", "id"),
         sa.Index("ix_journal_chain", "brand", "position", "id"),
     )
 
@@ -727,6 +802,12 @@ def _where(condition: str) -> dict[str, Any]:
 def held_only() -> sa.ColumnElement[bool]:
     """The returns that an item of the attention list holds, as their partial indexes say it."""
     return ReturnRow.held.is_(True)
+
+
+def judged_state() -> sa.ColumnElement[str | None]:
+    """In which state Loop showed a return that was judged."""
+    said = Unpacked(DecisionRow.facts)["ret"]["state"].as_string()
+    return sa.func.coalesce(DecisionRow.judged_state, said)
 
 
 def decided_time() -> sa.ColumnElement[datetime]:
