@@ -59,6 +59,8 @@ def run(ctx: BrandContext) -> Received:
     result = Received()
     if not ctx.tick.backlog:
         _see_changes(ctx, result)
+    if ctx.tick.calm:
+        return result
     _look_again_before_acting(ctx)
     with ctx.ledger.read() as session:
         due = returns.tickets_to_read(session, ctx.brand, ctx.now(), PER_TICK)
@@ -94,8 +96,7 @@ def _look_again_before_acting(ctx: BrandContext) -> None:
 
 def _see_changes(ctx: BrandContext, result: Received) -> None:
     started = ctx.now()
-    with ctx.ledger.read() as session:
-        cursor = cursors.get(session, ctx.brand, CURSOR)
+    cursor = ctx.marks(CURSOR).get(CURSOR)
     since = (cursor or started - ctx.settings.loop.backfill) - ctx.settings.rex11.overlap
     changes = ctx.tick.changes = _changes(ctx, since, started)
     ctx.tick.changes_since = _earliest(ctx, since)
@@ -113,8 +114,8 @@ def _see_changes(ctx: BrandContext, result: Received) -> None:
     ctx.take_in(news, take, _set_aside_change)
     ctx.take_in([c for c in changes if c.problem], _unclear, _set_aside_change)
     result.changed += len(news)
-    with ctx.ledger.write() as session:
-        cursors.set(session, ctx.brand, CURSOR, started)
+    with ctx.noting(CURSOR) as tx:
+        cursors.set(tx.session, ctx.brand, CURSOR, started)
     ctx.tick.statuses_seen = True
 
 
