@@ -480,28 +480,31 @@ _REMARKS = re.compile(
 """Elements that the schema of 2017 has not, but for `Comments`; a later one may."""
 
 
-def _other_counts(item: Element) -> list[str]:
+def _other_counts(said: Sequence[tuple[str, str]]) -> list[str]:
     """Counts of goods that are not as they should be, by a name that is not documented."""
-    found = ((soap.local_name(e), soap.own_text(e)) for e in item.iterchildren("*"))
     return [
         f"{name} is {text[:40]!r}, of which nothing is known"
-        for name, text in found
-        if text and _OTHER_COUNT.fullmatch(name) and read_quantity(text, name)[0] != 0
+        for name, text in said
+        if _OTHER_COUNT.fullmatch(name) and read_quantity(text, name)[0] != 0
     ]
 
 
-def _remarks(item: Element) -> str | None:
+def _remarks(said: Sequence[tuple[str, str]]) -> str | None:
     """What the warehouse says of the item in words."""
-    found = [(soap.local_name(e), soap.own_text(e)) for e in item.iterchildren("*")]
-    said = [
+    words = [
         text if name.casefold() == "comments" else f"{name}: {text}"
-        for name, text in found
-        if text and _REMARKS.fullmatch(name)
+        for name, text in said
+        if _REMARKS.fullmatch(name)
     ]
-    return "; ".join(said) or None
+    return "; ".join(words) or None
 
 
 def _line(item: Element) -> ReceiptLine:
+    said = [
+        (name, text)
+        for e in item.iterchildren("*")
+        if (name := soap.local_name(e)) not in _JUDGED_OF_ITEM and (text := soap.own_text(e))
+    ]
     expected, *doubts = read_quantity(soap.text(item, "ExpectedQuantity"), "ExpectedQuantity")
     actual, actual_doubt = read_quantity(soap.text(item, "ActualQuantity"), "ActualQuantity")
     damaged, damaged_doubt = read_quantity(soap.text(item, "DamagedQuantity"), "DamagedQuantity")
@@ -518,24 +521,27 @@ def _line(item: Element) -> ReceiptLine:
         actual=actual,
         damaged=damaged,
         description=soap.text(item, "ProductDescription"),
-        comments=_remarks(item),
+        comments=_remarks(said),
         problems=(
             *(d for d in (*doubts, actual_doubt, damaged_doubt) if d),
-            *_other_counts(item),
+            *_other_counts(said),
             *_damage(item, _JUDGED_OF_ITEM),
         ),
     )
 
 
 def _damage(element: Element, names: Iterable[str]) -> list[str]:
-    found: list[str] = []
+    found, of = list[str](), soap.by_name(element)
     for name in names:
-        values = {soap.own_text(e) for e in soap.children(element, name)}
+        same = of.get(name)
+        if not same or (len(same) == 1 and soap.is_plain(same[0])):
+            continue
+        values = {soap.own_text(e) for e in same}
         if soap.mended(element, name):
             found.append(f"{name} came damaged; what is left of it is {_listed(values)}")
         elif len(values) > 1:
             found.append(f"{name} is there more than once: {_listed(values)}")
-        elif any(len(e) for e in soap.children(element, name)):
+        elif any(len(e) for e in same):
             found.append(f"{name} is no plain text")
     return found
 
