@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import TypeVar
+from typing import Generic, TypeVar
 from zoneinfo import ZoneInfo
 
 import structlog
@@ -22,7 +22,7 @@ from bergen_loop.domain.rma import TicketChange
 from bergen_loop.ledger import transaction
 from bergen_loop.ledger.database import Ledger, Session, record_at_fault
 from bergen_loop.ledger.locks import LockLost
-from bergen_loop.ledger.store import calls, modes, returns
+from bergen_loop.ledger.store import calls, cursors, modes, returns
 from bergen_loop.ledger.transaction import FencedTransaction, Transaction
 from bergen_loop.outside.breaker import Breakers
 from bergen_loop.outside.errors import OutsideError
@@ -99,6 +99,13 @@ class Tick:
     """The fence of the lock this tick holds."""
     restored_at: datetime | None = None
     """When the ledger was put back from a backup, if it was."""
+    waits: frozenset[str] | None = None
+    """What of the brand's waited for a tick when it began (`store.quiet.signs`). None: not known,
+    or not any more, for something has been written since."""
+    marks: Mapping[str, datetime] | None = None
+    """How far recurring reads had come when it began (`store.cursors`)."""
+    moved: set[str] = field(default_factory=set[str])
+    """Which of them may have moved on since."""
     walked: set[str] = field(default_factory=set[str])
     """Loop's lists that were walked to their end since it began."""
     reached_back: bool = False
@@ -115,6 +122,11 @@ class Tick:
     calls: dict[str, str | None] = field(default_factory=dict[str, str | None])
     """Kinds of calls that fail while others are answered, and how; None: one went well."""
 
+    @property
+    def calm(self) -> bool:
+        """Whether nothing waits, so that a step has nothing to ask the ledger for."""
+        return self.waits is not None and not self.waits
+
 
 LEARNT_FROM, LEARNT_AGAIN = timedelta(days=28), timedelta(hours=1)
 """Receipts that tell when the warehouse works, and how long what they told holds."""
@@ -129,6 +141,36 @@ class _Derived:
     settings: BrandSettings
     rules: AnnounceRules
     version: str
+
+
+class _Started(Generic[A, B]):
+    """Work that is being done by some threads, and by the one that waits for it."""
+
+    def __init__(
+        self, pool: ThreadPoolExecutor, work: Callable[[A], B], items: Sequence[A], threads: int
+    ) -> None:
+        self._work = work
+        self._todo, self._found = iter(enumerate(items)), dict[int, B]()
+        self._jobs = [pool.submit(tracing.carried(self._take)) for _ in range(threads)]
+
+    def _take(self) -> None:
+        for place, item in self._todo:  # taking one is one step of the interpreter's
+            self._found[place] = self._work(item)
+
+    def results(self) -> list[B]:
+        """All, in the order of the items, when it is done. What the work raises."""
+        try:
+            self._take()
+        finally:
+            self.wait()
+        for job in self._jobs:
+            job.result()
+        return [self._found[place] for place in range(len(self._found))]
+
+    def wait(self) -> None:
+        """Until none of its threads is at it."""
+        for job in self._jobs:
+            job.exception()
 
 
 @dataclass(slots=True)
@@ -197,23 +239,28 @@ class BrandContext:
         """`work` on every item with the brand's bounded concurrency, results in order."""
         if len(items) <= 1:
             return [work(item) for item in items]
-        todo, found = iter(enumerate(items)), dict[int, B]()
-
-        def take() -> None:
-            for place, item in todo:  # taking one is one step of the interpreter's
-                found[place] = work(item)
-
         with self.threads() as pool:
             others = min(len(items), self.settings.settle.concurrency) - 1
-            jobs = [pool.submit(tracing.carried(take)) for _ in range(others)]
+            return _Started(pool, work, items, others).results()
+
+    def ahead(self, work: Callable[[A], B], items: Sequence[A]) -> Generator[list[B]]:
+        """The same batch by batch, for work that changes nothing: while one batch's results are
+        looked at, the next one is under way."""
+        most = self.settings.settle.concurrency - 1
+        with self.threads() as pool:
+            under_way: _Started[A, B] | None = None
             try:
-                take()
+                for batch in self.batches(items):
+                    done = under_way.results() if under_way else None
+                    others = len(batch) - 1 if under_way is None else len(batch)
+                    under_way = _Started(pool, work, batch, min(others, most))
+                    if done is not None:
+                        yield done
+                if under_way:
+                    yield under_way.results()
             finally:
-                for job in jobs:
-                    job.exception()  # waits for its end
-        for job in jobs:
-            job.result()
-        return [found[place] for place in range(len(items))]
+                if under_way:
+                    under_way.wait()
 
     @contextmanager
     def threads(self) -> Generator[ThreadPoolExecutor]:
@@ -236,10 +283,25 @@ class BrandContext:
 
     def write(self) -> AbstractContextManager[Transaction]:
         """A transaction that writes; it cannot intend."""
+        self.tick.waits = None
+        return self.noting()
+
+    def noting(self, *names: str) -> AbstractContextManager[Transaction]:
+        """One that moves these marks on, and writes nothing that a step would have to do."""
+        self.tick.moved.update(names)
         return transaction.transaction(self.ledger, self.brand, self.now())
+
+    def marks(self, *names: str) -> Mapping[str, datetime]:
+        """How far these recurring reads have come, without those that have never been made."""
+        known = self.tick.marks
+        if known is None or not self.tick.moved.isdisjoint(names):
+            with self.ledger.read() as session:
+                return cursors.get_all(session, self.brand, names)
+        return {name: known[name] for name in names if name in known}
 
     def acting(self) -> AbstractContextManager[FencedTransaction]:
         """A transaction that may intend calls: refused when another sync has taken over."""
+        self.tick.waits = None
         return transaction.fenced(self.ledger, self.brand, self.now(), self.tick.epoch)
 
     def log_calls(self, tx: Transaction) -> None:

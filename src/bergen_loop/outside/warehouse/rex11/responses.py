@@ -456,7 +456,7 @@ def read_receipt(ticket: Element, ticket_id: str, zone: ZoneInfo) -> Receipt:
         problems.append(f"{empty} of {len(items)} Shipmentitemslist elements are empty")
     lines = tuple(_line(item) for item in items if len(item))
     counted, damaged = sum(x.actual or 0 for x in lines), sum(x.damaged or 0 for x in lines)
-    problems += _not_known(ticket, _KNOWN_OF_TICKET, counted, damaged)
+    problems += _not_known(_said(ticket), _KNOWN_OF_TICKET, counted, damaged)
     return Receipt(
         ticket_id=ticket_id,
         status=status,
@@ -503,13 +503,23 @@ _REMARKS = re.compile(
 """Elements that the schema of 2017 has not, but for `Comments`; a later one may."""
 
 
-def _not_known(element: Element, known: frozenset[str], counted: int, damaged: int) -> list[str]:
+def _said(element: Element) -> list[tuple[str, str]]:
+    """What stands in its elements that are not judged one by one."""
+    return [
+        (name, text)
+        for e in element.iterchildren("*")
+        if (name := soap.local_name(e)) not in _JUDGED_OF_ITEM and (text := soap.own_text(e))
+    ]
+
+
+def _not_known(
+    said: Iterable[tuple[str, str]], known: frozenset[str], counted: int, damaged: int
+) -> list[str]:
     """Elements that are not documented, and speak of goods that are not as they were counted: by
     their name, by a lower count of good ones, or by what stands in them."""
     found: list[str] = []
-    for child in element.iterchildren("*"):
-        name, text = soap.local_name(child), soap.own_text(child)
-        if text is None or name in known or (_REMARKS.fullmatch(name) and known is _KNOWN_OF_ITEM):
+    for name, text in said:
+        if name in known or (_REMARKS.fullmatch(name) and known is _KNOWN_OF_ITEM):
             continue
         words, units = plain(name), read_quantity(text, name)[0]
         if _BAD.search(words):
@@ -523,20 +533,19 @@ def _not_known(element: Element, known: frozenset[str], counted: int, damaged: i
     return found
 
 
-def _remarks(item: Element) -> str | None:
+def _remarks(said: Iterable[tuple[str, str]]) -> str | None:
     """What the warehouse says of the item in words. A reason is the customer's, unless it speaks
     of the goods and was not announced."""
-    found = [(soap.local_name(e), soap.own_text(e)) for e in item.iterchildren("*")]
-    said = [
+    words = [
         text if name.casefold() == "comments" else f"{name}: {text}"
-        for name, text in found
-        if text
-        and (_REMARKS.fullmatch(name) or (name == "ReturnReasonCode" and speaks_of_trouble(text)))
+        for name, text in said
+        if _REMARKS.fullmatch(name) or (name == "ReturnReasonCode" and speaks_of_trouble(text))
     ]
-    return "; ".join(said) or None
+    return "; ".join(words) or None
 
 
 def _line(item: Element) -> ReceiptLine:
+    said = _said(item)
     expected, *doubts = read_quantity(soap.text(item, "ExpectedQuantity"), "ExpectedQuantity")
     actual, actual_doubt = read_quantity(soap.text(item, "ActualQuantity"), "ActualQuantity")
     damaged, damaged_doubt = read_quantity(soap.text(item, "DamagedQuantity"), "DamagedQuantity")
@@ -553,24 +562,27 @@ def _line(item: Element) -> ReceiptLine:
         actual=actual,
         damaged=damaged,
         description=soap.text(item, "ProductDescription"),
-        comments=_remarks(item),
+        comments=_remarks(said),
         problems=(
             *(d for d in (*doubts, actual_doubt, damaged_doubt) if d),
-            *_not_known(item, _KNOWN_OF_ITEM, actual or 0, damaged or 0),
+            *_not_known(said, _KNOWN_OF_ITEM, actual or 0, damaged or 0),
             *_damage(item, _JUDGED_OF_ITEM),
         ),
     )
 
 
 def _damage(element: Element, names: Iterable[str]) -> list[str]:
-    found: list[str] = []
+    found, of = list[str](), soap.by_name(element)
     for name in names:
-        values = {soap.own_text(e) for e in soap.children(element, name)}
+        same = of.get(name)
+        if not same or (len(same) == 1 and soap.is_plain(same[0])):
+            continue
+        values = {soap.own_text(e) for e in same}
         if soap.mended(element, name):
             found.append(f"{name} came damaged; what is left of it is {_listed(values)}")
         elif len(values) > 1:
             found.append(f"{name} is there more than once: {_listed(values)}")
-        elif any(len(e) for e in soap.children(element, name)):
+        elif any(len(e) for e in same):
             found.append(f"{name} is no plain text")
     return found
 

@@ -114,9 +114,22 @@ def own_text(element: Element) -> str | None:
     return (element.text or "").replace(MENDED, "").strip(_BLANK) or None
 
 
+def by_name(element: Element) -> dict[str, list[Element]]:
+    """All direct children by their local name."""
+    found: dict[str, list[Element]] = {}
+    for one in element.iterchildren("*"):
+        found.setdefault(local_name(one), []).append(one)
+    return found
+
+
 def mended(element: Element | None, name: str) -> bool:
     """Whether the child's text is not quite what was sent: a character was lost or made up."""
     return any(MENDED in (e.text or "") for e in children(element, name))
+
+
+def is_plain(element: Element) -> bool:
+    """Whether it has a text as it was sent, and nothing else."""
+    return not len(element) and MENDED not in (element.text or "")
 
 
 def as_text(element: Element) -> str:
