@@ -5,12 +5,17 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from bergen_loop.config import ConfigError, load_settings, parse_settings
+from bergen_loop.config.roster import checked
+from bergen_loop.config.source import check_brand
 from bergen_loop.domain.announce import AnnounceWhen
 from bergen_loop.domain.naming import KitPart
+from bergen_loop.ledger.store.brands import State, Version
+from bergen_loop.secrets import SecretStores
 
 GOOD = """\
 service:
@@ -216,6 +221,24 @@ def test_a_duration_says_of_what(written: str, words: str) -> None:
     """365 was read as seconds: customers' data was gone six minutes after their returns."""
     (problem,) = problems(GOOD.replace("name: Acme", f"name: Acme\n    {written}"))
     assert words in problem and problem.startswith("brands.yaml:6:")
+
+
+def test_a_brand_kept_in_the_ledger_goes_on_with_what_an_earlier_release_took() -> None:
+    block: dict[str, Any] = {
+        "name": "Acme",
+        "loop": {"api_key": "env:ACME_LOOP_KEY"},
+        "rex11": {
+            "web_address": "acme.example.com",
+            "user_name": "a",
+            "password": "env:ACME_REX11",
+        },
+        "poll": 90,
+    }
+    now = datetime(2026, 11, 1, tzinfo=UTC)
+    kept = Version("acme", 1, State.ACTIVE, block, now, "mara", "connected")
+    assert checked(kept, SecretStores()).poll == timedelta(seconds=90)
+    with pytest.raises(ConfigError, match="no duration"):
+        check_brand(block, SecretStores(), "a form")
 
 
 def test_a_zone_without_summer_time_is_a_doubt() -> None:

@@ -27,11 +27,18 @@ class Model(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
 
-def _duration(value: object) -> object:
+IN_USE = "in use"
+"""In a validation's context: the settings have been in use since an earlier release."""
+
+
+def _duration(value: object, info: ValidationInfo) -> object:
     """`30s`, `15m`, `12h`, `14d` or `2w` as a timedelta. A number alone is refused: `365` was meant
-    in days where it was read as seconds."""
+    in days where it was read as seconds. In settings that are in use it stays what it was."""
     if isinstance(value, timedelta):
         return value
+    in_use = bool(info.context and info.context.get(IN_USE))
+    if in_use and isinstance(value, int | float) and not isinstance(value, bool):
+        return timedelta(seconds=value)
     if isinstance(value, str) and value and value[-1] in _UNITS:
         try:
             return timedelta(seconds=float(value[:-1]) * _UNITS[value[-1]])

@@ -117,7 +117,8 @@ def _asked(one: BrandSettings) -> BrandSettings:
 
 def checked(version: Version, stores: SecretStores) -> BrandSettings:
     """A version's settings with their secrets. ConfigError."""
-    return check_brand(version.content, stores, source_of(version.brand, version.version))
+    source = source_of(version.brand, version.version)
+    return check_brand(version.content, stores, source, in_use=True)
 
 
 def source_of(brand: str, version: int) -> str:

@@ -18,6 +18,7 @@ from ruamel.yaml.comments import CommentedMap, CommentedSeq
 
 from bergen_loop import yaml_source
 from bergen_loop.config.errors import ConfigError, Problem
+from bergen_loop.config.fields import IN_USE
 from bergen_loop.config.models import (
     BRAND_ID,
     LOOP_VERSION,
@@ -86,12 +87,18 @@ def load_service(path: Path) -> tuple[ServiceSettings, SecretStores]:
 
 
 def check_brand(
-    block: Mapping[str, Any], stores: SecretStores, source: str, tree: CommentedMap | None = None
+    block: Mapping[str, Any],
+    stores: SecretStores,
+    source: str,
+    tree: CommentedMap | None = None,
+    *,
+    in_use: bool = False,
 ) -> BrandSettings:
     """The settings of one brand that is not in a file yet. Raises ConfigError; `tree` is where
-    its parts come from, for their lines."""
+    its parts come from, for their lines; `in_use`: they may be of an earlier release."""
+    context = {"stores": stores, IN_USE: in_use}
     try:
-        return BrandSettings.model_validate(_plain(block, source), context={"stores": stores})
+        return BrandSettings.model_validate(_plain(block, source), context=context)
     except ValidationError as error:
         raise _config_error(source, tree or CommentedMap(), error) from None
 
