@@ -134,6 +134,41 @@ def test_a_connection_on_which_more_came_than_the_answer_is_not_used_again(more:
     assert server.connections == 2
 
 
+@pytest.mark.parametrize(
+    ("head", "said"),
+    [
+        pytest.param(b"A: 1\r\n b\r\n\tc\r\nD:2", {"a": "1 b c", "d": "2"}, id="goes on"),
+        pytest.param(b"A: 1\r\nA: 2\r\n 3\r\nB:", {"a": "1", "b": ""}, id="twice"),
+        pytest.param(b" odd\r\nno header\r\n so\r\n: x\r\nA: \xe9:", {"a": "\xe9:"}, id="odd"),
+    ],
+)
+def test_a_head_is_read_however_it_is_written(head: bytes, said: dict[str, str]) -> None:
+    more = b"HTTP/1.1 100 Continue\r\nX: y\r\n\r\n"
+    with serving(more + OK.replace(b"OK", b"OK\r\n" + head), OK) as server:
+        network = Network()
+        answer = send(server, network)
+        send(server, network)
+    assert (answer.body, answer.headers) == (b"true", said | {"content-length": "4"})
+    assert server.connections == 1
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"HTTP/1.1 2000 OK",
+        b"HTTP/2 200",
+        b"ICY 200 OK",
+        b"HTTP/1.1 2x0",
+        b"HTTP/1.1 200 OK" + b"\r\nA: b" * 101,
+        b"HTTP/1.1 200 OK\r\nA: " + b"b" * 65_600,
+    ],
+)
+def test_what_is_no_head_is_no_answer(head: bytes) -> None:
+    no_head = pytest.raises(Interrupted, match="what came is not HTTP")
+    with serving(head + b"\r\nContent-Length: 4\r\n\r\ntrue") as server, no_head:
+        send(server, Network())
+
+
 def test_an_idle_connection_is_not_kept_for_long() -> None:
     now = [0.0]
     with serving(OK, OK) as server:
