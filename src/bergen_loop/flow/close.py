@@ -39,6 +39,8 @@ Evidence = dict[int, CloseEvidence | OutsideError]
 def run(ctx: BrandContext) -> Closed:
     """Close the RMAs of returns that Loop shows closed."""
     result = Closed()
+    if ctx.tick.calm:
+        return result
     with ctx.ledger.read() as session:
         due = returns.due_pks(session, ctx.brand, [Stage.CLOSING], ctx.now(), PER_TICK)
         rmas = returns.rmas_of(session, due)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
@@ -22,7 +22,7 @@ from bergen_loop.domain.rma import TicketChange
 from bergen_loop.ledger import transaction
 from bergen_loop.ledger.database import Ledger, Session, record_at_fault
 from bergen_loop.ledger.locks import LockLost
-from bergen_loop.ledger.store import calls, modes, returns
+from bergen_loop.ledger.store import calls, cursors, modes, returns
 from bergen_loop.ledger.transaction import FencedTransaction, Transaction
 from bergen_loop.outside.breaker import Breakers
 from bergen_loop.outside.errors import OutsideError
@@ -99,6 +99,13 @@ class Tick:
     """The fence of the lock this tick holds."""
     restored_at: datetime | None = None
     """When the ledger was put back from a backup, if it was."""
+    waits: frozenset[str] | None = None
+    """What of the brand's waited for a tick when it began (`store.quiet.signs`). None: not known,
+    or not any more, for something has been written since."""
+    marks: Mapping[str, datetime] | None = None
+    """How far recurring reads had come when it began (`store.cursors`)."""
+    moved: set[str] = field(default_factory=set[str])
+    """Which of them may have moved on since."""
     walked: set[str] = field(default_factory=set[str])
     """Loop's lists that were walked to their end since it began."""
     reached_back: bool = False
@@ -114,6 +121,11 @@ class Tick:
     """By what each step failed."""
     calls: dict[str, str | None] = field(default_factory=dict[str, str | None])
     """Kinds of calls that fail while others are answered, and how; None: one went well."""
+
+    @property
+    def calm(self) -> bool:
+        """Whether nothing waits, so that a step has nothing to ask the ledger for."""
+        return self.waits is not None and not self.waits
 
 
 LEARNT_FROM, LEARNT_AGAIN = timedelta(days=28), timedelta(hours=1)
@@ -236,10 +248,25 @@ class BrandContext:
 
     def write(self) -> AbstractContextManager[Transaction]:
         """A transaction that writes; it cannot intend."""
+        self.tick.waits = None
+        return self.noting()
+
+    def noting(self, *names: str) -> AbstractContextManager[Transaction]:
+        """One that moves these marks on, and writes nothing that a step would have to do."""
+        self.tick.moved.update(names)
         return transaction.transaction(self.ledger, self.brand, self.now())
+
+    def marks(self, *names: str) -> Mapping[str, datetime]:
+        """How far these recurring reads have come, without those that have never been made."""
+        known = self.tick.marks
+        if known is None or not self.tick.moved.isdisjoint(names):
+            with self.ledger.read() as session:
+                return cursors.get_all(session, self.brand, names)
+        return {name: known[name] for name in names if name in known}
 
     def acting(self) -> AbstractContextManager[FencedTransaction]:
         """A transaction that may intend calls: refused when another sync has taken over."""
+        self.tick.waits = None
         return transaction.fenced(self.ledger, self.brand, self.now(), self.tick.epoch)
 
     def log_calls(self, tx: Transaction) -> None:

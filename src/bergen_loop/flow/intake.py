@@ -84,10 +84,11 @@ def pull(ctx: BrandContext) -> Pulled:
     if ctx.tick.backlog:
         return result  # listed within the last `poll`: the calls are for what waits
     # Its time has come, or a webhook told of more than a new return or label.
-    with ctx.ledger.read() as session:
-        seen = _seen_aside(ctx, session)
-        aside = seen is None or ctx.now() - seen >= ctx.settings.loop.look_aside
-        aside = aside or webhooks.told_of_more(session, ctx.brand, _ONLY_NEW)
+    seen = _seen_aside(ctx)
+    aside = seen is None or ctx.now() - seen >= ctx.settings.loop.look_aside
+    if not aside and not ctx.tick.calm:
+        with ctx.ledger.read() as session:
+            aside = webhooks.told_of_more(session, ctx.brand, _ONLY_NEW)
     _run(ctx, _MAIN, result)
     if aside:
         _run(ctx, _ASIDE, result)
@@ -97,16 +98,14 @@ def pull(ctx: BrandContext) -> Pulled:
 def look_aside(ctx: BrandContext) -> bool:
     """See what was cancelled or put in review, unless that was done within the last `poll`;
     whether it is all known."""
-    with ctx.ledger.read() as session:
-        seen = _seen_aside(ctx, session)
+    seen = _seen_aside(ctx)
     if seen is not None and ctx.now() - seen < ctx.settings.poll:
         return True
     return _walked_now(ctx, _ASIDE)
 
 
-def _seen_aside(ctx: BrandContext, session: Session) -> datetime | None:
-    marks = cursors.get_all(session, ctx.brand, [ASIDE])
-    return cursors.believed(marks, ctx.now() + AHEAD).get(ASIDE)
+def _seen_aside(ctx: BrandContext) -> datetime | None:
+    return cursors.believed(ctx.marks(ASIDE), ctx.now() + AHEAD).get(ASIDE)
 
 
 def look_before_paying(ctx: BrandContext) -> bool:
@@ -125,10 +124,10 @@ def _walked_now(ctx: BrandContext, walk: _Walk) -> bool:
 def _run(ctx: BrandContext, walk: _Walk, result: Pulled) -> None:
     """Window by window from the walk's cursor to now."""
     started = ctx.now()
-    with ctx.ledger.read() as session:
-        marks = cursors.get_all(session, ctx.brand, [walk.cursor, walk.deep])
-        marks = cursors.believed(marks, started + AHEAD)
-        begun = cursors.pull_begun(session, ctx.brand, walk.cursor)
+    under_way = cursors.mark_of_pull(walk.cursor)
+    marks = ctx.marks(walk.cursor, walk.deep, under_way)
+    begun = under_way in marks
+    marks = cursors.believed(marks, started + AHEAD)
     cursor = marks.get(walk.cursor)
     since, deep = _since(ctx, cursor, marks.get(walk.deep), started)
     if cursor is None and walk is _MAIN:
@@ -136,8 +135,8 @@ def _run(ctx: BrandContext, walk: _Walk, result: Pulled) -> None:
     span = FIRST_WINDOW
     long = begun or started - since > 2 * span
     if long:
-        with ctx.ledger.write() as session:
-            cursors.begin_pull(session, ctx.brand, walk.cursor, since, started)
+        with ctx.noting(under_way) as tx:
+            cursors.begin_pull(tx.session, ctx.brand, walk.cursor, since, started)
     whole = True
     while since < started:
         until = min(since + span, started)
@@ -148,7 +147,8 @@ def _run(ctx: BrandContext, walk: _Walk, result: Pulled) -> None:
         new_gaps = result.gaps[gaps:]
         whole = whole and not new_gaps
         patient = cursor is not None and started - cursor <= PATIENCE
-        with ctx.write() as tx:
+        # And writes what people are told of, which holds no return.
+        with ctx.noting(walk.cursor, walk.deep, under_way) as tx:
             _tell_gaps(tx, walk, new_gaps, patient=patient)
             if new_gaps and patient:
                 return
@@ -159,7 +159,7 @@ def _run(ctx: BrandContext, walk: _Walk, result: Pulled) -> None:
                 cursors.set(tx.session, ctx.brand, walk.deep, started)
                 ctx.tick.reached_back |= walk is _MAIN
             if last and walk is _MAIN:
-                returns.brand_row(tx.session, ctx.brand).last_pull_at = started
+                returns.pulled(tx.session, ctx.brand, started)
         if result.pages - pages >= MANY:
             span = max(SHORTEST, span / 2)
         elif result.pages - pages <= FEW:
@@ -187,9 +187,9 @@ def _since(
 
 def _note_first(ctx: BrandContext, started: datetime) -> None:
     """From when on returns are seen as they come: older ones may have been announced before."""
-    with ctx.ledger.write() as session:
-        if cursors.get(session, ctx.brand, cursors.FIRST_PULL) is None:
-            cursors.set(session, ctx.brand, cursors.FIRST_PULL, started)
+    with ctx.noting(cursors.FIRST_PULL) as tx:
+        if cursors.get(tx.session, ctx.brand, cursors.FIRST_PULL) is None:
+            cursors.set(tx.session, ctx.brand, cursors.FIRST_PULL, started)
 
 
 def _tell_gaps(tx: Transaction, walk: _Walk, gaps: list[str], *, patient: bool) -> None:
@@ -650,6 +650,8 @@ def take_webhooks(ctx: BrandContext, limit: int = 1000) -> tuple[int, list[str]]
     """Act on what deliveries say beyond "look now": a failed processing. Their number, and the
     returns to look at one by one, for no list may show what they tell of: a label can come
     without a new `updated_at`, and a list can miss a return."""
+    if ctx.tick.calm:
+        return 0, []
     with ctx.ledger.read() as session:
         todo = webhooks.untaken(session, ctx.brand, limit)
     if not todo:

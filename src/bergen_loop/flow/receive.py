@@ -62,6 +62,8 @@ def run(ctx: BrandContext) -> Received:
     result = Received()
     if not ctx.tick.backlog:
         _see_changes(ctx, result)
+    if ctx.tick.calm:
+        return result
     _look_again_before_acting(ctx)
     with ctx.ledger.read() as session:
         due = returns.tickets_to_read(session, ctx.brand, ctx.now(), PER_TICK)
@@ -98,9 +100,7 @@ def _look_again_before_acting(ctx: BrandContext) -> None:
 def _see_changes(ctx: BrandContext, result: Received) -> None:
     """By windows, each written down: a list that is too long for REX11 does not get longer."""
     started = ctx.now()
-    with ctx.ledger.read() as session:
-        marks = cursors.get_all(session, ctx.brand, [CURSOR])
-    cursor = cursors.believed(marks, started + AHEAD).get(CURSOR)
+    cursor = cursors.believed(ctx.marks(CURSOR), started + AHEAD).get(CURSOR)
     cursor = cursor or started - ctx.settings.loop.backfill
     ctx.tick.changes_since = _earliest(ctx, cursor - ctx.settings.rex11.overlap)
     span = LONGEST
@@ -116,8 +116,8 @@ def _see_changes(ctx: BrandContext, result: Received) -> None:
         _take_changes(ctx, changes, since, result)
         newest = {normal_ticket_id(c.ticket_id) or id(c): c for c in (*ctx.tick.changes, *changes)}
         ctx.tick.changes = list(newest.values())
-        with ctx.ledger.write() as session:
-            cursors.set(session, ctx.brand, CURSOR, until)
+        with ctx.noting(CURSOR) as tx:
+            cursors.set(tx.session, ctx.brand, CURSOR, until)
         if until == started:
             break
         cursor = until

@@ -66,8 +66,8 @@ def run(ctx: BrandContext) -> Settled:
         todo = _to_do(ctx)
     if todo.due and intake.look_before_paying(ctx):
         if ctx.live:
-            with ctx.ledger.write() as session:
-                modes.judge_anew(session, ctx.now(), ctx.brand)
+            with ctx.write() as tx:
+                modes.judge_anew(tx.session, tx.now, ctx.brand)
         decided = _decide_due(ctx, result)
         if ctx.live:
             if ctx.settings.grading.enabled:
@@ -95,6 +95,8 @@ class _ToDo:
 
 
 def _to_do(ctx: BrandContext) -> _ToDo:
+    if ctx.tick.calm:
+        return _ToDo(lost=False, due=False, unconfirmed=False, notes=False)
     with ctx.ledger.read() as session:
         stages = returns.stages_due(session, ctx.brand, ctx.now())
         calls = effects.unfinished(session, ctx.brand, (*SETTLING, EffectKind.NOTE))
@@ -526,9 +528,9 @@ def _find_lost_notes(ctx: BrandContext) -> None:
     with ctx.ledger.read() as session:
         if not effects.in_doubt(session, ctx.brand, kinds, 1):
             return
-    with ctx.ledger.write() as session:
-        effects.doubt_all(session, ctx.now(), ctx.brand, EffectKind.NOTE)
-        lost = effects.in_doubt(session, ctx.brand, kinds, NOTES_PER_TICK)
+    with ctx.write() as tx:
+        effects.doubt_all(tx.session, tx.now, ctx.brand, EffectKind.NOTE)
+        lost = effects.in_doubt(tx.session, ctx.brand, kinds, NOTES_PER_TICK)
     for batch in ctx.batches(lost):
         found = ctx.in_parallel(lambda e: _is_there(ctx, e), batch)
         with ctx.write() as tx:

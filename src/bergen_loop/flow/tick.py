@@ -31,8 +31,16 @@ from bergen_loop.flow.calls import look_at, not_understood
 from bergen_loop.flow.context import AHEAD, BrandContext, Tick
 from bergen_loop.ledger.database import LedgerError, Session, absence, trouble
 from bergen_loop.ledger.locks import LockLost, brand_lock
-from bergen_loop.ledger.store import ahead, attention, calls, cursors, journal, modes, returns
-from bergen_loop.ledger.store import shipments as under_way
+from bergen_loop.ledger.store import (
+    ahead,
+    attention,
+    calls,
+    cursors,
+    journal,
+    modes,
+    quiet,
+    returns,
+)
 from bergen_loop.ledger.tables.core import BrandRow
 from bergen_loop.ledger.transaction import Transaction
 from bergen_loop.outside.breaker import LOOP, REX11
@@ -125,18 +133,24 @@ def _mind_clock(ctx: BrandContext, session: Session, row: BrandRow, now: datetim
 def _begin(ctx: BrandContext, session: Session, row: BrandRow, *, backlog: bool) -> None:
     ctx.tick = Tick(backlog=backlog, epoch=ctx.tick.epoch)
     ctx.tick.mode = modes.take_effect(session, ctx.now(), row, ctx.settings.mode)
-    ctx.breakers.load(session, ctx.brand)
     ctx.tick.restored_at = row.restored_at
+    ctx.tick.waits = quiet.signs(session, ctx.brand, ctx.now())
+    if not ctx.live:  # what was judged in shadow waits on
+        ctx.tick.waits -= {quiet.JUDGED}
+    ctx.tick.marks = cursors.all_of(session, ctx.brand)
+    if quiet.BREAKERS in ctx.tick.waits:
+        ctx.breakers.load(session, ctx.brand)
+    else:
+        ctx.breakers.be_well()
 
 
 def names(ctx: BrandContext) -> list[str]:
     """The steps of a tick that has begun: none for a paused brand."""
     if ctx.paused:
         return []
-    shipments_too = ctx.settings.loop.happy_returns
-    if not shipments_too:  # what is on its way is counted, though the brand has no more of them
-        with ctx.ledger.read() as session:
-            shipments_too = under_way.any_undone(session, ctx.brand)
+    # What is on its way is counted, though the brand has no more of them.
+    waits = ctx.tick.waits
+    shipments_too = ctx.settings.loop.happy_returns or waits is None or quiet.SHIPMENTS in waits
     return [name for name in STEPS if name != "shipments" or shipments_too]
 
 
@@ -192,6 +206,8 @@ def _not_now(ctx: BrandContext, name: str) -> str | None:
 def end(ctx: BrandContext, results: dict[str, dict[str, Any]]) -> None:
     """Note how the sync went; what was wrong with a step is resolved when it works again."""
     errors = [f"{name}: {r['error']}" for name, r in results.items() if "error" in r]
+    told = {name: r.get("error") for name, r in results.items()} | ctx.tick.calls
+    failing = ctx.marks(*map(_failing, told))
     with ctx.write() as tx:
         row = returns.brand_row(tx.session, ctx.brand)
         row.last_sync_finished_at = tx.now
@@ -199,10 +215,11 @@ def end(ctx: BrandContext, results: dict[str, dict[str, Any]]) -> None:
         row.last_sync_error = "; ".join(errors) or None
         if not errors:
             row.last_good_sync_at = row.last_sync_finished_at
-        row.next_due_at = _next_due(ctx, tx, results, failed=bool(errors))
+        with tx.session.no_autoflush:  # the row is written once
+            row.next_due_at = _next_due(ctx, tx, results, failed=bool(errors))
         _count(ctx, tx)
         ctx.breakers.save(tx)
-        _mind(ctx, tx, {name: r.get("error") for name, r in results.items()} | ctx.tick.calls)
+        _mind(ctx, tx, told, failing)
 
 
 def _next_due(
@@ -256,13 +273,22 @@ def signs(ctx: BrandContext, session: Session, row: BrandRow) -> Signs:
     )
 
 
-def _mind(ctx: BrandContext, tx: Transaction, errors: dict[str, str | None]) -> None:
+def _failing(name: str) -> str:
+    """The mark of since when a step or a kind of call fails."""
+    return f"failing.{name}"
+
+
+def _mind(
+    ctx: BrandContext,
+    tx: Transaction,
+    errors: Mapping[str, str | None],
+    failing: Mapping[str, datetime],
+) -> None:
     """A step that keeps failing holds its brand's returns up, so a person has to know; so does a
     kind of call that fails while others are answered. Where a whole system does not answer, or
     refuses the brand, that is told, and once."""
-    failing = cursors.get_all(tx.session, tx.brand, [f"failing.{name}" for name in errors])
     for name, error in errors.items():
-        mark = f"failing.{name}"
+        mark = _failing(name)
         since = failing.get(mark)
         if error is None and since is not None:
             cursors.drop(tx.session, tx.brand, mark)
@@ -415,4 +441,4 @@ def holding(ctx: BrandContext) -> Generator[None]:
             with ctx.threads():
                 yield
         finally:
-            ctx.tick.epoch = None
+            ctx.tick.epoch = ctx.tick.waits = ctx.tick.marks = None

@@ -45,10 +45,21 @@ def brand_lock(ledger: Ledger, brand: str) -> Generator[int]:
     """Hold the brand's lock; yields the epoch. Raises BrandBusy at once if it is taken."""
     with _held(ledger, brand, BrandBusy(f"another sync of brand {brand} is running")):
         with ledger.write() as session:
-            row = returns.brand_row(session, brand)
-            row.epoch += 1
-            epoch = row.epoch
+            epoch = session.scalar(_NEXT, {"held": brand})
+            if epoch is None:  # its first tick
+                row = returns.brand_row(session, brand)
+                row.epoch += 1
+                epoch = row.epoch
         yield epoch
+
+
+_NEXT = (
+    sa.update(BrandRow)
+    .where(BrandRow.brand == sa.bindparam("held"))
+    .values(epoch=BrandRow.epoch + 1)
+    .returning(BrandRow.epoch)
+    .execution_options(synchronize_session=False)
+)
 
 
 def endpoint_lock(ledger: Ledger, brand: str) -> AbstractContextManager[None]:

@@ -227,7 +227,13 @@ class Breakers:
 
     def load(self, session: Session, brand: str) -> None:
         """At a tick's start."""
-        rows = {row.system: row for row in calls.breakers_of(session, brand)}
+        self._be({row.system: row for row in calls.breakers_of(session, brand)})
+
+    def be_well(self) -> None:
+        """The same where the ledger is known to have nothing of them."""
+        self._be({})
+
+    def _be(self, rows: Mapping[str, BreakerRow]) -> None:
         self._known = set(rows)
         for guard in (self.loop, self.rex11):
             guard.load(rows)

@@ -36,6 +36,14 @@ get_all: BrandLookup[str, datetime] = BrandLookup(
 """Those of these that are set."""
 
 
+def all_of(session: Session, brand: str) -> dict[str, datetime]:
+    """All that are set."""
+    return dict(session.execute(_ALL, {"brand": brand}).all())
+
+
+_ALL = sa.select(CursorRow.name, CursorRow.value).where(CursorRow.brand == BRAND)
+
+
 def set(session: Session, brand: str, name: str, value: datetime) -> None:
     """Remember it."""
     new = insert(session, CursorRow).values(brand=brand, name=name, value=value)
@@ -95,9 +103,9 @@ def begin_pull(session: Session, brand: str, walk: str, since: datetime, now: da
         set(session, brand, f"{walk}.{part}", value)
 
 
-def pull_begun(session: Session, brand: str, walk: str) -> bool:
-    """Whether there is one that has not come to its end."""
-    return get(session, brand, f"{walk}.since") is not None
+def mark_of_pull(walk: str) -> str:
+    """The name of the time that is remembered while one has not come to its end."""
+    return f"{walk}.{_PARTS[0]}"
 
 
 def end_pull(session: Session, brand: str, walk: str) -> None:

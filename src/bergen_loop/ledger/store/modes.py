@@ -162,21 +162,24 @@ def judged_in_shadow(session: Session, brand: str) -> int:
 
 def waiting_for_live(brand: str) -> sa.Select[ReturnRow]:
     """Not those that people have flagged in Loop: they decide there."""
-    shadow = (
-        sa.select(DecisionRow.shadow)
-        .where(DecisionRow.return_pk == ReturnRow.id)
-        .order_by(DecisionRow.id.desc())
-        .limit(1)
-        .scalar_subquery()
-    )
-    return sa.select(ReturnRow).where(
-        ReturnRow.brand == brand,
-        ReturnRow.stage == Stage.RECEIVED,
-        ReturnRow.held.is_(False),
-        ReturnRow.due_at.is_(None),
-        ReturnRow.loop_state == LoopState.OPEN,
-        shadow.is_(True),
-    )
+    return sa.select(ReturnRow).where(ReturnRow.brand == brand, *WAITS_FOR_LIVE)
+
+
+_SHADOW = (
+    sa.select(DecisionRow.shadow)
+    .where(DecisionRow.return_pk == ReturnRow.id)
+    .order_by(DecisionRow.id.desc())
+    .limit(1)
+    .scalar_subquery()
+)
+WAITS_FOR_LIVE = (
+    ReturnRow.stage == Stage.RECEIVED,
+    ReturnRow.held.is_(False),
+    ReturnRow.due_at.is_(None),
+    ReturnRow.loop_state == LoopState.OPEN,
+    _SHADOW.is_(True),
+)
+"""What such a return is known by."""
 
 
 def judge_anew(session: Session, now: datetime, brand: str) -> None:

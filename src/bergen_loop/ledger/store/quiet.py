@@ -1,5 +1,6 @@
 """Brands for which nothing waits: all of them that are due are asked about, and written down, at
-once. So a look that finds nothing costs the ledger a share of two statements, and no lock.
+once. So a look that finds nothing costs the ledger a share of two statements, and no lock. A tick
+asks the same of its one brand at its beginning (`signs`).
 
 What a look writes holds only where nobody else has written meanwhile: a time is moved on from the
 very value that the look began with.
@@ -11,14 +12,16 @@ from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from bergen_loop.domain.returns import WORKING, Stage
+from bergen_loop.domain.shipment import ShipmentStage
 from bergen_loop.domain.words import EffectKind
-from bergen_loop.ledger.store import effects, journal
-from bergen_loop.ledger.store.statements import chunks
+from bergen_loop.ledger.store import effects, journal, modes
+from bergen_loop.ledger.store.statements import BRAND, chunks
 from bergen_loop.ledger.tables.core import (
     BrandRow,
     BreakerRow,
@@ -28,6 +31,7 @@ from bergen_loop.ledger.tables.core import (
     RmaRow,
     WebhookRow,
 )
+from bergen_loop.ledger.tables.shipments import ShipmentRow
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,31 +68,52 @@ class Looked:
 
 
 _BRANDS: sa.BindParameter[Sequence[str]] = sa.bindparam("brands", expanding=True)
-
-
-def _of(table: type[BreakerRow | WebhookRow | RmaRow | EffectRow]) -> sa.Select[str]:
-    return sa.select(table.brand).where(table.brand.in_(_BRANDS))
-
-
-_RESTLESS = sa.union(
-    _of(BreakerRow),
-    _of(WebhookRow).where(WebhookRow.handled_at.is_(None)),
-    _of(RmaRow).where(
-        RmaRow.to_read.is_(True),
-        sa.or_(
-            RmaRow.read_due_at.is_(None),
-            RmaRow.read_due_at <= sa.bindparam("now", type_=EffectRow.try_at.type),
+_NOW = sa.bindparam("now", type_=EffectRow.try_at.type)
+BREAKERS, JUDGED, SHIPMENTS = "breakers", "judged in shadow", "shipments"
+_SIGNS: dict[str, tuple[Any, tuple[sa.ColumnElement[bool], ...]]] = {
+    BREAKERS: (BreakerRow, ()),
+    "webhooks": (WebhookRow, (WebhookRow.handled_at.is_(None),)),
+    "tickets": (
+        RmaRow,
+        (
+            RmaRow.to_read.is_(True),
+            sa.or_(RmaRow.read_due_at.is_(None), RmaRow.read_due_at <= _NOW),
         ),
     ),
-    _of(EffectRow).where(
-        EffectRow.kind.in_(list(EffectKind)),
-        EffectRow.state.in_([*effects.OPEN, *effects.SENDABLE]),
+    "calls": (
+        EffectRow,
+        (
+            EffectRow.kind.in_(list(EffectKind)),
+            EffectRow.state.in_([*effects.OPEN, *effects.SENDABLE]),
+        ),
     ),
-    _of(EffectRow).where(
-        EffectRow.kind == EffectKind.TICKET,
-        EffectRow.state == effects.EffectState.DONE,
-        EffectRow.try_at <= sa.bindparam("now", type_=EffectRow.try_at.type),
+    "late tickets": (
+        EffectRow,
+        (
+            EffectRow.kind == EffectKind.TICKET,
+            EffectRow.state == effects.EffectState.DONE,
+            EffectRow.try_at <= _NOW,
+        ),
     ),
+}
+"""What makes a brand restless, and where it stands."""
+_OF_A_TICK: dict[str, tuple[Any, tuple[sa.ColumnElement[bool], ...]]] = {
+    **_SIGNS,
+    "returns": (
+        ReturnRow,
+        (ReturnRow.stage.in_(WORKING), ReturnRow.held.is_(False), ReturnRow.due_at <= _NOW),
+    ),
+    JUDGED: (ReturnRow, modes.WAITS_FOR_LIVE),
+    SHIPMENTS: (ShipmentRow, (ShipmentRow.stage != ShipmentStage.DONE,)),
+}
+_RESTLESS = sa.union(
+    *(sa.select(t.brand).where(t.brand.in_(_BRANDS), *wanted) for t, wanted in _SIGNS.values())
+)
+_FOUND = sa.union_all(
+    *(
+        sa.select(sa.literal(sign)).where(sa.exists().where(table.brand == BRAND, *wanted))
+        for sign, (table, wanted) in _OF_A_TICK.items()
+    )
 )
 _EARLIEST = (
     sa.select(ReturnRow.brand, sa.func.min(ReturnRow.due_at))
@@ -117,6 +142,12 @@ def waiting(session: Session, brands: Collection[str], now: datetime) -> dict[st
         for brand, name, value in session.execute(_MARKS, values):
             marks[brand][name] = value
     return {b: Waiting(marks[b], earliest.get(b), b in awaited, b in restless) for b in brands}
+
+
+def signs(session: Session, brand: str, now: datetime) -> frozenset[str]:
+    """What of a brand's a tick has to look at, in one question: without any of it, there is
+    nothing to do but to see what is new outside."""
+    return frozenset(session.scalars(_FOUND, {"brand": brand, "now": now}))
 
 
 def claim(session: Session, brands: Sequence[str], now: datetime, until: datetime) -> set[str]:

@@ -383,6 +383,11 @@ def brand_row(session: Session, brand: str) -> BrandRow:
     return row
 
 
+def pulled(session: Session, brand: str, at: datetime) -> None:
+    """Loop's list has been walked to its end, as it was then."""
+    session.execute(sa.update(BrandRow).where(BrandRow.brand == brand).values(last_pull_at=at))
+
+
 def brand_rows(
     session: Session, *, due: datetime | None = None, latest: datetime | None = None
 ) -> dict[str, BrandRow]:

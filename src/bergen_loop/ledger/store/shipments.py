@@ -88,14 +88,6 @@ def to_read_again(session: Session, brand: str, now: datetime, limit: int) -> li
     return list(session.scalars(query.order_by(ShipmentRow.again_at, ShipmentRow.id).limit(limit)))
 
 
-def any_undone(session: Session, brand: str) -> bool:
-    """Whether anything of a brand's shipments is still to come."""
-    query = sa.select(ShipmentRow.id).where(
-        ShipmentRow.brand == brand, ShipmentRow.stage != ShipmentStage.DONE
-    )
-    return session.scalar(query.limit(1)) is not None
-
-
 def since(session: Session, brand: str, earliest: datetime) -> list[ShipmentRow]:
     """Shipments that are known to have left a hub since, or may have."""
     left = sa.func.coalesce(ShipmentRow.shipped_at, ShipmentRow.learned_at)
