@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import TypeVar
+from typing import Generic, TypeVar
 from zoneinfo import ZoneInfo
 
 import structlog
@@ -143,6 +143,36 @@ class _Derived:
     version: str
 
 
+class _Started(Generic[A, B]):
+    """Work that is being done by some threads, and by the one that waits for it."""
+
+    def __init__(
+        self, pool: ThreadPoolExecutor, work: Callable[[A], B], items: Sequence[A], threads: int
+    ) -> None:
+        self._work = work
+        self._todo, self._found = iter(enumerate(items)), dict[int, B]()
+        self._jobs = [pool.submit(tracing.carried(self._take)) for _ in range(threads)]
+
+    def _take(self) -> None:
+        for place, item in self._todo:  # taking one is one step of the interpreter's
+            self._found[place] = self._work(item)
+
+    def results(self) -> list[B]:
+        """All, in the order of the items, when it is done. What the work raises."""
+        try:
+            self._take()
+        finally:
+            self.wait()
+        for job in self._jobs:
+            job.result()
+        return [self._found[place] for place in range(len(self._found))]
+
+    def wait(self) -> None:
+        """Until none of its threads is at it."""
+        for job in self._jobs:
+            job.exception()
+
+
 @dataclass(slots=True)
 class BrandContext:
     """A brand's settings, connections and memory."""
@@ -209,23 +239,28 @@ class BrandContext:
         """`work` on every item with the brand's bounded concurrency, results in order."""
         if len(items) <= 1:
             return [work(item) for item in items]
-        todo, found = iter(enumerate(items)), dict[int, B]()
-
-        def take() -> None:
-            for place, item in todo:  # taking one is one step of the interpreter's
-                found[place] = work(item)
-
         with self.threads() as pool:
             others = min(len(items), self.settings.settle.concurrency) - 1
-            jobs = [pool.submit(tracing.carried(take)) for _ in range(others)]
+            return _Started(pool, work, items, others).results()
+
+    def ahead(self, work: Callable[[A], B], items: Sequence[A]) -> Generator[list[B]]:
+        """The same batch by batch, for work that changes nothing: while one batch's results are
+        looked at, the next one is under way."""
+        most = self.settings.settle.concurrency - 1
+        with self.threads() as pool:
+            under_way: _Started[A, B] | None = None
             try:
-                take()
+                for batch in self.batches(items):
+                    done = under_way.results() if under_way else None
+                    others = len(batch) - 1 if under_way is None else len(batch)
+                    under_way = _Started(pool, work, batch, min(others, most))
+                    if done is not None:
+                        yield done
+                if under_way:
+                    yield under_way.results()
             finally:
-                for job in jobs:
-                    job.exception()  # waits for its end
-        for job in jobs:
-            job.result()
-        return [found[place] for place in range(len(items))]
+                if under_way:
+                    under_way.wait()
 
     @contextmanager
     def threads(self) -> Generator[ThreadPoolExecutor]:

@@ -329,8 +329,7 @@ class Answer:
 
 
 def _read_and_take(ctx: BrandContext, due: Sequence[RmaRow], result: Received) -> None:
-    for batch in ctx.batches(due):
-        answers = ctx.in_parallel(lambda rma: read_ticket(ctx, rma), batch)
+    for answers in ctx.ahead(lambda rma: read_ticket(ctx, rma), due):
         ctx.take_in(answers, lambda tx, some: _take(ctx, tx, some), _set_aside_answer)
         ctx.tick.tickets_read.update(a.rma_pk for a in answers if a.receipt)
         result.read += sum(a.receipt is not None for a in answers)
