@@ -16,6 +16,7 @@ import subprocess
 import tempfile
 import threading
 import time
+from collections import Counter
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -32,6 +33,7 @@ except ImportError as error:
 from demo.processes import Process, free_port
 
 from bench.rig import NO_LIMIT, Rig, connect
+from bench.spent import spending
 from bergen_loop.flow.context import BrandContext
 from bergen_loop.ledger.database import Ledger
 from bergen_loop.outside.errors import OutsideError
@@ -96,9 +98,11 @@ def settle(return_id: str, ticket: str) -> str:
     return "done"
 
 
-def rate(r: Rig, url: str, pairs: Sequence[tuple[str, str]], pool: str) -> float:
-    """Returns a second, from the first task sent until all are done. `pairs` are (return,
-    ticket), `url` the database, `pool` one of POOLS."""
+def worked_off(
+    r: Rig, url: str, pairs: Sequence[tuple[str, str]], pool: str
+) -> tuple[float, Counter[str]]:
+    """Seconds from the first task sent until all are done, and whose processor time they took.
+    `pairs` are (return, ticket), `url` the database, `pool` one of POOLS."""
     with r.ledger.write() as session:
         done.create(session.connection())
     with (
@@ -106,14 +110,15 @@ def rate(r: Rig, url: str, pairs: Sequence[tuple[str, str]], pool: str) -> float
         _worker(r, url, pool, Path(folder)),
     ):
         _all(warm.s(ticket) for _, ticket in pairs[: 2 * CONCURRENCY])
-        started = time.perf_counter()
-        _all(settle.s(return_id, ticket) for return_id, ticket in pairs)
-        seconds = time.perf_counter() - started
+        with spending(url) as spent:
+            started = time.perf_counter()
+            _all(settle.s(return_id, ticket) for return_id, ticket in pairs)
+            seconds = time.perf_counter() - started
     with r.ledger.read() as session:
         rows = session.scalar(sa.select(sa.func.count()).select_from(done))
     if rows != len(pairs):
         raise RuntimeError(f"Celery has recorded {rows} of {len(pairs)} returns")
-    return len(pairs) / seconds
+    return seconds, spent
 
 
 def _all(tasks: Any) -> None:

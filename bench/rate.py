@@ -1,6 +1,6 @@
 """How fast a backlog of received returns is settled: at Loop's limit, and without it.
 
-python -m bench.rate [--backlog 400] [--runs 5] [--minutes 3]
+python -m bench.rate [--backlog 1000] [--runs 5] [--minutes 3]
 python -m bench.rate --profile FOLDER   (one run of ours on each database, a .pstats of each)
 """
 
@@ -28,6 +28,7 @@ from bench import celery_flow
 from bench.databases import databases
 from bench.report import Section, median, section
 from bench.rig import BRAND, Rig, rig
+from bench.spent import DATABASE, OWN, QUEUE, SANDBOX, spending
 from bergen_loop.domain.returns import Stage
 from bergen_loop.flow import tick
 from bergen_loop.flow.context import BrandContext
@@ -39,7 +40,7 @@ from bergen_loop.outside.wire import NETWORK, Incoming, Outgoing, Timeouts
 from bergen_loop.service import wiring as brands
 
 MIX = {"complete": 90, "damaged": 10}
-OWN = ("process", "flag", "note")
+SETTLING = ("process", "flag", "note")
 LIMIT = 300
 """Loop calls a minute."""
 UNSETTLED = (Stage.ANNOUNCED, Stage.RECEIVED, Stage.SETTLING, Stage.CONFIRMING, Stage.CLOSING)
@@ -48,7 +49,26 @@ READS, PROCESSES = "sandbox alone: ticket reads", "sandbox alone: process calls"
 SENDERS = 4
 """Connections of the bare client."""
 
-Contender = Callable[[Rig, str], float]
+Contender = Callable[[Rig, str], "Ran"]
+
+
+@dataclass(frozen=True)
+class Ran:
+    """A backlog that was worked off."""
+
+    number: int
+    seconds: float
+    spent: Counter[str]
+    """Seconds of the processor, by whose they were (`bench.spent`)."""
+
+    @property
+    def rate(self) -> float:
+        """Returns a second."""
+        return self.number / self.seconds
+
+    def milliseconds(self, kind: str) -> float:
+        """Of the processor for a return."""
+        return 1000 * self.spent[kind] / self.number
 
 
 @dataclass
@@ -59,17 +79,26 @@ class Measured:
         default_factory=lambda: defaultdict[tuple[str, str], list[float]](list)
     )
 
-    def add(self, who: str, database: str, rate: float) -> None:
-        self.rates[who, database].append(rate)
+    spent: dict[tuple[str, str], list[Ran]] = field(
+        default_factory=lambda: defaultdict[tuple[str, str], list[Ran]](list)
+    )
 
-    def row(self, who: str, database: str) -> tuple[str, str, str, str]:
-        """Medians: the rate (least to most), and its ratios within a run."""
-        own = self.rates[who, database]
+    def add(self, who: str, database: str, ran: Ran) -> None:
+        self.rates[who, database].append(ran.rate)
+        self.spent[who, database].append(ran)
+
+    def row(self, who: str, database: str) -> tuple[str, ...]:
+        """Medians: the rate (least to most), its ratios within a run, and whose the time was."""
+        own, runs = self.rates[who, database], self.spent[who, database]
         return (
             f"{who}, {database}",
             f"{median(own):.0f} ({min(own):.0f} to {max(own):.0f})",
             self._ratio(own, self.rates[COMMITS, database], 3),
             self._ratio(self.rates[OURS, database], own, 2),
+            *(
+                f"{median([r.milliseconds(kind) for r in runs]):.2f}" if runs else ""
+                for kind in KINDS
+            ),
         )
 
     def _ratio(self, over: Sequence[float], under: Sequence[float], digits: int) -> str:
@@ -80,7 +109,7 @@ class Measured:
 def main() -> Section:
     """Measure, print, and return the section for docs/benchmarks.md."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("--backlog", type=int, default=400)
+    parser.add_argument("--backlog", type=int, default=1000)
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--minutes", type=float, default=3.0)
     options, _ = parser.parse_known_args()
@@ -97,17 +126,24 @@ def main() -> Section:
             for _ in range(options.runs):
                 for who, contender in contenders.items():
                     measured.add(who, name, _unlimited(contender, options.backlog, new))
-                measured.add(COMMITS, name, _bare_commits(new()))
+                measured.rates[COMMITS, name].append(_bare_commits(new()))
             rows += [measured.row(who, name) for who in (*contenders, COMMITS)]
         alone = [_sandbox_alone(options.backlog) for _ in range(options.runs)]
     for what in (READS, PROCESSES):
         own = [run[what] for run in alone]
-        rows.append((what, f"{median(own):.0f} ({min(own):.0f} to {max(own):.0f})", "", ""))
+        rows.append((what, f"{median(own):.0f} ({min(own):.0f} to {max(own):.0f})", *[""] * 6))
     limit = _at_the_limit(options.minutes)
     return section("Sustained rate", "python -m bench.rate", _text(options, limit), COLUMNS, rows)
 
 
-COLUMNS = ["", "a second (least to most)", "ratio to bare commits", "bergen-loop against it"]
+KINDS = (OWN, DATABASE, SANDBOX, QUEUE)
+COLUMNS = [
+    "",
+    "a second (least to most)",
+    "ratio to bare commits",
+    "bergen-loop against it",
+    *(f"ms of {kind}" for kind in KINDS),
+]
 
 
 @dataclass(frozen=True)
@@ -121,7 +157,7 @@ class AtTheLimit:
     @property
     def share(self) -> float:
         """Of the calls, those that settle returns."""
-        return sum(self.calls[o] for o in OWN) / self.calls.total()
+        return sum(self.calls[o] for o in SETTLING) / self.calls.total()
 
     @property
     def used(self) -> float:
@@ -130,7 +166,7 @@ class AtTheLimit:
 
 
 def _text(options: argparse.Namespace, limit: AtTheLimit) -> list[str]:
-    others = ", ".join(f"{o} {n}" for o, n in sorted(limit.calls.items()) if o not in OWN)
+    others = ", ".join(f"{o} {n}" for o, n in sorted(limit.calls.items()) if o not in SETTLING)
     return [
         f"At Loop's limit of {LIMIT} calls a minute, for {limit.minutes:g} minutes with a backlog "
         "all the time, the brand connected as the service does it (calls leased from the ledger): "
@@ -150,6 +186,8 @@ def _text(options: argparse.Namespace, limit: AtTheLimit) -> list[str]:
         "append-only file on the disk once a second (its usual setting: up to a second of tasks "
         "may be lost). Neither looks for a call whose answer was lost: Celery's retry repeats "
         "it, and so does DBOS after a crash.",
+        "Milliseconds are of the processor for a return, of all processes that take part; the two "
+        "cores give 2,000 in a second. Work of a process that ends is not counted.",
         "Bare commits are one small row each on one connection, by the same database as durable "
         "as the ledger is (SQLite in WAL mode with `synchronous=FULL`, PostgreSQL with `fsync`). "
         f"The sandbox alone is what {SENDERS} connections of a bare HTTP client get out of it "
@@ -214,36 +252,44 @@ def _waiting(r: Rig) -> list[tuple[str, str]]:
         return [(str(i), str(t)) for i, t in session.execute(query)]
 
 
-def _unlimited(contender: Contender, number: int, new: Callable[[], str]) -> float:
-    """Returns a second. RuntimeError where the sandbox has not seen them all settled."""
+def _unlimited(contender: Contender, number: int, new: Callable[[], str]) -> Ran:
+    """RuntimeError where the sandbox has not seen them all settled."""
     url = new()
     with rig(0, database=url) as r:
         _receive(r, number)
-        rate = contender(r, url)
+        ran = contender(r, url)
         until = time.monotonic() + 5  # Loop processes a moment after the call
         while True:
             seen = r.sandbox.get("/control/summary")["brands"][BRAND]
             settled = seen["processed"] + seen["flagged"]
             if settled == number:
-                return rate
+                return ran
             if time.monotonic() > until:
                 raise RuntimeError(f"{settled} of {number} returns were settled")
             time.sleep(0.1)
 
 
-def _ours(r: Rig, _url: str) -> float:
-    number, started = len(_waiting(r)), time.perf_counter()
-    while r.moving(*UNSETTLED):
-        tick.run(r.ctx)
-    return number / (time.perf_counter() - started)
+def _ours(r: Rig, url: str) -> Ran:
+    number = len(_waiting(r))
+    with spending(url) as spent:
+        started = time.perf_counter()
+        while r.moving(*UNSETTLED):
+            tick.run(r.ctx)
+        seconds = time.perf_counter() - started
+    return Ran(number, seconds, spent)
 
 
 def _celery(pool: str) -> Contender:
-    return lambda r, url: celery_flow.rate(r, url, _waiting(r), pool)
+    def settle(r: Rig, url: str) -> Ran:
+        pairs = _waiting(r)
+        seconds, spent = celery_flow.worked_off(r, url, pairs, pool)
+        return Ran(len(pairs), seconds, spent)
+
+    return settle
 
 
 def _faster_pool(number: int, new: Callable[[], str]) -> str:
-    rates = {p: _unlimited(_celery(p), number, new) for p in celery_flow.POOLS}
+    rates = {p: _unlimited(_celery(p), number, new).rate for p in celery_flow.POOLS}
     return max(rates, key=lambda p: rates[p])
 
 
@@ -303,7 +349,7 @@ def _settle(return_id: str, ticket: str) -> None:
         _note(return_id)
 
 
-def _one_workflow_per_return(r: Rig, url: str) -> float:
+def _one_workflow_per_return(r: Rig, url: str) -> Ran:
     global _rig
     pairs, _rig = _waiting(r), r
     with tempfile.TemporaryDirectory() as folder:
@@ -312,11 +358,13 @@ def _one_workflow_per_return(r: Rig, url: str) -> float:
         DBOS(config=DBOSConfig(name="bench", system_database_url=engine, log_level="ERROR"))
         DBOS.launch()
         try:
-            started = time.perf_counter()
-            handles = [DBOS.start_workflow(_settle, *pair) for pair in pairs]
-            for handle in handles:
-                handle.get_result()
-            return len(pairs) / (time.perf_counter() - started)
+            with spending(url) as spent:
+                started = time.perf_counter()
+                handles = [DBOS.start_workflow(_settle, *pair) for pair in pairs]
+                for handle in handles:
+                    handle.get_result()
+                seconds = time.perf_counter() - started
+            return Ran(len(pairs), seconds, spent)
         finally:
             DBOS.destroy()
 
@@ -383,11 +431,11 @@ def profile(folder: Path, number: int) -> None:
         for name, new in kinds.items():
             profiler = cProfile.Profile()
 
-            def ours(r: Rig, url: str, profiler: Any = profiler) -> float:
+            def ours(r: Rig, url: str, profiler: Any = profiler) -> Ran:
                 with profiler:
                     return _ours(r, url)
 
-            rate = _unlimited(ours, number, new)
+            rate = _unlimited(ours, number, new).rate
             path = folder / f"rate-{name.lower()}.pstats"
             profiler.dump_stats(path)
             print(f"{name}: {rate:.0f} returns a second under the profiler: {path}")  # noqa: T201

@@ -117,13 +117,8 @@ def test_the_walks_and_the_brands_are_told_apart(ledger: Ledger) -> None:
         found = cursors.pulls_under_way(session, ["acme", "zebra", "other"], NOW)
         assert {brand: one.walk for brand, one in found.items()} == {"acme": ASIDE, "zebra": MAIN}
         assert found["acme"].share == pytest.approx(0.1)
-<<<<<<< HEAD
         assert set(cursors.pulls_under_way(session, ["zebra"], NOW)) == {"zebra"}
-        assert not cursors.pull_begun(session, "acme", MAIN)
-=======
-        assert set(backfill.under_way(session, ["zebra"], NOW)) == {"zebra"}
-        assert not cursors.get_all(session, "acme", [backfill.mark(MAIN)])
->>>>>>> c36d5c7 (Tests: what tells of a long pull is a mark)
+        assert not cursors.get_all(session, "acme", [cursors.mark_of_pull(MAIN)])
     begin(ledger, now=NOW + MINUTE)
     with ledger.write() as session:
         assert cursors.pulls_under_way(session, ["acme"], NOW)["acme"].walk == MAIN
