@@ -141,7 +141,7 @@ def _worker(r: Rig, url: str, pool: str, folder: Path) -> Generator[None]:
             *("--without-gossip", "--without-mingle", "--without-heartbeat"),
         ],
         folder / "worker.log",
-        {FLOW: str(flow), "PYTHONPATH": str(root)},
+        {FLOW: str(flow), "PYTHONPATH": f"{root / 'src'}{os.pathsep}{root}"},
     )
     try:
         worker.start(lambda: bool(app.control.ping(timeout=0.5)))
