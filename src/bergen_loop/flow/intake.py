@@ -37,7 +37,6 @@ from bergen_loop.flow.transitions import (
     settlement_shown,
 )
 from bergen_loop.ledger.codec import Document, digest, document, load_return
-from bergen_loop.ledger.database import Session
 from bergen_loop.ledger.store import cursors, effects, returns, webhooks
 from bergen_loop.ledger.store.effects import EffectState
 from bergen_loop.ledger.tables.core import ReturnRow, WebhookRow
