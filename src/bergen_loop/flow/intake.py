@@ -125,14 +125,14 @@ def _run(ctx: BrandContext, walk: _Walk, result: Pulled) -> None:
     started = ctx.now()
     under_way = cursors.mark_of_pull(walk.cursor)
     marks = ctx.marks(walk.cursor, walk.deep, under_way)
-    long = under_way in marks
+    begun = under_way in marks
     marks = cursors.believed(marks, started + AHEAD)
     cursor = marks.get(walk.cursor)
     since, deep = _since(ctx, cursor, marks.get(walk.deep), started)
     if cursor is None and walk is _MAIN:
         _note_first(ctx, started)
     span = FIRST_WINDOW
-    long = long or started - since > 2 * span
+    long = begun or started - since > 2 * span
     if long:
         with ctx.noting(under_way) as tx:
             cursors.begin_pull(tx.session, ctx.brand, walk.cursor, since, started)
