@@ -17,8 +17,8 @@ from loop_sandbox.model import LoopReturn, Ticket
 PASSING = ("access", "cannot_see", "list_incomplete")
 """Kinds whose cause is gone when everything works again."""
 FINISHED = "AddedToInventory"
-SAME_SYNC, BELIEVED = 60.0, 900.0
-"""Seconds."""
+SAME_SYNC, BELIEVED = 60.0, 120.0
+"""Seconds; for so long may a count be corrected unseen (`settle.fresh_within`)."""
 Unit = tuple[str, str, int]
 """UPC, Sku and number."""
 ENDED = (At.COMPLETE, At.CANCELLED, At.EXPIRED, At.IGNORED)
@@ -131,12 +131,13 @@ def _founded(stage: Stage, verdict: Verdict) -> None:
 
 def _known(ticket: Ticket, at: float) -> list[tuple[Unit, ...]]:
     """What a ticket had counted, none of it damaged, by what could be known of it at a time: what
-    happened to it within the same sync, or silently for as long as a count is believed, could
-    not."""
+    happened to it within the same sync could not, nor, for as long as a count is believed, what was
+    over at once: finished it was before and after."""
     found: list[tuple[Unit, ...]] = []
     later = [*ticket.states[1:], None] if ticket.states else []  # none: a Draft nobody has touched
+    at_last = {state.at: state.status for state in ticket.states}
     for state, then in zip(ticket.states, later, strict=True):
-        silent = then is not None and then.status == state.status == FINISHED
+        silent = then is not None and at_last[then.at] == state.status == FINISHED
         seen = then.at + (BELIEVED if silent else SAME_SYNC) if then else at
         if state.at <= at <= seen and state.status == FINISHED and not state.damaged:
             found.append(state.units)

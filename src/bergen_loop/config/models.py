@@ -312,9 +312,9 @@ class SettleSettings(Model):
     lost_answer_wait: Duration = timedelta(minutes=15)
     """After a process call whose answer was lost: how long Loop may still turn out to have
     carried it out. Only if the return is then still open and untouched is it sent once more."""
-    fresh_within: Duration = timedelta(minutes=15)
+    fresh_within: Duration = timedelta(minutes=2)
     """A decision that could not be carried out for longer than this is carried out only after its
-    tickets have been read once more."""
+    tickets have been read once more: for so long may counts be corrected unseen."""
     unknown_comments: Literal["doubt", "ignore"] = "doubt"
     """What follows where a unit is counted as good and the warehouse adds words that are not known
     to be of no matter (they come in any language). Words that are known to speak of damage and the

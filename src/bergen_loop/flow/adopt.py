@@ -17,6 +17,8 @@ from bergen_loop.domain.returns import LoopState, Return, Stage
 from bergen_loop.domain.rma import Receipt, TicketStatus, normal_ticket_id
 from bergen_loop.domain.words import EffectKind, Need
 from bergen_loop.flow.context import AHEAD, BrandContext
+from bergen_loop.flow.facts import comparison_of
+from bergen_loop.flow.transitions import all_cancelled, plan_note
 from bergen_loop.ledger.codec import digest, document, dump_item, load_return
 from bergen_loop.ledger.store import effects, returns, shipments
 from bergen_loop.ledger.store.effects import EffectState, Intent, settling_key, ticket_key
@@ -84,7 +86,7 @@ def look_up(ctx: BrandContext, return_: Return) -> Past | OutsideError:
             tickets += [Ticket(po, _read(ctx, i, po)) for i in new]
             attempt += 1
         past = Past(tuple(tickets))
-        if past.received and return_.state is LoopState.OPEN:
+        if past.received and return_.state in (LoopState.OPEN, LoopState.REVIEW):
             return Past(past.tickets, len(ctx.loop.notes(return_.id)))
         return past
     except OutsideError as error:
@@ -187,7 +189,7 @@ def take_over(ctx: BrandContext, tx: Transaction, row: ReturnRow, past: Past) ->
     if unmade:
         row.due_at = None  # it goes on when they are made
     else:
-        _place(tx, row, past)
+        _place(ctx, tx, row, past)
 
 
 def _parcels(ctx: BrandContext, return_: Return) -> dict[str, int]:
@@ -300,22 +302,21 @@ def _never_add_again(tx: Transaction, row: ReturnRow, po: str, ticket_id: str) -
     tx.outcome(effect, EffectState.DONE, f"found by its PO {po}: ticket {ticket_id}")
 
 
-def _place(tx: Transaction, row: ReturnRow, past: Past) -> None:
+def _place(ctx: BrandContext, tx: Transaction, row: ReturnRow, past: Past) -> None:
     state = LoopState(row.loop_state)
     stage = _stage(row, state, past)
     if stage is not None and stage != row.stage:
         why = f"its ticket was in REX11 already, and Loop shows the return {state}"
         tx.move(row, stage, why, {"tickets": [t.receipt.ticket_id for t in past.tickets]})
         row.completed_at = None
+        if stage is Stage.FLAGGED and not past.notes:
+            # Whoever flagged it, the reason is not there: a call of ours may have been lost.
+            counts = comparison_of(ctx, tx.session, row).in_words
+            plan_note(tx, row, "past", f"The warehouse counted: {counts}.")
     if state is LoopState.OPEN and row.stage == Stage.RECEIVED:
         maybe_settled(tx, row, past.notes)
     elif row.stage == Stage.ANNOUNCED and _all_cancelled(past):
-        tx.needs_person(
-            Need.TICKET_CANCELLED,
-            "the warehouse cancelled its ticket, but the return is still open in Loop: "
-            "retry makes a new RMA, or close the return in Loop by hand",
-            row,
-        )
+        all_cancelled(tx, row, "its ticket")
 
 
 def _stage(row: ReturnRow, state: LoopState, past: Past) -> Stage | None:

@@ -19,7 +19,7 @@ from bergen_loop.domain.words import Need, What
 from bergen_loop.flow import adopt, intake
 from bergen_loop.flow.context import AHEAD, BrandContext
 from bergen_loop.flow.facts import comparison_of
-from bergen_loop.flow.transitions import look_later, plan_note
+from bergen_loop.flow.transitions import all_cancelled, look_later, plan_note
 from bergen_loop.ledger.codec import digest, load_receipt
 from bergen_loop.ledger.store import cursors, effects, returns
 from bergen_loop.ledger.tables.core import ReceiptRow, ReturnRow, RmaRow
@@ -137,6 +137,8 @@ def _take_changes(
         for change in some:
             rma = rmas[change.ticket_id]
             _changed(tx, rma, rows[rma.return_pk], change)
+        # What is decided on was so at one time: an earlier parcel may have been counted anew since.
+        returns.read_again_beside(tx.session, list(rmas.values()))
 
     ctx.take_in(news, take, _set_aside_change)
     ctx.take_in([c for c in changes if c.problem], _unclear, _set_aside_change)
@@ -283,12 +285,7 @@ def _reopened(tx: Transaction, rma: RmaRow, row: ReturnRow) -> None:
 def _ticket_cancelled(tx: Transaction, row: ReturnRow, change: TicketChange) -> None:
     if row.stage == Stage.CLOSING:
         return  # nothing is awaited any more: a cancelled ticket is a finished one
-    tx.needs_person(
-        Need.TICKET_CANCELLED,
-        f"the warehouse cancelled ticket {change.ticket_id}, but the return is still open "
-        "in Loop: retry makes a new RMA, or close the return in Loop by hand",
-        row,
-    )
+    all_cancelled(tx, row, f"ticket {change.ticket_id}")
 
 
 def _set_aside_change(tx: Transaction, change: TicketChange, error: Exception) -> None:

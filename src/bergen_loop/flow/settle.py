@@ -26,7 +26,7 @@ from bergen_loop.domain.words import SETTLING, EffectKind, Need, What
 from bergen_loop.flow import calls, grading, intake
 from bergen_loop.flow.calls import Call, Undertaking, carry_out, had_no_effect, ready
 from bergen_loop.flow.context import BrandContext
-from bergen_loop.flow.transitions import accepted, plan_notes
+from bergen_loop.flow.transitions import accepted, all_cancelled, plan_notes
 from bergen_loop.ledger.codec import load_items, load_receipt, load_return
 from bergen_loop.ledger.store import effects, journal, modes, returns
 from bergen_loop.ledger.store.effects import AlreadyIntended, EffectState, Intent, settling_key
@@ -133,6 +133,10 @@ def _decide(
     if not reading.receipts:
         why = "none of its tickets is finished now"
         tx.move(row, Stage.ANNOUNCED, why)
+        states = {rma.ticket_status for rma in reading.rmas}
+        if states == {TicketStatus.CANCELLED}:
+            all_cancelled(tx, row, "its ticket")
+            result.attention += 1
         return
     if not _known_now(ctx, row, reading):
         # Units may have been found since, or damage: what cannot be looked at waits on.
@@ -160,7 +164,7 @@ def _known_now(ctx: BrandContext, row: ReturnRow, reading: returns.Reading) -> b
     lately = ctx.now() - ctx.settings.settle.fresh_within
     counted = {r.rma_pk for r in reading.receipts} - ctx.tick.tickets_read
     return not any(
-        ends_wait or rma.status_seen_at is None or rma.status_seen_at <= lately
+        ends_wait or rma.to_read or rma.status_seen_at is None or rma.status_seen_at <= lately
         for rma in reading.rmas
         if rma.id in counted
     )

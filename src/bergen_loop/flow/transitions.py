@@ -86,6 +86,15 @@ def accepted(
     row.stage, row.due_at = Stage.CONFIRMING, tx.now + ctx.settings.settle.confirm_within
 
 
+def all_cancelled(tx: Transaction, row: ReturnRow, tickets: str) -> None:
+    """Nothing is awaited any more: a person says whether anything is to be."""
+    why = (
+        f"the warehouse cancelled {tickets}, but the return is still open in Loop: retry makes a "
+        "new RMA, or close the return in Loop by hand"
+    )
+    tx.needs_person(Need.TICKET_CANCELLED, why, row)
+
+
 def look_later(tx: Transaction, rmas: Sequence[RmaRow]) -> None:
     """The carrier has delivered it: where the list of changes does not name the ticket for long,
     the ticket itself is read."""

@@ -111,6 +111,22 @@ _TO_READ = (
 )
 
 
+def read_again_beside(session: Session, tickets: Sequence[RmaRow]) -> None:
+    """Where these are to be read, the returns' other tickets that have been counted are, too."""
+    finished = {rma.return_pk for rma in tickets if rma.to_read}
+    if finished:
+        session.execute(
+            sa.update(RmaRow)
+            .where(
+                RmaRow.return_pk.in_(finished),
+                RmaRow.id.not_in([rma.id for rma in tickets]),
+                RmaRow.read_status.is_not(None),
+            )
+            .values(to_read=True)
+            .execution_options(synchronize_session=False)
+        )
+
+
 def any_to_read(session: Session, brand: str) -> bool:
     """Whether tickets of a brand wait to be read that did not fail just now, nor are put off."""
     query = sa.select(RmaRow.id).where(
