@@ -255,6 +255,26 @@ def test_what_was_flagged_and_opened_again_is_not_processed_by_a_new_ledger(
     assert "unknown_past" in _kinds(stage)
 
 
+def test_a_flag_whose_reason_went_with_its_ledger_gets_the_counts_as_a_note(
+    stages: Stages,
+) -> None:
+    """Seed 79432: the note had not been sent yet."""
+    stage = stages()
+    return_ = stage.new_return(units=1)
+    stage.tick(after=65.0)
+    stage.fault("loop", "status_502", operation="note")
+    stage.parcel(return_, "damaged")
+    stage.tick()
+    assert (return_.effects.flags, return_.notes) == (1, [])
+    stage.world.faults.clear()
+    stage.fresh_ledger()
+    rebuild.run(stage.ctx)
+    stage.rest()
+    assert return_.effects.flags == 1
+    (note,) = return_.notes
+    assert note["content"] == "Warehouse: 1 of 1 units counted, 1 damaged."
+
+
 @pytest.mark.parametrize("point", [5, 12, 20, 31, 43, 60, 71])
 def test_a_rebuild_that_dies_is_run_again(point: int, stages: Stages) -> None:
     stage = stages(returns=4)

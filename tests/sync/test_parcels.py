@@ -109,6 +109,23 @@ def test_what_two_labels_bring_in_one_box_is_whole(
     assert look.stage(return_id) is (Stage.WAITING if works else Stage.CLOSING)
 
 
+def test_an_earlier_parcel_is_read_again_with_the_last_one(
+    world: World, two_labels: BrandContext, look: Look
+) -> None:
+    """It may have been counted anew without a word, or between two looks (soak, seed 79215)."""
+    return_id = world.new_return("northpine", units=2, late_label=False)
+    worlds.run(world, two_labels, ticks=2)
+    first, second = sorted(world.tickets(return_id), key=lambda t: t.po)
+    receive_one(world, first)
+    worlds.run(world, two_labels, ticks=2, seconds=5)
+    assert look.stage(return_id) is Stage.WAITING
+    world.correct_ticket(first.id, "damaged")
+    receive_one(world, second)
+    worlds.run(world, two_labels, ticks=2, seconds=5)
+    assert world.effects(return_id)["process_accepted"] == 0
+    assert look.stage(return_id) is Stage.FLAGGED
+
+
 def test_what_is_left_after_an_edit_is_waited_for_though_as_many_units_have_come(
     world: World, two_labels: BrandContext, look: Look
 ) -> None:

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from bergen_loop.domain.decision import Outcome
 from bergen_loop.domain.returns import Stage
 from bergen_loop.flow.context import BrandContext
+from bergen_loop.ledger.store import attention
+from bergen_loop.ledger.tables.core import ReturnRow
+from bergen_loop.ledger.transaction import transaction
+from bergen_loop.people import actions
 from support import worlds
 from support.brands import configure
 from support.look import Look
@@ -186,6 +191,26 @@ def test_a_ticket_the_warehouse_cancels_needs_a_person(
     return_id = announced(world, ctx)
     (ticket,) = world.tickets(return_id)
     world.cancel_ticket(ticket.id)
+    worlds.run(world, ctx, ticks=2)
+    assert [kind for kind, _ in look.attention(return_id)] == ["ticket_cancelled"]
+
+
+def test_a_return_whose_only_ticket_was_cancelled_never_waits_for_it(
+    world: World, ctx: BrandContext, look: Look
+) -> None:
+    """A person decided, the return was edited meanwhile, and they tried again (seed 79553)."""
+    return_id = announced(world, ctx)
+    world.cancel_ticket(world.tickets(return_id)[0].id)
+    worlds.run(world, ctx)
+    with transaction(ctx.ledger, ctx.brand, ctx.now(), "ada") as tx:
+        row = tx.session.get_one(ReturnRow, look.row(return_id).id)
+        actions.decide(tx, row, actions.ByHand(Outcome.FLAG, "it is long gone"))
+    world.change(return_id, "edit", add=1, remove=0)
+    worlds.run(world, ctx)
+    assert [kind for kind, _ in look.attention(return_id)] == ["decide_by_hand"]
+    with transaction(ctx.ledger, ctx.brand, ctx.now(), "ada") as tx:
+        (item,) = attention.open_items(tx.session, ctx.brand)
+        actions.retry(tx, item, "again")
     worlds.run(world, ctx, ticks=2)
     assert [kind for kind, _ in look.attention(return_id)] == ["ticket_cancelled"]
 

@@ -312,7 +312,7 @@ def _place(ctx: BrandContext, tx: Transaction, row: ReturnRow, past: Past) -> No
         if stage is Stage.FLAGGED and not past.notes:
             # Whoever flagged it, the reason is not there: a call of ours may have been lost.
             counts = comparison_of(ctx, tx.session, row).in_words
-            plan_note(tx, row, "past", f"The warehouse counted: {counts}.")
+            plan_note(tx, row, "past", f"Warehouse: {counts}.")
     if state is LoopState.OPEN and row.stage == Stage.RECEIVED:
         maybe_settled(tx, row, past.notes)
     elif row.stage == Stage.ANNOUNCED and _all_cancelled(past):
