@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from bergen_loop.domain.returns import Stage
@@ -53,6 +55,29 @@ def test_a_return_cancelled_while_it_waited_for_its_label_gets_no_rma(
     worlds.run(world, ctx, ticks=7)
     assert look.stage(return_id) is Stage.CANCELLED
     assert world.tickets(return_id) == []
+
+
+def test_what_a_shifted_page_hid_after_hours_of_standstill_is_seen_all_the_same(
+    world: World, ctx: BrandContext, look: Look
+) -> None:
+    """The deep overlap of three hours does not reach back to it (soak, seed 82162)."""
+    return_id = announced(world, ctx)
+    world.change(return_id, "expire")
+    world.advance(4 * 3600)
+
+    def without_it(operation: str, body: bytes) -> bytes:
+        if operation != "list":
+            return body
+        page = json.loads(body)
+        page["returns"] = [r for r in page["returns"] if str(r["id"]) != return_id]
+        return json.dumps(page).encode()
+
+    world.rewrites.append(without_it)
+    worlds.run(world, ctx)
+    assert look.stage(return_id) is Stage.ANNOUNCED
+    world.rewrites.clear()
+    worlds.run(world, ctx, ticks=2)
+    assert look.stage(return_id) is Stage.EXPIRED
 
 
 def test_a_backlog_is_worked_off_without_listing_again(

@@ -173,14 +173,14 @@ def _since(
 ) -> tuple[datetime, bool]:
     """Where a walk begins, and whether that is farther back than usual: every so often, for a
     page that shifted while it was read hides a return from each of several short overlaps. `deep`:
-    when it last was."""
+    when it last was; all since then is walked twice, however long Loop was away."""
     settings = ctx.settings.loop
     if cursor is None:
         return started - settings.backfill, True
     # A long pull that was interrupted goes on as it was.
     running = started - cursor < max(settings.deep_every, settings.deep_overlap)
     if running and deep is not None and started - deep >= settings.deep_every:
-        return cursor - max(settings.deep_overlap, settings.overlap), True
+        return min(cursor - settings.deep_overlap, deep, cursor) - settings.overlap, True
     return cursor - settings.overlap, deep is None
 
 
