@@ -215,6 +215,26 @@ def test_a_return_whose_only_ticket_was_cancelled_never_waits_for_it(
     assert [kind for kind, _ in look.attention(return_id)] == ["ticket_cancelled"]
 
 
+def test_a_retry_leaves_an_expired_return_where_it_goes_on_from(
+    world: World, ctx: BrandContext, look: Look
+) -> None:
+    """It was put back to be announced, and waited there in silence (seed 84473)."""
+    return_id = announced(world, ctx)
+    world.cancel_ticket(world.tickets(return_id)[0].id)
+    worlds.run(world, ctx)
+    world.change(return_id, "expire")
+    worlds.run(world, ctx)
+    with transaction(ctx.ledger, ctx.brand, ctx.now(), "ada") as tx:
+        (item,) = attention.open_items(tx.session, ctx.brand)
+        actions.retry(tx, item, "again")
+    worlds.run(world, ctx, ticks=2)
+    assert look.stage(return_id) is Stage.EXPIRED
+    world.change(return_id, "reopen")
+    worlds.run(world, ctx, ticks=2)
+    assert look.stage(return_id) is Stage.ANNOUNCED
+    assert len(world.tickets(return_id)) == 2
+
+
 def test_a_return_for_another_destination_is_left_alone(
     world: World, ctx: BrandContext, look: Look
 ) -> None:

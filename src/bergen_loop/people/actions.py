@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from bergen_loop.domain.decision import NOTE_LIMIT, Outcome
-from bergen_loop.domain.returns import BY_HAND, Stage
+from bergen_loop.domain.returns import BY_HAND, OFF, Stage
 from bergen_loop.domain.rma import TicketStatus
 from bergen_loop.domain.words import EffectKind, Need, Retry, What
 from bergen_loop.ledger.codec import digest, load_return, storable
@@ -70,7 +70,9 @@ def _check_open(item: AttentionRow) -> None:
 
 def _prepare_retry(tx: Transaction, item: AttentionRow, row: ReturnRow) -> None:
     need = Need(item.kind)
-    if need is Need.TICKET_CANCELLED:
+    if row.stage in OFF and (need in _MOVE or need.retry is Retry.JUDGE):
+        _read_tickets_again(tx, row)  # it goes on from there if Loop opens it again
+    elif need is Need.TICKET_CANCELLED:
         _announce_again(tx, row)
     elif need is Need.CONFLICT and row.stage == Stage.FLAGGED:
         raise NotPossible(
@@ -91,6 +93,10 @@ def _prepare_retry(tx: Transaction, item: AttentionRow, row: ReturnRow) -> None:
         row.stage = Stage.WAITING
     elif need.retry is Retry.SEND:
         _send_again(tx, row)
+
+
+_MOVE = (Need.TICKET_CANCELLED, Need.NOT_CONFIRMED)
+"""Whose retry puts a return somewhere else, beside those that judge."""
 
 
 def _again_for_all(tx: Transaction, item: AttentionRow) -> None:
