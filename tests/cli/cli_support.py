@@ -156,7 +156,11 @@ def _return(n: int, at: datetime, total: str, state: LoopState) -> Return:
 
 def _receipt(n: int, at: datetime, counted: int, damaged: int) -> Receipt:
     line = ReceiptLine(
-        f"sku-{n}", "850000000017", actual=counted, damaged=damaged, comments="well packed, restocked"
+        f"sku-{n}",
+        "850000000017",
+        actual=counted,
+        damaged=damaged,
+        comments="restocked",
     )
     return Receipt(
         f"WHRTN{n}",

@@ -141,7 +141,8 @@ def _known(ticket: Ticket, at: float) -> list[tuple[Unit, ...]]:
         seen = then.at + (BELIEVED if silent else SAME_SYNC) if then else at
         if state.at <= at <= seen and state.status == FINISHED and not state.damaged:
             found.append(state.units)
-    return found or [()]
+    first = min((s.at for s in ticket.states if s.status == FINISHED), default=at)
+    return [*found, ()] if not found or first >= at - SAME_SYNC else found
 
 
 def _covers(units: list[Unit], return_: LoopReturn) -> bool:

@@ -10,11 +10,12 @@ from typing import Any, NamedTuple
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from bergen_loop.domain.returns import WORKING, Return, Stage
+from bergen_loop.domain.returns import OFF, WORKING, Return, Stage
 from bergen_loop.domain.rma import Receipt, TicketStatus, normal_ticket_id
 from bergen_loop.domain.words import EffectKind
 from bergen_loop.ledger.codec import document
 from bergen_loop.ledger.store import cursors
+from bergen_loop.ledger.store.effects import EffectState
 from bergen_loop.ledger.store.statements import (
     BRAND,
     MOST,
@@ -200,11 +201,14 @@ def announce_now(session: Session, brand: str, now: datetime) -> None:
         .where(ReturnRow.brand == brand, ReturnRow.stage == Stage.SEEN, ReturnRow.due_at > now)
         .values(due_at=now)
     )
-    waiting = sa.select(ReturnRow.id).where(ReturnRow.brand == brand, ReturnRow.stage == Stage.SEEN)
+    # One that Loop shows cancelled or expired may be opened again.
+    mine = sa.select(ReturnRow.id).where(ReturnRow.brand == brand)
+    off = EffectRow.return_pk.in_(mine.where(ReturnRow.stage.in_(OFF)))
+    waiting = EffectRow.return_pk.in_(mine.where(ReturnRow.stage == Stage.SEEN))
     session.execute(
         sa.update(EffectRow)
         .where(
-            EffectRow.return_pk.in_(waiting),
+            sa.or_(waiting, sa.and_(off, EffectRow.state == EffectState.NOT_SENT)),
             EffectRow.kind == EffectKind.TICKET,
             EffectRow.try_at > now,
         )
