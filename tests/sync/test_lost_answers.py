@@ -80,9 +80,11 @@ def test_a_ticket_that_never_arrived_is_added_once_more_after_the_wait(
     assert look.view(return_id).effects[0].attempts == 2
 
 
+@pytest.mark.parametrize("cancelled", [False, True])
 def test_a_ticket_rex11_refuses_goes_to_a_person_and_may_be_retried(
-    world: World, ctx: BrandContext, look: Look
+    world: World, ctx: BrandContext, look: Look, *, cancelled: bool
 ) -> None:
+    """Also for a return that is cancelled then, and opened again later (soak, seed 87243)."""
     configure(ctx, announce={"check_products": False})
     return_id = world.new_return("northpine", units=1, late_label=False)
     with world.sandbox.lock:
@@ -100,10 +102,17 @@ def test_a_ticket_rex11_refuses_goes_to_a_person_and_may_be_retried(
     if product is not None:
         world.sandbox.brand("northpine").rex_products[upc] = product
         configure(ctx, announce={"check_products": True})  # and so by REX11's names
+        if cancelled:
+            world.change(return_id, "cancel")
+            world.advance(1800)
+            worlds.run(world, ctx)
+            assert look.stage(return_id) is Stage.CANCELLED
         with ctx.ledger.write() as session:
             (item,) = attention.open_items(session, ctx.brand)
             actions.retry(Transaction(session, ctx.brand, ctx.now(), "ann"), item, "imported")
-        worlds.run(world, ctx)
+        if cancelled:
+            world.change(return_id, "reopen")
+        worlds.run(world, ctx, ticks=2)
         assert look.brand_attention() == []
         assert look.stage(return_id) is Stage.ANNOUNCED
         assert len(world.tickets(return_id)) == 1
