@@ -24,6 +24,7 @@ from bergen_loop.domain.returns import LoopState, Return, Stage
 from bergen_loop.domain.words import SETTLING, EffectKind, Need
 from bergen_loop.flow import intake
 from bergen_loop.flow.context import BrandContext
+from bergen_loop.flow.transitions import plan_notes_of_flags
 from bergen_loop.ledger.codec import load_return
 from bergen_loop.ledger.store import attention, effects, returns
 from bergen_loop.ledger.store.effects import EffectState
@@ -336,7 +337,7 @@ def _still_lost(ctx: BrandContext, tx: Transaction, row: ReturnRow, return_: Ret
     if return_.state is LoopState.REVIEW and effect.kind != Outcome.FLAG:
         if tx.now - since >= wait:
             _give_up(tx, effect, row, "Loop shows the return in review")
-    elif effect.kind == Outcome.FLAG and return_.updated_at > _untouched_since(effect):
+    elif effect.kind == Outcome.FLAG and return_.updated_at >= _untouched_since(effect):
         _give_up(tx, effect, row, "the return has changed since: it may have been opened again")
     elif effect.kind == Outcome.FLAG:
         # A flag acts at once: what is open and untouched was not flagged.
@@ -346,7 +347,7 @@ def _still_lost(ctx: BrandContext, tx: Transaction, row: ReturnRow, return_: Ret
         return  # Loop processes asynchronously: it may still come
     elif effect.attempts >= 2:
         _give_up(tx, effect, row, f"the answers of {effect.attempts} calls were lost")
-    elif return_.updated_at > _untouched_since(effect):
+    elif return_.updated_at >= _untouched_since(effect):
         _give_up(tx, effect, row, "the return has changed since, but is still open")
     else:
         why = f"Loop shows the return open and untouched {wait} after the call"
@@ -355,10 +356,11 @@ def _still_lost(ctx: BrandContext, tx: Transaction, row: ReturnRow, return_: Ret
 
 
 def _untouched_since(effect: EffectRow) -> datetime:
-    """A change after our call may be the call's own doing; where a person has looked at the
-    return since and asked to go on, only a change after that counts."""
+    """A change after our call, in the second of its intent too, may be the call's own doing; where
+    a person has looked at the return since and asked to go on, only a change after that counts."""
     asked = effect.payload.get("asked_at")
-    return max(effect.intended_at, datetime.fromisoformat(asked)) if asked else effect.intended_at
+    since = effect.intended_at.replace(microsecond=0)  # Loop's times are whole seconds
+    return max(since, datetime.fromisoformat(asked) + timedelta(seconds=1)) if asked else since
 
 
 def _loop_is_behind(ctx: BrandContext, tx: Transaction, since: datetime) -> bool:
@@ -383,6 +385,8 @@ def _give_up(tx: Transaction, effect: EffectRow, row: ReturnRow, why: str) -> No
         row,
         f"{effect.attempts} call(s), then looked at the return until now",
     )
+    if effect.kind == Outcome.FLAG:
+        plan_notes_of_flags(tx, [row])  # it may have been taken: its reason is told
 
 
 def _still_unconfirmed(ctx: BrandContext, tx: Transaction, row: ReturnRow, return_: Return) -> None:
