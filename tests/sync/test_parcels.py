@@ -11,6 +11,7 @@ from bergen_loop.flow.context import BrandContext
 from bergen_loop.outside.loop.client import LoopClient
 from bergen_loop.outside.loop.models import AsnRow
 from loop_sandbox import parcels, tickets
+from loop_sandbox.model import Ticket
 from support import worlds
 from support.brands import configure
 from support.look import Look
@@ -48,6 +49,14 @@ def two_labels(
     return ctx
 
 
+def announced(world: World, ctx: BrandContext) -> tuple[str, Ticket, Ticket]:
+    """A return, and the tickets of its two parcels."""
+    return_id = world.new_return("northpine", units=2, late_label=False)
+    worlds.run(world, ctx, ticks=2)
+    first, second = sorted(world.tickets(return_id), key=lambda t: t.po)
+    return return_id, first, second
+
+
 def test_each_label_gets_an_rma_and_both_parcels_are_judged_together(
     world: World, two_labels: BrandContext, look: Look
 ) -> None:
@@ -70,9 +79,7 @@ def test_each_label_gets_an_rma_and_both_parcels_are_judged_together(
 def test_a_second_parcel_that_does_not_come_is_flagged_and_noted_when_it_comes_late(
     world: World, two_labels: BrandContext, look: Look
 ) -> None:
-    return_id = world.new_return("northpine", units=2, late_label=False)
-    worlds.run(world, two_labels, ticks=2)
-    first, second = sorted(world.tickets(return_id), key=lambda t: t.po)
+    return_id, first, second = announced(world, two_labels)
     receive_one(world, first)
     worlds.run(world, two_labels, ticks=2)
     world.advance(8 * 86400)
@@ -94,9 +101,7 @@ def test_what_two_labels_bring_in_one_box_is_whole(
 ) -> None:
     """It was waited for the second box for a week, and flagged. Where the warehouse works on the
     second one's ticket, that is waited for."""
-    return_id = world.new_return("northpine", units=2, late_label=False)
-    worlds.run(world, two_labels, ticks=2)
-    first, second = sorted(world.tickets(return_id), key=lambda t: t.po)
+    return_id, first, second = announced(world, two_labels)
     with world.sandbox.lock:
         upcs = [t.items[0].values["UPC"] for t in (first, second)]
         found = {"upc": upcs[1], "actual": upcs.count(upcs[1]), "damaged": 0}
@@ -113,9 +118,7 @@ def test_an_earlier_parcel_is_read_again_with_the_last_one(
     world: World, two_labels: BrandContext, look: Look
 ) -> None:
     """It may have been counted anew without a word, or between two looks (soak, seed 79215)."""
-    return_id = world.new_return("northpine", units=2, late_label=False)
-    worlds.run(world, two_labels, ticks=2)
-    first, second = sorted(world.tickets(return_id), key=lambda t: t.po)
+    return_id, first, second = announced(world, two_labels)
     receive_one(world, first)
     worlds.run(world, two_labels, ticks=2, seconds=5)
     assert look.stage(return_id) is Stage.WAITING

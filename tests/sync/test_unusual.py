@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from test_pays_once import retry
+
 from bergen_loop.domain.decision import Outcome
 from bergen_loop.domain.returns import Stage
 from bergen_loop.flow.context import BrandContext
-from bergen_loop.ledger.store import attention
 from bergen_loop.ledger.tables.core import ReturnRow
 from bergen_loop.ledger.transaction import transaction
 from bergen_loop.people import actions
@@ -208,9 +209,7 @@ def test_a_return_whose_only_ticket_was_cancelled_never_waits_for_it(
     world.change(return_id, "edit", add=1, remove=0)
     worlds.run(world, ctx)
     assert [kind for kind, _ in look.attention(return_id)] == ["decide_by_hand"]
-    with transaction(ctx.ledger, ctx.brand, ctx.now(), "ada") as tx:
-        (item,) = attention.open_items(tx.session, ctx.brand)
-        actions.retry(tx, item, "again")
+    retry(ctx, "decide_by_hand")
     worlds.run(world, ctx, ticks=2)
     assert [kind for kind, _ in look.attention(return_id)] == ["ticket_cancelled"]
 
@@ -224,9 +223,7 @@ def test_a_retry_leaves_an_expired_return_where_it_goes_on_from(
     worlds.run(world, ctx)
     world.change(return_id, "expire")
     worlds.run(world, ctx)
-    with transaction(ctx.ledger, ctx.brand, ctx.now(), "ada") as tx:
-        (item,) = attention.open_items(tx.session, ctx.brand)
-        actions.retry(tx, item, "again")
+    retry(ctx, "ticket_cancelled")
     worlds.run(world, ctx, ticks=2)
     assert look.stage(return_id) is Stage.EXPIRED
     world.change(return_id, "reopen")

@@ -78,8 +78,7 @@ def look_up(ctx: BrandContext, return_: Return) -> Past | OutsideError:
     try:
         while True:
             po = rules.customer_po(return_, ctx.rules, attempt)
-            ctx.counts.add("rex11.tickets_by_po")
-            new = [i for i in ctx.warehouse.find_rmas(po) if normal_ticket_id(i) not in seen]
+            new = [i for i in _listed(ctx, po) if normal_ticket_id(i) not in seen]
             if not new and attempt >= parcels:
                 break  # an earlier parcel's may have been refused, or be cancelled and gone
             seen.update(map(normal_ticket_id, new))
@@ -99,8 +98,7 @@ def find_read(ctx: BrandContext, po: str) -> list[str]:
     """Ids of the tickets with this PO, as REX11 lists them, where they are to be followed for no
     more than that: each says itself, when it is read, whether it is of this PO. Raises
     OutsideError: Unreadable where one is of another."""
-    ctx.counts.add("rex11.tickets_by_po")
-    found = ctx.warehouse.find_rmas(po)
+    found = _listed(ctx, po)
     for ticket_id in found:
         try:
             _read(ctx, ticket_id, po)
@@ -162,6 +160,11 @@ def of_others(
             item[1],
         )
     return set(theirs)
+
+
+def _listed(ctx: BrandContext, po: str) -> list[str]:
+    ctx.counts.add("rex11.tickets_by_po")
+    return ctx.warehouse.find_rmas(po)
 
 
 def _read(ctx: BrandContext, ticket_id: str, po: str) -> Receipt:

@@ -18,7 +18,7 @@ from sqlalchemy.types import TypeDecorator
 from bergen_loop.domain.rma import TicketStatus
 from bergen_loop.ledger.codec import Document, decode, encode
 from bergen_loop.ledger.folding import find_index
-from bergen_loop.ledger.packed import SHORTEST, as_json, pack, packed_in, unpack
+from bergen_loop.ledger.packed import as_json, pack, packed_in, unpack
 
 
 class UtcTime(TypeDecorator[datetime]):
@@ -103,7 +103,7 @@ def _packing(dialect: sa.Dialect) -> Any:
         if value is None:
             return None
         text = encode(value)
-        if len(text) < SHORTEST or time.time() < getattr(dialect, PACKS_FROM, math.inf):
+        if time.time() < getattr(dialect, PACKS_FROM, math.inf):
             return text
         return fit(pack(text)) if fit else pack(text)
 
