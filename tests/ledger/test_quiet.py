@@ -91,6 +91,14 @@ CASES: list[tuple[str | None, list[Row]]] = [
     (None, [of_return(stage=Stage.RECEIVED), of_decision(shadow=False)]),
     (quiet.SHIPMENTS, [of_shipment(ShipmentStage.LEARNED)]),
     (None, [of_shipment(ShipmentStage.DONE)]),
+    (
+        quiet.SHARES,
+        [
+            of_shipment(ShipmentStage.DONE),
+            of_return(),
+            of_rma(to_read=True, read_due_at=SOON, shipment_pk=1),
+        ],
+    ),
 ]
 
 
@@ -101,13 +109,13 @@ def test_a_tick_is_told_of_what_waits_for_its_brand_and_of_nothing_else(ledger: 
                 for row in rows:
                     session.add(row("acme"))
                     session.flush()
-                assert quiet.signs(session, "acme", NOW) == ({sign} if sign else set()), sign
-                assert quiet.signs(session, "other", NOW) == set(), sign
+                assert quiet.at_hand(session, "acme", NOW) == ({sign} if sign else set()), sign
+                assert quiet.at_hand(session, "other", NOW) == set(), sign
                 case.rollback()
         for row in EVERYTHING:
             session.add(row("acme"))
             session.flush()
-        assert quiet.signs(session, "acme", NOW) == {
+        assert quiet.at_hand(session, "acme", NOW) == {
             *(quiet.BREAKERS, "webhooks", "returns", "tickets", "calls", quiet.SHIPMENTS)
         }
 

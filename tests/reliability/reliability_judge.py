@@ -81,6 +81,12 @@ def judge(stage: Stage) -> Verdict:
 def _doubles(stage: Stage, verdict: Verdict) -> None:
     seen = control_views.effects(stage.world, {"brand": BRAND}, "")
     hand_made = {t.po for t in stage.tickets() if t.fields.get("Memo", "").startswith("made by")}
+    with stage.ctx.ledger.read() as session:
+        told_of_notes = {
+            item.subject
+            for item in attention.open_items(session, BRAND)
+            if item.kind in ("no_success", "note_refused") and "note" in item.reason
+        }
     verdict.doubled += [v for v in seen["violations"] if not any(repr(po) in v for po in hand_made)]
     for return_id, e in seen["returns"].items():
         if e["process_accepted"] - e["process_failed"] > 1:
@@ -94,7 +100,7 @@ def _doubles(stage: Stage, verdict: Verdict) -> None:
             verdict.doubled.append(f"return {return_id}: the same note twice: {notes}")
         if e["flags"] > 1:
             verdict.doubled.append(f"return {return_id}: flagged {e['flags']} times")
-        if e["flags"] and not notes:
+        if e["flags"] and not notes and return_id not in told_of_notes:
             verdict.lost.append(f"return {return_id}: flagged without a note")
         ours = [t for t in stage.tickets(return_id) if t.po not in hand_made]
         alive = [t for t in ours if t.status != "Cancelled"]

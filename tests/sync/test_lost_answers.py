@@ -236,6 +236,62 @@ def test_processing_that_never_ends_goes_to_a_person_after_a_time(
     assert look.attention(return_id) == []
 
 
+def test_one_garbled_look_at_an_unconfirmed_call_is_told_to_nobody(
+    world: World, ctx: BrandContext, look: Look
+) -> None:
+    """Seed 93695: the first look came long after the call."""
+    return_id = received(world, ctx)
+    world.fault("loop", "process_never_ends", operation="process", nth=1)
+    worlds.run(world, ctx, ticks=2)
+    world.fault("loop", "truncated", operation="details", nth=1)
+    world.advance(ctx.settings.settle.confirm_within.total_seconds())
+    worlds.run(world, ctx)
+    assert look.attention(return_id) == []
+    worlds.run(world, ctx)
+    assert [kind for kind, _ in look.attention(return_id)] == ["not_confirmed"]
+
+
+def test_an_unconfirmed_call_that_stays_garbled_goes_to_a_person(
+    world: World, ctx: BrandContext, look: Look
+) -> None:
+    return_id = received(world, ctx)
+    world.fault("loop", "process_never_ends", operation="process", nth=1)
+    worlds.run(world, ctx, ticks=2)
+    world.fault("loop", "truncated", operation="details")
+    world.advance(ctx.settings.settle.confirm_within.total_seconds())
+    worlds.run(world, ctx, ticks=2)
+    assert [kind for kind, _ in look.attention(return_id)] == ["cannot_see"]
+
+
+def test_a_flag_taken_off_in_the_second_of_its_lost_call_is_not_made_again_and_has_its_reason(
+    world: World, ctx: BrandContext, look: Look
+) -> None:
+    """Seed 90348: Loop's times are whole seconds, ours are not."""
+    return_id = received(world, ctx, "damaged")
+    world.fault("loop", "reset_mid_body", operation="flag", nth=1)
+    world.advance(0.4)
+    tick.run(ctx)
+    world.change(return_id, "reopen")
+    world.advance(MINUTE)
+    worlds.run(world, ctx, ticks=3, seconds=20 * MINUTE)
+    assert len(world.calls("flag")) == 1
+    assert [kind for kind, _ in look.attention(return_id)] == ["lost_settlement"]
+    assert len(world.effects(return_id)["notes"]) == 1
+
+
+def test_one_garbled_look_for_a_note_is_told_to_nobody(
+    world: World, ctx: BrandContext, look: Look
+) -> None:
+    world.fault("loop", "reset_mid_body", operation="note", nth=1)
+    return_id = received(world, ctx, "damaged")
+    worlds.run(world, ctx)
+    world.fault("loop", "truncated", operation="notes", nth=1)
+    world.advance(2 * 60 * MINUTE)
+    worlds.run(world, ctx, ticks=3)
+    assert (look.attention(return_id), look.stage(return_id)) == ([], Stage.FLAGGED)
+    assert len(world.effects(return_id)["notes"]) == 1
+
+
 def test_processing_that_fails_is_told_by_webhook_and_goes_to_a_person(
     world: World, ctx: BrandContext, look: Look
 ) -> None:

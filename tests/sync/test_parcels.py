@@ -165,6 +165,52 @@ def test_a_parcel_whose_ticket_was_lost_does_not_make_the_other_one_twice(
     assert sorted(r.parcel for r in look.view(return_id).rmas) == [1, 2]
 
 
+def test_a_parcel_that_is_taken_off_the_return_before_its_rma_is_made_is_not_waited_for(
+    world: World, two_labels: BrandContext, look: Look
+) -> None:
+    """Seed 95473: killed between intending two tickets and sending them."""
+
+    class Killed(BaseException):
+        pass
+
+    def kill(name: str) -> None:
+        if name == "ticket intended":
+            raise Killed
+
+    return_id = world.new_return("northpine", units=2, late_label=False)
+    two_labels.boundary = kill
+    with pytest.raises(Killed):
+        worlds.run(world, two_labels)
+    two_labels.boundary = lambda _: None
+    world.change(return_id, "edit", add=0, remove=1)
+    worlds.run(world, two_labels, ticks=8)
+    [ticket] = world.tickets(return_id)
+    assert sum(i.expected for i in ticket.items) == 1
+    assert (look.stage(return_id), look.attention(return_id)) == (Stage.ANNOUNCED, [])
+    receive_one(world, ticket)
+    worlds.run(world, two_labels, ticks=3)
+    assert (look.stage(return_id), world.effects(return_id)["money_moved"]) == (Stage.COMPLETE, 1)
+
+
+def test_a_refused_parcel_that_is_taken_off_the_return_is_not_announced_with_the_others_goods(
+    world: World, two_labels: BrandContext, look: Look
+) -> None:
+    return_id = world.new_return("northpine", units=2, late_label=False)
+    second = f"LR-{return_id}-2"
+    world.fault("rex11", "status_502", operation="ReceivingTicketAdd", subject=second)
+    worlds.run(world, two_labels, ticks=4)
+    [ticket] = world.tickets(return_id)
+    before = look.view(return_id).rmas
+    assert sorted((rma.parcel, rma.ticket_id is None) for rma in before) == [(1, False), (2, True)]
+    world.change(return_id, "edit", add=0, remove=1)
+    with world.sandbox.lock:
+        world.sandbox.faults.clear()
+    worlds.run(world, two_labels, ticks=8)
+    assert [t.id for t in world.tickets(return_id)] == [ticket.id]
+    assert [rma.parcel for rma in look.view(return_id).rmas] == [1]
+    assert (look.stage(return_id), look.attention(return_id)) == (Stage.ANNOUNCED, [])
+
+
 def test_units_found_later_are_seen_before_a_missing_one_is_flagged(
     world: World, ctx: BrandContext, look: Look
 ) -> None:

@@ -173,6 +173,26 @@ def test_a_return_that_is_still_open_is_settled_by_the_criteria_on_its_share(
     assert rma.closed_at
 
 
+def test_a_share_is_read_again_before_it_pays_though_the_brand_has_no_more_return_bars(
+    world: World, happy: BrandContext, bar: Bar, look: Look
+) -> None:
+    configure(happy, mode="shadow")
+    open_, other = different(bar, paid=False)
+    worlds.run(world, happy, ticks=2)
+    shipment = bar.ship(open_, other)
+    worlds.run(world, happy)
+    bar.arrive(shipment)
+    worlds.run(world, happy, ticks=3)
+    assert (row_of(happy, shipment).stage, look.stage(open_)) == (
+        ShipmentStage.DONE, Stage.RECEIVED
+    )  # fmt: skip
+    configure(happy, mode="live", loop={"happy_returns": False})
+    world.advance(DAY)
+    worlds.run(world, happy, ticks=5)
+    assert look.stage(open_) is Stage.COMPLETE
+    assert world.effects(open_)["money_moved"] == 1
+
+
 def test_a_damaged_unit_of_an_open_return_is_flagged_and_one_that_may_be_anothers_is_a_doubt(
     world: World, happy: BrandContext, bar: Bar, look: Look
 ) -> None:

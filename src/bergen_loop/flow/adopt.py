@@ -312,12 +312,10 @@ def _place(ctx: BrandContext, tx: Transaction, row: ReturnRow, past: Past) -> No
         why = f"its ticket was in REX11 already, and Loop shows the return {state}"
         tx.move(row, stage, why, {"tickets": [t.receipt.ticket_id for t in past.tickets]})
         row.completed_at = None
-        if stage is Stage.FLAGGED and not past.notes:
-            # Whoever flagged it, the reason is not there: a call of ours may have been lost.
-            counts = comparison_of(ctx, tx.session, row).in_words
-            plan_note(tx, row, "past", f"Warehouse: {counts}.")
+        if stage is Stage.FLAGGED:
+            _tell_reason(ctx, tx, row, past.notes)
     if state is LoopState.OPEN and row.stage == Stage.RECEIVED:
-        maybe_settled(tx, row, past.notes)
+        maybe_settled(ctx, tx, row, past.notes)
     elif row.stage == Stage.ANNOUNCED and _all_cancelled(past):
         all_cancelled(tx, row, "its ticket")
 
@@ -339,7 +337,14 @@ def _all_cancelled(past: Past) -> bool:
     return all(t.receipt.status is TicketStatus.CANCELLED for t in past.tickets)
 
 
-def maybe_settled(tx: Transaction, row: ReturnRow, notes: int) -> None:
+def _tell_reason(ctx: BrandContext, tx: Transaction, row: ReturnRow, notes: int) -> None:
+    """Whoever flagged it, where no reason is there, a note of ours may have been lost."""
+    if not notes:
+        counts = comparison_of(ctx, tx.session, row).in_words
+        plan_note(tx, row, "past", f"Warehouse: {counts}.")
+
+
+def maybe_settled(ctx: BrandContext, tx: Transaction, row: ReturnRow, notes: int) -> None:
     """Received, perhaps before this ledger knew the return. In review: what was flagged is not
     judged again. Open: a process call that nobody remembers may be under way, or a flag may have
     been taken off again by a person. The first shows with time; the second does not.
@@ -348,6 +353,7 @@ def maybe_settled(tx: Transaction, row: ReturnRow, notes: int) -> None:
         return
     if row.loop_state == LoopState.REVIEW:
         tx.move(row, Stage.FLAGGED, "it was received before, and Loop shows it in review")
+        _tell_reason(ctx, tx, row, notes)
         return
     payload: dict[str, object] = {"return_id": row.return_id, "decision": None, "line_item_ids": []}
     key = settling_key(row.return_id)

@@ -20,7 +20,7 @@ from bergen_loop.flow import adopt, intake, products, transitions
 from bergen_loop.flow.calls import Call, Undertaking, carry_out, had_no_effect, ready
 from bergen_loop.flow.context import BrandContext
 from bergen_loop.flow.transitions import follow, known_of
-from bergen_loop.ledger.codec import dump_item, load_return
+from bergen_loop.ledger.codec import dump_item, load_items, load_return
 from bergen_loop.ledger.store import cursors, effects, journal, returns
 from bergen_loop.ledger.store.effects import AlreadyIntended, EffectState, Intent, ticket_key
 from bergen_loop.ledger.tables.core import EffectRow, ReturnRow, RmaRow
@@ -266,7 +266,9 @@ class TicketAdds(Undertaking[ReturnRow, RmaRequest, str]):
         if not current:
             current = self._new(row, return_, existing, len(parcels))
         planned: list[tuple[RmaRow, RmaRequest]] = []
-        for rma, parcel in _paired(current, parcels):
+        pairs = _paired(current, parcels)
+        _drop_needless(tx, row, current, pairs)
+        for rma, parcel in pairs:
             request = rules.rma_request(
                 parcel, self.ctx.rules, rma.customer_po, tx.now, self.called
             )
@@ -363,20 +365,43 @@ class TicketAdds(Undertaking[ReturnRow, RmaRequest, str]):
 def _paired(
     rmas: Sequence[RmaRow], parcels: Sequence[rules.Parcel]
 ) -> list[tuple[RmaRow, rules.Parcel]]:
-    """Each RMA that is not made yet with its parcel. Where the labels have been changed in
-    between, so that they no longer fit, the first RMA announces all units that are left."""
+    """Each RMA that is not made yet with its parcel. Where lines or labels have been changed in
+    between, so that they no longer fit, the first RMA announces all units that none has yet."""
     rmas = sorted(rmas, key=lambda rma: rma.parcel)
     if len(rmas) == len(parcels):
         return [(r, p) for r, p in zip(rmas, parcels, strict=True) if r.ticket_id is None]
-    unmade = [r for r in rmas if r.ticket_id is None][:1]
-    made = {n for r in rmas if r.ticket_id for n in r.tracking_numbers}
-    left = [p for p in parcels if not made.intersection(p.tracking_numbers)] or list(parcels)
+    made = [r for r in rmas if r.ticket_id is not None]
+    announced = {line for r in made for i in load_items(r.items) for line, _ in i.pieces}
+    numbers = {n for r in made for n in r.tracking_numbers}
+    left = [x for p in parcels for x in p.lines if x.line_item_id not in announced]
+    if not left:
+        return []
+    new = [p for p in parcels if not numbers.intersection(p.tracking_numbers)] or list(parcels)
     together = rules.Parcel(
-        left[0].return_,
-        tuple(x for p in left for x in p.lines),
-        tuple(n for p in left for n in p.tracking_numbers),
+        new[0].return_, tuple(left), tuple(n for p in new for n in p.tracking_numbers)
     )
-    return [(r, together) for r in unmade]
+    return [(r, together) for r in rmas if r.ticket_id is None][:1]
+
+
+def _drop_needless(
+    tx: Transaction,
+    row: ReturnRow,
+    rmas: Sequence[RmaRow],
+    pairs: Sequence[tuple[RmaRow, rules.Parcel]],
+) -> None:
+    """RMAs for whose parcel nothing is left, and which were certainly never made, are not awaited;
+    where all others are made, the return is announced."""
+    paired = [rma for rma, _ in pairs]
+    spare = [rma for rma in rmas if rma.ticket_id is None and rma not in paired]
+    known = effects.find_all(tx.session, tx.brand, [ticket_key(r.customer_po) for r in spare])
+    for rma in spare:
+        before = known.get(ticket_key(rma.customer_po))
+        if before is None or before.state in effects.SENDABLE:
+            tx.session.delete(rma)
+    tx.session.flush()
+    left = returns.rmas_of(tx.session, [row.id]).get(row.id, []) if spare else []
+    if left and all(rma.ticket_id for rma in left):
+        tx.enter(row, Stage.ANNOUNCED)
 
 
 @dataclass(frozen=True, slots=True)

@@ -284,13 +284,16 @@ def _look(
         ctx.boundary("looked at returns")
         with ctx.write() as tx:
             rows = returns.by_pks(tx.session, [pk for pk, _ in batch])
+            settlements = effects.settlements_of(tx.session, list(rows))
             for (pk, _), seen in zip(batch, answers, strict=True):
-                row = rows[pk]
+                row, effect = rows[pk], settlements.get(pk)
                 if seen.answer is None:
-                    if seen.problem:
-                        _cannot_see(ctx, tx, row, seen.problem)
+                    if seen.problem and effect is not None:
+                        _cannot_see(ctx, tx, effect, row, seen.problem)
                     continue
                 tx.resolve(Need.CANNOT_SEE, row, "Loop shows the return again")
+                if effect is not None:
+                    seen_again(effect)
                 return_ = take(ctx, tx, row, seen.answer)
                 if row.loop_state not in (LoopState.CLOSED, LoopState.CANCELLED):
                     still_open(ctx, tx, row, return_)
@@ -315,14 +318,35 @@ def take(ctx: BrandContext, tx: Transaction, row: ReturnRow, answer: ParsedRetur
     return intake.update(ctx, tx, row, answer, newest=True)
 
 
-def _cannot_see(ctx: BrandContext, tx: Transaction, row: ReturnRow, problem: str) -> None:
+def _cannot_see(
+    ctx: BrandContext, tx: Transaction, effect: EffectRow, row: ReturnRow, problem: str
+) -> None:
     """An answer may be garbled once; only where it stays so does a person have to look."""
-    effect = effects.settlements_of(tx.session, [row.id]).get(row.id)
-    since = (effect.finished_at or effect.intended_at) if effect else ctx.now()
+    if garbled_once(effect):
+        return
+    since = effect.finished_at or effect.intended_at
     if ctx.now() - since < ctx.settings.settle.lost_answer_wait:
         return
     why = f"whether Loop carried out our call cannot be seen: {problem}. Look at the return in Loop"
     tx.needs_person(Need.CANNOT_SEE, why, row, "read the return's details")
+
+
+_GARBLED = "garbled"
+
+
+def garbled_once(effect: EffectRow) -> bool:
+    """Note that what became of a call could not be seen, for Loop's answer was not understood;
+    whether that is so for the first time in a row."""
+    first = not effect.payload.get(_GARBLED)
+    if first:
+        effect.payload = {**effect.payload, _GARBLED: True}
+    return first
+
+
+def seen_again(effect: EffectRow) -> None:
+    """Loop's answer about a call was understood."""
+    if _GARBLED in effect.payload:
+        effect.payload = {k: v for k, v in effect.payload.items() if k != _GARBLED}
 
 
 def _still_lost(ctx: BrandContext, tx: Transaction, row: ReturnRow, return_: Return) -> None:

@@ -100,7 +100,7 @@ class Tick:
     restored_at: datetime | None = None
     """When the ledger was put back from a backup, if it was."""
     waits: frozenset[str] | None = None
-    """What of the brand's waited for a tick when it began (`store.quiet.signs`). None: not known,
+    """What of the brand's waited for a tick when it began (`store.quiet.at_hand`). None: not known,
     or not any more, for something has been written since."""
     marks: Mapping[str, datetime] | None = None
     """How far recurring reads had come when it began (`store.cursors`)."""

@@ -24,7 +24,15 @@ from bergen_loop.domain.returns import PROCESSING, TO_JUDGE, LoopState, Stage
 from bergen_loop.domain.rma import Receipt, TicketStatus
 from bergen_loop.domain.words import SETTLING, EffectKind, Need, What
 from bergen_loop.flow import calls, grading, intake
-from bergen_loop.flow.calls import Call, Undertaking, carry_out, had_no_effect, ready
+from bergen_loop.flow.calls import (
+    Call,
+    Undertaking,
+    carry_out,
+    garbled_once,
+    had_no_effect,
+    ready,
+    seen_again,
+)
 from bergen_loop.flow.context import BrandContext
 from bergen_loop.flow.transitions import accepted, all_cancelled, plan_notes
 from bergen_loop.ledger.codec import load_items, load_receipt, load_return
@@ -542,7 +550,9 @@ def _find_lost_notes(ctx: BrandContext) -> None:
             for effect, there in zip(batch, found, strict=True):
                 if isinstance(there, OutsideError):
                     _cannot_see_note(tx, fresh[effect.id], there)
-                elif there:
+                    continue
+                seen_again(fresh[effect.id])
+                if there:
                     why = "found among the notes in Loop"
                     tx.outcome(fresh[effect.id], EffectState.DONE, why)
                 else:
@@ -552,7 +562,9 @@ def _find_lost_notes(ctx: BrandContext) -> None:
 def _cannot_see_note(tx: Transaction, effect: EffectRow, error: OutsideError) -> None:
     """The notes are looked for again, unless what comes in their place will never be notes."""
     since = effect.doubt_since or tx.now
-    if error.effect is Effect.NOT_SENT or tx.now - since < TELL_NOTES_AFTER:
+    if error.effect is Effect.NOT_SENT or garbled_once(effect):
+        return
+    if tx.now - since < TELL_NOTES_AFTER:
         return
     why = f"whether our note is on the return cannot be seen: {error.message}"
     tx.outcome(effect, EffectState.FAILED, why)

@@ -502,7 +502,7 @@ def _share(ctx: BrandContext, tx: Transaction, count: _Count, news: _News) -> da
         for part in parts:
             _give(ctx, tx, part, owner)
         if owner.return_id in news.notes:
-            adopt.maybe_settled(tx, owner, notes)
+            adopt.maybe_settled(ctx, tx, owner, notes)
     return again
 
 

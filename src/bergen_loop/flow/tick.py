@@ -134,7 +134,7 @@ def _begin(ctx: BrandContext, session: Session, row: BrandRow, *, backlog: bool)
     ctx.tick = Tick(backlog=backlog, epoch=ctx.tick.epoch)
     ctx.tick.mode = modes.take_effect(session, ctx.now(), row, ctx.settings.mode)
     ctx.tick.restored_at = row.restored_at
-    ctx.tick.waits = quiet.signs(session, ctx.brand, ctx.now())
+    ctx.tick.waits = quiet.at_hand(session, ctx.brand, ctx.now())
     if not ctx.live:  # what was judged in shadow waits on
         ctx.tick.waits -= {quiet.JUDGED}
     ctx.tick.marks = cursors.all_of(session, ctx.brand)
@@ -148,9 +148,10 @@ def names(ctx: BrandContext) -> list[str]:
     """The steps of a tick that has begun: none for a paused brand."""
     if ctx.paused:
         return []
-    # What is on its way is counted, though the brand has no more of them.
+    # What is on its way is counted, and what pays is read again, though the brand has no more.
     waits = ctx.tick.waits
-    shipments_too = ctx.settings.loop.happy_returns or waits is None or quiet.SHIPMENTS in waits
+    under_way = waits is None or not waits.isdisjoint((quiet.SHIPMENTS, quiet.SHARES))
+    shipments_too = ctx.settings.loop.happy_returns or under_way
     return [name for name in STEPS if name != "shipments" or shipments_too]
 
 

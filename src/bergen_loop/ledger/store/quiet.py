@@ -1,6 +1,6 @@
 """Brands for which nothing waits: all of them that are due are asked about, and written down, at
 once. So a look that finds nothing costs the ledger a share of two statements, and no lock. A tick
-asks the same of its one brand at its beginning (`signs`).
+asks the same of its one brand at its beginning (`at_hand`).
 
 What a look writes holds only where nobody else has written meanwhile: a time is moved on from the
 very value that the look began with.
@@ -69,7 +69,8 @@ class Looked:
 
 _BRANDS: sa.BindParameter[Sequence[str]] = sa.bindparam("brands", expanding=True)
 _NOW = sa.bindparam("now", type_=EffectRow.try_at.type)
-BREAKERS, JUDGED, SHIPMENTS = "breakers", "judged in shadow", "shipments"
+BREAKERS, JUDGED = "breakers", "judged in shadow"
+SHIPMENTS, SHARES = "shipments", "shares to read again"
 _SIGNS: dict[str, tuple[Any, tuple[sa.ColumnElement[bool], ...]]] = {
     BREAKERS: (BreakerRow, ()),
     "webhooks": (WebhookRow, (WebhookRow.handled_at.is_(None),)),
@@ -105,6 +106,7 @@ _OF_A_TICK: dict[str, tuple[Any, tuple[sa.ColumnElement[bool], ...]]] = {
     ),
     JUDGED: (ReturnRow, modes.WAITS_FOR_LIVE),
     SHIPMENTS: (ShipmentRow, (ShipmentRow.stage != ShipmentStage.DONE,)),
+    SHARES: (RmaRow, (RmaRow.to_read.is_(True), RmaRow.shipment_pk.is_not(None))),
 }
 _RESTLESS = sa.union(
     *(sa.select(t.brand).where(t.brand.in_(_BRANDS), *wanted) for t, wanted in _SIGNS.values())
@@ -144,7 +146,7 @@ def waiting(session: Session, brands: Collection[str], now: datetime) -> dict[st
     return {b: Waiting(marks[b], earliest.get(b), b in awaited, b in restless) for b in brands}
 
 
-def signs(session: Session, brand: str, now: datetime) -> frozenset[str]:
+def at_hand(session: Session, brand: str, now: datetime) -> frozenset[str]:
     """What of a brand's a tick has to look at, in one question: without any of it, there is
     nothing to do but to see what is new outside."""
     return frozenset(session.scalars(_FOUND, {"brand": brand, "now": now}))
