@@ -35,6 +35,7 @@ from bergen_loop.domain.codes import normal_code, sent_code
 from bergen_loop.domain.naming import KitPart, by_upc
 from bergen_loop.domain.returns import Label, LoopState, Return, ReturnLine
 from bergen_loop.domain.rma import RmaItem, WarehouseProduct, template_fault
+from support.brands import brand
 
 AT = datetime(2026, 11, 2, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -66,6 +67,24 @@ def test_case_24_what_is_given_back_in_a_store_is_not_announced(method: str) -> 
     assert skip(a_return(method_type="lo-cker"), no_parcel_method_types=words("locker"))
     assert skip(a_return(return_method=method))  # one word, which says no more than that
     assert skip(a_return(return_method=method), no_parcel_methods=words("keep")) is None
+
+
+@pytest.mark.parametrize("sku", ["ROUTEINS10", "routeins 10", "RouteIns*", "routeins10*"])
+def test_what_is_never_shipped_is_not_expected(sku: str) -> None:
+    protection = replace(LINES[1], line_item_id="3", sku="RouteIns10")
+    rules = brand(announce={"no_parcel_skus": [sku]}).announce_rules()
+    assert physical_lines(a_return(lines=(*LINES, protection)), rules) == LINES
+    nothing = a_return(lines=(protection,))
+    assert (found := why_not_announced(nothing, rules)) and found.no_parcel
+    assert why_not_announced(nothing, AnnounceRules()) is None
+    bare = replace(LINES[0], sku=None)
+    assert physical_lines(a_return(lines=(bare,)), rules) == (bare,)
+
+
+@pytest.mark.parametrize("sku", ["*", "", "  ", "AB*", "A*B", "*INS10", "ROUTE**"])
+def test_what_would_name_nearly_all_products_as_never_shipped_does_not_load(sku: str) -> None:
+    with pytest.raises(ValueError, match="how it begins, at least 3"):
+        brand(announce={"no_parcel_skus": [sku]})
 
 
 def test_a_line_that_says_default_follows_the_returns_outcome() -> None:

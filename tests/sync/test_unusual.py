@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from test_pays_once import retry
 
 from bergen_loop.domain.decision import Outcome
@@ -289,6 +291,26 @@ def test_the_words_for_no_parcel_are_settings(world: World, ctx: BrandContext, l
     worlds.run(world, ctx, ticks=2)
     assert look.stage(return_id) is Stage.ANNOUNCED
     assert len(world.tickets(return_id)) == 1
+
+
+def test_shipping_protection_is_neither_announced_nor_missed(
+    world: World, ctx: BrandContext, look: Look
+) -> None:
+    return_id = world.new_return("northpine", units=2, late_label=False)
+    with world.sandbox.lock:
+        sold = world.sandbox.find_return(return_id)
+        assert sold is not None
+        protection = replace(sold.lines[1].product, sku="ROUTEINS10", upc="")
+        sold.lines[1].product = protection
+    configure(ctx, announce={"no_parcel_skus": ["ROUTEINS*"]})
+    worlds.run(world, ctx, ticks=2)
+    [ticket] = world.tickets(return_id)
+    assert [item.expected for item in ticket.items] == [1]
+    world.receive(return_id)
+    worlds.run(world, ctx, ticks=3)
+    assert look.stage(return_id) is Stage.COMPLETE
+    assert world.effects(return_id)["money_moved"] == 1
+    assert not world.calls("remove_lines")
 
 
 def test_an_answer_that_nobody_understood_is_read_again_though_no_list_shows_it_any_more(

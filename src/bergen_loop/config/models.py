@@ -60,6 +60,8 @@ Pattern = Annotated[str, AfterValidator(_pattern)]
 _PICTURES = re.compile(r"https://[A-Za-z0-9.-]+(:\d{1,5})?/[^{}\s]*(\{(sku|upc)\}[^{}\s]*)+")
 
 
+LEAST_OF_A_SKU = 3
+"""Before a `*`: less would be meant for nearly all products."""
 LOOP_VERSION = r"^(\d{4}-\d{2}|v1)$"
 
 
@@ -259,6 +261,9 @@ class AnnounceSettings(Model):
     """How returns are handed over that send nothing to the warehouse (Loop lists no values)."""
     no_parcel_outcomes: list[str] | None = None
     """Outcomes of units that are not sent back; left out: keep, keep item, donate."""
+    no_parcel_skus: list[str] = Field(default_factory=list[str])
+    """SKUs of what is sold and never comes back in a parcel: shipping protection, digital goods,
+    services. With `*` at the end: all that begin so."""
     reason_codes: dict[str, str] = Field(default_factory=dict[str, str])
     """Loop's return reason -> REX11's ReturnReasonCode; a reason that is not listed goes as it
     is."""
@@ -289,6 +294,18 @@ class AnnounceSettings(Model):
         fault = template_fault(value, info.data.get("po_length", 50))
         if fault:
             raise ValueError(fault)
+        return value
+
+    @field_validator("no_parcel_skus")
+    @classmethod
+    def _of_few(cls, value: list[str]) -> list[str]:
+        for sku in value:
+            begin, rest = sku.strip().rstrip("*"), sku.strip().partition("*")[2]
+            if not begin or rest or ("*" in sku and len(begin) < LEAST_OF_A_SKU):
+                raise ValueError(
+                    f"{sku!r}: write a whole SKU, or how it begins, at least {LEAST_OF_A_SKU} "
+                    "characters, with one * at the end"
+                )
         return value
 
     @field_validator("destinations")
@@ -460,6 +477,7 @@ class BrandSettings(Model):
             no_parcel_methods=_words(a.no_parcel_methods, default.no_parcel_methods),
             no_parcel_method_types=_words(a.no_parcel_method_types, default.no_parcel_method_types),
             no_parcel_outcomes=_words(a.no_parcel_outcomes, default.no_parcel_outcomes),
+            no_parcel_skus=tuple(filter(None, map(normal_code, a.no_parcel_skus))),
             label_wait=a.label_wait,
             reason_codes=a.reason_codes,
             expected_days=a.expected_days,

@@ -82,6 +82,8 @@ class AnnounceRules:
                                                    "in store return", "in store dropoff", "keep",
                                                    "keep item", "donate", "returnless")  # fmt: skip
     no_parcel_outcomes: frozenset[str] = words("keep", "keep item", "donate", "returnless")
+    no_parcel_skus: tuple[str, ...] = ()
+    """SKUs, in their normal form, of what is sold and never shipped; with `*`: what begins so."""
     when: AnnounceWhen = AnnounceWhen.LABEL
     label_wait: timedelta = timedelta(hours=1)
     """How long an RMA waits for the label: a ticket cannot be changed once it exists."""
@@ -221,6 +223,16 @@ def physical_lines(return_: Return, rules: AnnounceRules) -> tuple[ReturnLine, .
         line
         for line in return_.lines
         if normal_word(return_.outcome_of(line) or return_.outcome) not in rules.no_parcel_outcomes
+        and not _never_shipped(line, rules)
+    )
+
+
+def _never_shipped(line: ReturnLine, rules: AnnounceRules) -> bool:
+    """Whether it is no goods: shipping protection, a digital product, a service."""
+    sku = normal_code(line.sku)
+    return sku is not None and any(
+        sku.startswith(known[:-1]) if known.endswith("*") else sku == known
+        for known in rules.no_parcel_skus
     )
 
 
@@ -238,7 +250,7 @@ def _why_no_parcel(return_: Return, rules: AnnounceRules) -> str:
     method = _method_without_parcel(return_, rules)
     if method:
         return f"nothing is sent to the warehouse (method {method})"
-    return "nothing is sent back (keep item or donate)"
+    return "nothing is sent back (keep item, donate, or goods that are never shipped)"
 
 
 # -- when -------------------------------------------------------------------------------------
