@@ -46,14 +46,13 @@ class Fragments:
     def name(self) -> str:
         return f"{self.table}_fragments"
 
-    def candidates(self, query: sa.Select[Any], key: Any, text: str) -> sa.Select[Any]:
-        """The query over the table, of rows that have all trigrams of `text` in whatever order
-        and column; the newest first, as they are found. `text` has `SHORTEST` characters at
-        least, `key` is the table's id."""
-        grams = dict.fromkeys(text[n : n + 3] for n in range(len(text) - 2))
-        asked = " AND ".join('"{}"'.format(gram.replace('"', '""')) for gram in grams)
+    def candidates(
+        self, query: sa.Select[Any], key: Any, trigrams: sa.BindParameter[str]
+    ) -> sa.Select[Any]:
+        """The query over the table, of rows that have all `trigrams` of a text in whatever order
+        and column; the newest first, as they are found. `key` is the table's id."""
         index = sa.table(self.name, sa.column("rowid"))
-        matches: sa.ColumnElement[bool] = sa.literal_column(self.name).op("MATCH")(asked)
+        matches: sa.ColumnElement[bool] = sa.literal_column(self.name).op("MATCH")(trigrams)
         # With the sign, rows can only be looked up by what matches, not the other way round.
         found = key == sa.literal_column(f"+{self.name}.rowid")
         query = query.join_from(index, key.table, found).where(matches)
@@ -86,6 +85,12 @@ class Fragments:
             f"CREATE TRIGGER fragments_{self.table}_update AFTER UPDATE OF {columns} "
             f"ON {self.table} WHEN {old_in} AND ({differ}) BEGIN {take} {put} END",
         ]
+
+
+def trigrams(text: str) -> str:
+    """What `candidates` looks for a text by; it has `SHORTEST` characters at least."""
+    grams = dict.fromkeys(text[n : n + 3] for n in range(len(text) - 2))
+    return " AND ".join('"{}"'.format(gram.replace('"', '""')) for gram in grams)
 
 
 RETURNS = Fragments("returns", ("return_id", "order_name", "tracking_number", "customer_email"))
