@@ -102,7 +102,7 @@ def pages(middle: int) -> list[Page]:
         Page("search: a ticket", f"/returns?q={ticket}",
              by_ticket.where(RmaRow.brand == BRAND, RmaRow.ticket_id == ticket)),
         Page("search: how many begin", f"/returns?q={number[:-1]}",
-             begin.where(begins(ReturnRow.return_id, number[:-1]))),
+             begin.where(begins(ReturnRow.return_id, sa.literal(number[:-1])))),
         Page("search: within a number", f"/returns?q={number[1:]}", one),
         Page("a return", f"/returns/{BRAND}/{number}", one),
     ]  # fmt: skip
