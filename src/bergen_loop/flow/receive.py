@@ -232,8 +232,12 @@ def _changed(tx: Transaction, rma: RmaRow, row: ReturnRow, change: TicketChange)
         rma.to_read, rma.unread_since, rma.read_due_at = False, None, None
         if before == TicketStatus.ADDED_TO_INVENTORY:
             _reopened(tx, rma, row)
-    if change.status is TicketStatus.CANCELLED and not Stage(row.stage).terminal:
-        _ticket_cancelled(tx, row, change)
+    if change.status is TicketStatus.CANCELLED:
+        _ticket_cancelled(tx, rma, row, counted=before == TicketStatus.ADDED_TO_INVENTORY)
+    elif before == TicketStatus.CANCELLED:
+        others = returns.rmas_of(tx.session, [row.id])[row.id]
+        if all(r.ticket_status != TicketStatus.CANCELLED for r in others):
+            tx.resolve(Need.TICKET_CANCELLED, row, words)
     if row.stage == Stage.CLOSING and not row.held:
         row.due_at = tx.now
 
@@ -282,10 +286,18 @@ def _reopened(tx: Transaction, rma: RmaRow, row: ReturnRow) -> None:
         row.stage, row.due_at = Stage.RECEIVED, tx.now  # judged without it, if there is another
 
 
-def _ticket_cancelled(tx: Transaction, row: ReturnRow, change: TicketChange) -> None:
-    if row.stage == Stage.CLOSING:
-        return  # nothing is awaited any more: a cancelled ticket is a finished one
-    all_cancelled(tx, row, f"ticket {change.ticket_id}")
+def _ticket_cancelled(tx: Transaction, rma: RmaRow, row: ReturnRow, *, counted: bool) -> None:
+    if row.stage != Stage.FLAGGED and row.stage not in TAKEN:
+        if not Stage(row.stage).terminal:
+            all_cancelled(tx, row, f"ticket {rma.ticket_id}")
+        return
+    # Nothing is awaited any more, and a cancelled ticket is a finished one. But what was settled
+    # on its counts stands on nothing now.
+    if counted and row.id in effects.settlements_of(tx.session, [row.id]):
+        why = f"ticket {rma.ticket_id} was cancelled after the return was settled on its counts"
+        tx.journal(What.RECEIPT_CORRECTED, why, row)
+        ask = "Ask Bergen whether the goods are there, and decide in Loop whether anything follows"
+        tx.needs_person(Need.CORRECTED, f"{why}. {ask}", row)
 
 
 def _set_aside_change(tx: Transaction, change: TicketChange, error: Exception) -> None:
@@ -484,6 +496,8 @@ def _arrived(
     if settled and before is not None and _same_counts(receipt, load_receipt(before.content)):
         return  # finished once more, as it was: that is no news to anybody
     row.received_at = row.received_at or tx.now
+    if row.held and row.stage in UNDECIDED and comparison_of(ctx, tx.session, row).complete:
+        tx.resolve(Need.TICKET_CANCELLED, row, "all its units were counted on other tickets")
     if row.stage in (Stage.SEEN, Stage.ANNOUNCED) or (
         row.stage in TO_JUDGE and not _judged(tx, row)
     ):

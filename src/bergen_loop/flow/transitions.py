@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
+from bergen_loop.domain.announce import Skip
 from bergen_loop.domain.decision import Outcome
 from bergen_loop.domain.returns import LoopState, Stage, Standing, follow_loop
 from bergen_loop.domain.rma import TicketStatus
-from bergen_loop.domain.words import EffectKind, Need
+from bergen_loop.domain.words import EffectKind, Need, What
 from bergen_loop.flow.context import BrandContext
 from bergen_loop.ledger.database import Session
 from bergen_loop.ledger.store import attention, effects, returns
@@ -93,6 +94,12 @@ def all_cancelled(tx: Transaction, row: ReturnRow, tickets: str) -> None:
         "new RMA, or close the return in Loop by hand"
     )
     tx.needs_person(Need.TICKET_CANCELLED, why, row)
+
+
+def nothing_comes(tx: Transaction, row: ReturnRow, skip: Skip) -> None:
+    """It is in no need of an RMA any more, before it has had one."""
+    row.stage, row.due_at = Stage.NO_PARCEL if skip.no_parcel else Stage.IGNORED, None
+    tx.journal(What.RECONSIDERED, skip.reason, row)
 
 
 def look_later(tx: Transaction, rmas: Sequence[RmaRow]) -> None:
