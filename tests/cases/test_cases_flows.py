@@ -4,14 +4,15 @@ between two calls, destinations that move, units that are kept after all."""
 from __future__ import annotations
 
 import pytest
-from cases_support import Story
+from cases_support import BRAND, Story
 
+from bergen_loop.domain.criteria import load_criteria, preset_text
 from bergen_loop.domain.returns import Stage
 from bergen_loop.ledger.store import attention
 from bergen_loop.ledger.transaction import transaction
 from bergen_loop.people import actions
 from loop_sandbox import parcels, seed, tickets
-from loop_sandbox.model import Ticket
+from loop_sandbox.model import Ticket, TicketItem
 from support.brands import configure
 
 
@@ -20,6 +21,14 @@ def retry(story: Story, kind: str) -> None:
     with transaction(ctx.ledger, ctx.brand, ctx.now(), "ada") as tx:
         [item] = [i for i in attention.open_items(tx.session, ctx.brand) if i.kind == kind]
         actions.retry(tx, item, "it has to be")
+
+
+def ignore(story: Story) -> None:
+    """A person leaves all there is alone."""
+    ctx = story.ctx
+    with transaction(ctx.ledger, ctx.brand, ctx.now(), "ada") as tx:
+        for item in attention.open_items(tx.session, ctx.brand):
+            actions.ignore(tx, item, "we know")
 
 
 def tickets_of(story: Story, return_id: str) -> list[Ticket]:
@@ -233,3 +242,102 @@ def test_a_destination_that_moves_before_the_rma_decides_whether_there_is_one(
         assert seen == [Stage.IGNORED, Stage.ANNOUNCED]
     else:
         assert seen == [Stage.IGNORED, Stage.SEEN, Stage.IGNORED]
+
+
+# -- off, and on again ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_a_return_that_was_cancelled_when_its_parcel_came_is_judged_when_it_is_opened_again(
+    story: Story, when: str
+) -> None:
+    """It stayed held, as if it were cancelled still."""
+    return_id = story.announced()
+    ticket = story.ticket(return_id)
+    if when == "after":
+        counted(story, ticket)
+        story.world.fault("loop", "status_429", operation="process")
+        story.ticks(1)
+    story.world.change(return_id, "cancel")
+    story.ticks(31)
+    story.heal()
+    if when == "before":
+        counted(story, ticket)
+        story.ticks(2)
+    assert story.look.row(return_id).held
+    story.world.change(return_id, "reopen")
+    story.ticks(6)
+    story.settled(return_id)
+
+
+def test_a_return_that_we_flagged_is_still_flagged_after_it_was_cancelled(story: Story) -> None:
+    """It went to be judged again, and a person was told "settle:... is done as flag"."""
+    return_id = story.received("damaged")
+    story.ticks(4)
+    story.world.change(return_id, "cancel")
+    story.ticks(31)
+    story.world.change(return_id, "reopen")
+    story.ticks(4)
+    [(need, why)] = story.told(return_id)
+    assert need == "conflict"
+    assert "never process after a flag" in why
+    assert story.look.stage(return_id) is Stage.FLAGGED
+    story.world.change(return_id, "close")
+    story.ticks(3)
+    assert (story.look.stage(return_id), story.told(return_id)) == (Stage.COMPLETE, [])
+
+
+@pytest.mark.parametrize(
+    ("kind", "action"), [("damaged", "reopen"), ("short", "expire"), ("complete", "reopen")]
+)
+def test_what_a_person_has_left_alone_is_not_asked_again_for_a_label(
+    story: Story, kind: str, action: str
+) -> None:
+    return_id = story.received(kind)
+    story.ticks(5)
+    story.world.change(return_id, action)
+    story.ticks(3)
+    assert story.kinds(return_id) == ["conflict"]
+    ignore(story)
+    story.world.change(return_id, "label", status="delivered")
+    story.ticks(3)
+    assert story.told(return_id) == []
+    story.world.change(return_id, "expire" if action == "reopen" else "reopen")
+    story.ticks(3)
+    story.world.change(return_id, action)
+    story.ticks(3)
+    assert "conflict" in story.kinds(return_id), "it has happened again"
+
+
+# -- one PO, two tickets ----------------------------------------------------------------------
+
+
+def test_what_is_missing_on_a_ticket_that_was_split_is_not_flagged_as_missing(
+    story: Story,
+) -> None:
+    """The warehouse has put the other half on a ticket of its own, with the same PO."""
+    text = preset_text("standard").replace("wait: 7d", "wait: 2m")
+    story.ctx.criteria = load_criteria(text, source="standard.yaml")
+    return_id = story.announced()
+    ticket, product = story.ticket(return_id), story.in_loop(return_id).lines[1].product
+    found = [{"upc": product.upc, "actual": 0}]
+    with story.world.sandbox.lock:
+        parcels.receive(story.world.sandbox, ticket, "complete", {"lines": found})
+        brand = story.world.sandbox.brand(BRAND)
+        fields = {"Warehouse": brand.warehouse, "CustomerPO": ticket.po}
+        item = TicketItem({"UPC": product.upc, "Style": product.style}, 1, "1")
+        half = tickets.add_ticket(story.world.sandbox, brand, fields=fields, items=[item])
+        tickets.set_status(story.world.sandbox, half, "AddedToInventory")
+    story.world.fault("rex11", "status_502", operation="GetReceivingTicketsByPO")
+    story.ticks(5)
+    assert story.told(return_id) == [], "where it cannot be seen, it is waited on"
+    story.heal()
+    story.ticks(6)
+    assert story.flags(return_id) == 0
+    [(need, why)] = story.told(return_id)
+    assert need == "decide_by_hand"
+    assert f"may be on another one with its PO {ticket.po}: {half.id} (1 counted" in why
+    becomes(story, half, "Cancelled")
+    retry(story, "decide_by_hand")
+    story.ticks(4)
+    assert (story.flags(return_id), story.told(return_id)) == (1, [])

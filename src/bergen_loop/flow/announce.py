@@ -383,7 +383,7 @@ def _units_of(rmas: Iterable[RmaRow]) -> set[str]:
 def _apart(tx: Transaction, rmas: Sequence[RmaRow]) -> tuple[list[RmaRow], list[RmaRow]]:
     """Those that are made, or may be (the answer is being looked for: what they announce stands),
     and the others; in order."""
-    keys = [ticket_key(rma.customer_po) for rma in rmas if rma.ticket_id is None and rma.id]
+    keys = [ticket_key(rma.customer_po) for rma in rmas if rma.ticket_id is None]
     known = effects.find_all(tx.session, tx.brand, keys)
     calls = {po: known.get(ticket_key(po)) for po in (rma.customer_po for rma in rmas)}
     fixed = [
@@ -431,7 +431,7 @@ def _drop_needless(
     """RMAs for whose parcel nothing is left, and which were certainly never made, are not awaited;
     where all others are made, the return is announced."""
     for rma in needless:
-        if rma.id is not None:
+        if rma in tx.session:
             tx.session.delete(rma)
     tx.session.flush()
     if made and all(rma.ticket_id for rma in made):

@@ -507,7 +507,7 @@ def _update(
     return_ = picture.return_
     if return_.updated_at < row.loop_updated_at and not picture.newest:
         return  # an older picture from an earlier page: what we have is newer
-    before = load_return(row.content)
+    before, state = load_return(row.content), row.loop_state
     _fill(row, picture, tx.now)
     _mind_doubts(tx, row, picture)
     kept = _kept(before, ctx.rules) != _kept(return_, ctx.rules)
@@ -519,7 +519,7 @@ def _update(
         look_later(tx, known.rmas)
     if row.announced_at and (moved := destination_moved(before, return_, ctx.rules)):
         tx.journal(What.DESTINATION, moved, row)
-    follow(tx, row, known)
+    follow(tx, row, known, news=state != row.loop_state)
     settlement_shown(tx, row, known.settlement)
     if before.state in _LOOKED_AT and return_.state is LoopState.OPEN and row.stage in TO_JUDGE:
         _open_again(tx, row)
@@ -577,13 +577,13 @@ def _edited(tx: Transaction, row: ReturnRow, before: Return, after: Return) -> N
         row.stage, row.due_at = Stage.RECEIVED, tx.now
 
 
-_LOOKED_AT = (LoopState.REVIEW, LoopState.EXPIRED)
+_LOOKED_AT = (LoopState.REVIEW, LoopState.EXPIRED, LoopState.CANCELLED)
 """People of the brand have to act in Loop; when they have, nothing else waits for them."""
 
 
 def _open_again(tx: Transaction, row: ReturnRow) -> None:
-    """Its parcel came while it was in review (or had expired): people were told that it could not
-    be judged. Now it can be."""
+    """Its parcel came while it was in review (or had expired, or was cancelled): people were told
+    that it could not be judged. Now it can be."""
     why = "Loop shows the return open: the criteria judge it now"
     decision = returns.latest_decision(tx.session, row.id)
     tx.resolve(Need.UNEXPECTED_RECEIPT, row, why)

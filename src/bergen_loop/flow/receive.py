@@ -7,7 +7,7 @@ its receipt's word back: nothing is decided on it until it has been read again w
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -80,9 +80,11 @@ def _look_again_before_acting(ctx: BrandContext) -> None:
     with ctx.ledger.read() as session:
         due = returns.due(session, ctx.brand, stages, ctx.now(), PER_TICK)
         read = returns.rmas_of(session, [row.id for row in due])
+    split = _split(ctx, [row for row in due if row.stage == Stage.WAITING], read)
     wanted = {
         rma.id
         for row in due
+        if row.id not in split
         for rma in read.get(row.id, [])
         if rma.read_status is not None
         and (row.stage == Stage.WAITING or rma.status_seen_at is None or rma.status_seen_at <= old)
@@ -92,6 +94,42 @@ def _look_again_before_acting(ctx: BrandContext) -> None:
     with ctx.write() as tx:
         for rma in returns.rmas_by_pk(tx.session, list(wanted)).values():
             rma.to_read = rma.to_read or rma.read_status is not None
+
+
+def _split(
+    ctx: BrandContext, waited: Sequence[ReturnRow], rmas: Mapping[int, Sequence[RmaRow]]
+) -> set[int]:
+    """Of returns (keys) whose wait for missing units is over, those of which a part may have been
+    counted on another ticket with the same PO: a person is asked. Where that cannot be seen now, it
+    is waited on."""
+    pairs = [(row, rma) for row in waited for rma in rmas.get(row.id, []) if rma.ticket_id]
+    pairs = [(row, rma) for row, rma in pairs if rma.shipment_pk is None]
+    keep: set[int] = set()
+    for batch in ctx.batches(pairs):
+        found = ctx.in_parallel(lambda pair: adopt.beside(ctx, pair[1]), batch)
+        some = [(row.id, rma, of) for (row, rma), of in zip(batch, found, strict=True) if of]
+        if not some:
+            continue
+        with ctx.write() as tx:
+            fresh = returns.by_pks(tx.session, [pk for pk, _, _ in some], lock=True)
+            for pk, rma, others in some:
+                keep.add(pk)
+                if isinstance(others, OutsideError):
+                    fresh[pk].due_at = tx.now + ctx.settings.poll
+                else:
+                    _ask_of_split(tx, fresh[pk], rma, others)
+    return keep
+
+
+def _ask_of_split(tx: Transaction, row: ReturnRow, rma: RmaRow, others: Sequence[Receipt]) -> None:
+    told = ", ".join(f"{of.ticket_id} ({of.counts}, {of.status_name})" for of in others)
+    tx.needs_person(
+        Need.DECIDE_BY_HAND,
+        f"what is missing on ticket {rma.ticket_id} may be on another one with its PO "
+        f"{rma.customer_po}: {told}. Ask Bergen what came, then correct the counts, or decide by "
+        "hand; retry once the others are cancelled",
+        row,
+    )
 
 
 # -- which tickets changed --------------------------------------------------------------------

@@ -51,8 +51,9 @@ def known_of(session: Session, rows: Sequence[ReturnRow]) -> dict[int, Known]:
     }
 
 
-def follow(tx: Transaction, row: ReturnRow, known: Known) -> None:
-    """Go where Loop's state leads."""
+def follow(tx: Transaction, row: ReturnRow, known: Known, *, news: bool = True) -> None:
+    """Go where Loop's state leads. What a person has left alone is not asked again, unless the
+    state is `news`."""
     rmas, settled = known.rmas, known.settlement
     standing = Standing(
         stage=Stage(row.stage),
@@ -68,7 +69,7 @@ def follow(tx: Transaction, row: ReturnRow, known: Known) -> None:
         tx.move(row, move.stage, move.why, {"loop_state": row.loop_state})
         if has_items and move.stage in (Stage.CLOSING, Stage.COMPLETE, Stage.CANCELLED):
             tx.resolve_all(row, f"settled by itself: {move.why}")
-    if move.attention:
+    if move.attention and (news or not attention.left_alone(tx.session, row, Need.CONFLICT)):
         tx.needs_person(Need.CONFLICT, move.attention, row)
 
 
