@@ -73,15 +73,19 @@ def upcs(story: Story, return_id: str) -> list[str]:
 # -- a ticket is cancelled, and what comes of that --------------------------------------------
 
 
+@pytest.mark.parametrize("opened", [False, True])
 @pytest.mark.parametrize(
     ("kind", "stage"), [("complete", Stage.COMPLETE), ("damaged", Stage.FLAGGED)]
 )
 def test_a_finished_ticket_that_is_cancelled_after_its_return_was_settled_is_told(
-    story: Story, kind: str, stage: Stage
+    story: Story, kind: str, stage: Stage, opened: bool
 ) -> None:
     """It was silent after a payment; after a flag a new RMA was offered."""
     return_id = story.received(kind)
     story.ticks(5)
+    if opened:
+        becomes(story, story.ticket(return_id), "CountingInProgress")
+        story.ticks(2)
     becomes(story, story.ticket(return_id), "Cancelled")
     story.ticks(3)
     [(need, why)] = story.told(return_id)
@@ -152,6 +156,23 @@ def test_the_units_of_one_cancelled_ticket_of_two_are_announced_again(
     counted(story, tickets_of(story, return_id)[2])
     story.ticks(5)
     story.settled(return_id)
+
+
+def test_one_ticket_of_two_that_is_cancelled_while_its_return_is_expired_is_made_again(
+    story: Story,
+) -> None:
+    """It was awaited in silence, and flagged as missing."""
+    return_id = of_two_parcels(story)
+    story.ticks(3)
+    before = upcs(story, return_id)
+    story.world.change(return_id, "expire")
+    story.ticks(1)
+    story.world.cancel_ticket(tickets_of(story, return_id)[0].id)
+    story.ticks(1)
+    story.world.change(return_id, "reopen")
+    story.ticks(3)
+    assert (upcs(story, return_id), story.told(return_id)) == (before, [])
+    assert story.look.stage(return_id) is Stage.ANNOUNCED
 
 
 def test_one_cancelled_ticket_of_two_whose_goods_came_with_the_other_holds_nothing(

@@ -261,7 +261,7 @@ class Standing:
     rma_in_flight: bool = False
     """A ticket call is intended or in doubt: its answer is awaited before the stage moves."""
     rma_cancelled: bool = False
-    """The warehouse has cancelled every ticket: none of them will receive a parcel."""
+    """The warehouse has cancelled every ticket, or the only one of a unit: none will receive it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ again, with the same PO.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -20,7 +20,7 @@ from bergen_loop.flow import adopt, intake, products, transitions
 from bergen_loop.flow.calls import Call, Undertaking, carry_out, had_no_effect, ready
 from bergen_loop.flow.context import BrandContext
 from bergen_loop.flow.transitions import follow, known_of
-from bergen_loop.ledger.codec import dump_item, load_items, load_return
+from bergen_loop.ledger.codec import dump_item, load_return
 from bergen_loop.ledger.store import cursors, effects, journal, returns
 from bergen_loop.ledger.store.effects import AlreadyIntended, EffectState, Intent, ticket_key
 from bergen_loop.ledger.tables.core import EffectRow, ReturnRow, RmaRow
@@ -375,11 +375,6 @@ class TicketAdds(Undertaking[ReturnRow, RmaRequest, str]):
         )
 
 
-def _units_of(rmas: Iterable[RmaRow]) -> set[str]:
-    """The units that they announce."""
-    return {unit for rma in rmas for item in load_items(rma.items) for unit, _ in item.pieces}
-
-
 def _apart(tx: Transaction, rmas: Sequence[RmaRow]) -> tuple[list[RmaRow], list[RmaRow]]:
     """Those that are made, or may be (the answer is being looked for: what they announce stands),
     and the others; in order."""
@@ -397,8 +392,7 @@ def _apart(tx: Transaction, rmas: Sequence[RmaRow]) -> tuple[list[RmaRow], list[
 
 def _were_cancelled(return_: Return, rmas: Sequence[RmaRow]) -> bool:
     """Whether the warehouse has cancelled the only ticket of a unit that is still to come."""
-    off = [rma for rma in rmas if rma.ticket_status == TicketStatus.CANCELLED]
-    lost = _units_of(off) - _units_of(rma for rma in rmas if rma not in off)
+    lost = transitions.cancelled_units(rmas)
     return any(line.line_item_id in lost for line in return_.lines)
 
 
@@ -407,7 +401,7 @@ def _paired(
 ) -> list[tuple[RmaRow, rules.Parcel]]:
     """Each RMA that is not made yet with the units of a parcel that none has yet, whatever became
     of lines and labels in between. Where they do not fit, the first RMA announces all of them."""
-    announced = _units_of(made)
+    announced = transitions.units_of(made)
     new = [
         replace(p, lines=lines)
         for p in parcels

@@ -271,7 +271,7 @@ def _changed(tx: Transaction, rma: RmaRow, row: ReturnRow, change: TicketChange)
         if before == TicketStatus.ADDED_TO_INVENTORY:
             _reopened(tx, rma, row)
     if change.status is TicketStatus.CANCELLED:
-        _ticket_cancelled(tx, rma, row, counted=before == TicketStatus.ADDED_TO_INVENTORY)
+        _ticket_cancelled(tx, rma, row)
     elif before == TicketStatus.CANCELLED:
         others = returns.rmas_of(tx.session, [row.id])[row.id]
         if all(r.ticket_status != TicketStatus.CANCELLED for r in others):
@@ -324,13 +324,14 @@ def _reopened(tx: Transaction, rma: RmaRow, row: ReturnRow) -> None:
         row.stage, row.due_at = Stage.RECEIVED, tx.now  # judged without it, if there is another
 
 
-def _ticket_cancelled(tx: Transaction, rma: RmaRow, row: ReturnRow, *, counted: bool) -> None:
+def _ticket_cancelled(tx: Transaction, rma: RmaRow, row: ReturnRow) -> None:
     if row.stage != Stage.FLAGGED and row.stage not in TAKEN:
         if not Stage(row.stage).terminal:
             all_cancelled(tx, row, f"ticket {rma.ticket_id}")
         return
     # Nothing is awaited any more, and a cancelled ticket is a finished one. But what was settled
     # on its counts stands on nothing now.
+    counted = returns.latest_receipts(tx.session, [rma.id])
     if counted and row.id in effects.settlements_of(tx.session, [row.id]):
         why = f"ticket {rma.ticket_id} was cancelled after the return was settled on its counts"
         tx.journal(What.RECEIPT_CORRECTED, why, row)
