@@ -261,7 +261,7 @@ class Standing:
     rma_in_flight: bool = False
     """A ticket call is intended or in doubt: its answer is awaited before the stage moves."""
     rma_cancelled: bool = False
-    """The warehouse has cancelled every ticket: none of them will receive a parcel."""
+    """The warehouse has cancelled every ticket, or the only one of a unit: none will receive it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -349,8 +349,14 @@ def _review(s: Standing) -> Move:
             attention="Loop showed it closed, now in review: decide it in Loop",
         )
     if s.stage in OFF:
-        return Move(_resume(s), "reopened into review in Loop")
+        stage = Stage.FLAGGED if s.settled_by_us == "flag" else _resume(s)
+        return Move(stage, "reopened into review in Loop")
     return STAY
+
+
+_AFTER_FLAG = (
+    "open again in Loop after our flag; we never process after a flag: decide it by hand in Loop"
+)
 
 
 def _open(s: Standing) -> Move:
@@ -358,9 +364,10 @@ def _open(s: Standing) -> Move:
         return Move(
             None,
             "open again in Loop",
-            attention="open again in Loop after our flag; we never process after a flag: "
-            "decide it by hand in Loop",
+            attention=_AFTER_FLAG,
         )
+    if s.stage in OFF and s.settled_by_us == "flag":
+        return Move(Stage.FLAGGED, "reopened in Loop after our flag", attention=_AFTER_FLAG)
     if s.stage in OFF:
         return Move(_resume(s), "reopened in Loop")
     if s.stage in SHOWN_CLOSED:

@@ -25,7 +25,7 @@ from bergen_loop.ledger.store.effects import EffectState, Intent, settling_key, 
 from bergen_loop.ledger.tables.core import EffectRow, ReturnRow, RmaRow
 from bergen_loop.ledger.tables.shipments import ShipmentRmaRow
 from bergen_loop.ledger.transaction import Transaction
-from bergen_loop.outside.errors import OutsideError, Scope, Unreadable
+from bergen_loop.outside.errors import Effect, OutsideError, Scope, Unreadable
 
 LATE = timedelta(hours=1)
 """Returns seen so long after they were submitted are looked up as well."""
@@ -108,6 +108,20 @@ def find_read(ctx: BrandContext, po: str) -> list[str]:
             if error.scope is Scope.ACCESS:
                 raise
     return found
+
+
+def beside(ctx: BrandContext, rma: RmaRow) -> list[Receipt] | OutsideError:
+    """The tickets that REX11 has with an RMA's PO beside its own, but for cancelled ones: the
+    warehouse has split it. Or why they cannot be found for now. Raises OutsideError where the brand
+    has no access."""
+    try:
+        others = others_than(rma.ticket_id, _listed(ctx, rma.customer_po))
+        found = [_read(ctx, ticket, rma.customer_po) for ticket in others]
+    except OutsideError as error:
+        if error.scope is Scope.ACCESS:
+            raise
+        return error if error.effect is Effect.NOT_SENT else []
+    return [of for of in found if of.status is not TicketStatus.CANCELLED]
 
 
 def find_made(ctx: BrandContext, effect: EffectRow) -> list[str] | OutsideError:

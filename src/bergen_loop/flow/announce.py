@@ -20,7 +20,7 @@ from bergen_loop.flow import adopt, intake, products, transitions
 from bergen_loop.flow.calls import Call, Undertaking, carry_out, had_no_effect, ready
 from bergen_loop.flow.context import BrandContext
 from bergen_loop.flow.transitions import follow, known_of
-from bergen_loop.ledger.codec import dump_item, load_items, load_return
+from bergen_loop.ledger.codec import dump_item, load_return
 from bergen_loop.ledger.store import cursors, effects, journal, returns
 from bergen_loop.ledger.store.effects import AlreadyIntended, EffectState, Intent, ticket_key
 from bergen_loop.ledger.tables.core import EffectRow, ReturnRow, RmaRow
@@ -89,9 +89,10 @@ def _announceable(ctx: BrandContext, rows: Sequence[ReturnRow]) -> list[ReturnRo
     kept = {row.id for row in rows if _keeps(ctx, row)}
     if kept:
         with ctx.write() as tx:
+            rmas = returns.rmas_of(tx.session, sorted(kept))
             for row in returns.by_pks(tx.session, sorted(kept), lock=True).values():
                 if row.stage == Stage.SEEN and not row.held:
-                    _ask(ctx, tx, row)
+                    _ask(ctx, tx, row, rmas.get(row.id, []))
     return [row for row in rows if row.id not in kept]
 
 
@@ -103,8 +104,9 @@ def _keeps(ctx: BrandContext, row: ReturnRow) -> bool:
     )
 
 
-def _ask(ctx: BrandContext, tx: Transaction, row: ReturnRow) -> None:
-    """A person is asked: once for all returns of an unknown destination, else by return."""
+def _ask(ctx: BrandContext, tx: Transaction, row: ReturnRow, rmas: Sequence[RmaRow]) -> None:
+    """A person is asked: once for all returns of an unknown destination, else by return. Nobody
+    is where nothing comes to Bergen any more."""
     return_ = load_return(row.content)
     skip = rules.why_not_announced(return_, ctx.rules)
     row.due_at = rules.ready_at(return_, ctx.rules) if skip is None else None
@@ -117,6 +119,12 @@ def _ask(ctx: BrandContext, tx: Transaction, row: ReturnRow) -> None:
             tx.journal(What.WAITS, skip.reason, row)
     elif skip.kind is rules.SkipKind.DOUBT:
         tx.needs_person(Need.UNREADABLE, skip.reason, row)
+    else:
+        alive = [rma for rma in rmas if rma.ticket_status != TicketStatus.CANCELLED]
+        made, unmade = _apart(tx, alive)
+        _drop_needless(tx, row, made, unmade)
+        if not made:
+            transitions.nothing_comes(tx, row, skip)
 
 
 def _labels(ctx: BrandContext, rows: Sequence[ReturnRow]) -> dict[str, dict[str, str]]:
@@ -265,9 +273,14 @@ class TicketAdds(Undertaking[ReturnRow, RmaRequest, str]):
         current = [r for r in existing if r.ticket_status != TicketStatus.CANCELLED]
         if not current:
             current = self._new(row, return_, existing, len(parcels))
+        elif all(r.ticket_id for r in current) and _were_cancelled(return_, existing):
+            current += self._new(row, return_, existing, 1)
+        made, unmade = _apart(tx, current)
+        pairs = _paired(made, unmade, parcels)
+        if not pairs or len(pairs) < len(unmade):
+            paired = [rma for rma, _ in pairs]
+            _drop_needless(tx, row, [*made, *paired], [r for r in unmade if r not in paired])
         planned: list[tuple[RmaRow, RmaRequest]] = []
-        pairs = _paired(current, parcels)
-        _drop_needless(tx, row, current, pairs)
         for rma, parcel in pairs:
             request = rules.rma_request(
                 parcel, self.ctx.rules, rma.customer_po, tx.now, self.called
@@ -362,46 +375,66 @@ class TicketAdds(Undertaking[ReturnRow, RmaRequest, str]):
         )
 
 
+def _apart(tx: Transaction, rmas: Sequence[RmaRow]) -> tuple[list[RmaRow], list[RmaRow]]:
+    """Those that are made, or may be (the answer is being looked for: what they announce stands),
+    and the others; in order."""
+    keys = [ticket_key(rma.customer_po) for rma in rmas if rma.ticket_id is None]
+    known = effects.find_all(tx.session, tx.brand, keys)
+    calls = {po: known.get(ticket_key(po)) for po in (rma.customer_po for rma in rmas)}
+    fixed = [
+        rma
+        for rma in rmas
+        if rma.ticket_id or ((of := calls[rma.customer_po]) and of.state not in effects.SENDABLE)
+    ]
+    rest = [rma for rma in rmas if rma not in fixed]
+    return fixed, sorted(rest, key=lambda rma: rma.parcel)
+
+
+def _were_cancelled(return_: Return, rmas: Sequence[RmaRow]) -> bool:
+    """Whether the warehouse has cancelled the only ticket of a unit that is still to come."""
+    lost = transitions.cancelled_units(rmas)
+    return any(line.line_item_id in lost for line in return_.lines)
+
+
 def _paired(
-    rmas: Sequence[RmaRow], parcels: Sequence[rules.Parcel]
+    made: Sequence[RmaRow], unmade: Sequence[RmaRow], parcels: Sequence[rules.Parcel]
 ) -> list[tuple[RmaRow, rules.Parcel]]:
-    """Each RMA that is not made yet with its parcel. Where lines or labels have been changed in
-    between, so that they no longer fit, the first RMA announces all units that none has yet."""
-    rmas = sorted(rmas, key=lambda rma: rma.parcel)
-    if len(rmas) == len(parcels):
-        return [(r, p) for r, p in zip(rmas, parcels, strict=True) if r.ticket_id is None]
-    made = [r for r in rmas if r.ticket_id is not None]
-    announced = {line for r in made for i in load_items(r.items) for line, _ in i.pieces}
-    numbers = {n for r in made for n in r.tracking_numbers}
-    left = [x for p in parcels for x in p.lines if x.line_item_id not in announced]
-    if not left:
-        return []
-    new = [p for p in parcels if not numbers.intersection(p.tracking_numbers)] or list(parcels)
+    """Each RMA that is not made yet with the units of a parcel that none has yet, whatever became
+    of lines and labels in between. Where they do not fit, the first RMA announces all of them."""
+    announced = transitions.units_of(made)
+    new = [
+        replace(p, lines=lines)
+        for p in parcels
+        if (lines := tuple(x for x in p.lines if x.line_item_id not in announced))
+    ]
+    if len(new) == len(unmade) or not (new and unmade):
+        return list(zip(unmade, new, strict=False))
+    numbers = {n for rma in made for n in rma.tracking_numbers}
+    fresh = [p for p in new if not numbers.intersection(p.tracking_numbers)] or new
     together = rules.Parcel(
-        new[0].return_, tuple(left), tuple(n for p in new for n in p.tracking_numbers)
+        new[0].return_,
+        tuple(x for p in new for x in p.lines),
+        tuple(n for p in fresh for n in p.tracking_numbers),
     )
-    return [(r, together) for r in rmas if r.ticket_id is None][:1]
+    return [(unmade[0], together)]
 
 
 def _drop_needless(
-    tx: Transaction,
-    row: ReturnRow,
-    rmas: Sequence[RmaRow],
-    pairs: Sequence[tuple[RmaRow, rules.Parcel]],
+    tx: Transaction, row: ReturnRow, made: Sequence[RmaRow], needless: Sequence[RmaRow]
 ) -> None:
     """RMAs for whose parcel nothing is left, and which were certainly never made, are not awaited;
     where all others are made, the return is announced."""
-    paired = [rma for rma, _ in pairs]
-    spare = [rma for rma in rmas if rma.ticket_id is None and rma not in paired]
-    known = effects.find_all(tx.session, tx.brand, [ticket_key(r.customer_po) for r in spare])
-    for rma in spare:
-        before = known.get(ticket_key(rma.customer_po))
-        if before is None or before.state in effects.SENDABLE:
+    for rma in needless:
+        if rma in tx.session:
             tx.session.delete(rma)
     tx.session.flush()
-    left = returns.rmas_of(tx.session, [row.id]).get(row.id, []) if spare else []
-    if left and all(rma.ticket_id for rma in left):
-        tx.enter(row, Stage.ANNOUNCED)
+    if made and all(rma.ticket_id for rma in made):
+        _announced(tx, row)
+
+
+def _announced(tx: Transaction, row: ReturnRow) -> None:
+    """All its RMAs are made; of some the parcel may have come before the others were."""
+    tx.enter(row, Stage.RECEIVED if row.received_at else Stage.ANNOUNCED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -447,7 +480,7 @@ def _exists(tx: Transaction, batch: _Made, effect: EffectRow, ticket_id: str, ho
     row.announced_at = row.announced_at or tx.now
     unmade = any(r.ticket_id is None for r in batch.rmas[row.id])
     if row.stage == Stage.SEEN and not unmade:
-        tx.enter(row, Stage.ANNOUNCED)
+        _announced(tx, row)
     if (known := batch.known.get(row.id)) is not None:
         flying = unmade and bool(effects.open_ticket_calls(tx.session, [row.id]))
         follow(tx, row, replace(known, in_flight=flying))

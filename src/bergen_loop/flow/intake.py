@@ -34,12 +34,13 @@ from bergen_loop.flow.transitions import (
     follow,
     known_of,
     look_later,
+    nothing_comes,
     settlement_shown,
 )
 from bergen_loop.ledger.codec import Document, digest, document, load_return
 from bergen_loop.ledger.store import cursors, effects, returns, webhooks
 from bergen_loop.ledger.store.effects import EffectState
-from bergen_loop.ledger.tables.core import ReturnRow, WebhookRow
+from bergen_loop.ledger.tables.core import ReturnRow, RmaRow, WebhookRow
 from bergen_loop.ledger.transaction import Transaction
 from bergen_loop.outside.loop.models import Listed, ParsedReturn, merge
 
@@ -506,7 +507,7 @@ def _update(
     return_ = picture.return_
     if return_.updated_at < row.loop_updated_at and not picture.newest:
         return  # an older picture from an earlier page: what we have is newer
-    before = load_return(row.content)
+    before, state = load_return(row.content), row.loop_state
     _fill(row, picture, tx.now)
     _mind_doubts(tx, row, picture)
     kept = _kept(before, ctx.rules) != _kept(return_, ctx.rules)
@@ -518,12 +519,17 @@ def _update(
         look_later(tx, known.rmas)
     if row.announced_at and (moved := destination_moved(before, return_, ctx.rules)):
         tx.journal(What.DESTINATION, moved, row)
-    follow(tx, row, known)
+    follow(tx, row, known, news=state != row.loop_state)
     settlement_shown(tx, row, known.settlement)
     if before.state in _LOOKED_AT and return_.state is LoopState.OPEN and row.stage in TO_JUDGE:
         _open_again(tx, row)
+    if row.stage == Stage.IGNORED and before.destination_id != return_.destination_id:
+        stage, what, why = _first_stage(ctx.rules, return_)
+        if stage is not Stage.IGNORED:
+            tx.enter(row, stage)
+            tx.journal(what, f"its destination is {return_.destination_id} now: {why}", row)
     if row.stage in (Stage.SEEN, Stage.NO_PARCEL):
-        _reconsider(ctx, tx, row, return_)
+        _reconsider(ctx, tx, row, return_, known.rmas)
 
 
 def _kept(return_: Return, rules: AnnounceRules) -> set[str]:
@@ -571,13 +577,13 @@ def _edited(tx: Transaction, row: ReturnRow, before: Return, after: Return) -> N
         row.stage, row.due_at = Stage.RECEIVED, tx.now
 
 
-_LOOKED_AT = (LoopState.REVIEW, LoopState.EXPIRED)
+_LOOKED_AT = (LoopState.REVIEW, LoopState.EXPIRED, LoopState.CANCELLED)
 """People of the brand have to act in Loop; when they have, nothing else waits for them."""
 
 
 def _open_again(tx: Transaction, row: ReturnRow) -> None:
-    """Its parcel came while it was in review (or had expired): people were told that it could not
-    be judged. Now it can be."""
+    """Its parcel came while it was in review (or had expired, or was cancelled): people were told
+    that it could not be judged. Now it can be."""
     why = "Loop shows the return open: the criteria judge it now"
     decision = returns.latest_decision(tx.session, row.id)
     tx.resolve(Need.UNEXPECTED_RECEIPT, row, why)
@@ -594,17 +600,22 @@ def _label_moved(tx: Transaction, row: ReturnRow, after: Return) -> None:
     tx.journal(What.LABEL, why, row)
 
 
-def _reconsider(ctx: BrandContext, tx: Transaction, row: ReturnRow, return_: Return) -> None:
-    """Before there is an RMA, an edit or a label decides anew whether and when to make one."""
+def _reconsider(
+    ctx: BrandContext, tx: Transaction, row: ReturnRow, return_: Return, rmas: Sequence[RmaRow]
+) -> None:
+    """Before there is an RMA, an edit or a label decides anew whether and when to make one. Where
+    one may be made already, the next announcing finds out."""
     if return_.state not in (LoopState.OPEN, LoopState.REVIEW):
         return
     skip = why_not_announced(return_, ctx.rules)
-    stage = Stage.NO_PARCEL if skip and skip.no_parcel else Stage.SEEN
-    if stage is Stage.SEEN:
-        due = _due(return_, ctx.rules, tx.now)
-        row.due_at = min(filter(None, (row.due_at, due)), default=None)
-    if stage != row.stage:
-        row.stage = stage
+    if skip and (skip.no_parcel or skip.not_ours) and not rmas:
+        if row.stage != Stage.NO_PARCEL or skip.not_ours:
+            nothing_comes(tx, row, skip)
+        return
+    due = _due(return_, ctx.rules, tx.now)
+    row.due_at = min(filter(None, (row.due_at, due)), default=None)
+    if row.stage != Stage.SEEN:
+        row.stage = Stage.SEEN
         why = skip.reason if skip else "there is something to send back now"
         tx.journal(What.RECONSIDERED, why, row)
 

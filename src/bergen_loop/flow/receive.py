@@ -7,7 +7,7 @@ its receipt's word back: nothing is decided on it until it has been read again w
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -80,9 +80,11 @@ def _look_again_before_acting(ctx: BrandContext) -> None:
     with ctx.ledger.read() as session:
         due = returns.due(session, ctx.brand, stages, ctx.now(), PER_TICK)
         read = returns.rmas_of(session, [row.id for row in due])
+    split = _split(ctx, [row for row in due if row.stage == Stage.WAITING], read)
     wanted = {
         rma.id
         for row in due
+        if row.id not in split
         for rma in read.get(row.id, [])
         if rma.read_status is not None
         and (row.stage == Stage.WAITING or rma.status_seen_at is None or rma.status_seen_at <= old)
@@ -92,6 +94,42 @@ def _look_again_before_acting(ctx: BrandContext) -> None:
     with ctx.write() as tx:
         for rma in returns.rmas_by_pk(tx.session, list(wanted)).values():
             rma.to_read = rma.to_read or rma.read_status is not None
+
+
+def _split(
+    ctx: BrandContext, waited: Sequence[ReturnRow], rmas: Mapping[int, Sequence[RmaRow]]
+) -> set[int]:
+    """Of returns (keys) whose wait for missing units is over, those of which a part may have been
+    counted on another ticket with the same PO: a person is asked. Where that cannot be seen now, it
+    is waited on."""
+    pairs = [(row, rma) for row in waited for rma in rmas.get(row.id, []) if rma.ticket_id]
+    pairs = [(row, rma) for row, rma in pairs if rma.shipment_pk is None]
+    keep: set[int] = set()
+    for batch in ctx.batches(pairs):
+        found = ctx.in_parallel(lambda pair: adopt.beside(ctx, pair[1]), batch)
+        some = [(row.id, rma, of) for (row, rma), of in zip(batch, found, strict=True) if of]
+        if not some:
+            continue
+        with ctx.write() as tx:
+            fresh = returns.by_pks(tx.session, [pk for pk, _, _ in some], lock=True)
+            for pk, rma, others in some:
+                keep.add(pk)
+                if isinstance(others, OutsideError):
+                    fresh[pk].due_at = tx.now + ctx.settings.poll
+                else:
+                    _ask_of_split(tx, fresh[pk], rma, others)
+    return keep
+
+
+def _ask_of_split(tx: Transaction, row: ReturnRow, rma: RmaRow, others: Sequence[Receipt]) -> None:
+    told = ", ".join(f"{of.ticket_id} ({of.counts}, {of.status_name})" for of in others)
+    tx.needs_person(
+        Need.DECIDE_BY_HAND,
+        f"what is missing on ticket {rma.ticket_id} may be on another one with its PO "
+        f"{rma.customer_po}: {told}. Ask Bergen what came, then correct the counts, or decide by "
+        "hand; retry once the others are cancelled",
+        row,
+    )
 
 
 # -- which tickets changed --------------------------------------------------------------------
@@ -232,8 +270,12 @@ def _changed(tx: Transaction, rma: RmaRow, row: ReturnRow, change: TicketChange)
         rma.to_read, rma.unread_since, rma.read_due_at = False, None, None
         if before == TicketStatus.ADDED_TO_INVENTORY:
             _reopened(tx, rma, row)
-    if change.status is TicketStatus.CANCELLED and not Stage(row.stage).terminal:
-        _ticket_cancelled(tx, row, change)
+    if change.status is TicketStatus.CANCELLED:
+        _ticket_cancelled(tx, rma, row)
+    elif before == TicketStatus.CANCELLED:
+        others = returns.rmas_of(tx.session, [row.id])[row.id]
+        if all(r.ticket_status != TicketStatus.CANCELLED for r in others):
+            tx.resolve(Need.TICKET_CANCELLED, row, words)
     if row.stage == Stage.CLOSING and not row.held:
         row.due_at = tx.now
 
@@ -282,10 +324,19 @@ def _reopened(tx: Transaction, rma: RmaRow, row: ReturnRow) -> None:
         row.stage, row.due_at = Stage.RECEIVED, tx.now  # judged without it, if there is another
 
 
-def _ticket_cancelled(tx: Transaction, row: ReturnRow, change: TicketChange) -> None:
-    if row.stage == Stage.CLOSING:
-        return  # nothing is awaited any more: a cancelled ticket is a finished one
-    all_cancelled(tx, row, f"ticket {change.ticket_id}")
+def _ticket_cancelled(tx: Transaction, rma: RmaRow, row: ReturnRow) -> None:
+    if row.stage != Stage.FLAGGED and row.stage not in TAKEN:
+        if not Stage(row.stage).terminal:
+            all_cancelled(tx, row, f"ticket {rma.ticket_id}")
+        return
+    # Nothing is awaited any more, and a cancelled ticket is a finished one. But what was settled
+    # on its counts stands on nothing now.
+    counted = returns.latest_receipts(tx.session, [rma.id])
+    if counted and row.id in effects.settlements_of(tx.session, [row.id]):
+        why = f"ticket {rma.ticket_id} was cancelled after the return was settled on its counts"
+        tx.journal(What.RECEIPT_CORRECTED, why, row)
+        ask = "Ask Bergen whether the goods are there, and decide in Loop whether anything follows"
+        tx.needs_person(Need.CORRECTED, f"{why}. {ask}", row)
 
 
 def _set_aside_change(tx: Transaction, change: TicketChange, error: Exception) -> None:
@@ -484,6 +535,8 @@ def _arrived(
     if settled and before is not None and _same_counts(receipt, load_receipt(before.content)):
         return  # finished once more, as it was: that is no news to anybody
     row.received_at = row.received_at or tx.now
+    if row.held and row.stage in UNDECIDED and comparison_of(ctx, tx.session, row).complete:
+        tx.resolve(Need.TICKET_CANCELLED, row, "all its units were counted on other tickets")
     if row.stage in (Stage.SEEN, Stage.ANNOUNCED) or (
         row.stage in TO_JUDGE and not _judged(tx, row)
     ):

@@ -38,7 +38,7 @@ from bergen_loop.flow.transitions import accepted, all_cancelled, plan_notes
 from bergen_loop.ledger.codec import load_items, load_receipt, load_return
 from bergen_loop.ledger.store import effects, journal, modes, returns
 from bergen_loop.ledger.store.effects import AlreadyIntended, EffectState, Intent, settling_key
-from bergen_loop.ledger.tables.core import DecisionRow, EffectRow, ReturnRow
+from bergen_loop.ledger.tables.core import DecisionRow, EffectRow, ReturnRow, RmaRow
 from bergen_loop.ledger.transaction import FencedTransaction, Transaction
 from bergen_loop.outside.errors import Effect, OutsideError, Refused, Scope, Unreadable
 from bergen_loop.outside.loop.models import same_note
@@ -209,7 +209,7 @@ def _awaited(reading: returns.Reading, receipts: Sequence[Receipt], *, whole: bo
     edit since does not make it so: what is left may be in the parcel that has not come."""
     counted = {r.rma_pk for r in reading.receipts}
     alive = [r for r in reading.rmas if r.ticket_id and r.ticket_status != TicketStatus.CANCELLED]
-    announced = sum(item.expected for r in alive for item in load_items(r.items))
+    announced = _announced_once(alive)
     came = sum(line.actual or 0 for receipt in receipts for line in receipt.lines)
     whole = whole and came >= announced
     return sum(
@@ -217,6 +217,19 @@ def _awaited(reading: returns.Reading, receipts: Sequence[Receipt], *, whole: bo
         for r in alive
         if r.id not in counted and not (whole and r.ticket_status in (None, TicketStatus.DRAFT))
     )
+
+
+def _announced_once(rmas: Sequence[RmaRow]) -> int:
+    """How many pieces RMAs announced: a unit of two of them (the first was cancelled, and taken up
+    again) comes once."""
+    pieces: dict[tuple[str, str], int] = {}
+    unnamed = 0
+    for rma in rmas:
+        for item in load_items(rma.items):
+            unnamed += 0 if item.pieces else item.expected
+            for unit, number in item.pieces:
+                pieces[unit, str(item.upc or item.sku or item.style)] = number
+    return unnamed + sum(pieces.values())
 
 
 def _keep(

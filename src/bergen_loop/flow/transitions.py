@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
+from bergen_loop.domain.announce import Skip
 from bergen_loop.domain.decision import Outcome
 from bergen_loop.domain.returns import LoopState, Stage, Standing, follow_loop
 from bergen_loop.domain.rma import TicketStatus
-from bergen_loop.domain.words import EffectKind, Need
+from bergen_loop.domain.words import EffectKind, Need, What
 from bergen_loop.flow.context import BrandContext
+from bergen_loop.ledger.codec import load_items
 from bergen_loop.ledger.database import Session
 from bergen_loop.ledger.store import attention, effects, returns
 from bergen_loop.ledger.store.effects import EffectState, Intent
@@ -50,8 +52,20 @@ def known_of(session: Session, rows: Sequence[ReturnRow]) -> dict[int, Known]:
     }
 
 
-def follow(tx: Transaction, row: ReturnRow, known: Known) -> None:
-    """Go where Loop's state leads."""
+def units_of(rmas: Iterable[RmaRow]) -> set[str]:
+    """The units that they announce."""
+    return {unit for rma in rmas for item in load_items(rma.items) for unit, _ in item.pieces}
+
+
+def cancelled_units(rmas: Sequence[RmaRow]) -> set[str]:
+    """The units whose only tickets the warehouse has cancelled."""
+    off = [rma for rma in rmas if rma.ticket_status == TicketStatus.CANCELLED]
+    return units_of(off) - units_of(rma for rma in rmas if rma not in off) if off else set()
+
+
+def follow(tx: Transaction, row: ReturnRow, known: Known, *, news: bool = True) -> None:
+    """Go where Loop's state leads. What a person has left alone is not asked again, unless the
+    state is `news`."""
     rmas, settled = known.rmas, known.settlement
     standing = Standing(
         stage=Stage(row.stage),
@@ -59,7 +73,8 @@ def follow(tx: Transaction, row: ReturnRow, known: Known) -> None:
         has_receipt=any(r.id in known.read for r in rmas),
         settled_by_us=settled.kind if settled and settled.state not in effects.SENDABLE else None,
         rma_in_flight=known.in_flight,
-        rma_cancelled=all(r.ticket_status == TicketStatus.CANCELLED for r in rmas if r.ticket_id),
+        rma_cancelled=bool(cancelled_units(rmas))
+        or all(r.ticket_status == TicketStatus.CANCELLED for r in rmas if r.ticket_id),
     )
     move = follow_loop(standing, LoopState(row.loop_state))
     has_items = known.has_items or row.held  # held: one was raised in this very transaction
@@ -67,7 +82,7 @@ def follow(tx: Transaction, row: ReturnRow, known: Known) -> None:
         tx.move(row, move.stage, move.why, {"loop_state": row.loop_state})
         if has_items and move.stage in (Stage.CLOSING, Stage.COMPLETE, Stage.CANCELLED):
             tx.resolve_all(row, f"settled by itself: {move.why}")
-    if move.attention:
+    if move.attention and (news or not attention.left_alone(tx.session, row, Need.CONFLICT)):
         tx.needs_person(Need.CONFLICT, move.attention, row)
 
 
@@ -93,6 +108,12 @@ def all_cancelled(tx: Transaction, row: ReturnRow, tickets: str) -> None:
         "new RMA, or close the return in Loop by hand"
     )
     tx.needs_person(Need.TICKET_CANCELLED, why, row)
+
+
+def nothing_comes(tx: Transaction, row: ReturnRow, skip: Skip) -> None:
+    """It is in no need of an RMA any more, before it has had one."""
+    row.stage, row.due_at = Stage.NO_PARCEL if skip.no_parcel else Stage.IGNORED, None
+    tx.journal(What.RECONSIDERED, skip.reason, row)
 
 
 def look_later(tx: Transaction, rmas: Sequence[RmaRow]) -> None:

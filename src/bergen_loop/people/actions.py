@@ -126,9 +126,10 @@ def _read_tickets_again(tx: Transaction, row: ReturnRow) -> None:
 
 
 def _announce_again(tx: Transaction, row: ReturnRow) -> None:
+    """Units that another ticket announces are left to it."""
     rmas = returns.rmas_of(tx.session, [row.id]).get(row.id, [])
-    if any(r.ticket_status != TicketStatus.CANCELLED for r in rmas if r.ticket_id):
-        raise NotPossible("the return has another ticket that is not cancelled")
+    if not any(r.ticket_status == TicketStatus.CANCELLED for r in rmas):
+        raise NotPossible("none of the return's tickets is cancelled now")
     row.stage = Stage.SEEN
 
 

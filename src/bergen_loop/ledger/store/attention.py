@@ -266,6 +266,14 @@ def resolve_all(session: Session, now: datetime, row: ReturnRow, *, resolution: 
     row.due_at = due_at
 
 
+def left_alone(session: Session, row: ReturnRow, kind: Need) -> bool:
+    """Whether a person has ignored the last item of this kind about a return."""
+    of = sa.select(AttentionRow.ended).where(
+        AttentionRow.return_pk == row.id, AttentionRow.kind == kind
+    )
+    return session.scalar(of.order_by(AttentionRow.id.desc()).limit(1)) == Ended.IGNORED
+
+
 def ignored(session: Session, rows: Iterable[ReturnRow]) -> dict[int, AttentionRow]:
     """Of these returns, those that a person has left alone, with the item: until something new
     happens to one, nothing acts by itself."""
