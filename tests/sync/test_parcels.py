@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 
 from bergen_loop.domain.returns import Stage
 from bergen_loop.flow.context import BrandContext
+from bergen_loop.ledger.tables.core import RmaRow
 from bergen_loop.outside.loop.client import LoopClient
 from bergen_loop.outside.loop.models import AsnRow
 from loop_sandbox import parcels, tickets
@@ -192,8 +194,9 @@ def test_a_parcel_that_is_taken_off_the_return_before_its_rma_is_made_is_not_wai
     assert (look.stage(return_id), world.effects(return_id)["money_moved"]) == (Stage.COMPLETE, 1)
 
 
+@pytest.mark.parametrize("of_an_earlier_release", [False, True])
 def test_a_refused_parcel_that_is_taken_off_the_return_is_not_announced_with_the_others_goods(
-    world: World, two_labels: BrandContext, look: Look
+    world: World, two_labels: BrandContext, look: Look, of_an_earlier_release: bool
 ) -> None:
     return_id = world.new_return("northpine", units=2, late_label=False)
     second = f"LR-{return_id}-2"
@@ -202,6 +205,10 @@ def test_a_refused_parcel_that_is_taken_off_the_return_is_not_announced_with_the
     [ticket] = world.tickets(return_id)
     before = look.view(return_id).rmas
     assert sorted((rma.parcel, rma.ticket_id is None) for rma in before) == [(1, False), (2, True)]
+    if of_an_earlier_release:
+        with two_labels.ledger.write() as session:
+            for rma in session.scalars(sa.select(RmaRow).where(RmaRow.ticket_id.is_not(None))):
+                rma.items = [{k: v for k, v in i.items() if k != "pieces"} for i in rma.items]
     world.change(return_id, "edit", add=0, remove=1)
     with world.sandbox.lock:
         world.sandbox.faults.clear()

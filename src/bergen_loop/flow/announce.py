@@ -402,10 +402,13 @@ def _paired(
     """Each RMA that is not made yet with the units of a parcel that none has yet, whatever became
     of lines and labels in between. Where they do not fit, the first RMA announces all of them."""
     announced = transitions.units_of(made)
+    # RMAs of an earlier release do not say which units they announce: all of their label's.
+    blind = {n for r in made if not transitions.units_of([r]) for n in r.tracking_numbers}
     new = [
         replace(p, lines=lines)
         for p in parcels
-        if (lines := tuple(x for x in p.lines if x.line_item_id not in announced))
+        if not blind.intersection(p.tracking_numbers)
+        and (lines := tuple(x for x in p.lines if x.line_item_id not in announced))
     ]
     if len(new) == len(unmade) or not (new and unmade):
         return list(zip(unmade, new, strict=False))
