@@ -275,7 +275,8 @@ def _enter_decided(
         row.stage, row.due_at = Stage.WAITING, decision.wait_until or tx.now
         result.waiting += 1
     elif not ctx.live:
-        row.due_at = None  # people act in Loop; a new receipt or edit is judged again
+        # People act in Loop; a new receipt, an edit, or going live has it judged again.
+        row.stage, row.due_at = Stage.RECEIVED, None
     elif decision.outcome is Outcome.ATTENTION:
         row.due_at = None
         why = decision.reason.removeprefix(ASKS)

@@ -19,7 +19,7 @@ from sqlalchemy.orm import Session
 
 from bergen_loop.domain.decision import Outcome
 from bergen_loop.domain.pace import HOUR, Pace, Turn, Turns, Worth
-from bergen_loop.domain.returns import LoopState, Stage
+from bergen_loop.domain.returns import TO_JUDGE, LoopState, Stage
 from bergen_loop.domain.words import EffectKind, Need, What
 from bergen_loop.ledger.store import attention, effects, journal, returns
 from bergen_loop.ledger.store.effects import EffectState
@@ -173,7 +173,7 @@ _SHADOW = (
     .scalar_subquery()
 )
 WAITS_FOR_LIVE = (
-    ReturnRow.stage == Stage.RECEIVED,
+    ReturnRow.stage.in_(TO_JUDGE),
     ReturnRow.held.is_(False),
     ReturnRow.due_at.is_(None),
     ReturnRow.loop_state == LoopState.OPEN,
