@@ -46,3 +46,107 @@ def test_what_had_waited_in_shadow_is_judged_when_its_brand_goes_live(story: Sto
     story.ticks(3)
     assert story.flags(return_id) == 1
     assert story.look.stage(return_id) is Stage.FLAGGED
+
+
+# -- settings change before there is an RMA --------------------------------------------------
+
+
+def test_a_return_that_waits_for_the_carrier_is_announced_when_that_is_asked_no_more(
+    story: Story,
+) -> None:
+    announce(story, when="delivered")
+    return_id = story.submit(*story.stock()[:2])
+    story.ticks(2)
+    assert not story.world.tickets(return_id)
+    announce(story, when="submitted")
+    story.ticks(2)
+    assert story.look.stage(return_id) is Stage.ANNOUNCED
+
+
+def test_what_is_never_shipped_after_all_or_after_all_is_goes_by_the_settings_of_now(
+    story: Story,
+) -> None:
+    """One is known when its SKUs are named as never shipped, one comes after."""
+    announce(story, when="delivered")
+    products = story.stock()[:2]
+    early = story.submit(*products)
+    story.ticks(2)
+    announce(story, when="submitted", no_parcel_skus=[p.sku for p in products])
+    late = story.submit(*products)
+    story.ticks(2)
+    assert [story.look.stage(r) for r in (early, late)] == [Stage.NO_PARCEL] * 2
+    announce(story, no_parcel_skus=[])
+    story.ticks(2)
+    assert [story.look.stage(r) for r in (early, late)] == [Stage.ANNOUNCED] * 2
+
+
+def test_a_destination_that_was_asked_about_is_answered_by_the_settings(story: Story) -> None:
+    """Not Bergen's: left alone, and nobody is asked any more. Bergen's after all: announced."""
+    announce(story, destinations={"999": "NJ"})
+    return_id = story.submit(*story.stock()[:2])
+    story.ticks(2)
+    assert story.kinds(return_id) == ["destination"]
+    announce(story, destinations={"999": "NJ", "77": None})
+    story.ticks(2)
+    assert (story.look.stage(return_id), story.told(return_id)) == (Stage.IGNORED, [])
+    announce(story, destinations={"999": "NJ", "77": "NJ"})
+    story.ticks(2)
+    assert story.look.stage(return_id) is Stage.ANNOUNCED
+    story.world.receive(return_id)
+    story.ticks(4)
+    story.settled(return_id)
+
+
+def test_returns_before_the_start_are_announced_when_the_start_is_put_back(story: Story) -> None:
+    announce(story, start=story.world.now() + timedelta(days=1))
+    return_id = story.submit(*story.stock()[:2])
+    ended = story.submit(*story.stock()[:2])
+    story.ticks(2)
+    story.world.change(ended, "close")
+    story.ticks(2)
+    announce(story, start=story.world.now() - timedelta(days=1))
+    story.ticks(2)
+    stages = [story.look.stage(r) for r in (return_id, ended)]
+    assert stages == [Stage.ANNOUNCED, Stage.IGNORED]
+
+
+def test_a_return_whose_destination_becomes_bergen_in_loop_is_announced(story: Story) -> None:
+    announce(story, destinations={"999": "NJ", "77": None})
+    return_id = story.submit(*story.stock()[:2])
+    story.ticks(2)
+    assert story.look.stage(return_id) is Stage.IGNORED
+    story.in_loop(return_id).destination_id = 999
+    story.world.change(return_id, "edit")
+    story.ticks(2)
+    assert story.look.stage(return_id) is Stage.ANNOUNCED
+
+
+# -- settings or criteria change while a return waits ----------------------------------------
+
+
+def test_a_wait_ends_by_the_criteria_of_now(story: Story) -> None:
+    shorter, longer = story.received("short"), story.received("short")
+    story.ticks(2)
+    before = story.look.row(shorter).due_at
+    criteria(story, "1h")
+    story.ticks(65)
+    assert [story.flags(r) for r in (shorter, longer)] == [1, 1]
+    third = story.received("short")
+    story.ticks(2)
+    criteria(story, "9d")
+    story.ticks(62)
+    assert before and story.flags(third) == 0, "judged again, it waits on"
+
+
+def test_a_unit_that_is_named_as_never_shipped_is_waited_for_no_more(story: Story) -> None:
+    goods, protection = story.stock()[:2]
+    return_id = story.announced(goods, protection)
+    story.world.receive(return_id, "short")
+    story.ticks(2)
+    assert story.look.stage(return_id) is Stage.WAITING
+    missing = story.look.view(return_id).decision
+    assert missing
+    sku = protection.sku if protection.sku in missing.reason else goods.sku
+    announce(story, no_parcel_skus=[sku])
+    story.ticks(3)
+    story.settled(return_id)

@@ -209,6 +209,11 @@ class BrandContext:
         """Content hash of the settings."""
         return self._derived().version
 
+    @property
+    def judged_by(self) -> str:
+        """Content hash of the settings and the criteria: what its returns are looked at by."""
+        return f"{self.config_version}/{self.criteria.version}"
+
     def _derived(self) -> _Derived:
         """What follows from the settings; made anew only where they have been replaced."""
         if self._made is None or self._made.settings is not self.settings:

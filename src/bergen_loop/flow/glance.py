@@ -30,7 +30,7 @@ def enough(ctx: BrandContext, row: BrandRow, waiting: Waiting, now: datetime) ->
         return False  # shipments are followed by a step of their own
     if modes.effective(row, ctx.settings.mode) != row.acted_mode:
         return False
-    if row.config_version != ctx.config_version or not all(name in marks for name in CURSORS):
+    if row.config_version != ctx.judged_by or not all(name in marks for name in CURSORS):
         return False
     if waiting.earliest is not None and waiting.earliest <= now:
         return False

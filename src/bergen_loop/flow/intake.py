@@ -445,16 +445,23 @@ _ENDED = {
 
 def _first_stage(rules: AnnounceRules, return_: Return) -> tuple[Stage, What, str]:
     """Where a new return stands, and why."""
-    skip = why_not_announced(return_, rules)
-    if skip and skip.not_ours:
-        return Stage.IGNORED, What.SEEN_ENDED, f"left alone: {skip.reason}"
+    stage, why = stage_by(rules, return_)
+    if stage is Stage.IGNORED:
+        return stage, What.SEEN_ENDED, why
     if return_.state in _ENDED:
         why = f"already {return_.state} in Loop when first seen"
         return _ENDED[return_.state], What.SEEN_ENDED, why
+    return stage, What.SEEN, why
+
+
+def stage_by(rules: AnnounceRules, return_: Return) -> tuple[Stage, str]:
+    """Where a return that has not ended stands before there is an RMA, and why."""
+    skip = why_not_announced(return_, rules)
+    if skip and skip.not_ours:
+        return Stage.IGNORED, f"left alone: {skip.reason}"
     if skip and skip.no_parcel:
-        return Stage.NO_PARCEL, What.SEEN, f"no RMA: {skip.reason}"
-    why = f"submitted in Loop at {return_.created_at:%Y-%m-%d %H:%M} UTC"
-    return Stage.SEEN, What.SEEN, why
+        return Stage.NO_PARCEL, f"no RMA: {skip.reason}"
+    return Stage.SEEN, f"submitted in Loop at {return_.created_at:%Y-%m-%d %H:%M} UTC"
 
 
 def _due(return_: Return, rules: AnnounceRules, now: datetime) -> datetime | None:
@@ -529,7 +536,7 @@ def _update(
             tx.enter(row, stage)
             tx.journal(what, f"its destination is {return_.destination_id} now: {why}", row)
     if row.stage in (Stage.SEEN, Stage.NO_PARCEL):
-        _reconsider(ctx, tx, row, return_, known.rmas)
+        reconsider(ctx, tx, row, return_, known.rmas)
 
 
 def _kept(return_: Return, rules: AnnounceRules) -> set[str]:
@@ -600,16 +607,16 @@ def _label_moved(tx: Transaction, row: ReturnRow, after: Return) -> None:
     tx.journal(What.LABEL, why, row)
 
 
-def _reconsider(
+def reconsider(
     ctx: BrandContext, tx: Transaction, row: ReturnRow, return_: Return, rmas: Sequence[RmaRow]
 ) -> None:
-    """Before there is an RMA, an edit or a label decides anew whether and when to make one. Where
-    one may be made already, the next announcing finds out."""
+    """Before there is an RMA, an edit, a label or other settings decide anew whether and when to
+    make one. Where one may be made already, the next announcing finds out."""
     if return_.state not in (LoopState.OPEN, LoopState.REVIEW):
         return
     skip = why_not_announced(return_, ctx.rules)
     if skip and (skip.no_parcel or skip.not_ours) and not rmas:
-        if row.stage != Stage.NO_PARCEL or skip.not_ours:
+        if row.stage != stage_by(ctx.rules, return_)[0]:
             nothing_comes(tx, row, skip)
         return
     due = _due(return_, ctx.rules, tx.now)

@@ -18,6 +18,7 @@ from bergen_loop.domain.hours import WorkingHours
 from bergen_loop.domain.returns import Stage
 from bergen_loop.domain.words import Need
 from bergen_loop.flow import (
+    anew,
     announce,
     close,
     intake,
@@ -108,8 +109,10 @@ def begin(ctx: BrandContext) -> None:
         nudged = returns.take_nudge(session, row, now)
         _begin(ctx, session, row, backlog=ctx.behind and listed and not nudged)
         row.last_sync_started_at = now
-        row.config_version = ctx.config_version
+        set_anew = row.config_version != ctx.judged_by
     absence.back()
+    if set_anew and not ctx.paused:
+        anew.run(ctx)
 
 
 def _mind_clock(ctx: BrandContext, session: Session, row: BrandRow, now: datetime) -> None:

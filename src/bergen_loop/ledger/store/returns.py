@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from bergen_loop.domain.returns import OFF, WORKING, Return, Stage
+from bergen_loop.domain.returns import OFF, WORKING, LoopState, Return, Stage
 from bergen_loop.domain.rma import Receipt, TicketStatus, normal_ticket_id
 from bergen_loop.domain.words import EffectKind
 from bergen_loop.ledger.codec import document
@@ -192,6 +192,16 @@ def received_times(
         .order_by(ReturnRow.received_at.desc())
     )
     return [at for at in session.scalars(query.limit(most)) if at is not None]
+
+
+def unended_pks(session: Session, brand: str, stages: Iterable[str]) -> list[int]:
+    """Keys of a brand's returns in these stages that Loop shows open or in review."""
+    query = sa.select(ReturnRow.id).where(
+        ReturnRow.brand == brand,
+        ReturnRow.stage.in_(stages),
+        ReturnRow.loop_state.in_((LoopState.OPEN, LoopState.REVIEW)),
+    )
+    return list(session.scalars(query.order_by(ReturnRow.id)))
 
 
 def announce_now(session: Session, brand: str, now: datetime) -> None:

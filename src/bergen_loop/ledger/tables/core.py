@@ -221,6 +221,7 @@ class BrandRow(Base):
 
     brand: Mapped[str] = mapped_column(primary_key=True)
     config_version: Mapped[str | None]
+    """Of the settings and criteria that its returns have been looked at by."""
     last_sync_started_at: Mapped[datetime | None]
     last_sync_finished_at: Mapped[datetime | None]
     last_sync_ok: Mapped[bool | None]

@@ -1,0 +1,92 @@
+"""What settings and criteria have decided about a return is decided anew where they have changed:
+whether it is ours, whether a parcel comes, when its RMA is made, what a wait is for. Loop shows
+nothing new of it then, so nobody else would ever look at it again."""
+
+from __future__ import annotations
+
+from bergen_loop.domain.announce import words
+from bergen_loop.domain.decision import Outcome
+from bergen_loop.domain.returns import Stage
+from bergen_loop.domain.words import Need
+from bergen_loop.flow import intake, settle
+from bergen_loop.flow.context import BrandContext
+from bergen_loop.flow.transitions import known_of
+from bergen_loop.ledger.codec import load_return
+from bergen_loop.ledger.store import attention, returns
+from bergen_loop.ledger.store.statements import chunks
+from bergen_loop.ledger.tables.core import ReturnRow
+from bergen_loop.ledger.transaction import Transaction
+
+NOT_ANNOUNCED = (Stage.SEEN, Stage.NO_PARCEL, Stage.IGNORED)
+PER_WRITE = 200
+"""Returns in one transaction, so that others' turn comes."""
+
+
+def run(ctx: BrandContext) -> None:
+    """Look at all of a brand's returns that are not announced, or wait for more, with the settings
+    and criteria as they are now. It asks nothing outside, and can be done again."""
+    with ctx.ledger.read() as session:
+        new = returns.unended_pks(session, ctx.brand, NOT_ANNOUNCED)
+        waiting = returns.unended_pks(session, ctx.brand, [Stage.WAITING])
+    for pks in chunks(new, PER_WRITE):
+        with ctx.ledger.read() as session:
+            rows = returns.by_pks(session, pks)
+        if moved := [pk for pk, row in rows.items() if _stands_otherwise(ctx, row)]:
+            with ctx.write() as tx:
+                _reconsider(ctx, tx, moved)
+    for pks in chunks(waiting, PER_WRITE):
+        with ctx.write() as tx:
+            _end_waits(ctx, tx, pks)
+    with ctx.write() as tx:
+        _named(ctx, tx)
+        returns.brand_row(tx.session, ctx.brand).config_version = ctx.judged_by
+
+
+def _stands_otherwise(ctx: BrandContext, row: ReturnRow) -> bool:
+    """Whether it is elsewhere by these settings, or may be due: then its turn is looked up."""
+    return row.stage == Stage.SEEN or _stage(ctx, row) != row.stage
+
+
+def _stage(ctx: BrandContext, row: ReturnRow) -> Stage:
+    return intake.stage_by(ctx.rules, load_return(row.content))[0]
+
+
+def _reconsider(ctx: BrandContext, tx: Transaction, pks: list[int]) -> None:
+    rows = returns.by_pks(tx.session, pks, lock=True)
+    known = known_of(tx.session, list(rows.values()))
+    for pk, row in rows.items():
+        return_ = load_return(row.content)
+        # Where that is set off: what its goods came, or come, in may be announced already.
+        bagged = not ctx.rules.box_free_methods and return_.is_box_free(
+            words(*ctx.settings.shipments.methods)
+        )
+        if row.stage in NOT_ANNOUNCED and not (known[pk].in_flight or bagged):
+            intake.reconsider(ctx, tx, row, return_, known[pk].rmas)
+
+
+def _end_waits(ctx: BrandContext, tx: Transaction, pks: list[int]) -> None:
+    """What would not wait any more, or less long, is judged now: on its tickets, read anew."""
+    rows = returns.by_pks(tx.session, pks, lock=True)
+    readings = returns.readings(tx.session, pks)
+    for pk, row in rows.items():
+        if row.stage != Stage.WAITING or row.held or row.due_at is None or row.due_at <= tx.now:
+            continue
+        try:
+            now = settle.judge(ctx, row, readings[pk])
+        except Exception:  # who judges it will tell a person
+            row.due_at = tx.now
+            continue
+        ends = now.wait_until if now.outcome is Outcome.WAIT else tx.now
+        row.due_at = min(row.due_at, ends or tx.now)
+
+
+def _named(ctx: BrandContext, tx: Transaction) -> None:
+    """Destinations that were asked about, and are listed now."""
+    about = [
+        (Need.DESTINATION, item.subject)
+        for item in attention.open_items(tx.session, ctx.brand)
+        if item.kind == Need.DESTINATION
+        and (not ctx.rules.destinations or item.subject.strip() in ctx.rules.destinations)
+    ]
+    if about:
+        tx.resolve_each(about, "the settings name the destination now")
