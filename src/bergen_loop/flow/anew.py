@@ -4,6 +4,8 @@ nothing new of it then, so nobody else would ever look at it again."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from bergen_loop.domain.announce import words
 from bergen_loop.domain.decision import Outcome
 from bergen_loop.domain.returns import Stage
@@ -51,7 +53,7 @@ def _stage(ctx: BrandContext, row: ReturnRow) -> Stage:
     return intake.stage_by(ctx.rules, load_return(row.content))[0]
 
 
-def _reconsider(ctx: BrandContext, tx: Transaction, pks: list[int]) -> None:
+def _reconsider(ctx: BrandContext, tx: Transaction, pks: Sequence[int]) -> None:
     rows = returns.by_pks(tx.session, pks, lock=True)
     known = known_of(tx.session, list(rows.values()))
     for pk, row in rows.items():
@@ -64,7 +66,7 @@ def _reconsider(ctx: BrandContext, tx: Transaction, pks: list[int]) -> None:
             intake.reconsider(ctx, tx, row, return_, known[pk].rmas)
 
 
-def _end_waits(ctx: BrandContext, tx: Transaction, pks: list[int]) -> None:
+def _end_waits(ctx: BrandContext, tx: Transaction, pks: Sequence[int]) -> None:
     """What would not wait any more, or less long, is judged now: on its tickets, read anew."""
     rows = returns.by_pks(tx.session, pks, lock=True)
     readings = returns.readings(tx.session, pks)
@@ -82,11 +84,8 @@ def _end_waits(ctx: BrandContext, tx: Transaction, pks: list[int]) -> None:
 
 def _named(ctx: BrandContext, tx: Transaction) -> None:
     """Destinations that were asked about, and are listed now."""
-    about = [
-        (Need.DESTINATION, item.subject)
-        for item in attention.open_items(tx.session, ctx.brand)
-        if item.kind == Need.DESTINATION
-        and (not ctx.rules.destinations or item.subject.strip() in ctx.rules.destinations)
-    ]
+    named, open_ = ctx.rules.destinations, attention.open_items(tx.session, ctx.brand)
+    asked = [item.subject or "" for item in open_ if item.kind == Need.DESTINATION]
+    about = [(Need.DESTINATION, d) for d in asked if not named or d.strip() in named]
     if about:
         tx.resolve_each(about, "the settings name the destination now")
