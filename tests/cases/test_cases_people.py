@@ -5,11 +5,14 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
+import sqlalchemy as sa
 from cases_support import Story
 
 from bergen_loop.domain.criteria import load_criteria, preset_text
 from bergen_loop.domain.returns import Stage
+from bergen_loop.ledger.codec import load_items
 from bergen_loop.ledger.store import modes
+from bergen_loop.ledger.tables.core import RmaRow
 from bergen_loop.ledger.transaction import Transaction
 from support.brands import configure
 
@@ -150,3 +153,50 @@ def test_a_unit_that_is_named_as_never_shipped_is_waited_for_no_more(story: Stor
     announce(story, no_parcel_skus=[sku])
     story.ticks(3)
     story.settled(return_id)
+
+
+# -- while the answer to the RMA is lost -----------------------------------------------------
+
+
+def lost(story: Story) -> str:
+    """Its RMA was made, and whether that is so cannot be seen for now."""
+    announce(story, lost_ticket_wait="30m")
+    story.world.fault("rex11", "timeout_after", operation="ReceivingTicketAdd", nth=1)
+    return_id = story.submit(*story.stock()[:2])
+    story.ticks(1)
+    story.world.fault("rex11", "status_502", operation="GetReceivingTicketsByPO", probability=1.0)
+    return return_id
+
+
+def test_a_return_that_is_to_have_no_parcel_any_more_is_judged_if_one_comes(story: Story) -> None:
+    return_id = lost(story)
+    announce(story, no_parcel_skus=[p.sku for p in story.stock()[:2]])
+    story.world.change(return_id, "label", status="in_transit")
+    story.ticks(2)
+    assert story.look.stage(return_id) is Stage.NO_PARCEL
+    story.heal()
+    story.ticks(8)
+    assert story.look.stage(return_id) is Stage.ANNOUNCED
+    story.world.receive(return_id)
+    story.ticks(4)
+    assert story.paid(return_id) == 0
+    assert story.kinds(return_id) == ["decide_by_hand"]
+
+
+def test_what_was_announced_is_kept_as_it_was_sent_while_its_answer_is_lost(story: Story) -> None:
+    return_id = lost(story)
+    sent = announced_skus(story)
+    story.in_loop(return_id).lines[0].product = story.stock()[2]
+    story.world.change(return_id, "label", status="in_transit")
+    story.ticks(3)
+    assert announced_skus(story) == sent
+    story.heal()
+    story.ticks(8)
+    assert story.look.stage(return_id) is Stage.ANNOUNCED
+    assert announced_skus(story) == sent
+
+
+def announced_skus(story: Story) -> list[str]:
+    with story.ctx.ledger.read() as session:
+        (rma,) = session.scalars(sa.select(RmaRow))
+        return sorted(str(item.sku) for item in load_items(rma.items))

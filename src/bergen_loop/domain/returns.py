@@ -220,7 +220,7 @@ ENDED = tuple(stage for stage in Stage if stage.terminal)
 GOING_ON = tuple(stage for stage in Stage if not stage.terminal)
 ELSEWHERE = tuple(stage for stage in GOING_ON if stage not in WORKING)
 """Others have to act: the warehouse, the customer, people of the brand."""
-UNDECIDED = (Stage.SEEN, Stage.ANNOUNCED, Stage.RECEIVED, Stage.WAITING)
+UNDECIDED = (Stage.SEEN, Stage.NO_PARCEL, Stage.ANNOUNCED, Stage.RECEIVED, Stage.WAITING)
 """A receipt that comes now is judged."""
 TO_JUDGE = (Stage.RECEIVED, Stage.WAITING)
 """There is a receipt, and no decision that ends the judging."""
