@@ -12,7 +12,7 @@ from bergen_loop.domain.criteria import load_criteria, preset_text
 from bergen_loop.domain.returns import Stage
 from bergen_loop.ledger.codec import load_items
 from bergen_loop.ledger.store import modes
-from bergen_loop.ledger.tables.core import RmaRow
+from bergen_loop.ledger.tables.core import ReturnRow, RmaRow
 from bergen_loop.ledger.transaction import Transaction
 from support.brands import configure
 
@@ -181,6 +181,16 @@ def test_a_return_that_is_to_have_no_parcel_any_more_is_judged_if_one_comes(stor
     story.ticks(4)
     assert story.paid(return_id) == 0
     assert story.kinds(return_id) == ["decide_by_hand"]
+
+
+def test_what_comes_for_a_return_without_a_parcel_is_judged(story: Story) -> None:
+    """As an earlier release left it: with a ticket, and yet to have no parcel."""
+    return_id = story.announced()
+    with story.ctx.ledger.write() as session:
+        session.execute(sa.update(ReturnRow).values(stage=Stage.NO_PARCEL))
+    story.world.receive(return_id)
+    story.ticks(4)
+    story.settled(return_id)
 
 
 def test_what_was_announced_is_kept_as_it_was_sent_while_its_answer_is_lost(story: Story) -> None:

@@ -537,9 +537,8 @@ def _arrived(
     row.received_at = row.received_at or tx.now
     if row.held and row.stage in UNDECIDED and comparison_of(ctx, tx.session, row).complete:
         tx.resolve(Need.TICKET_CANCELLED, row, "all its units were counted on other tickets")
-    if row.stage in (Stage.SEEN, Stage.ANNOUNCED) or (
-        row.stage in TO_JUDGE and not _judged(tx, row)
-    ):
+    first = row.stage in UNDECIDED and row.stage not in TO_JUDGE
+    if first or (row.stage in TO_JUDGE and not _judged(tx, row)):
         tx.enter(row, Stage.RECEIVED)
     elif row.stage == Stage.FLAGGED:
         # A person decides in Loop: that is where the news has to go.
