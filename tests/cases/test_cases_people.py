@@ -54,6 +54,20 @@ def test_what_had_waited_in_shadow_is_judged_when_its_brand_goes_live(story: Sto
 # -- settings change before there is an RMA --------------------------------------------------
 
 
+def test_one_return_that_cannot_be_looked_at_anew_keeps_no_other(story: Story) -> None:
+    announce(story, when="delivered")
+    bad, good = (story.world.new_return("northpine", units=1, late_label=False) for _ in range(2))
+    story.ticks(1)
+    with story.ctx.ledger.write() as session:
+        row = session.scalar(sa.select(ReturnRow).where(ReturnRow.return_id == bad))
+        assert row is not None
+        row.content = {"id": bad}
+    announce(story, when="submitted")
+    story.ticks(2)
+    assert story.look.stage(good) is Stage.ANNOUNCED
+    assert "internal" in [kind for kind, _ in story.told(bad)]
+
+
 def test_a_return_that_waits_for_the_carrier_is_announced_when_that_is_asked_no_more(
     story: Story,
 ) -> None:

@@ -33,12 +33,10 @@ def run(ctx: BrandContext) -> None:
     for pks in chunks(new, PER_WRITE):
         with ctx.ledger.read() as session:
             rows = returns.by_pks(session, pks)
-        if moved := [pk for pk, row in rows.items() if _stands_otherwise(ctx, row)]:
-            with ctx.write() as tx:
-                _reconsider(ctx, tx, moved)
+        moved = [pk for pk, row in rows.items() if _stands_otherwise(ctx, row)]
+        ctx.take_in(moved, lambda tx, some: _reconsider(ctx, tx, some), _set_aside)
     for pks in chunks(waiting, PER_WRITE):
-        with ctx.write() as tx:
-            _end_waits(ctx, tx, pks)
+        ctx.take_in(pks, lambda tx, some: _end_waits(ctx, tx, some), _set_aside)
     with ctx.write() as tx:
         _named(ctx, tx)
         returns.brand_row(tx.session, ctx.brand).config_version = ctx.judged_by
@@ -46,11 +44,17 @@ def run(ctx: BrandContext) -> None:
 
 def _stands_otherwise(ctx: BrandContext, row: ReturnRow) -> bool:
     """Whether it is elsewhere by these settings, or may be due: then its turn is looked up."""
-    return row.stage == Stage.SEEN or _stage(ctx, row) != row.stage
+    try:
+        stage, _ = intake.stage_by(ctx.rules, load_return(row.content))
+    except Exception:
+        return True  # it is set aside by itself, and told
+    return row.stage == Stage.SEEN or stage != row.stage
 
 
-def _stage(ctx: BrandContext, row: ReturnRow) -> Stage:
-    return intake.stage_by(ctx.rules, load_return(row.content))[0]
+def _set_aside(tx: Transaction, pk: int, error: Exception) -> None:
+    row = returns.by_pks(tx.session, [pk])[pk]
+    why = f"looking at it by the new settings failed inside bergen-loop: {type(error).__name__}"
+    tx.needs_person(Need.INTERNAL, why, row)
 
 
 def _reconsider(ctx: BrandContext, tx: Transaction, pks: Sequence[int]) -> None:
