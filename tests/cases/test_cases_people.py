@@ -6,7 +6,8 @@ from datetime import timedelta
 from typing import Any
 
 import sqlalchemy as sa
-from cases_support import Story
+from cases_support import Story, all_of
+from pydantic import SecretStr
 
 from bergen_loop.domain.criteria import load_criteria, preset_text
 from bergen_loop.domain.returns import Stage
@@ -14,6 +15,7 @@ from bergen_loop.ledger.codec import load_items
 from bergen_loop.ledger.store import modes
 from bergen_loop.ledger.tables.core import ReturnRow, RmaRow
 from bergen_loop.ledger.transaction import Transaction
+from support import worlds
 from support.brands import configure
 
 
@@ -223,3 +225,66 @@ def announced_skus(story: Story) -> list[str]:
     with story.ctx.ledger.read() as session:
         (rma,) = session.scalars(sa.select(RmaRow))
         return sorted(str(item.sku) for item in load_items(rma.items))
+
+
+# -- keys ------------------------------------------------------------------------------------
+
+
+def with_key(story: Story, key: str) -> Story:
+    """The same brand with the same ledger, after its file has been changed."""
+    changed = {"api_key": SecretStr(key)}
+    return Story(story.world, worlds.context(story.world, story.ctx.ledger, loop=changed))
+
+
+def loop_calls(story: Story, slug: str) -> list[str]:
+    with story.world.sandbox.lock:
+        made = story.world.sandbox.calls.find(brand=slug, limit=10**6)
+        return [call.operation for call in made if call.system == "loop"]
+
+
+def test_a_key_of_another_shop_takes_nothing_in_and_settles_nothing(story: Story) -> None:
+    mine = story.received("complete")
+    with story.world.sandbox.lock:
+        lumen = story.world.sandbox.brand("lumen")
+    story.world.new_return("lumen", units=1, late_label=False)
+    wrong = with_key(story, lumen.loop_key)
+    wrong.ticks(5, seconds=1800)
+    with wrong.ctx.ledger.read() as session:
+        assert list(session.scalars(sa.select(ReturnRow.return_id))) == [mine]
+    assert set(loop_calls(story, "lumen")) == {"details"}
+    [(kind, why)] = wrong.look.brand_attention()
+    assert kind == "access"
+    assert all_of([why], mine, "another shop's", "loop.api_key", "brand of its own")
+    right = with_key(story, story.ctx.settings.loop.api_key.get_secret_value())
+    right.ticks(4)
+    assert right.look.brand_attention() == []
+    assert right.look.stage(mine) is Stage.COMPLETE
+    assert story.world.effects(mine)["money_moved"] == 1
+
+
+def test_a_new_key_of_the_same_shop_costs_one_call_once(story: Story) -> None:
+    mine = story.received("complete")
+    with story.world.sandbox.lock:
+        story.world.sandbox.brand("northpine").loop_key = "loop-renewed"
+    story.ticks(1)
+    renewed = with_key(story, "loop-renewed")
+    before = loop_calls(story, "northpine").count("details")
+    renewed.ticks(4)
+    assert renewed.look.stage(mine) is Stage.COMPLETE
+    assert renewed.look.brand_attention() == []
+    assert loop_calls(story, "northpine").count("details") == before + 1
+
+
+def test_a_new_key_that_nothing_can_be_seen_by_is_not_worked_with_yet(story: Story) -> None:
+    mine = story.received("complete")
+    with story.world.sandbox.lock:
+        story.world.sandbox.brand("northpine").loop_key = "loop-renewed"
+    renewed = with_key(story, "loop-renewed")
+    story.world.fault("loop", "status_500", operation="details")
+    renewed.ticks(2)
+    assert renewed.look.stage(mine) is Stage.RECEIVED
+    assert story.world.calls("process") == []
+    with story.world.sandbox.lock:
+        story.world.sandbox.faults.clear()
+    renewed.ticks(4)
+    assert renewed.look.stage(mine) is Stage.COMPLETE

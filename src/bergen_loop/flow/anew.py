@@ -1,6 +1,8 @@
-"""What settings and criteria have decided about a return is decided anew where they have changed:
-whether it is ours, whether a parcel comes, when its RMA is made, what a wait is for. Loop shows
-nothing new of it then, so nobody else would ever look at it again."""
+"""What follows from settings and criteria that have changed.
+
+What they have decided about a return is decided anew: whether it is ours, whether a parcel comes,
+when its RMA is made, what a wait is for. Loop shows nothing new of it then, so nobody else would
+ever look at it again. And a key that has changed is first shown to be the same shop's."""
 
 from __future__ import annotations
 
@@ -14,12 +16,20 @@ from bergen_loop.flow import intake, settle
 from bergen_loop.flow.context import BrandContext
 from bergen_loop.flow.transitions import known_of
 from bergen_loop.ledger.codec import load_return
-from bergen_loop.ledger.store import attention, returns
+from bergen_loop.ledger.store import attention, calls, cursors, returns
 from bergen_loop.ledger.store.statements import chunks
 from bergen_loop.ledger.tables.core import ReturnRow
 from bergen_loop.ledger.transaction import Transaction
+from bergen_loop.outside.errors import NotFound, OutsideError
 
 NOT_ANNOUNCED = (Stage.SEEN, Stage.NO_PARCEL, Stage.IGNORED)
+KEY = "loop.key."
+"""The mark of a key that is known to be the brand's; the key itself is not kept."""
+ASKED = f"{KEY}asked"
+"""The mark of a person's being asked about one that is not."""
+THE_KEY = "Loop's key"
+FEW = 3
+"""Returns that a new key has to show one of."""
 PER_WRITE = 200
 """Returns in one transaction, so that others' turn comes."""
 
@@ -93,3 +103,49 @@ def _named(ctx: BrandContext, tx: Transaction) -> None:
     about = [(Need.DESTINATION, d) for d in asked if not named or d.strip() in named]
     if about:
         tx.resolve_each(about, "the settings name the destination now")
+
+
+# -- the shop ----------------------------------------------------------------------------------
+
+
+def other_shop(ctx: BrandContext) -> str | None:
+    """Why Loop is not to be asked with the brand's key, which is new: it shows none of the newest
+    returns that are known, so it may be another shop's, whose returns would be taken for this
+    brand's and paid by its criteria. None: it is the brand's."""
+    mark = KEY + calls.key_hash(ctx.settings.loop.api_key.get_secret_value())[:16]
+    marks = ctx.tick.marks or {}
+    if mark in marks and ASKED not in marks:
+        return None
+    another = mark not in marks and any(name.startswith(KEY) for name in marks)
+    if another and (why := _shows_nothing_known(ctx)):
+        return why
+    with ctx.noting(mark, ASKED) as tx:
+        cursors.set(tx.session, tx.brand, mark, tx.now)
+        cursors.drop(tx.session, tx.brand, ASKED)
+        tx.resolve(Need.ACCESS, THE_KEY, "it shows the brand's returns")
+    return None
+
+
+def _shows_nothing_known(ctx: BrandContext) -> str | None:
+    with ctx.ledger.read() as session:
+        known = returns.newest_ids(session, ctx.brand, FEW)
+    for return_id in known:
+        ctx.counts.add("loop.details")
+        try:
+            ctx.loop.details(return_id)
+        except NotFound:
+            continue
+        except OutsideError as error:
+            return f"whether Loop's new key is this brand's cannot be seen: {error}"
+        return None
+    if not known:
+        return None
+    why = (
+        f"Loop's key has been changed, and the new one shows none of this brand's newest returns "
+        f"({', '.join(known)}): is it another shop's? Nothing is read from Loop or settled with "
+        "it. Put the brand's own key in (loop.api_key); another shop is a brand of its own"
+    )
+    with ctx.noting(ASKED) as tx:
+        cursors.set(tx.session, tx.brand, ASKED, tx.now)
+        tx.needs_person(Need.ACCESS, why, THE_KEY, "looked for these returns; so does every sync")
+    return why

@@ -106,6 +106,8 @@ class Tick:
     """How far recurring reads had come when it began (`store.cursors`)."""
     moved: set[str] = field(default_factory=set[str])
     """Which of them may have moved on since."""
+    other_shop: str | None = None
+    """Why Loop is not asked with the brand's key."""
     walked: set[str] = field(default_factory=set[str])
     """Loop's lists that were walked to their end since it began."""
     reached_back: bool = False

@@ -42,6 +42,7 @@ from bergen_loop.ledger.store import cursors, effects, returns, webhooks
 from bergen_loop.ledger.store.effects import EffectState
 from bergen_loop.ledger.tables.core import ReturnRow, RmaRow, WebhookRow
 from bergen_loop.ledger.transaction import Transaction
+from bergen_loop.outside.errors import Unauthorized
 from bergen_loop.outside.loop.models import Listed, ParsedReturn, merge
 
 CURSOR = "loop.updated_at"
@@ -123,6 +124,8 @@ def _walked_now(ctx: BrandContext, walk: _Walk) -> bool:
 
 def _run(ctx: BrandContext, walk: _Walk, result: Pulled) -> None:
     """Window by window from the walk's cursor to now."""
+    if ctx.tick.other_shop:
+        raise Unauthorized(ctx.tick.other_shop, system="Loop", brand=ctx.brand, call="list")
     started = ctx.now()
     under_way = cursors.mark_of_pull(walk.cursor)
     marks = ctx.marks(walk.cursor, walk.deep, under_way)

@@ -95,6 +95,8 @@ STEPS: dict[str, Callable[[BrandContext], dict[str, Any]]] = {
 }
 """The flows by name, in the order of a tick."""
 
+OF_THE_SHOP = ("intake", "shipments", "settle")
+"""What is not done with a key that may be another shop's."""
 NEEDS = {"intake": LOOP, "announce": REX11, "receive": REX11, "settle": LOOP}
 """The system without which a step can do nothing."""
 
@@ -111,7 +113,10 @@ def begin(ctx: BrandContext) -> None:
         row.last_sync_started_at = now
         set_anew = row.config_version != ctx.judged_by
     absence.back()
-    if set_anew and not ctx.paused:
+    if ctx.paused:
+        return
+    ctx.tick.other_shop = anew.other_shop(ctx)
+    if set_anew:
         anew.run(ctx)
 
 
@@ -196,6 +201,8 @@ def _not_now(ctx: BrandContext, name: str) -> str | None:
     system = NEEDS.get(name)
     if system and (suspended := ctx.breakers.of(system).suspended()):
         return suspended
+    if ctx.tick.other_shop and name in OF_THE_SHOP:
+        return ctx.tick.other_shop
     if name != "settle" or ctx.tick.restored_at is None:
         return None
     until = ctx.tick.restored_at + ctx.settings.settle.confirm_within
@@ -308,7 +315,10 @@ def _mind(
 
 
 def _told_of_system(ctx: BrandContext, name: str) -> bool:
-    """Whether a step fails for what the breaker tells: its system is suspended, or refuses."""
+    """Whether a step fails for what is told otherwise: its system is suspended, or refuses, or the
+    key is another shop's."""
+    if ctx.tick.other_shop and name in OF_THE_SHOP:
+        return True
     error = ctx.tick.failed.get(name)
     system = REX11 if name == announce.LOOK_UPS else NEEDS.get(name)
     if error is not None:
@@ -408,6 +418,7 @@ def hurry(ctx: BrandContext) -> bool:
             _begin(ctx, session, row, backlog=False)
         if ctx.paused:
             return False
+        ctx.tick.other_shop = anew.other_shop(ctx)
         results = {"intake": step(ctx, "intake")}
         with ctx.ledger.read() as session:
             few = len(returns.due_pks(session, ctx.brand, [Stage.SEEN], ctx.now(), FEW + 1)) <= FEW

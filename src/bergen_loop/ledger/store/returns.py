@@ -204,6 +204,12 @@ def unended_pks(session: Session, brand: str, stages: Iterable[str]) -> list[int
     return list(session.scalars(query.order_by(ReturnRow.id)))
 
 
+def newest_ids(session: Session, brand: str, most: int) -> list[str]:
+    """Loop's ids of the returns of a brand that were learned of last."""
+    query = sa.select(ReturnRow.return_id).where(ReturnRow.brand == brand)
+    return list(session.scalars(query.order_by(ReturnRow.id.desc()).limit(most)))
+
+
 def announce_now(session: Session, brand: str, now: datetime) -> None:
     """Have every return that waits for its RMA looked at again: what it waited for may be there."""
     session.execute(
