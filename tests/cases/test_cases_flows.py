@@ -362,3 +362,134 @@ def test_what_is_missing_on_a_ticket_that_was_split_is_not_flagged_as_missing(
     retry(story, "decide_by_hand")
     story.ticks(4)
     assert (story.flags(return_id), story.told(return_id)) == (1, [])
+
+
+# -- after it was settled ---------------------------------------------------------------------
+
+
+def recount(story: Story, return_id: str, *damaged: int) -> None:
+    """Its ticket is opened and counted anew: all is there, with so many damaged of each item."""
+    ticket = story.ticket(return_id)
+    lines = [
+        {"upc": i.values["UPC"], "actual": i.expected, "damaged": hurt}
+        for i, hurt in zip(ticket.items, damaged, strict=True)
+    ]
+    story.world.reopen_ticket(ticket.id, "none", lines=lines, seconds=100)
+    story.ticks(5)
+
+
+def days(story: Story, count: int) -> None:
+    """Days on which nothing is heard of anything."""
+    story.ticks(count, seconds=86400.0)
+
+
+@pytest.mark.parametrize("stage", ["announced", "waiting", "flagged", "complete"])
+def test_a_ticket_that_is_opened_and_never_finished_is_told_once_and_lifted_when_it_is(
+    story: Story, stage: str
+) -> None:
+    """It was awaited in silence, until `reconcile` found it 45 days later."""
+    kinds = {"waiting": "short", "flagged": "damaged", "complete": "complete"}
+    return_id = story.received(kinds[stage]) if stage in kinds else story.announced()
+    story.ticks(5)
+    assert story.look.stage(return_id) == stage
+    ticket = story.ticket(return_id)
+    becomes(story, ticket, "CountingInProgress")
+    days(story, 2 if stage in kinds else 9)
+    assert story.told(return_id) == []
+    days(story, 3)
+    [(need, why)] = story.told(return_id)
+    assert need == "receipt_unreadable"
+    assert f"ticket {ticket.id}" in why
+    assert "stood still for days: it is CountingInProgress" in why
+    retry(story, need)
+    story.ticks(2)
+    assert story.kinds(return_id) == [need], "it has not moved"
+    ignore(story)
+    days(story, 25)
+    assert story.told(return_id) == [], "a person has left it alone"
+    becomes(story, ticket, "AddedToInventory")
+    story.ticks(3)
+    assert "receipt_unreadable" not in story.kinds(return_id)
+
+
+@pytest.mark.parametrize("kind", ["short", "damaged", "extra", "wrong", "garbled", "complete"])
+def test_what_is_wrong_with_the_parcel_of_a_return_that_others_closed_is_told(
+    story: Story, kind: str
+) -> None:
+    """Money had moved for what did not come, and only the journal knew."""
+    return_id = story.announced()
+    story.world.change(return_id, "close")
+    story.ticks(2)
+    story.world.receive(return_id, kind)
+    story.ticks(4)
+    assert story.look.stage(return_id) is Stage.COMPLETE
+    if kind == "complete":
+        assert story.told(return_id) == []
+        return
+    [(need, why)] = story.told(return_id)
+    assert need == "corrected"
+    assert "was settled, and not by us: now " in why
+    if kind == "short":  # all is there after all
+        recount(story, return_id, 0, 0)
+        assert story.told(return_id) == []
+
+
+def test_of_two_parcels_of_a_return_that_others_closed_the_first_one_tells_nothing(
+    story: Story,
+) -> None:
+    return_id = of_two_parcels(story)
+    story.ticks(3)
+    story.world.change(return_id, "close")
+    story.ticks(2)
+    first, second = tickets_of(story, return_id)
+    counted(story, first)
+    story.ticks(3)
+    assert story.told(return_id) == []
+    with story.world.sandbox.lock:
+        parcels.receive(story.world.sandbox, second, "short")
+    story.ticks(3)
+    assert story.kinds(return_id) == ["corrected"]
+
+
+@pytest.mark.parametrize("how", ["counts", "cancelled"])
+@pytest.mark.parametrize("kind", ["complete", "damaged"])
+def test_a_correction_that_is_taken_back_asks_nobody_any_more(
+    story: Story, kind: str, how: str
+) -> None:
+    return_id = story.received(kind)
+    story.ticks(5)
+    ticket = story.ticket(return_id)
+    was = [int(i.damaged) for i in ticket.items]
+    if how == "counts":
+        recount(story, return_id, 1 - was[0], was[1])
+    else:
+        becomes(story, ticket, "Cancelled")
+        story.ticks(2)
+    assert story.kinds(return_id) == ["corrected"]
+    if how == "counts":
+        recount(story, return_id, *was)
+    else:
+        becomes(story, ticket, "AddedToInventory")
+        story.ticks(2)
+    assert story.told(return_id) == []
+
+
+@pytest.mark.parametrize("cancelled", [True, False])
+def test_a_return_that_was_paid_and_is_opened_again_is_not_judged_again(
+    story: Story, cancelled: bool
+) -> None:
+    """Cancelled in between it went to be paid again: "settle:... is done as process", settling for
+    good. And what was asked stayed on the list when a person had closed it."""
+    return_id = story.received()
+    story.ticks(5)
+    if cancelled:
+        story.world.change(return_id, "cancel")
+        story.ticks(31)
+    story.world.change(return_id, "reopen")
+    story.ticks(4)
+    [(need, why)] = story.told(return_id)
+    assert need == "conflict"
+    assert "never settled again by us" in why
+    story.world.change(return_id, "close")
+    story.ticks(4)
+    assert (story.look.stage(return_id), story.told(return_id)) == (Stage.COMPLETE, [])

@@ -348,14 +348,22 @@ def _review(s: Standing) -> Move:
             "in review in Loop",
             attention="Loop showed it closed, now in review: decide it in Loop",
         )
+    if s.stage in OFF and s.settled_by_us:
+        stage = Stage.FLAGGED if s.settled_by_us == "flag" else Stage.CLOSING
+        return Move(stage, "reopened into review in Loop after it was settled")
     if s.stage in OFF:
-        stage = Stage.FLAGGED if s.settled_by_us == "flag" else _resume(s)
-        return Move(stage, "reopened into review in Loop")
+        return Move(_resume(s), "reopened into review in Loop")
     return STAY
 
 
 _AFTER_FLAG = (
     "open again in Loop after our flag; we never process after a flag: decide it by hand in Loop"
+)
+
+
+_OPEN_AGAIN = (
+    "Loop showed it closed, now open again; what was settled is never settled again by us: decide "
+    "it in Loop"
 )
 
 
@@ -368,15 +376,12 @@ def _open(s: Standing) -> Move:
         )
     if s.stage in OFF and s.settled_by_us == "flag":
         return Move(Stage.FLAGGED, "reopened in Loop after our flag", attention=_AFTER_FLAG)
+    if s.stage in OFF and s.settled_by_us:
+        return Move(Stage.CLOSING, "reopened in Loop after it was settled", attention=_OPEN_AGAIN)
     if s.stage in OFF:
         return Move(_resume(s), "reopened in Loop")
     if s.stage in SHOWN_CLOSED:
-        return Move(
-            None,
-            "open again in Loop",
-            attention="Loop showed it closed, now open again; what was settled is never settled "
-            "again by us: decide it in Loop",
-        )
+        return Move(None, "open again in Loop", attention=_OPEN_AGAIN)
     return STAY
 
 

@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 
 import structlog
 
+from bergen_loop.domain.comparison import Comparison
 from bergen_loop.domain.returns import OFF, TAKEN, TO_JUDGE, UNDECIDED, Stage
 from bergen_loop.domain.rma import Receipt, TicketChange, TicketStatus, normal_ticket_id
 from bergen_loop.domain.words import Need, What
@@ -21,7 +22,7 @@ from bergen_loop.flow.context import AHEAD, BrandContext
 from bergen_loop.flow.facts import comparison_of
 from bergen_loop.flow.transitions import all_cancelled, look_later, plan_note
 from bergen_loop.ledger.codec import digest, load_receipt
-from bergen_loop.ledger.store import cursors, effects, returns
+from bergen_loop.ledger.store import attention, cursors, effects, returns
 from bergen_loop.ledger.tables.core import ReceiptRow, ReturnRow, RmaRow
 from bergen_loop.ledger.tables.shipments import ShipmentRmaRow
 from bergen_loop.ledger.transaction import Transaction
@@ -43,6 +44,9 @@ TELL_UNANSWERED_AFTER = timedelta(hours=6)
 """How long reading a ticket may get no answer at all, while REX11 answers other calls."""
 READ_AGAIN_WITHIN = timedelta(minutes=15)
 """The longest pause between two reads of a ticket that fail for a passing reason."""
+OPENED, STANDS_STILL = timedelta(days=3), timedelta(days=10)
+"""After how long a ticket is read by itself, and told if it is not finished: where it had been, and
+where it has arrived and nothing was heard of it since."""
 UNCLEAR_AGAIN = timedelta(minutes=15)
 """How often a ticket is read whose line in the list of changes is unclear."""
 
@@ -270,7 +274,9 @@ def _changed(tx: Transaction, rma: RmaRow, row: ReturnRow, change: TicketChange)
         rma.to_read, rma.unread_since, rma.read_due_at = False, None, None
         if before == TicketStatus.ADDED_TO_INVENTORY:
             _reopened(tx, rma, row)
+        _mind_standing(tx, rma, OPENED if before in _ENDS else STANDS_STILL)
     if change.status is TicketStatus.CANCELLED:
+        tx.resolve(Need.RECEIPT_UNREADABLE, row, words)
         _ticket_cancelled(tx, rma, row)
     elif before == TicketStatus.CANCELLED:
         others = returns.rmas_of(tx.session, [row.id])[row.id]
@@ -411,7 +417,8 @@ def _take(ctx: BrandContext, tx: Transaction, answers: Sequence[Answer]) -> None
             continue
         if _not_finished_itself(tx, rma, row, answer.receipt):
             continue
-        _status_read(tx, rma, row, answer.receipt)
+        if _status_read(tx, rma, row, answer.receipt):
+            continue
         readable.append((Need.RECEIPT_UNREADABLE, row))
         if answer.receipt.final:
             before, read = newest.get(rma.id), adopt.digest_of(answer.receipt)
@@ -473,15 +480,48 @@ def contradicts_list(
 _ENDS = (TicketStatus.ADDED_TO_INVENTORY, TicketStatus.CANCELLED)
 
 
-def _status_read(tx: Transaction, rma: RmaRow, row: ReturnRow, receipt: Receipt) -> None:
+def _status_read(tx: Transaction, rma: RmaRow, row: ReturnRow, receipt: Receipt) -> bool:
+    """Follow the status that the ticket itself gives; whether it stands still, which is told."""
     unheard = rma.read_due_at is not None and rma.unread_since is None
-    if rma.ticket_status != status_of(receipt):
+    moved = rma.ticket_status != status_of(receipt)
+    if moved:
         _changed(tx, rma, row, TicketChange(receipt.ticket_id, receipt.status, receipt.status_name))
     rma.to_read, rma.status_seen_at = False, tx.now
     rma.unread_since = rma.read_due_at = None
     rma.read_status = status_of(receipt) if receipt.final else None
+    if moved or not receipt.final:
+        _mind_standing(tx, rma, STANDS_STILL)
+    if not moved and rma.to_read and _stands_still(tx, rma, row, unheard=unheard):
+        return True
     if unheard and row.stage == Stage.ANNOUNCED:
         look_later(tx, [rma])
+    return False
+
+
+def _mind_standing(tx: Transaction, rma: RmaRow, wait: timedelta) -> None:
+    """A ticket that has arrived, or had been finished, is to be finished: it is read by itself
+    where nothing is heard of it for long."""
+    arrived = rma.ticket_status not in (None, TicketStatus.DRAFT, *_ENDS)
+    if arrived or (wait is OPENED and rma.ticket_status == TicketStatus.DRAFT):
+        rma.to_read, rma.read_due_at = True, tx.now + wait
+
+
+def _stands_still(tx: Transaction, rma: RmaRow, row: ReturnRow, *, unheard: bool) -> bool:
+    """A person is asked once; what is on the list stays there until the ticket moves."""
+    if not (unheard or attention.is_asked(tx.session, row, Need.RECEIPT_UNREADABLE)):
+        return False
+    if attention.left_alone(tx.session, row, Need.RECEIPT_UNREADABLE):
+        return False
+    counted = returns.latest_receipts(tx.session, [rma.id])
+    was = "was finished, was opened again, and" if counted else "has arrived, and"
+    tx.needs_person(
+        Need.RECEIPT_UNREADABLE,
+        f"ticket {rma.ticket_id} {was} has stood still for days: it is {rma.ticket_status}. "
+        "Its counts are not final until it is finished. Ask Bergen what it waits for",
+        row,
+        "the ticket is read again now and then; this is lifted when it moves",
+    )
+    return True
 
 
 @dataclass(frozen=True, slots=True)
@@ -514,6 +554,8 @@ def _counts(ctx: BrandContext, tx: Transaction, counted: Sequence[_Counted]) -> 
             _arrived(ctx, tx, one.row, one.receipt, one.before)
         elif one.row.stage in UNDECIDED:
             _arrived(ctx, tx, one.row, one.receipt, None)
+        elif one.row.stage in (Stage.FLAGGED, *TAKEN):
+            _lift_corrected(tx, one.row)
 
 
 def _judged(tx: Transaction, row: ReturnRow) -> bool:
@@ -533,7 +575,9 @@ def _arrived(
     """`before`: what was counted before, where that was something else."""
     settled = row.stage == Stage.FLAGGED or row.stage in TAKEN
     if settled and before is not None and _same_counts(receipt, load_receipt(before.content)):
-        return  # finished once more, as it was: that is no news to anybody
+        # Finished once more, as it was: that is no news to anybody.
+        _lift_corrected(tx, row)
+        return
     row.received_at = row.received_at or tx.now
     if row.held and row.stage in UNDECIDED and comparison_of(ctx, tx.session, row).complete:
         tx.resolve(Need.TICKET_CANCELLED, row, "all its units were counted on other tickets")
@@ -571,15 +615,55 @@ def _corrected(
     before: ReceiptRow | None,
 ) -> None:
     """Counts that change, or come, after the return was settled: nothing is taken back by us."""
-    now = comparison_of(ctx, tx.session, row).in_words
+    now = comparison_of(ctx, tx.session, row)
     was = "nothing was known of this parcel"
     if before is not None:
         was = f"it was {load_receipt(before.content).counts}"
-    why = f"ticket {receipt.ticket_id} was counted after the return was settled: now {now}; {was}"
+    ours = row.id in effects.settlements_of(tx.session, [row.id])
+    by = "" if ours else ", and not by us"
+    why = (
+        f"ticket {receipt.ticket_id} was counted after the return was settled{by}: "
+        f"now {now.in_words}; {was}"
+    )
     tx.journal(What.RECEIPT_CORRECTED, why, row)
-    if before is None and row.id not in effects.settlements_of(tx.session, [row.id]):
-        return  # whoever settled it did so without waiting for the parcel
-    tx.needs_person(Need.CORRECTED, f"{why}. Decide in Loop whether anything follows", row)
+    if _as_settled(tx, row) if ours else now.complete:
+        tx.resolve(Need.CORRECTED, row, f"now {now.in_words}, as it was settled")
+    elif ours or (ctx.live and _tells(tx, row, now)):
+        if now.unclear:
+            why += f" ({'; '.join(now.unclear[:3])})"
+        tx.needs_person(Need.CORRECTED, f"{why}. Decide in Loop whether anything follows", row)
+
+
+def _lift_corrected(tx: Transaction, row: ReturnRow) -> None:
+    """A ticket that was opened, or cancelled, is finished again as it was."""
+    if attention.is_open(tx.session, row, Need.CORRECTED) and _as_settled(tx, row):
+        tx.resolve(Need.CORRECTED, row, "the counts are those that it was settled on again")
+
+
+def _tells(tx: Transaction, row: ReturnRow, now: Comparison) -> bool:
+    """Whether what has come tells that something is wrong: while a parcel is awaited, what is only
+    missing may be in it."""
+    if now.unclear or now.damaged or now.extra or now.wrong:
+        return True
+    rmas = returns.rmas_of(tx.session, [row.id])[row.id]
+    return all(
+        r.read_status is not None or r.ticket_status == TicketStatus.CANCELLED
+        for r in rmas
+        if r.ticket_id
+    )
+
+
+def _as_settled(tx: Transaction, row: ReturnRow) -> bool:
+    """Whether the counts are (again) those that the return was settled on."""
+    decision = returns.latest_decision(tx.session, row.id)
+    if decision is None:
+        return False
+    then = returns.receipts_by_pk(tx.session, decision.receipt_ids)
+    now = returns.receipts_by_pk(tx.session, returns.final_receipt_ids(tx.session, row.id))
+    counts = {r.rma_pk: load_receipt(r.content) for r in now}
+    return counts.keys() == {r.rma_pk for r in then} and all(
+        _same_counts(counts[r.rma_pk], load_receipt(r.content)) for r in then
+    )
 
 
 def _unread(

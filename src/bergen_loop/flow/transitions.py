@@ -8,7 +8,7 @@ from datetime import timedelta
 
 from bergen_loop.domain.announce import Skip
 from bergen_loop.domain.decision import Outcome
-from bergen_loop.domain.returns import LoopState, Stage, Standing, follow_loop
+from bergen_loop.domain.returns import SHOWN_CLOSED, STAY, LoopState, Stage, Standing, follow_loop
 from bergen_loop.domain.rma import TicketStatus
 from bergen_loop.domain.words import EffectKind, Need, What
 from bergen_loop.flow.context import BrandContext
@@ -82,6 +82,13 @@ def follow(tx: Transaction, row: ReturnRow, known: Known, *, news: bool = True) 
         tx.move(row, move.stage, move.why, {"loop_state": row.loop_state})
         if has_items and move.stage in (Stage.CLOSING, Stage.COMPLETE, Stage.CANCELLED):
             tx.resolve_all(row, f"settled by itself: {move.why}")
+    if (
+        has_items
+        and move == STAY
+        and row.stage in SHOWN_CLOSED
+        and row.loop_state == LoopState.CLOSED
+    ):
+        tx.resolve(Need.CONFLICT, row, "Loop shows it closed again")
     if move.attention and (news or not attention.left_alone(tx.session, row, Need.CONFLICT)):
         tx.needs_person(Need.CONFLICT, move.attention, row)
 

@@ -266,12 +266,26 @@ def resolve_all(session: Session, now: datetime, row: ReturnRow, *, resolution: 
     row.due_at = due_at
 
 
+def is_open(session: Session, row: ReturnRow, kind: Need) -> bool:
+    """Whether an item of this kind about a return is on the list."""
+    return any(item.kind == kind for item in open_items(session, return_pk=row.id))
+
+
+def is_asked(session: Session, row: ReturnRow, kind: Need) -> bool:
+    """The same, or whether a person has just retried it."""
+    return is_open(session, row, kind) or _ended(session, row, kind) == Ended.RETRIED
+
+
 def left_alone(session: Session, row: ReturnRow, kind: Need) -> bool:
     """Whether a person has ignored the last item of this kind about a return."""
+    return _ended(session, row, kind) == Ended.IGNORED
+
+
+def _ended(session: Session, row: ReturnRow, kind: Need) -> str | None:
     of = sa.select(AttentionRow.ended).where(
         AttentionRow.return_pk == row.id, AttentionRow.kind == kind
     )
-    return session.scalar(of.order_by(AttentionRow.id.desc()).limit(1)) == Ended.IGNORED
+    return session.scalar(of.order_by(AttentionRow.id.desc()).limit(1))
 
 
 def ignored(session: Session, rows: Iterable[ReturnRow]) -> dict[int, AttentionRow]:

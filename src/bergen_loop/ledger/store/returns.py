@@ -314,6 +314,11 @@ def add_receipts(
     return rows
 
 
+def receipts_by_pk(session: Session, pks: Sequence[int]) -> list[ReceiptRow]:
+    """Receipts of these keys."""
+    return list(session.scalars(sa.select(ReceiptRow).where(ReceiptRow.id.in_(pks))))
+
+
 class Reading(NamedTuple):
     """A return's RMAs, and the newest receipt of each whose ticket is final now, oldest first: the
     only ones a decision may be based on."""
