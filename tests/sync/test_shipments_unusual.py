@@ -17,8 +17,8 @@ from bergen_loop.ledger.store import shipments as store
 from bergen_loop.ledger.tables.shipments import BagRow, ClaimRow, ShipmentRmaRow, ShipmentRow
 from bergen_loop.ledger.transaction import Transaction
 from bergen_loop.people import shipments as people
-from loop_sandbox import loop_happy
-from loop_sandbox.model import HappyUnit
+from loop_sandbox import loop_happy, tickets
+from loop_sandbox.model import HappyUnit, Shipment
 from support import worlds
 from support.bars import Bar
 from support.look import Look
@@ -416,3 +416,57 @@ def test_a_closed_claim_is_opened_again_where_more_is_missing_than_was_closed(
     world.reopen_ticket(ticket.id, "none", seconds=100)
     worlds.run(world, happy, ticks=4)
     assert open_claims(happy) == [("damaged", 2, return_id)]
+
+
+# -- a box's ticket, after it was counted -----------------------------------------------------
+
+
+def becomes(world: World, bar: Bar, shipment: Shipment, status: str) -> None:
+    [ticket] = bar.tickets(shipment)
+    with world.sandbox.lock:
+        tickets.set_status(world.sandbox, ticket, status)
+
+
+def test_a_counted_box_whose_ticket_is_cancelled_is_claimed_and_no_rma_is_offered_for_its_returns(
+    world: World, happy: BrandContext, bar: Bar, look: Look
+) -> None:
+    """Its counts did not hold any more, and nothing was ever claimed."""
+    return_id = bar.drop(paid=False)
+    worlds.run(world, happy)
+    shipment = bar.ship(return_id)
+    worlds.run(world, happy)
+    world.fault("loop", "status_429", operation="process")
+    bar.arrive(shipment)
+    worlds.run(world, happy, ticks=3)
+    becomes(world, bar, shipment, "Cancelled")
+    worlds.run(world, happy, ticks=3)
+    assert look.attention(return_id) == []
+    assert [k for k, _ in look.brand_attention()] == ["shipment_rma"]
+    world.advance(9 * DAY)
+    worlds.run(world, happy, ticks=3)
+    assert sorted(k for k, _ in look.brand_attention()) == ["bag_missing", "shipment_rma"]
+    becomes(world, bar, shipment, "AddedToInventory")
+    world.sandbox.faults.clear()
+    worlds.run(world, happy, ticks=6)
+    assert (look.stage(return_id), look.brand_attention()) == (Stage.COMPLETE, [])
+
+
+@pytest.mark.parametrize("counted", [True, False])
+def test_a_box_whose_ticket_stands_still_is_told_once(
+    world: World, happy: BrandContext, bar: Bar, look: Look, counted: bool
+) -> None:
+    shipment = bar.ship(bar.drop())
+    worlds.run(world, happy)
+    if counted:
+        bar.arrive(shipment)
+        worlds.run(world, happy, ticks=2)
+    becomes(world, bar, shipment, "CountingInProgress")
+    worlds.run(world, happy, ticks=3 if counted else 10, seconds=DAY)
+    assert look.brand_attention() == []
+    worlds.run(world, happy, ticks=15, seconds=DAY)
+    [(need, why)] = look.brand_attention()
+    assert need == "shipment_counts"
+    assert "has stood still for days: it is CountingInProgress" in why
+    becomes(world, bar, shipment, "AddedToInventory")
+    worlds.run(world, happy, ticks=2)
+    assert "shipment_counts" not in [k for k, _ in look.brand_attention()]

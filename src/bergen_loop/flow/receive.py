@@ -274,7 +274,7 @@ def _changed(tx: Transaction, rma: RmaRow, row: ReturnRow, change: TicketChange)
         rma.to_read, rma.unread_since, rma.read_due_at = False, None, None
         if before == TicketStatus.ADDED_TO_INVENTORY:
             _reopened(tx, rma, row)
-        _mind_standing(tx, rma, OPENED if before in _ENDS else STANDS_STILL)
+        mind_standing(tx.now, rma, OPENED if before in _ENDS else STANDS_STILL)
     if change.status is TicketStatus.CANCELLED:
         tx.resolve(Need.RECEIPT_UNREADABLE, row, words)
         _ticket_cancelled(tx, rma, row)
@@ -490,7 +490,7 @@ def _status_read(tx: Transaction, rma: RmaRow, row: ReturnRow, receipt: Receipt)
     rma.unread_since = rma.read_due_at = None
     rma.read_status = status_of(receipt) if receipt.final else None
     if moved or not receipt.final:
-        _mind_standing(tx, rma, STANDS_STILL)
+        mind_standing(tx.now, rma, STANDS_STILL)
     if not moved and rma.to_read and _stands_still(tx, rma, row, unheard=unheard):
         return True
     if unheard and row.stage == Stage.ANNOUNCED:
@@ -498,12 +498,12 @@ def _status_read(tx: Transaction, rma: RmaRow, row: ReturnRow, receipt: Receipt)
     return False
 
 
-def _mind_standing(tx: Transaction, rma: RmaRow, wait: timedelta) -> None:
+def mind_standing(now: datetime, rma: RmaRow | ShipmentRmaRow, wait: timedelta) -> None:
     """A ticket that has arrived, or had been finished, is to be finished: it is read by itself
     where nothing is heard of it for long."""
     arrived = rma.ticket_status not in (None, TicketStatus.DRAFT, *_ENDS)
     if arrived or (wait is OPENED and rma.ticket_status == TicketStatus.DRAFT):
-        rma.to_read, rma.read_due_at = True, tx.now + wait
+        rma.to_read, rma.read_due_at = True, now + wait
 
 
 def _stands_still(tx: Transaction, rma: RmaRow, row: ReturnRow, *, unheard: bool) -> bool:

@@ -142,7 +142,9 @@ def _decide(
         why = "none of its tickets is finished now"
         tx.move(row, Stage.ANNOUNCED, why)
         states = {rma.ticket_status for rma in reading.rmas}
-        if states == {TicketStatus.CANCELLED}:
+        # What came, or did not, of a share is its shipment's to tell.
+        shared = any(rma.shipment_pk for rma in reading.rmas)
+        if states == {TicketStatus.CANCELLED} and not shared:
             all_cancelled(tx, row, "its ticket")
             result.attention += 1
         return

@@ -105,9 +105,17 @@ def _changed(tx: Transaction, rma: ShipmentRmaRow, change: TicketChange | Receip
             for share in store.shares(tx.session, [row.id]):
                 share.read_status = None
         rma.to_read = rma.to_read or rma.read_status is None
+        rma.unread_since = rma.read_due_at = None  # now, whatever was to be looked at later
     elif before == TicketStatus.ADDED_TO_INVENTORY:
         _reopened(tx, row, rma)
+    if change.status is not TicketStatus.ADDED_TO_INVENTORY:
+        rma.to_read, rma.unread_since, rma.read_due_at = False, None, None
+    opened = before in (TicketStatus.ADDED_TO_INVENTORY, TicketStatus.CANCELLED)
+    receive.mind_standing(tx.now, rma, receive.OPENED if opened else receive.STANDS_STILL)
+    if before == TicketStatus.CANCELLED:
+        tx.resolve(Need.SHIPMENT_RMA, f"cancelled {rma.customer_po}", "it was taken up again")
     if change.status is TicketStatus.CANCELLED:
+        row.due_at = tx.now  # to be judged without it
         tx.needs_person(
             Need.SHIPMENT_RMA,
             f"the warehouse cancelled ticket {rma.ticket_id} of consolidated shipment "
@@ -195,13 +203,19 @@ def _not_finished_itself(tx: Transaction, rma: ShipmentRmaRow, receipt: Receipt)
 
 
 def _take(tx: Transaction, rma: ShipmentRmaRow, receipt: Receipt) -> None:
-    if rma.ticket_status != receive.status_of(receipt):
+    unheard = rma.read_due_at is not None and rma.unread_since is None
+    moved = rma.ticket_status != receive.status_of(receipt)
+    if moved:
         _changed(tx, rma, receipt)
     rma.to_read, rma.status_seen_at = False, tx.now
     rma.unread_since = rma.read_due_at = None
     final = receipt.final
     rma.read_status = receive.status_of(receipt) if final else None
     row = store.by_pks(tx.session, [rma.shipment_pk])[rma.shipment_pk]
+    if unheard and not moved and _in_hand(rma) and not final:
+        _tell_standing(tx, row, rma)  # once: it is read again when it moves
+        return
+    receive.mind_standing(tx.now, rma, receive.STANDS_STILL)
     tx.resolve(Need.SHIPMENT_COUNTS, rma.customer_po, "the ticket can be read again")
     hash_ = adopt.digest_of(receipt)
     if not final or not store.add_receipt(tx.session, tx.now, rma, receipt, hash_):
@@ -214,6 +228,17 @@ def _take(tx: Transaction, rma: ShipmentRmaRow, receipt: Receipt) -> None:
         f"ticket {receipt.ticket_id} of shipment {row.happy_id}: {receipt.counts}",
         None,
         {"shipment": row.happy_id, "ticket": receipt.ticket_id},
+    )
+
+
+def _tell_standing(tx: Transaction, row: ShipmentRow, rma: ShipmentRmaRow) -> None:
+    tx.needs_person(
+        Need.SHIPMENT_COUNTS,
+        f"ticket {rma.ticket_id} of consolidated shipment {row.happy_id} has stood still for days: "
+        f"it is {rma.ticket_status}. Its counts are not final until it is finished. Ask Bergen "
+        "what it waits for",
+        rma.customer_po,
+        "this is lifted when it is finished",
     )
 
 
