@@ -43,6 +43,8 @@ TELL_UNANSWERED_AFTER = timedelta(hours=6)
 """How long reading a ticket may get no answer at all, while REX11 answers other calls."""
 READ_AGAIN_WITHIN = timedelta(minutes=15)
 """The longest pause between two reads of a ticket that fail for a passing reason."""
+UNREAD_AGAIN = timedelta(hours=1)
+"""The pause between two reads of a ticket whose answer has been told as not understood."""
 UNCLEAR_AGAIN = timedelta(minutes=15)
 """How often a ticket is read whose line in the list of changes is unclear."""
 
@@ -601,7 +603,7 @@ def not_read(
     as it came; so does one that is not understood, if the next sync does not understand it either
     (what spoils an answer on its way spoils the next one too). What to tell and what was tried;
     None: nothing yet."""
-    if error.effect is Effect.NOT_SENT:
+    if error.effect is Effect.NOT_SENT or error.scope is Scope.SYSTEM:
         since = rma.unread_since = rma.unread_since or tx.now
         waited = tx.now - since
         if error.raw is None or waited < TELL_AFTER:
@@ -613,6 +615,15 @@ def not_read(
                 f"though REX11 answers other calls: {error.message}. Ask Bergen about the ticket",
                 "it is read again every 15 minutes; this is lifted when it works",
             )
+        # What was not understood may pass like what was not answered, and for all tickets alike.
+        rma.read_due_at = tx.now + UNREAD_AGAIN
+        tx.keep_raw("rex11.ticket", error.raw, error.message, return_id)
+        return (
+            f"ticket {rma.ticket_id} has not been read since {since:%Y-%m-%d %H:%M} UTC: "
+            f"{error.message}. Ask Bergen about the ticket",
+            "it is read again every hour, and the answer is kept as it came; this is lifted when "
+            "it works",
+        )
     if error.raw:
         tx.keep_raw("rex11.ticket", error.raw, error.message, return_id)
     if error.effect is Effect.DOUBT and rma.unread_since is None:

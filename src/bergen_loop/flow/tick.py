@@ -308,10 +308,20 @@ def _mind(
             cursors.set(tx.session, tx.brand, mark, tx.now)
         elif error is None or since is None or _told_of_system(ctx, name):
             continue
+        elif any(_same_call(ctx, name, other) for other in STEPS if errors.get(other)):
+            continue
         elif tx.now - since >= TELL_AFTER:
             what = f"the step {name} has" if name in STEPS else f"{name} calls have"
             reason = f"{what} failed since {since:%Y-%m-%d %H:%M} UTC: {error}"
             tx.needs_person(Need.STEP_FAILING, reason, name, "every sync tries it again")
+
+
+def _same_call(ctx: BrandContext, name: str, other: str) -> bool:
+    """Whether a step before this one fails for the very same call, which is told with that one."""
+    one, earlier = ctx.tick.failed.get(name), ctx.tick.failed.get(other)
+    if one is None or earlier is None or list(STEPS).index(other) >= list(STEPS).index(name):
+        return False
+    return (one.system, one.call) == (earlier.system, earlier.call)
 
 
 def _told_of_system(ctx: BrandContext, name: str) -> bool:
