@@ -603,7 +603,7 @@ def not_read(
     as it came; so does one that is not understood, if the next sync does not understand it either
     (what spoils an answer on its way spoils the next one too). What to tell and what was tried;
     None: nothing yet."""
-    if error.effect is Effect.NOT_SENT or error.scope is Scope.SYSTEM:
+    if error.effect is Effect.NOT_SENT:
         since = rma.unread_since = rma.unread_since or tx.now
         waited = tx.now - since
         if error.raw is None or waited < TELL_AFTER:
@@ -629,7 +629,10 @@ def not_read(
     if error.effect is Effect.DOUBT and rma.unread_since is None:
         rma.unread_since = rma.read_due_at = tx.now
         return None
-    rma.to_read, rma.unread_since, rma.read_due_at = False, None, None
+    if error.effect is Effect.DOUBT:
+        rma.read_due_at = tx.now + UNREAD_AGAIN  # a gateway's page for a day spoils them all
+    else:
+        rma.to_read, rma.unread_since, rma.read_due_at = False, None, None
     return (
         f"the receipt of ticket {rma.ticket_id} cannot be read: {error.message}. Ask Bergen about "
         "the ticket, then retry",

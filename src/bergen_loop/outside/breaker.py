@@ -273,7 +273,6 @@ class Breakers:
             refused = [row for key, row in rows.items() if key.startswith(f"{system}:")]
             _tell_refused(tx, system, refused)
 
-
     def _needless(self, key: str, values: Mapping[str, object], now: datetime) -> bool:
         """Whether a refused call is of no matter any more: what it was made for has settled by
         itself, so that nothing has tried it since it may be, though the system is there."""
