@@ -47,6 +47,8 @@ READ_AGAIN_WITHIN = timedelta(minutes=15)
 OPENED, STANDS_STILL = timedelta(days=3), timedelta(days=10)
 """After how long a ticket is read by itself, and told if it is not finished: where it had been, and
 where it has arrived and nothing was heard of it since."""
+UNREAD_AGAIN = timedelta(hours=1)
+"""The pause between two reads of a ticket whose answer has been told as not understood."""
 UNCLEAR_AGAIN = timedelta(minutes=15)
 """How often a ticket is read whose line in the list of changes is unclear."""
 
@@ -697,12 +699,24 @@ def not_read(
                 f"though REX11 answers other calls: {error.message}. Ask Bergen about the ticket",
                 "it is read again every 15 minutes; this is lifted when it works",
             )
+        # What was not understood may pass like what was not answered, and for all tickets alike.
+        rma.read_due_at = tx.now + UNREAD_AGAIN
+        tx.keep_raw("rex11.ticket", error.raw, error.message, return_id)
+        return (
+            f"ticket {rma.ticket_id} has not been read since {since:%Y-%m-%d %H:%M} UTC: "
+            f"{error.message}. Ask Bergen about the ticket",
+            "it is read again every hour, and the answer is kept as it came; this is lifted when "
+            "it works",
+        )
     if error.raw:
         tx.keep_raw("rex11.ticket", error.raw, error.message, return_id)
     if error.effect is Effect.DOUBT and rma.unread_since is None:
         rma.unread_since = rma.read_due_at = tx.now
         return None
-    rma.to_read, rma.unread_since, rma.read_due_at = False, None, None
+    if error.effect is Effect.DOUBT:
+        rma.read_due_at = tx.now + UNREAD_AGAIN  # a gateway's page for a day spoils them all
+    else:
+        rma.to_read, rma.unread_since, rma.read_due_at = False, None, None
     return (
         f"the receipt of ticket {rma.ticket_id} cannot be read: {error.message}. Ask Bergen about "
         "the ticket, then retry",

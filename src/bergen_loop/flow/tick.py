@@ -8,6 +8,7 @@ from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
+from itertools import takewhile
 from typing import Any
 
 import structlog
@@ -306,7 +307,7 @@ def _mind(
             tx.resolve(Need.STEP_FAILING, name, "it works again")
         elif error is not None and since is None:
             cursors.set(tx.session, tx.brand, mark, tx.now)
-        elif error is None or since is None or _told_of_system(ctx, name):
+        elif error is None or since is None or _told_otherwise(ctx, name):
             continue
         elif tx.now - since >= TELL_AFTER:
             what = f"the step {name} has" if name in STEPS else f"{name} calls have"
@@ -314,12 +315,17 @@ def _mind(
             tx.needs_person(Need.STEP_FAILING, reason, name, "every sync tries it again")
 
 
-def _told_of_system(ctx: BrandContext, name: str) -> bool:
+def _told_otherwise(ctx: BrandContext, name: str) -> bool:
     """Whether a step fails for what is told otherwise: its system is suspended, or refuses, or the
-    key is another shop's."""
+    key is another shop's, or a step before it fails for the very same call."""
     if ctx.tick.other_shop and name in OF_THE_SHOP:
         return True
     error = ctx.tick.failed.get(name)
+    if error is not None:
+        before = takewhile(lambda step: step != name, STEPS)
+        failed = [of for step in before if (of := ctx.tick.failed.get(step))]
+        if any((of.system, of.call) == (error.system, error.call) for of in failed):
+            return True
     system = REX11 if name == announce.LOOK_UPS else NEEDS.get(name)
     if error is not None:
         system = error.system.casefold()

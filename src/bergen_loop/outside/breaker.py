@@ -30,6 +30,10 @@ TITLES = {LOOP: "Loop", REX11: "REX11"}
 THRESHOLD = 5
 FIRST, LONGEST = timedelta(seconds=30), timedelta(minutes=15)
 FIRST_REFUSED, LONGEST_REFUSED = timedelta(minutes=2), timedelta(hours=1)
+NEEDLESS = timedelta(hours=2)
+"""A refused call that nothing has made so long after it might have been is needed no more: what
+waits for one makes it within an hour."""
+NOT_NEEDED = "nothing has needed this call since it might be made again"
 TELL_AFTER = timedelta(minutes=10)
 """A system suspended for so long is put on the attention list."""
 
@@ -113,6 +117,7 @@ class Guard:
         self._switch = _system_switch()
         self._refused: dict[str, Switch] = {}
         """By the name of the call."""
+        self._answered = False
 
     def admit(self, call: str) -> None:
         """Before an attempt. Raises Held: as Unavailable or Unauthorized, nothing was sent."""
@@ -131,6 +136,12 @@ class Guard:
         """Why the system is not to be called at all now; None where one may try."""
         with self._lock:
             return self._silence() if self._switch.suspended(self.now()) else None
+
+    @property
+    def answered(self) -> bool:
+        """Whether the system has answered since this was loaded, as it should."""
+        with self._lock:
+            return self._answered
 
     def held_until(self, call: str) -> datetime | None:
         """Until when this call is not made, for it is refused to the brand; None: it may be."""
@@ -154,6 +165,7 @@ class Guard:
                 refused = self._refused.setdefault(call, _call_switch())
                 refused.failed(now, error.message)
             elif error is None or error.effect is Effect.REFUSED:
+                self._answered = True
                 self._refused.pop(call, None)
             elif refused := self._refused.get(call):
                 refused.untold()
@@ -168,7 +180,7 @@ class Guard:
     def load(self, rows: Mapping[str, BreakerRow]) -> None:
         """Be as the ledger has it: rows by `BreakerRow.system`."""
         with self._lock:
-            self._switch, self._refused = _system_switch(), {}
+            self._switch, self._refused, self._answered = _system_switch(), {}, False
             for key, row in rows.items():
                 system, _, call = key.partition(":")
                 if system != self.system:
@@ -247,10 +259,12 @@ class Breakers:
         rows = {row.system: row for row in calls.breakers_of(tx.session, tx.brand)}
         reset_meanwhile = self._known - set(rows)
         values = {key: x for key, x in values.items() if key not in reset_meanwhile}
+        needless = {key for key, x in values.items() if self._needless(key, x, tx.now)}
+        values = {key: x for key, x in values.items() if key not in needless}
         if not rows and not values:
             return
         for key in set(rows) - set(values):
-            _drop(tx, rows.pop(key), "it works again")
+            _drop(tx, rows.pop(key), "it works again" if key not in needless else NOT_NEEDED)
         for key in sorted(values):
             was_open = key in rows and rows[key].opened_at is not None
             rows[key] = calls.keep_breaker(tx.session, tx.brand, key, values[key])
@@ -258,6 +272,15 @@ class Breakers:
         for system in TITLES:
             refused = [row for key, row in rows.items() if key.startswith(f"{system}:")]
             _tell_refused(tx, system, refused)
+
+    def _needless(self, key: str, values: Mapping[str, object], now: datetime) -> bool:
+        """Whether a refused call is of no matter any more: what it was made for has settled by
+        itself, so that nothing has tried it since it may be, though the system is there."""
+        system, _, call = key.partition(":")
+        until = values["open_until"]
+        if not call or not isinstance(until, datetime) or not self.of(system).answered:
+            return False
+        return now - until >= NEEDLESS
 
 
 def title(key: str) -> str:
@@ -332,7 +355,7 @@ def _why(row: BreakerRow) -> str:
 def _tell_refused(tx: Transaction, system: str, refused: list[BreakerRow]) -> None:
     """One item for all that a system refuses the brand, or none any more."""
     if not refused:
-        tx.resolve(Need.ACCESS, system, "it works again")
+        tx.resolve(Need.ACCESS, system, "it works again, or nothing needs it any more")
         return
     tx.needs_person(
         Need.ACCESS,

@@ -35,6 +35,7 @@ from bergen_loop.outside.errors import (
     InvalidRequest,
     NotFound,
     OutsideError,
+    RateLimited,
     Refused,
     Scope,
     Unreadable,
@@ -106,6 +107,8 @@ def _status_error(status: int, body: bytes, call: Call) -> OutsideError:
     message = f"the service answered HTTP {status}"
     if status in (401, 403):
         return call.unauthorized(message, body)
+    if status == 429:
+        return call.error(RateLimited, f"{message}, too many calls; it was not carried out", body)
     try:
         fault = _fault(soap.open_body(body), call, body)
     except soap.NotSoap:
