@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import multiprocessing
 import sys
 import time
@@ -36,7 +37,7 @@ def main() -> int:
     parser.add_argument(
         "--kind", choices=("random", "everywhere", "process", "shipments"), default="random"
     )
-    parser.add_argument("--minutes", type=float, default=10.0)
+    parser.add_argument("--minutes", type=float, help="10, but for everywhere: that ends by itself")
     parser.add_argument("--seed", type=int, default=1, help="the first seed; printed for failures")
     parser.add_argument(
         "--database", choices=("", "postgresql"), default="", help="of random lives; else SQLite"
@@ -45,7 +46,8 @@ def main() -> int:
     parser.add_argument("--json", action="store_true")
     given = parser.parse_args()
     prepare()
-    until = time.monotonic() + given.minutes * 60
+    endless = given.kind == "everywhere" and given.minutes is None
+    until = math.inf if endless else time.monotonic() + (given.minutes or 10.0) * 60
     totals, failures = Counter[str](), list[Result]()
     faults = Counter[str]()
     ahead = BoundedSemaphore(given.workers + 1)
