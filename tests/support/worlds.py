@@ -226,3 +226,24 @@ def run(world: World, *contexts: BrandContext, ticks: int = 1, seconds: float = 
             errors = {n: r["error"] for n, r in results.items() if "error" in r}
             assert not errors, errors
         world.advance(seconds)
+
+
+class Killed(BaseException):
+    """The service is gone in the middle of a tick."""
+
+
+def killed_at(ctx: BrandContext, boundary: str) -> None:
+    """A tick that is killed there."""
+
+    def kill(name: str) -> None:
+        if name == boundary:
+            raise Killed
+
+    before, ctx.boundary = ctx.boundary, kill
+    try:
+        tick.run(ctx)
+    except Killed:
+        return
+    finally:
+        ctx.boundary = before
+    raise AssertionError(f"the tick never came to {boundary!r}")

@@ -13,7 +13,6 @@ import sqlalchemy as sa
 from bergen_loop.domain.decision import Outcome
 from bergen_loop.domain.pace import Pace
 from bergen_loop.domain.returns import Stage
-from bergen_loop.flow import tick
 from bergen_loop.flow.context import BrandContext
 from bergen_loop.ledger.database import Ledger
 from bergen_loop.ledger.read.golive import Name
@@ -112,17 +111,7 @@ def test_a_crash_gives_nobody_a_second_turn(world: World, ledger: Ledger, where:
     ctx = worlds.context(world, ledger, mode="shadow")
     ids = received(world, ctx, 4)
     go_live(ctx, 2)
-
-    class Killed(BaseException):
-        pass
-
-    def kill(name: str) -> None:
-        if name == where:
-            raise Killed
-
-    ctx.boundary = kill
-    with pytest.raises(Killed):
-        tick.run(ctx)
+    worlds.killed_at(ctx, where)
     # Another worker takes over, with a memory of its own.
     second = worlds.context(world, ctx.ledger, mode="shadow")
     worlds.run(world, second, ticks=6, seconds=300)

@@ -51,17 +51,8 @@ def test_a_ticket_whose_answer_was_lost_is_found_by_its_po(
 
 
 def test_the_log_has_the_calls_of_a_tick_that_was_killed(world: World, ctx: BrandContext) -> None:
-    class Killed(BaseException):
-        pass
-
-    def kill(name: str) -> None:
-        if name == "ticket recorded":
-            raise Killed
-
     return_id = world.new_return("northpine", units=1, late_label=False)
-    ctx.boundary = kill
-    with pytest.raises(Killed):
-        tick.run(ctx)
+    worlds.killed_at(ctx, "ticket recorded")
     with ctx.ledger.read() as session:
         logged = {(row.call, row.subject) for row in session.scalars(sa.select(CallRow))}
     assert ("ReceivingTicketAdd", f"LR-{return_id}") in logged

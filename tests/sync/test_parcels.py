@@ -171,19 +171,8 @@ def test_a_parcel_that_is_taken_off_the_return_before_its_rma_is_made_is_not_wai
     world: World, two_labels: BrandContext, look: Look
 ) -> None:
     """Seed 95473: killed between intending two tickets and sending them."""
-
-    class Killed(BaseException):
-        pass
-
-    def kill(name: str) -> None:
-        if name == "ticket intended":
-            raise Killed
-
     return_id = world.new_return("northpine", units=2, late_label=False)
-    two_labels.boundary = kill
-    with pytest.raises(Killed):
-        worlds.run(world, two_labels)
-    two_labels.boundary = lambda _: None
+    worlds.killed_at(two_labels, "ticket intended")
     world.change(return_id, "edit", add=0, remove=1)
     worlds.run(world, two_labels, ticks=8)
     [ticket] = world.tickets(return_id)

@@ -229,6 +229,8 @@ BY_HAND = (*TO_JUDGE, Stage.ANNOUNCED)
 SHOWN_CLOSED = (Stage.CLOSING, Stage.COMPLETE)
 TAKEN = (Stage.CONFIRMING, *SHOWN_CLOSED)
 """Loop has taken our call, or shows the return closed."""
+SETTLED = (Stage.FLAGGED, *TAKEN)
+"""It has been decided, by us or by others."""
 OFF = (Stage.CANCELLED, Stage.EXPIRED)
 """Loop may open it again."""
 

@@ -380,12 +380,8 @@ def _apart(tx: Transaction, rmas: Sequence[RmaRow]) -> tuple[list[RmaRow], list[
     and the others; in order."""
     keys = [ticket_key(rma.customer_po) for rma in rmas if rma.ticket_id is None]
     known = effects.find_all(tx.session, tx.brand, keys)
-    calls = {po: known.get(ticket_key(po)) for po in (rma.customer_po for rma in rmas)}
-    fixed = [
-        rma
-        for rma in rmas
-        if rma.ticket_id or ((of := calls[rma.customer_po]) and of.state not in effects.SENDABLE)
-    ]
+    sent = {key for key, call in known.items() if call.state not in effects.SENDABLE}
+    fixed = [r for r in rmas if r.ticket_id or ticket_key(r.customer_po) in sent]
     rest = [rma for rma in rmas if rma not in fixed]
     return fixed, sorted(rest, key=lambda rma: rma.parcel)
 

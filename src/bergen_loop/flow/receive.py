@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 import structlog
 
 from bergen_loop.domain.comparison import Comparison
-from bergen_loop.domain.returns import OFF, TAKEN, TO_JUDGE, UNDECIDED, Stage
+from bergen_loop.domain.returns import OFF, SETTLED, TAKEN, TO_JUDGE, UNDECIDED, Stage
 from bergen_loop.domain.rma import Receipt, TicketChange, TicketStatus, normal_ticket_id
 from bergen_loop.domain.words import Need, What
 from bergen_loop.flow import adopt, intake
@@ -108,8 +108,12 @@ def _split(
     """Of returns (keys) whose wait for missing units is over, those of which a part may have been
     counted on another ticket with the same PO: a person is asked. Where that cannot be seen now, it
     is waited on."""
-    pairs = [(row, rma) for row in waited for rma in rmas.get(row.id, []) if rma.ticket_id]
-    pairs = [(row, rma) for row, rma in pairs if rma.shipment_pk is None]
+    pairs = [
+        (row, rma)
+        for row in waited
+        for rma in rmas.get(row.id, [])
+        if rma.ticket_id and rma.shipment_pk is None
+    ]
     keep: set[int] = set()
     for batch in ctx.batches(pairs):
         found = ctx.in_parallel(lambda pair: adopt.beside(ctx, pair[1]), batch)
@@ -333,7 +337,7 @@ def _reopened(tx: Transaction, rma: RmaRow, row: ReturnRow) -> None:
 
 
 def _ticket_cancelled(tx: Transaction, rma: RmaRow, row: ReturnRow) -> None:
-    if row.stage != Stage.FLAGGED and row.stage not in TAKEN:
+    if row.stage not in SETTLED:
         if not Stage(row.stage).terminal:
             all_cancelled(tx, row, f"ticket {rma.ticket_id}")
         return
@@ -556,7 +560,7 @@ def _counts(ctx: BrandContext, tx: Transaction, counted: Sequence[_Counted]) -> 
             _arrived(ctx, tx, one.row, one.receipt, one.before)
         elif one.row.stage in UNDECIDED:
             _arrived(ctx, tx, one.row, one.receipt, None)
-        elif one.row.stage in (Stage.FLAGGED, *TAKEN):
+        elif one.row.stage in SETTLED:
             _lift_corrected(tx, one.row)
 
 
@@ -575,7 +579,7 @@ def _arrived(
     before: ReceiptRow | None,
 ) -> None:
     """`before`: what was counted before, where that was something else."""
-    settled = row.stage == Stage.FLAGGED or row.stage in TAKEN
+    settled = row.stage in SETTLED
     if settled and before is not None and _same_counts(receipt, load_receipt(before.content)):
         # Finished once more, as it was: that is no news to anybody.
         _lift_corrected(tx, row)
@@ -661,7 +665,7 @@ def _as_settled(tx: Transaction, row: ReturnRow) -> bool:
     if decision is None:
         return False
     then = returns.receipts_by_pk(tx.session, decision.receipt_ids)
-    now = returns.receipts_by_pk(tx.session, returns.final_receipt_ids(tx.session, row.id))
+    now = returns.readings(tx.session, [row.id])[row.id].receipts
     counts = {r.rma_pk: load_receipt(r.content) for r in now}
     return counts.keys() == {r.rma_pk for r in then} and all(
         _same_counts(counts[r.rma_pk], load_receipt(r.content)) for r in then
