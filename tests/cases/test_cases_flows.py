@@ -4,11 +4,13 @@ between two calls, destinations that move, units that are kept after all."""
 from __future__ import annotations
 
 import pytest
+import sqlalchemy as sa
 from cases_support import BRAND, Story
 
 from bergen_loop.domain.criteria import load_criteria, preset_text
 from bergen_loop.domain.returns import Stage
 from bergen_loop.ledger.store import attention
+from bergen_loop.ledger.tables.core import RmaRow
 from bergen_loop.ledger.transaction import transaction
 from bergen_loop.people import actions
 from loop_sandbox import parcels, seed, tickets
@@ -362,6 +364,25 @@ def test_what_is_missing_on_a_ticket_that_was_split_is_not_flagged_as_missing(
     retry(story, "decide_by_hand")
     story.ticks(4)
     assert (story.flags(return_id), story.told(return_id)) == (1, [])
+
+
+def test_a_ticket_that_was_taken_for_ours_by_mistake_gives_way_to_our_own(story: Story) -> None:
+    """Two answers about somebody else's ticket in a row, once, and it was followed."""
+    return_id = story.announced()
+    ticket, ctx = story.ticket(return_id), story.ctx
+    with story.world.sandbox.lock:
+        brand = story.world.sandbox.brand(BRAND)
+        fields = {"Warehouse": brand.warehouse, "CustomerPO": "Walk-in 7"}
+        theirs = tickets.add_ticket(story.world.sandbox, brand, fields=fields, items=ticket.items)
+    with transaction(ctx.ledger, ctx.brand, ctx.now(), "test") as tx:
+        [rma] = tx.session.scalars(sa.select(RmaRow))
+        rma.ticket_id = theirs.id
+    story.world.receive(return_id)
+    story.ticks(3)
+    becomes(story, theirs, "AddedToInventory")
+    story.ticks(5)
+    story.settled(return_id)
+    assert len(story.raw()) == 1, "the answer that was not ours"
 
 
 # -- after it was settled ---------------------------------------------------------------------

@@ -124,6 +124,22 @@ def beside(ctx: BrandContext, rma: RmaRow) -> list[Receipt] | OutsideError:
     return [of for of in found if of.status is not TicketStatus.CANCELLED]
 
 
+def instead(ctx: BrandContext, rma: RmaRow | ShipmentRmaRow) -> Receipt | None:
+    """The ticket that REX11 has with an RMA's PO where the one that is followed is not among them;
+    None: there is none, or it cannot be found for now. Raises OutsideError where the brand has no
+    access."""
+    try:
+        listed = _listed(ctx, rma.customer_po)
+        own = others_than(rma.ticket_id, listed) != listed
+        found = [] if own else [_read(ctx, ticket, rma.customer_po) for ticket in listed]
+    except OutsideError as error:
+        if error.scope is Scope.ACCESS:
+            raise
+        return None
+    alive = [of for of in found if of.status is not TicketStatus.CANCELLED]
+    return next(iter(alive or found), None)
+
+
 def find_made(ctx: BrandContext, effect: EffectRow) -> list[str] | OutsideError:
     """The tickets of a call whose answer was lost, or why they cannot be found. Raises OutsideError
     where the brand has no access."""

@@ -386,6 +386,8 @@ class Answer:
     rma_pk: int
     receipt: Receipt | None = None
     error: OutsideError | None = None
+    instead: Receipt | None = None
+    """What REX11 gives for the RMA's PO, where the ticket that is followed is not of it."""
 
 
 def _read_and_take(ctx: BrandContext, due: Sequence[RmaRow], result: Received) -> None:
@@ -405,7 +407,28 @@ def read_ticket(ctx: BrandContext, rma: RmaRow | ShipmentRmaRow) -> Answer:
     except OutsideError as error:
         if error.scope is Scope.ACCESS:
             raise
-        return Answer(rma.id, error=error)
+        again = error.effect is Effect.DOUBT and rma.unread_since is not None
+        instead = adopt.instead(ctx, rma) if again else None
+        return Answer(rma.id, error=error, instead=instead)
+
+
+def read_or_instead(
+    tx: Transaction, rma: RmaRow | ShipmentRmaRow, answer: Answer, row: ReturnRow | None = None
+) -> Receipt | None:
+    """What was read. Where the ticket is another PO's and REX11 gives one for this PO, that one is
+    followed from now on: an answer about somebody else's may once have been taken for ours."""
+    found = answer.instead
+    if answer.receipt is not None or found is None or adopt.owners(tx, [found.ticket_id]):
+        return answer.receipt
+    words = (
+        f"REX11 gives ticket {found.ticket_id} for PO {rma.customer_po}, and ticket "
+        f"{rma.ticket_id}, which was followed, is not of this PO: the other is followed"
+    )
+    tx.journal(What.TICKET, words, row, {"was": rma.ticket_id, "ticket": found.ticket_id})
+    rma.ticket_id = found.ticket_id
+    rma.ticket_status = rma.read_status = rma.unread_since = rma.read_due_at = None
+    tx.session.flush()
+    return found
 
 
 def _take(ctx: BrandContext, tx: Transaction, answers: Sequence[Answer]) -> None:
@@ -417,18 +440,19 @@ def _take(ctx: BrandContext, tx: Transaction, answers: Sequence[Answer]) -> None
     for answer in answers:
         rma = rmas[answer.rma_pk]
         row = rows[rma.return_pk]
-        if answer.receipt is None:
+        receipt = read_or_instead(tx, rma, answer, row)
+        if receipt is None:
             assert answer.error is not None
             _unread(ctx, tx, rma, row, answer.error)
             continue
-        if _not_finished_itself(tx, rma, row, answer.receipt):
+        if _not_finished_itself(tx, rma, row, receipt):
             continue
-        if _status_read(tx, rma, row, answer.receipt):
+        if _status_read(tx, rma, row, receipt):
             continue
         readable.append((Need.RECEIPT_UNREADABLE, row))
-        if answer.receipt.final:
-            before, read = newest.get(rma.id), adopt.digest_of(answer.receipt)
-            counted.append(_Counted(rma, row, answer.receipt, before, read))
+        if receipt.final:
+            before, read = newest.get(rma.id), adopt.digest_of(receipt)
+            counted.append(_Counted(rma, row, receipt, before, read))
     tx.resolve_each(readable, "the ticket can be read again")
     _counts(ctx, tx, counted)
 

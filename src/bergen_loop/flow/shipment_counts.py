@@ -184,9 +184,10 @@ def reread(ctx: BrandContext, todo: Sequence[ShipmentRmaRow]) -> set[int]:
             fresh = store.rmas_by_pks(tx.session, [rma.id for rma in batch])
             for answer in answers:
                 rma = fresh[answer.rma_pk]
-                if answer.receipt is not None:
-                    if not _not_finished_itself(tx, rma, answer.receipt):
-                        _take(tx, rma, answer.receipt)
+                receipt = receive.read_or_instead(tx, rma, answer)
+                if receipt is not None:
+                    if not _not_finished_itself(tx, rma, receipt):
+                        _take(tx, rma, receipt)
                         read.add(rma.id)
                 elif answer.error is not None:
                     _unread(ctx, tx, rma, answer.error)
