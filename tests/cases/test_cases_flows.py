@@ -139,6 +139,30 @@ def test_goods_counted_on_a_ticket_that_was_cancelled_are_not_waited_for_on_the_
     assert (story.paid(return_id), story.told(return_id)) == (1, [])
 
 
+@pytest.mark.parametrize("status", ["Draft", "AddedToInventory"])
+def test_no_ticket_takes_the_place_of_one_that_stands_again(story: Story, status: str) -> None:
+    """Asked for by a person, before the list of changes has told that it does."""
+    return_id = story.announced()
+    ticket = story.ticket(return_id)
+    story.world.cancel_ticket(ticket.id)
+    story.ticks(2)
+    becomes(story, ticket, "Draft")
+    if status != "Draft":
+        story.world.receive(return_id)
+    retry(story, "ticket_cancelled")
+    story.world.fault("rex11", "status_502", operation="GetReceivingTicketObjectByTicketNo")
+    story.ticks(1)
+    assert story.look.stage(return_id) is Stage.SEEN, "where it cannot be read, it is waited on"
+    story.heal()
+    story.ticks(4)
+    assert tickets_of(story, return_id) == [ticket]
+    if status == "Draft":
+        assert story.look.stage(return_id) is Stage.ANNOUNCED
+        story.world.receive(return_id)
+        story.ticks(4)
+    story.settled(return_id)
+
+
 @pytest.mark.parametrize("cancelled", [0, 1])
 def test_the_units_of_one_cancelled_ticket_of_two_are_announced_again(
     story: Story, cancelled: int

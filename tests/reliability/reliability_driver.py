@@ -8,9 +8,11 @@ from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import reliability_sequels as sequels
 from reliability_fuse import Fuse
 from reliability_judge import Verdict, judge
 from reliability_stage import BRAND, File, Server, Stage
@@ -44,6 +46,8 @@ WIDER = 30_000
 UNKIND = 60_000
 """From this seed on, tickets are opened again and corrected, records are spoiled, keys lose their
 rights for a while, webhooks are deactivated, and products are called otherwise."""
+SEQUELS = 110_000
+"""From this seed on, what goes on over days happens as well: `reliability_sequels`."""
 RECORDS = {
     "loop": ("lines_null", "lines_absent", "line_twice", "raw_control", "nan_price",
              "record_patch", "page_timeout", "empty_last_page", "unauthorized_200", "status_401",
@@ -118,6 +122,8 @@ class Driver:
         self.wider = seed >= WIDER
         self.loses = self.wider and rng.random() < 0.3
         self.unkind = seed >= UNKIND
+        self.has_sequels = seed >= SEQUELS
+        self.restores = self.has_sequels and not self.loses and rng.random() < 0.3
         if self.unkind:
             self.stage.world.settings.update({
                 "reopen_share": rng.choice((0.05, 0.3)),
@@ -135,6 +141,8 @@ class Driver:
         for _ in range(self.steps):
             self._step()
         self._count_faults()
+        if self.has_sequels:
+            sequels.settle_down(self)
         stage.rest()
         run = Run(
             self.seed, judge(stage), stage.ticks, stage.kills, self.fired,
@@ -170,9 +178,12 @@ class Driver:
                 (0.3, self._subscriptions),
                 (0.2, self._rename),
             ]
+        if self.has_sequels:
+            moves += [(w, partial(m, self)) for w, m in sequels.moves(self)]
         move = self.rng.choices([m for _, m in moves], [w for w, _ in moves])[0]
         what = move()
-        self.story.append(f"{self.stage.clock.now():%d %H:%M:%S} {move.__name__[1:]} {what or ''}")
+        name = (move.func if isinstance(move, partial) else move).__name__.lstrip("_")
+        self.story.append(f"{self.stage.clock.now():%d %H:%M:%S} {name} {what or ''}")
 
     def _tick(self) -> str:
         at = self.rng.randint(1, 80) if self.rng.random() < self.mortal else 0
@@ -212,7 +223,7 @@ class Driver:
         )
         return made.id
 
-    def _any(self, *states: str) -> LoopReturn | None:
+    def any_return(self, *states: str) -> LoopReturn | None:
         found = [r for r in self.stage.brand.returns.values() if not states or r.state in states]
         return self.rng.choice(found) if found else None
 
@@ -257,7 +268,7 @@ class Driver:
         self.stage.world.faults.clear()
 
     def _edit(self) -> str:
-        r = self._any("open", "review")
+        r = self.any_return("open", "review")
         if r is None or r.effects.process_accepted:
             return "-"
         add, remove = self.rng.choice(((1, 0), (0, 1), (1, 1)))
@@ -267,17 +278,17 @@ class Driver:
 
     def _state(self) -> str:
         action = self.rng.choice(("cancel", "expire", "reopen", "close", "flag"))
-        if self.loses and action == "reopen":
+        if (self.loses or self.restores) and action == "reopen":
             return "-"  # a flag whose note was not written yet is nowhere but in the ledger
         states = ("cancelled", "expired", "review") if action == "reopen" else ("open", "review")
-        r = self._any(*states)
+        r = self.any_return(*states)
         if r is None or r.processing:
             return "-"
         self.stage.control(f"returns/{r.id}/{action}")
         return f"{action} {r.id}"
 
     def _label(self) -> str:
-        r = self._any("open")
+        r = self.any_return("open")
         if r is None:
             return "-"
         self.stage.control(f"returns/{r.id}/label", status="in_transit")
@@ -293,7 +304,7 @@ class Driver:
 
     def _hand_ticket(self) -> str:
         """The warehouse opens a ticket by itself, at times with the PO it read on the parcel."""
-        r = self._any("open")
+        r = self.any_return("open")
         if r is None:
             return "-"
         po = self.rng.choice((f"LR-{r.id}", "", "WALK-IN 7"))
@@ -329,7 +340,7 @@ class Driver:
         rng, rule = self.rng, dict[str, Any]()
         system = rng.choice(list(RECORDS))
         kind = rng.choice(RECORDS[system])
-        about = self._any() if system == "loop" else None
+        about = self.any_return() if system == "loop" else None
         tickets = [t.id for t in self.stage.tickets()] if system == "rex11" else []
         if kind == "record_patch":
             rule["patch"] = rng.choice(PATCHES)

@@ -16,7 +16,7 @@ from bergen_loop.domain.naming import Known
 from bergen_loop.domain.returns import LoopState, Return, Stage
 from bergen_loop.domain.rma import RmaRequest, TicketStatus, normal_ticket_id
 from bergen_loop.domain.words import EffectKind, Need, What
-from bergen_loop.flow import adopt, intake, products, transitions
+from bergen_loop.flow import adopt, intake, products, receive, transitions
 from bergen_loop.flow.calls import Call, Undertaking, carry_out, had_no_effect, ready
 from bergen_loop.flow.context import BrandContext
 from bergen_loop.flow.transitions import follow, known_of
@@ -58,6 +58,7 @@ def run(ctx: BrandContext) -> Announced:
     _find_lost(ctx, result)
     _find_late(ctx)
     new = _without_past(ctx, _announceable(ctx, _due(ctx)), result)
+    new = _without_ticket(ctx, new)
     ctx.tick.calls.setdefault(LOOK_UPS, None)
     known, called = products.known_to_the_warehouse(ctx, new)
     result.waiting += len(new) - len(known)
@@ -176,6 +177,21 @@ def _without_past(
     if not without or not _held_back(ctx, without, former):
         new |= without
     return [row for row in rows if row.id in new]
+
+
+def _without_ticket(ctx: BrandContext, rows: list[ReturnRow]) -> list[ReturnRow]:
+    """Those whose ticket was not cancelled, or still is, so that another may take its place. A
+    cancelled one may have been taken up again, and its parcel have come."""
+    with ctx.ledger.read() as session:
+        rmas = returns.rmas_of(session, [row.id for row in rows])
+    all_ = [rma for some in rmas.values() for rma in some if rma.ticket_id]
+    cancelled = [rma for rma in all_ if rma.ticket_status == TicketStatus.CANCELLED]
+    unseen = receive.read_cancelled(ctx, cancelled)
+    if unseen:
+        with ctx.write() as tx:
+            for row in returns.by_pks(tx.session, sorted(unseen)).values():
+                row.due_at = tx.now + ctx.settings.poll
+    return [row for row in rows if row.id not in unseen]
 
 
 def _held_back(ctx: BrandContext, rows: set[int], former: datetime | None) -> bool:

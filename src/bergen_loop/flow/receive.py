@@ -370,6 +370,20 @@ def reread(ctx: BrandContext, rmas: Sequence[RmaRow]) -> Received:
     return result
 
 
+def read_cancelled(ctx: BrandContext, rmas: Sequence[RmaRow]) -> set[int]:
+    """Read tickets that were cancelled, before others take their place. Of which returns (keys) one
+    cannot be read for now."""
+    unseen: set[int] = set()
+    for batch in ctx.batches(rmas):
+        answers = ctx.in_parallel(lambda rma: read_ticket(ctx, rma), batch)
+        read = [answer for answer in answers if answer.receipt is not None]
+        ctx.take_in(read, lambda tx, some: _take(ctx, tx, some), _set_aside_answer)
+        for rma, answer in zip(batch, answers, strict=True):
+            if answer.error is not None and answer.error.effect is Effect.NOT_SENT:
+                unseen.add(rma.return_pk)
+    return unseen
+
+
 def take_share(
     ctx: BrandContext, tx: Transaction, rma: RmaRow, row: ReturnRow, receipt: Receipt
 ) -> None:
