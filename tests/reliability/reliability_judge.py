@@ -191,6 +191,12 @@ def _waits_for_a_product(stage: Stage) -> bool:
     return bool(kinds & {"unknown_product", "product_refused", "product_import"})
 
 
+def _judged_in_shadow(stage: Stage, row: ReturnRow) -> bool:
+    with stage.ctx.ledger.read() as session:
+        decision = returns.latest_decision(session, row.id)
+    return decision is not None and decision.shadow
+
+
 def _waits(stage: Stage, return_: LoopReturn, row: ReturnRow) -> bool:
     """Whether it is outside parties that the return waits for."""
     open_tickets = [
@@ -201,6 +207,8 @@ def _waits(stage: Stage, return_: LoopReturn, row: ReturnRow) -> bool:
             return bool(open_tickets)
         case At.FLAGGED:
             return return_.state == "review"
+        case At.RECEIVED:  # what was judged in shadow and flagged by people is theirs
+            return return_.state == "review" and _judged_in_shadow(stage, row)
         case At.WAITING:
             return row.due_at is not None and row.due_at > stage.now()
         case At.NO_PARCEL:
