@@ -19,7 +19,14 @@ from bergen_loop.domain.rma import (
     TicketStatus,
     WarehouseProduct,
 )
-from bergen_loop.outside.errors import NotFound, OutcomeUnknown, OutsideError, Refused, Unavailable
+from bergen_loop.outside.errors import (
+    NotFound,
+    OutcomeUnknown,
+    OutsideError,
+    Refused,
+    Unauthorized,
+    Unavailable,
+)
 from bergen_loop.outside.http import Around, Retries
 from bergen_loop.outside.warehouse.port import WarehousePort
 from bergen_loop.outside.warehouse.rex11 import ConfirmFinished, FileDrop, HttpCall, Rex11Warehouse
@@ -260,7 +267,9 @@ def test_http_call_closes_through_the_port() -> None:
         return httpx2.Response(204)
 
     port = Rex11Warehouse("ac/me", config(), close_strategy=http_call(reply))
-    assert port.close_rma("W{brand}/1?", None, None) == CloseEvidence(
+    assert not port.close_rma("W{brand}/1?", TicketStatus.DRAFT, SEEN).closed
+    assert not sent, "its parcel may be under way"
+    assert port.close_rma("W{brand}/1?", TicketStatus.ADDED_TO_INVENTORY, SEEN) == CloseEvidence(
         True, "The close endpoint answered 204 for ticket W{brand}/1?", NOW
     )
     (request,) = sent
@@ -290,7 +299,7 @@ def test_http_delete_has_no_body() -> None:
 @pytest.mark.parametrize(
     ("trouble", "kind"),
     [
-        (401, Refused),
+        (401, Unauthorized),
         (404, NotFound),
         (422, Refused),
         (302, OutcomeUnknown),

@@ -289,7 +289,7 @@ def follow_loop(standing: Standing, state: LoopState) -> Move:
 def _closed(s: Standing) -> Move:
     if s.stage in SHOWN_CLOSED:
         return STAY
-    ours = s.settled_by_us in ("process", "remove_lines")
+    ours = s.settled_by_us in PAYING
     why = (
         "Loop shows the return closed after our call"
         if ours
@@ -322,7 +322,17 @@ def _cancelled(s: Standing) -> Move:
     return Move(Stage.CANCELLED, f"cancelled in Loop{left}")
 
 
+PAYING = ("process", "remove_lines")
+"""Settling calls that move money."""
+_EXPIRED_PAID = (
+    "Loop showed it closed after our call, and now expired: what was settled is never settled again "
+    "by us; look in Loop whether the customer has been given what is due"
+)
+
+
 def _expired(s: Standing) -> Move:
+    if s.stage in SHOWN_CLOSED and s.settled_by_us in PAYING:
+        return Move(None, "expired in Loop", attention=_EXPIRED_PAID)
     if s.stage in (Stage.EXPIRED, *SHOWN_CLOSED):
         return STAY
     if s.has_receipt:

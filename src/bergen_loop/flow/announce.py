@@ -17,7 +17,7 @@ from bergen_loop.domain.returns import LoopState, Return, Stage
 from bergen_loop.domain.rma import RmaRequest, TicketStatus, normal_ticket_id
 from bergen_loop.domain.words import EffectKind, Need, What
 from bergen_loop.flow import adopt, intake, products, receive, transitions
-from bergen_loop.flow.calls import Call, Undertaking, carry_out, had_no_effect, ready
+from bergen_loop.flow.calls import Call, Undertaking, carry_out, had_no_effect, is_late, ready
 from bergen_loop.flow.context import BrandContext
 from bergen_loop.flow.transitions import follow, known_of
 from bergen_loop.ledger.codec import dump_item, load_return
@@ -346,7 +346,8 @@ class TicketAdds(Undertaking[ReturnRow, RmaRequest, str]):
 
     def send(self, call: Call[RmaRequest]) -> str:
         ticket = None
-        if adopt.restored_lately(self.ctx):  # then the ledger may not know of it
+        # A ledger that was put back may not know of it; and what was not found may show by now.
+        if adopt.restored_lately(self.ctx) or is_late(self.ctx, call.effects[0]):
             ticket = next(iter(adopt.find_read(self.ctx, call.request.customer_po)), None)
         if ticket is None:
             self.ctx.counts.add("rex11.ticket_add")

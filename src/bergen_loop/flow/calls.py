@@ -7,7 +7,8 @@ and what is intended without an outcome is found out by looking, never by repeat
 What becomes of a call is the error's own word (`effect`, `scope`): not sent is tried again after a
 growing pause, a doubt is looked into by its flow, a refusal goes to a person. Nothing is repeated
 without end: after `repeats.attempts` calls that may have arrived and had no effect, a person is
-told. Trouble of the whole system or of the brand's access is no attempt of any single call: the
+told: once for the kind of call where none of that kind gets through, and it goes on by itself, ever
+more rarely, for a week at most. Trouble of the whole system or of the brand's access is no attempt of any single call: the
 breaker holds all of them up, and tells.
 """
 
@@ -34,6 +35,13 @@ from bergen_loop.outside.errors import Effect, NotFound, OutsideError, Scope, Un
 from bergen_loop.outside.loop.models import ParsedReturn
 
 TOO_MANY = 429
+GOES_ON = frozenset(
+    (EffectKind.FLAG, EffectKind.NOTE, EffectKind.TICKET, EffectKind.SHIPMENT_TICKET)
+)
+"""Calls that are looked for before they are made again, and move no money: one may go on by itself
+when its system is well again."""
+GOES_ON_FOR = 168
+"""How many times more: an hour apart (`repeats.longest_pause`) that is a week."""
 I = TypeVar("I")  # noqa: E741
 R = TypeVar("R")
 A = TypeVar("A")
@@ -178,12 +186,16 @@ def _record(
 def had_no_effect(ctx: BrandContext, tx: Transaction, effect: EffectRow, why: str) -> bool:
     """The call is known to have had no effect: it may be made again after a pause that grows, as
     long as it has not been tried too often; else a person is told. Whether it may."""
-    repeats = ctx.settings.repeats
+    repeats, last_words = ctx.settings.repeats, effect.outcome
     tx.outcome(effect, EffectState.NOT_SENT, why)
     effect.try_at = pause_until(ctx, effect.attempts, tx.now)
     if effect.attempts < repeats.attempts:
         return True
     kind = EffectKind(effect.kind)
+    if kind in GOES_ON and effect.attempts < repeats.attempts + GOES_ON_FOR:
+        if not effects.got_through(tx.session, effect):
+            ctx.tick.calls.setdefault(kind, last_words or why)
+            return True
     row = tx.session.get(ReturnRow, effect.return_pk) if effect.return_pk else None
     tx.needs_person(
         Need.NO_SUCCESS,
@@ -193,6 +205,12 @@ def had_no_effect(ctx: BrandContext, tx: Transaction, effect: EffectRow, why: st
         "pauses; none of them had an effect",
     )
     return False
+
+
+def is_late(ctx: BrandContext, effect: EffectRow) -> bool:
+    """Whether a call was made so often before that it is looked for once more right before it is
+    made again: what was not there then may show by now."""
+    return effect.attempts > ctx.settings.repeats.attempts
 
 
 def pause_until(ctx: BrandContext, attempts: int, now: datetime) -> datetime:

@@ -1,16 +1,21 @@
-"""Moments 6 and 7: the RMA is closed in Bergen, and the return is complete."""
+"""Moments 6 and 7: the RMA is closed in Bergen, and the return is complete.
+
+A close may be made again for the same ticket (`CloseStrategy`), so one that fails is tried again by
+itself, ever more rarely. One item tells of all that fail for one cause, and is lifted when none
+does; what is refused for one RMA alone is its return's own."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from bergen_loop.domain.returns import Stage
 from bergen_loop.domain.rma import CloseEvidence, TicketStatus
 from bergen_loop.domain.words import Need, What
+from bergen_loop.flow import receive
 from bergen_loop.flow.context import BrandContext
-from bergen_loop.ledger.store import returns
+from bergen_loop.ledger.store import cursors, effects, returns
 from bergen_loop.ledger.store.statements import chunks
 from bergen_loop.ledger.tables.core import ReturnRow, RmaRow
 from bergen_loop.ledger.transaction import Transaction
@@ -19,8 +24,14 @@ from bergen_loop.outside.errors import Effect, OutsideError
 PER_TICK = 1000
 PER_WRITE = 50
 """Returns in one transaction, so that others' turn comes."""
-AGAIN = timedelta(minutes=5)
-"""After how long a close that failed for a passing reason is tried again."""
+AGAIN, RARELY = timedelta(minutes=5), timedelta(hours=1)
+"""After how long a close that failed is tried again: at first, and at the longest."""
+TELL_AFTER = timedelta(hours=1)
+"""How long closes may fail before a person is told."""
+FAILING = "failing.closes"
+"""The mark of since when."""
+CLOSES = "closes"
+"""What the item about all of them is about."""
 
 
 @dataclass(slots=True)
@@ -50,12 +61,66 @@ def run(ctx: BrandContext) -> Closed:
     found = ctx.in_parallel(lambda rma: _close(ctx, rma), todo)
     evidence = dict(zip((rma.id for rma in todo), found, strict=True))
     ctx.boundary("closed in Bergen")
+    trouble = _Trouble.of(ctx, list(evidence.values()))
     for pks in chunks(due, PER_WRITE):
         with ctx.write() as tx:
             fresh, made = returns.by_pks(tx.session, pks), returns.rmas_of(tx.session, pks)
+            ours = effects.settlements_of(tx.session, pks)
             for pk in pks:
-                _record(tx, fresh[pk], made.get(pk, []), evidence, result)
+                if pk not in ours:
+                    receive.closed_by_others(ctx, tx, fresh[pk])
+                _record(tx, fresh[pk], made.get(pk, []), evidence, trouble, result)
+    _tell(ctx, trouble)
     return result
+
+
+@dataclass(frozen=True, slots=True)
+class _Trouble:
+    """How closing fares as a whole."""
+
+    since: datetime | None
+    """Since when closes fail."""
+    some: bool
+    """Whether some RMA was closed now: what fails beside it is its own."""
+    failed: list[OutsideError]
+
+    @classmethod
+    def of(cls, ctx: BrandContext, found: Sequence[CloseEvidence | OutsideError]) -> _Trouble:
+        failed = [one for one in found if isinstance(one, OutsideError)]
+        some = any(isinstance(one, CloseEvidence) and one.closed for one in found)
+        return cls(ctx.marks(FAILING).get(FAILING), some, failed)
+
+    def is_own(self, error: OutsideError, closing: timedelta) -> bool:
+        """Whether an error is one RMA's own, which has been closing for so long."""
+        if self.some:
+            return error.effect is Effect.REFUSED or closing >= TELL_AFTER
+        alone = self.since is None and len(self.failed) == 1
+        return error.effect is Effect.REFUSED and alone
+
+    def pause(self, now: datetime) -> timedelta:
+        return min(RARELY, max(AGAIN, (now - (self.since or now)) / 2))
+
+
+def _tell(ctx: BrandContext, trouble: _Trouble) -> None:
+    """One item for all closes that fail, until none does."""
+    if not trouble.failed and trouble.since is None:
+        return
+    with ctx.write() as tx:
+        if not returns.any_closing_again(tx.session, tx.brand, tx.now):
+            cursors.drop(tx.session, tx.brand, FAILING)
+            tx.resolve(Need.CLOSE_REFUSED, CLOSES, "all that could not be closed are")
+            return
+        since = trouble.since or tx.now
+        cursors.set(tx.session, tx.brand, FAILING, since)
+        if trouble.failed and tx.now - since >= TELL_AFTER:
+            tx.needs_person(
+                Need.CLOSE_REFUSED,
+                f"RMAs of returns that Loop shows closed could not be closed in Bergen since "
+                f"{since:%Y-%m-%d %H:%M} UTC: {trouble.failed[0]}. Put the cause right "
+                "(rex11.close), or ask Bergen",
+                CLOSES,
+                "each is tried again every hour, and this is lifted when all are closed",
+            )
 
 
 def _close(ctx: BrandContext, rma: RmaRow) -> CloseEvidence | OutsideError:
@@ -73,6 +138,7 @@ def _record(
     row: ReturnRow,
     rmas: Sequence[RmaRow],
     evidence: Evidence,
+    trouble: _Trouble,
     result: Closed,
 ) -> None:
     if row.stage != Stage.CLOSING:
@@ -83,7 +149,7 @@ def _record(
         if rma.closed_at or found is None:
             continue
         if isinstance(found, OutsideError):
-            failed = found
+            failed, rma.close_evidence = found, f"not closed: {found.message}"
             continue
         rma.close_evidence = found.evidence
         if found.closed:
@@ -98,8 +164,8 @@ def _record(
     result.waiting += 1
     row.due_at = None  # the ticket's next change makes it due
     if failed is not None:
-        row.due_at = tx.now + AGAIN
-        if failed.effect is not Effect.NOT_SENT:
+        row.due_at = tx.now + trouble.pause(tx.now)
+        if trouble.is_own(failed, tx.now - (row.settled_at or tx.now)):
             tx.needs_person(
                 Need.CLOSE_REFUSED,
                 f"the return is closed in Loop, but its RMA could not be closed: {failed.message}; "

@@ -14,7 +14,16 @@ from datetime import datetime, timedelta
 import structlog
 
 from bergen_loop.domain.comparison import Comparison
-from bergen_loop.domain.returns import OFF, SETTLED, TAKEN, TO_JUDGE, UNDECIDED, Stage
+from bergen_loop.domain.decision import Outcome
+from bergen_loop.domain.returns import (
+    OFF,
+    SETTLED,
+    SHOWN_CLOSED,
+    TAKEN,
+    TO_JUDGE,
+    UNDECIDED,
+    Stage,
+)
 from bergen_loop.domain.rma import Receipt, TicketChange, TicketStatus, normal_ticket_id
 from bergen_loop.domain.words import Need, What
 from bergen_loop.flow import adopt, intake
@@ -670,12 +679,35 @@ def _corrected(
         f"now {now.in_words}; {was}"
     )
     tx.journal(What.RECEIPT_CORRECTED, why, row)
-    if _as_settled(tx, row) if ours else now.complete:
+    known = not ours and attention.left_alone(tx.session, row, Need.CORRECTED)
+    if known and now.complete:
+        # What a person has done about what was missing may not be right any more.
+        tx.needs_person(Need.CORRECTED, f"{why}. Decide in Loop whether anything follows", row)
+    elif _as_settled(tx, row) if ours else now.complete:
         tx.resolve(Need.CORRECTED, row, f"now {now.in_words}, as it was settled")
     elif ours or (ctx.live and _tells(tx, row, now)):
         if now.unclear:
             why += f" ({'; '.join(now.unclear[:3])})"
         tx.needs_person(Need.CORRECTED, f"{why}. Decide in Loop whether anything follows", row)
+
+
+def closed_by_others(ctx: BrandContext, tx: Transaction, row: ReturnRow) -> None:
+    """A return that somebody closes in Loop while we wait for what is missing, or have not said yet
+    what is wrong: in Loop nobody can know of it. What a person was asked about is known."""
+    if row.stage not in SHOWN_CLOSED or row.received_at is None or not ctx.live:
+        return
+    decision = returns.latest_decision(tx.session, row.id)
+    if decision is None or decision.shadow or decision.outcome == Outcome.ATTENTION:
+        return
+    if attention.was_asked(tx.session, row, Need.CORRECTED):
+        return
+    now = comparison_of(ctx, tx.session, row)
+    if now.complete or not _tells(tx, row, now):
+        return
+    why = f"the return was closed in Loop, and not by us, with {now.in_words}"
+    if now.unclear:
+        why += f" ({'; '.join(now.unclear[:3])})"
+    tx.needs_person(Need.CORRECTED, f"{why}. Decide in Loop whether anything follows", row)
 
 
 def _lift_corrected(tx: Transaction, row: ReturnRow) -> None:

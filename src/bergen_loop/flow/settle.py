@@ -522,12 +522,18 @@ class Notes(Undertaking[EffectRow, str, None]):
     def intend(self, tx: FencedTransaction, items: Sequence[EffectRow]) -> list[Call[str]]:
         fresh = effects.by_pks(tx.session, [effect.id for effect in items])
         due = [e for e in fresh.values() if e.state in effects.SENDABLE]
-        enough = self.ctx.settings.repeats.attempts
+        enough = self.ctx.settings.repeats.attempts + calls.GOES_ON_FOR
         due = [e for e in due if e.attempts < enough]
         tx.send_again(due)
         return [Call(str(e.payload["content"])[:NOTE_LIMIT], (e,)) for e in due]
 
     def send(self, call: Call[str]) -> None:
+        if calls.is_late(self.ctx, call.effects[0]):
+            there = _is_there(self.ctx, call.effects[0])
+            if isinstance(there, OutsideError):
+                raise there
+            if there:
+                return
         self.ctx.counts.add("loop.note")
         self.ctx.loop.add_note(str(call.effects[0].payload["return_id"]), call.request)
 

@@ -21,7 +21,7 @@ from bergen_loop.domain.rma import RmaRequest
 from bergen_loop.domain.shipment import Scannable, ShipmentStage, ShipmentUnit
 from bergen_loop.domain.words import EffectKind, Need, What
 from bergen_loop.flow import adopt, products
-from bergen_loop.flow.calls import Call, Undertaking, carry_out, had_no_effect, ready
+from bergen_loop.flow.calls import Call, Undertaking, carry_out, had_no_effect, is_late, ready
 from bergen_loop.flow.context import AHEAD, BrandContext
 from bergen_loop.flow.shipments import WEBHOOK, Shipped
 from bergen_loop.ledger.codec import dump_item, load_item
@@ -242,7 +242,8 @@ class ShipmentTickets(Undertaking[_Due, RmaRequest, str]):
 
     def send(self, call: Call[RmaRequest]) -> str:
         po = call.request.customer_po
-        if po in self.past and (found := adopt.find_read(self.ctx, po)):
+        late = is_late(self.ctx, call.effects[0])
+        if (late or po in self.past) and (found := adopt.find_read(self.ctx, po)):
             self.found.add(po)
             return found[0]
         self.ctx.counts.add("rex11.ticket_add")

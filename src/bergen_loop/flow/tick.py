@@ -17,7 +17,7 @@ from structlog.contextvars import bound_contextvars as told_as
 from bergen_loop.config import BrandSettings
 from bergen_loop.domain.hours import WorkingHours
 from bergen_loop.domain.returns import Stage
-from bergen_loop.domain.words import Need
+from bergen_loop.domain.words import EffectKind, Need
 from bergen_loop.flow import (
     anew,
     announce,
@@ -38,6 +38,7 @@ from bergen_loop.ledger.store import (
     attention,
     calls,
     cursors,
+    effects,
     journal,
     modes,
     quiet,
@@ -45,7 +46,7 @@ from bergen_loop.ledger.store import (
 )
 from bergen_loop.ledger.tables.core import BrandRow
 from bergen_loop.ledger.transaction import Transaction
-from bergen_loop.outside.breaker import LOOP, REX11
+from bergen_loop.outside.breaker import LOOP, NEEDLESS, REX11
 from bergen_loop.outside.errors import OutsideError, Scope
 from bergen_loop.tell import tracing
 from bergen_loop.text import failure
@@ -219,6 +220,7 @@ def end(ctx: BrandContext, results: dict[str, dict[str, Any]]) -> None:
     """Note how the sync went; what was wrong with a step is resolved when it works again."""
     errors = [f"{name}: {r['error']}" for name, r in results.items() if "error" in r]
     told = {name: r.get("error") for name, r in results.items()} | ctx.tick.calls
+    told |= _needless(ctx, told)
     failing = ctx.marks(*map(_failing, told))
     with ctx.write() as tx:
         row = returns.brand_row(tx.session, ctx.brand)
@@ -232,6 +234,18 @@ def end(ctx: BrandContext, results: dict[str, dict[str, Any]]) -> None:
         _count(ctx, tx)
         ctx.breakers.save(tx)
         _mind(ctx, tx, told, failing)
+
+
+def _needless(ctx: BrandContext, told: Mapping[str, str | None]) -> dict[str, None]:
+    """Kinds of calls that were told as failing, and that nothing waits to make any more: what they
+    were for has settled otherwise."""
+    marks = ctx.tick.marks or {}
+    quiet_ones = [k for k in EffectKind if k not in told and _failing(k) in marks]
+    if not quiet_ones:
+        return {}
+    since = ctx.now() - NEEDLESS
+    with ctx.ledger.read() as session:
+        return {k: None for k in quiet_ones if not effects.still_tried(session, ctx.brand, k, since)}
 
 
 def _next_due(

@@ -101,6 +101,8 @@ _MOVE = (Need.TICKET_CANCELLED, Need.NOT_CONFIRMED)
 
 def _again_for_all(tx: Transaction, item: AttentionRow) -> None:
     """An item about a product or destination: what waits for it is looked at again."""
+    if item.kind == Need.CLOSE_REFUSED:
+        returns.close_now(tx.session, tx.brand, tx.now)
     if item.kind in _OF_SHIPMENTS:
         shipments.again(tx.session, tx.now, tx.brand, Need(item.kind), item.subject or "")
     if item.kind in (Need.UNKNOWN_PRODUCT, Need.PRODUCT_REFUSED, Need.PRODUCT_IMPORT):

@@ -276,6 +276,14 @@ def is_asked(session: Session, row: ReturnRow, kind: Need) -> bool:
     return is_open(session, row, kind) or _ended(session, row, kind) == Ended.RETRIED
 
 
+def was_asked(session: Session, row: ReturnRow, kind: Need) -> bool:
+    """Whether there is, or was, an item of this kind about a return."""
+    of = sa.select(AttentionRow.id).where(
+        AttentionRow.return_pk == row.id, AttentionRow.kind == kind
+    )
+    return session.scalar(of.limit(1)) is not None
+
+
 def left_alone(session: Session, row: ReturnRow, kind: Need) -> bool:
     """Whether a person has ignored the last item of this kind about a return."""
     return _ended(session, row, kind) == Ended.IGNORED

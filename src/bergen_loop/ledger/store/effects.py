@@ -187,6 +187,39 @@ def loop_is_behind(
     return session.scalar(query.limit(1)) is not None
 
 
+NEWEST = 100
+"""Calls that tell whether their kind gets through: no more of a long history are asked for."""
+
+
+def got_through(session: Session, effect: EffectRow) -> bool:
+    """Whether another call of an effect's kind was carried out since it was last made: then what
+    keeps it is not what all of them meet."""
+    newest = (
+        sa.select(EffectRow.finished_at)
+        .where(
+            EffectRow.brand == effect.brand,
+            EffectRow.kind == effect.kind,
+            EffectRow.state == EffectState.DONE,
+        )
+        .order_by(EffectRow.id.desc())
+        .limit(NEWEST)
+    )
+    return any(at is not None and at >= effect.intended_at for at in session.scalars(newest))
+
+
+def still_tried(session: Session, brand: str, kind: EffectKind, since: datetime) -> bool:
+    """Whether calls of a kind have no outcome, or were to be made again since then."""
+    query = sa.select(EffectRow.id).where(
+        EffectRow.brand == brand,
+        EffectRow.kind == kind,
+        sa.or_(
+            EffectRow.state.in_(OPEN),
+            sa.and_(EffectRow.state.in_(SENDABLE), EffectRow.try_at >= since),
+        ),
+    )
+    return session.scalar(query.limit(1)) is not None
+
+
 settlements_of: Lookup[int, EffectRow] = Lookup(
     sa.select(EffectRow.return_pk, EffectRow).where(
         EffectRow.return_pk.in_(VALUES), EffectRow.kind.in_(SETTLING)

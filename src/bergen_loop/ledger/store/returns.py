@@ -182,6 +182,31 @@ def any_awaited(session: Session, brand: str) -> bool:
     return session.scalar(_AWAITED, {"brand": brand}) is not None
 
 
+def any_closing_again(session: Session, brand: str, now: datetime) -> bool:
+    """Whether an RMA is to be closed that could not be: its return's turn comes again."""
+    query = sa.select(ReturnRow.id).where(
+        ReturnRow.brand == brand,
+        ReturnRow.stage == Stage.CLOSING,
+        ReturnRow.held.is_(False),
+        ReturnRow.due_at > now,
+    )
+    return session.scalar(query.limit(1)) is not None
+
+
+def close_now(session: Session, brand: str, now: datetime) -> None:
+    """Have every RMA tried that could not be closed."""
+    session.execute(
+        sa.update(ReturnRow)
+        .where(
+            ReturnRow.brand == brand,
+            ReturnRow.stage == Stage.CLOSING,
+            ReturnRow.held.is_(False),
+            ReturnRow.due_at > now,
+        )
+        .values(due_at=now)
+    )
+
+
 def received_times(
     session: Session, brand: str, since: datetime, most: int = 500
 ) -> list[datetime]:

@@ -28,7 +28,14 @@ from bergen_loop.domain.rma import (
     TicketStatus,
     WarehouseProduct,
 )
-from bergen_loop.outside.errors import NotFound, OutsideError, Refused, Scope, Unavailable
+from bergen_loop.outside.errors import (
+    NotFound,
+    OutsideError,
+    Refused,
+    Scope,
+    Unauthorized,
+    Unavailable,
+)
 from bergen_loop.outside.http import (
     Answer,
     Around,
@@ -111,7 +118,11 @@ class Rex11Warehouse(Rex11Client):
     def close_rma(
         self, ticket_id: str, last_status: TicketStatus | None, observed_at: datetime | None
     ) -> CloseEvidence:
-        """By the configured strategy, since REX11 has no call that closes a ticket."""
+        """By the configured strategy, since REX11 has no call that closes a ticket; once the
+        warehouse has finished it: until then its parcel may be under way."""
+        finished = ConfirmFinished().close(self.brand, ticket_id, last_status, observed_at)
+        if not finished.closed:
+            return finished
         return self._strategy.close(self.brand, ticket_id, last_status, observed_at)
 
     def _lines(self, batch: Sequence[str]) -> list[InventoryItem]:
@@ -375,7 +386,7 @@ def _read_close(answer: Answer, call: Call) -> int:
         return answer.status
     message = f"the close endpoint answered HTTP {answer.status}"
     if answer.status in (401, 403):
-        raise call.error(Refused, f"{message}; check its headers", answer.body)
+        raise call.error(Unauthorized, f"{message}; check its headers", answer.body)
     if answer.status in (404, 410):
         raise call.error(NotFound, message, answer.body)
     if 400 <= answer.status < 500 and answer.status not in (408, 429):
