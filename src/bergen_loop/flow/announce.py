@@ -34,6 +34,8 @@ REFUSED_PRODUCT = timedelta(hours=24)
 
 UNKNOWN_DESTINATION = timedelta(minutes=15)
 """How long a return waits whose destination is not listed, until it may be."""
+ASKED = "destination."
+"""Marks when a return last waited for its destination to be listed."""
 
 
 @dataclass(slots=True)
@@ -54,11 +56,15 @@ def run(ctx: BrandContext) -> Announced:
     result = Announced()
     if ctx.tick.calm:
         ctx.tick.calls.setdefault(LOOK_UPS, None)
+        _lift_destinations(ctx)
         return result
     _find_lost(ctx, result)
     _find_late(ctx)
-    new = _without_past(ctx, _announceable(ctx, _due(ctx)), result)
-    new = _without_ticket(ctx, new)
+    due = _due(ctx)
+    asked = _announceable(ctx, due)
+    if len(due) < PER_TICK:
+        _lift_destinations(ctx)
+    new = _without_ticket(ctx, _without_past(ctx, asked, result))
     ctx.tick.calls.setdefault(LOOK_UPS, None)
     known, called = products.known_to_the_warehouse(ctx, new)
     result.waiting += len(new) - len(known)
@@ -115,6 +121,9 @@ def _ask(ctx: BrandContext, tx: Transaction, row: ReturnRow, rmas: Sequence[RmaR
         return
     if skip.kind is rules.SkipKind.DESTINATION:
         tx.needs_person(Need.DESTINATION, skip.reason, return_.destination_id or "")
+        mark = f"{ASKED}{return_.destination_id or ''}"
+        cursors.set(tx.session, tx.brand, mark, tx.now)
+        ctx.tick.moved.add(mark)
         row.due_at = tx.now + UNKNOWN_DESTINATION
         if not journal.told(tx.session, row.id, What.WAITS, skip.reason):
             tx.journal(What.WAITS, skip.reason, row)
@@ -126,6 +135,24 @@ def _ask(ctx: BrandContext, tx: Transaction, row: ReturnRow, rmas: Sequence[RmaR
         _drop_needless(tx, row, made, unmade)
         if not made:
             transitions.nothing_comes(tx, row, skip)
+
+
+def _lift_destinations(ctx: BrandContext) -> None:
+    """Nobody is asked any more about a destination that no return waits for: each that does is
+    looked at every `UNKNOWN_DESTINATION`."""
+    late = ctx.now() - UNKNOWN_DESTINATION - ctx.settings.poll_max
+    over = [
+        name
+        for name, at in (ctx.tick.marks or {}).items()
+        if name.startswith(ASKED) and name not in ctx.tick.moved and at < late
+    ]
+    if not over:
+        return
+    with ctx.write() as tx:
+        for name in over:
+            cursors.drop(tx.session, tx.brand, name)
+        about = [(Need.DESTINATION, name.removeprefix(ASKED)) for name in over]
+        tx.resolve_each(about, "no return waits for it any more")
 
 
 def _labels(ctx: BrandContext, rows: Sequence[ReturnRow]) -> dict[str, dict[str, str]]:

@@ -109,6 +109,7 @@ def begin(ctx: BrandContext) -> None:
         row = returns.brand_row(session, ctx.brand)
         now = ctx.now()
         _mind_clock(ctx, session, row, now)
+        _mind_gap(ctx, session, row, now)
         listed = row.last_pull_at is not None and now - row.last_pull_at < ctx.settings.poll
         nudged = returns.take_nudge(session, row, now)
         _begin(ctx, session, row, backlog=ctx.behind and listed and not nudged)
@@ -138,6 +139,16 @@ def _mind_clock(ctx: BrandContext, session: Session, row: BrandRow, now: datetim
     tried = "times that lay ahead were put back to now; the lists are read once more"
     matter = attention.Matter(ctx.brand, Need.INTERNAL, reason, "clock", tried)
     attention.raise_item(session, now, matter)
+
+
+def _mind_gap(ctx: BrandContext, session: Session, row: BrandRow, now: datetime) -> None:
+    """Where no tick was for long, or this machine's clock has jumped ahead, a call in doubt is made
+    again no sooner: only time in which it was looked for tells that it had no effect."""
+    if row.last_sync_started_at is None:
+        return
+    unseen = now - row.last_sync_started_at - 2 * max(ctx.settings.poll, ctx.settings.poll_max)
+    if unseen > timedelta():
+        effects.doubt_longer(session, now, ctx.brand, unseen)
 
 
 def _begin(ctx: BrandContext, session: Session, row: BrandRow, *, backlog: bool) -> None:

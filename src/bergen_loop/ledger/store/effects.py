@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
@@ -145,6 +145,18 @@ def doubt_all(session: Session, now: datetime, brand: str, kind: EffectKind) -> 
         )
         .values(state=EffectState.DOUBT, doubt_since=now)
     )
+
+
+def doubt_longer(session: Session, now: datetime, brand: str, by: timedelta) -> None:
+    """What is in doubt is looked for so much longer before it counts as without effect."""
+    query = sa.select(EffectRow).where(
+        EffectRow.brand == brand,
+        EffectRow.kind.in_(EffectKind),
+        EffectRow.state == EffectState.DOUBT,
+        EffectRow.doubt_since.is_not(None),
+    )
+    for effect in session.scalars(query):
+        effect.doubt_since = min(now, (effect.doubt_since or now) + by)
 
 
 def loop_is_behind(
