@@ -325,8 +325,8 @@ def _cancelled(s: Standing) -> Move:
 PAYING = ("process", "remove_lines")
 """Settling calls that move money."""
 _EXPIRED_PAID = (
-    "Loop showed it closed after our call, and now expired: what was settled is never settled again "
-    "by us; look in Loop whether the customer has been given what is due"
+    "Loop showed it closed after our call, and now expired: what was settled is never settled "
+    "again by us; look in Loop whether the customer has been given what is due"
 )
 
 

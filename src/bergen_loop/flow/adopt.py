@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import partial
 from itertools import groupby
 
 from bergen_loop.domain import announce as rules
@@ -18,7 +19,13 @@ from bergen_loop.domain.rma import Receipt, TicketStatus, normal_ticket_id
 from bergen_loop.domain.words import EffectKind, Need
 from bergen_loop.flow.context import AHEAD, BrandContext
 from bergen_loop.flow.facts import comparison_of
-from bergen_loop.flow.transitions import all_cancelled, plan_note
+from bergen_loop.flow.transitions import (
+    all_cancelled,
+    follow,
+    known_of,
+    plan_note,
+    settlement_shown,
+)
 from bergen_loop.ledger.codec import digest, document, dump_item, load_return
 from bergen_loop.ledger.store import effects, returns, shipments
 from bergen_loop.ledger.store.effects import EffectState, Intent, settling_key, ticket_key
@@ -337,6 +344,8 @@ def _never_add_again(tx: Transaction, row: ReturnRow, po: str, ticket_id: str) -
 
 def _place(ctx: BrandContext, tx: Transaction, row: ReturnRow, past: Past) -> None:
     state = LoopState(row.loop_state)
+    if _settled_before(ctx, tx, row):
+        return
     stage = _stage(row, state, past)
     if stage is not None and stage != row.stage:
         why = f"its ticket was in REX11 already, and Loop shows the return {state}"
@@ -348,6 +357,38 @@ def _place(ctx: BrandContext, tx: Transaction, row: ReturnRow, past: Past) -> No
         maybe_settled(ctx, tx, row, past.notes)
     elif row.stage == Stage.ANNOUNCED and _all_cancelled(past):
         all_cancelled(tx, row, "its ticket")
+
+
+def _settled_before(ctx: BrandContext, tx: Transaction, row: ReturnRow) -> bool:
+    """Whether this ledger has settled the return under another name of its brand: that call stands,
+    and no other is made (I1)."""
+    known = effects.settled_elsewhere(tx.session, tx.brand, [row.return_id])
+    former = known.get(settling_key(row.return_id))
+    if former is None:
+        return False
+    payload = {**former.payload, "brand": former.brand}
+    effect = tx.plan(Intent(EffectKind(former.kind), former.key, row.id, payload))
+    if effect is None:
+        return False
+    tx.session.flush()
+    effect.attempts = former.attempts
+    why = f"made for this return as one of brand {former.brand}"
+    state = EffectState(former.state)
+    tx.outcome(effect, EffectState.DOUBT if state in effects.OPEN else state, why)
+    move = partial(tx.move, row, why=f"its {former.kind} call was {why}")
+    if former.kind == EffectKind.FLAG:
+        move(Stage.FLAGGED)
+    elif state in effects.OPEN:
+        move(Stage.SETTLING)
+    elif state is EffectState.FAILED:
+        move(Stage.RECEIVED)  # judged; and a person is asked, for it is never settled twice
+    else:
+        move(Stage.CONFIRMING)
+        row.due_at = tx.now + ctx.settings.settle.confirm_within
+    row.completed_at = None
+    settlement_shown(tx, row, effect)
+    follow(tx, row, known_of(tx.session, [row])[row.id])
+    return True
 
 
 def _stage(row: ReturnRow, state: LoopState, past: Past) -> Stage | None:

@@ -7,9 +7,9 @@ and what is intended without an outcome is found out by looking, never by repeat
 What becomes of a call is the error's own word (`effect`, `scope`): not sent is tried again after a
 growing pause, a doubt is looked into by its flow, a refusal goes to a person. Nothing is repeated
 without end: after `repeats.attempts` calls that may have arrived and had no effect, a person is
-told: once for the kind of call where none of that kind gets through, and it goes on by itself, ever
-more rarely, for a week at most. Trouble of the whole system or of the brand's access is no attempt of any single call: the
-breaker holds all of them up, and tells.
+told. Where no call of that kind gets through, that is told once for all of them, and each goes on
+by itself, for a week at most. Trouble of the whole system or of the brand's access is no attempt of
+any single call: the breaker holds all of them up, and tells.
 """
 
 from __future__ import annotations
@@ -192,10 +192,10 @@ def had_no_effect(ctx: BrandContext, tx: Transaction, effect: EffectRow, why: st
     if effect.attempts < repeats.attempts:
         return True
     kind = EffectKind(effect.kind)
-    if kind in GOES_ON and effect.attempts < repeats.attempts + GOES_ON_FOR:
-        if not effects.got_through(tx.session, effect):
-            ctx.tick.calls.setdefault(kind, last_words or why)
-            return True
+    may_go_on = kind in GOES_ON and effect.attempts < repeats.attempts + GOES_ON_FOR
+    if may_go_on and not effects.got_through(tx.session, effect):
+        ctx.tick.calls.setdefault(kind, last_words or why)
+        return True
     row = tx.session.get(ReturnRow, effect.return_pk) if effect.return_pk else None
     tx.needs_person(
         Need.NO_SUCCESS,

@@ -61,7 +61,7 @@ def run(ctx: BrandContext) -> Closed:
     found = ctx.in_parallel(lambda rma: _close(ctx, rma), todo)
     evidence = dict(zip((rma.id for rma in todo), found, strict=True))
     ctx.boundary("closed in Bergen")
-    trouble = _Trouble.of(ctx, list(evidence.values()))
+    trouble = _Trouble.of(ctx, evidence)
     for pks in chunks(due, PER_WRITE):
         with ctx.write() as tx:
             fresh, made = returns.by_pks(tx.session, pks), returns.rmas_of(tx.session, pks)
@@ -69,7 +69,7 @@ def run(ctx: BrandContext) -> Closed:
             for pk in pks:
                 if pk not in ours:
                     receive.closed_by_others(ctx, tx, fresh[pk])
-                _record(tx, fresh[pk], made.get(pk, []), evidence, trouble, result)
+                _record(tx, fresh[pk], made.get(pk, []), trouble, result)
     _tell(ctx, trouble)
     return result
 
@@ -78,6 +78,7 @@ def run(ctx: BrandContext) -> Closed:
 class _Trouble:
     """How closing fares as a whole."""
 
+    found: Evidence
     since: datetime | None
     """Since when closes fail."""
     some: bool
@@ -85,10 +86,10 @@ class _Trouble:
     failed: list[OutsideError]
 
     @classmethod
-    def of(cls, ctx: BrandContext, found: Sequence[CloseEvidence | OutsideError]) -> _Trouble:
-        failed = [one for one in found if isinstance(one, OutsideError)]
-        some = any(isinstance(one, CloseEvidence) and one.closed for one in found)
-        return cls(ctx.marks(FAILING).get(FAILING), some, failed)
+    def of(cls, ctx: BrandContext, found: Evidence) -> _Trouble:
+        failed = [one for one in found.values() if isinstance(one, OutsideError)]
+        some = any(isinstance(one, CloseEvidence) and one.closed for one in found.values())
+        return cls(found, ctx.marks(FAILING).get(FAILING), some, failed)
 
     def is_own(self, error: OutsideError, closing: timedelta) -> bool:
         """Whether an error is one RMA's own, which has been closing for so long."""
@@ -137,7 +138,6 @@ def _record(
     tx: Transaction,
     row: ReturnRow,
     rmas: Sequence[RmaRow],
-    evidence: Evidence,
     trouble: _Trouble,
     result: Closed,
 ) -> None:
@@ -145,7 +145,7 @@ def _record(
         return
     failed: OutsideError | None = None
     for rma in rmas:
-        found = evidence.get(rma.id)
+        found = trouble.found.get(rma.id)
         if rma.closed_at or found is None:
             continue
         if isinstance(found, OutsideError):

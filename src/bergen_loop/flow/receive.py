@@ -40,6 +40,10 @@ from bergen_loop.outside.errors import Effect, OutsideError, Scope
 log = structlog.get_logger()
 
 CURSOR = "rex11.statuses"
+WIDE, WIDER = "rex11.wide", timedelta(days=1)
+"""The mark of when REX11's list was last asked for so much more, before and after."""
+ELSEWHERE, ZONE = "rex11.elsewhere", "rex11.time_zone"
+"""The mark of since when only that tells of changes, and what the item about it is about."""
 PER_TICK = 300
 """As many as a tick settles: the lists that are read before money moves are read once for all."""
 ROUNDED = {"minute": timedelta(minutes=5), "day": timedelta(days=2)}
@@ -155,22 +159,38 @@ def _ask_of_split(tx: Transaction, row: ReturnRow, rma: RmaRow, others: Sequence
 
 
 def _see_changes(ctx: BrandContext, result: Received) -> None:
-    """By windows, each written down: a list that is too long for REX11 does not get longer."""
+    """By windows, each written down: a list that is too long for REX11 does not get longer. Now and
+    then the last one reaches a day farther both ways: a warehouse whose clock is not in the zone
+    that is configured would tell of nothing else."""
     started = ctx.now()
-    cursor = cursors.believed(ctx.marks(CURSOR), started + AHEAD).get(CURSOR)
+    marks = ctx.marks(CURSOR, WIDE)
+    cursor = cursors.believed(marks, started + AHEAD).get(CURSOR)
     cursor = cursor or started - ctx.settings.loop.backfill
-    ctx.tick.changes_since = _earliest(ctx, cursor - ctx.settings.rex11.overlap)
+    looked = marks.get(WIDE)
+    wide = looked is None or not timedelta() <= started - looked < ctx.settings.loop.deep_every
+    earliest = _earliest(ctx, cursor - ctx.settings.rex11.overlap)
+    ctx.tick.changes_since = earliest
     span = LONGEST
     while True:
         since, until = cursor - ctx.settings.rex11.overlap, min(cursor + span, started)
+        farther = WIDER if wide and until == started else timedelta()
         try:
-            changes = _changes(ctx, since, until)
+            changes = _changes(ctx, since - farther, until + farther)
         except OutsideError as error:
+            if farther and error.scope is not Scope.ACCESS:
+                wide = False  # it may be too long: the next one comes in its time
+                _looked_wide(ctx, started)
+                continue
             if error.scope is Scope.ACCESS or until - cursor <= SHORTEST or span <= SHORTEST:
                 raise
             span = max(SHORTEST, (until - cursor) / 4)
             continue
-        _take_changes(ctx, changes, since, result)
+        moved = _take_changes(ctx, changes, since - farther, result)
+        if farther:
+            _looked_wide(ctx, started)
+            ctx.tick.changes_since = min(earliest, _earliest(ctx, since - farther))
+        if moved and looked:
+            _mind_zone(ctx, moved, (since, until), wide=bool(farther))
         newest = {normal_ticket_id(c.ticket_id) or id(c): c for c in (*ctx.tick.changes, *changes)}
         ctx.tick.changes = list(newest.values())
         with ctx.noting(CURSOR) as tx:
@@ -181,10 +201,57 @@ def _see_changes(ctx: BrandContext, result: Received) -> None:
     ctx.tick.statuses_seen = True
 
 
+def _looked_wide(ctx: BrandContext, at: datetime) -> None:
+    with ctx.noting(WIDE) as tx:
+        cursors.set(tx.session, ctx.brand, WIDE, at)
+
+
+def _mind_zone(
+    ctx: BrandContext,
+    moved: Sequence[TicketChange],
+    asked: tuple[datetime, datetime],
+    *,
+    wide: bool,
+) -> None:
+    """What the wider list alone tells of, and that again and again, is listed by another clock."""
+    known = ctx.marks(ELSEWHERE)
+    if not wide or not _missed(ctx, moved, asked):
+        if known:
+            with ctx.noting(ELSEWHERE) as tx:
+                cursors.drop(tx.session, tx.brand, ELSEWHERE)
+                tx.resolve(Need.CONFIGURATION, ZONE, "REX11's list tells of changes in time")
+        return
+    with ctx.noting(ELSEWHERE) as tx:
+        cursors.set(tx.session, tx.brand, ELSEWHERE, known.get(ELSEWHERE, tx.now))
+        if known:
+            tx.needs_person(
+                Need.CONFIGURATION,
+                f"REX11's list of changed tickets tells of what has just changed (the last one is "
+                f"{moved[-1].ticket_id}) only where it is asked for a day more: its times do not "
+                f"seem to be those of {ZONE} ({ctx.settings.rex11.time_zone}). Ask Bergen by which "
+                "clock its warehouse goes, and put it right; until then receipts are found an hour "
+                "late",
+                ZONE,
+            )
+
+
+def _missed(
+    ctx: BrandContext, moved: Sequence[TicketChange], asked: tuple[datetime, datetime]
+) -> bool:
+    """Whether the list as it is asked for else names none of them."""
+    try:
+        told = {normal_ticket_id(c.ticket_id) for c in _changes(ctx, *asked)}
+    except OutsideError:
+        return False
+    return told.isdisjoint(normal_ticket_id(c.ticket_id) for c in moved)
+
+
 def _take_changes(
     ctx: BrandContext, changes: Sequence[TicketChange], since: datetime, result: Received
-) -> None:
+) -> Sequence[TicketChange]:
+    """Those whose status the ledger did not have."""
     news = _of_ours(ctx, changes, since)
+    moved = _moved(ctx, news)
     if any(c.status is TicketStatus.CANCELLED for c in news):
         _look_aside(ctx)
 
@@ -200,6 +267,15 @@ def _take_changes(
     ctx.take_in(news, take, _set_aside_change)
     ctx.take_in([c for c in changes if c.problem], _unclear, _set_aside_change)
     result.changed += len(news)
+    return moved
+
+
+def _moved(ctx: BrandContext, news: Sequence[TicketChange]) -> list[TicketChange]:
+    if not news:
+        return []
+    with ctx.ledger.read() as session:
+        known = returns.statuses_by_ticket(session, ctx.brand, [c.ticket_id for c in news])
+    return [c for c in news if known[c.ticket_id][0] != status_of(c)]
 
 
 def any_news(ctx: BrandContext, cursor: datetime, until: datetime) -> bool:

@@ -317,6 +317,9 @@ class Settlements(Undertaking[int, DecisionRow, None]):
         decisions = self._decisions = returns.latest_decisions(tx.session, list(rows))
         keys = [settling_key(row.return_id) for row in rows.values()]
         known = effects.find_all(tx.session, tx.brand, keys)
+        former = effects.settled_elsewhere(
+            tx.session, tx.brand, [row.return_id for row in rows.values()]
+        )
         # What was decided in this very tick, and is open now, needs no second look.
         old = [
             row.id
@@ -340,6 +343,11 @@ class Settlements(Undertaking[int, DecisionRow, None]):
                 tx.enter(row, Stage.RECEIVED)
                 continue
             before = known.get(settling_key(row.return_id))
+            elsewhere = former.get(settling_key(row.return_id)) if before is None else None
+            if elsewhere is not None:
+                _settled_elsewhere(tx, row, elsewhere)
+                self.result.attention += 1
+                continue
             if before is not None and not ready(before, tx.now):
                 row.due_at = before.try_at
                 continue
@@ -502,6 +510,16 @@ class Settlements(Undertaking[int, DecisionRow, None]):
         why = f"Loop refused to {call} the return: {words}. Look at it in Loop"
         tx.needs_person(Need.REFUSED, why, row, f"one {effect.kind} call")
         self.result.attention += 1
+
+
+def _settled_elsewhere(tx: Transaction, row: ReturnRow, effect: EffectRow) -> None:
+    row.due_at = None
+    tx.needs_person(
+        Need.ALREADY_SETTLED,
+        f"it was settled as a return of brand {effect.brand} ({effect.kind}: {effect.state}), and "
+        "is never settled twice. Look at it in Loop, and finish it there",
+        row,
+    )
 
 
 # -- notes in Loop: why it was flagged, what changed after it, what a person wrote ---------------

@@ -251,12 +251,12 @@ def _needless(ctx: BrandContext, told: Mapping[str, str | None]) -> dict[str, No
     """Kinds of calls that were told as failing, and that nothing waits to make any more: what they
     were for has settled otherwise."""
     marks = ctx.tick.marks or {}
-    quiet_ones = [k for k in EffectKind if k not in told and _failing(k) in marks]
-    if not quiet_ones:
+    kinds = [k for k in EffectKind if k not in told and _failing(k) in marks]
+    if not kinds:
         return {}
     since = ctx.now() - NEEDLESS
     with ctx.ledger.read() as session:
-        return {k: None for k in quiet_ones if not effects.still_tried(session, ctx.brand, k, since)}
+        return {k: None for k in kinds if not effects.still_tried(session, ctx.brand, k, since)}
 
 
 def _next_due(

@@ -25,7 +25,7 @@ from bergen_loop.ledger.store.statements import (
     Worklist,
     told_of,
 )
-from bergen_loop.ledger.tables.core import EffectRow
+from bergen_loop.ledger.tables.core import BrandRow, EffectRow
 
 
 class EffectState(StrEnum):
@@ -151,7 +151,7 @@ def doubt_longer(session: Session, now: datetime, brand: str, by: timedelta) -> 
     """What is in doubt is looked for so much longer before it counts as without effect."""
     query = sa.select(EffectRow).where(
         EffectRow.brand == brand,
-        EffectRow.kind.in_(EffectKind),
+        EffectRow.kind.in_((*SETTLING, EffectKind.TICKET, EffectKind.SHIPMENT_TICKET)),
         EffectRow.state == EffectState.DOUBT,
         EffectRow.doubt_since.is_not(None),
     )
@@ -197,6 +197,20 @@ def loop_is_behind(
         sa.or_(waiting, just_done),
     )
     return session.scalar(query.limit(1)) is not None
+
+
+def settled_elsewhere(
+    session: Session, brand: str, return_ids: Sequence[str]
+) -> dict[str, EffectRow]:
+    """Settling calls (by their keys) that were made for these returns while their brand had another
+    name here: ids of Loop's are the same in all shops."""
+    others = sa.select(BrandRow.brand).where(BrandRow.brand != brand)
+    query = sa.select(EffectRow).where(
+        EffectRow.brand.in_(others),
+        EffectRow.key.in_([settling_key(i) for i in return_ids]),
+        EffectRow.state.not_in((*SENDABLE, EffectState.REFUSED)),
+    )
+    return {effect.key: effect for effect in session.scalars(query.order_by(EffectRow.id))}
 
 
 NEWEST = 100
