@@ -189,6 +189,8 @@ def had_no_effect(ctx: BrandContext, tx: Transaction, effect: EffectRow, why: st
     repeats, last_words = ctx.settings.repeats, effect.outcome
     tx.outcome(effect, EffectState.NOT_SENT, why)
     effect.try_at = pause_until(ctx, effect.attempts, tx.now)
+    if effect.attempts <= 1:
+        effect.payload = {**effect.payload, effects.FAILING: effect.intended_at.isoformat()}
     if effect.attempts < repeats.attempts:
         return True
     kind = EffectKind(effect.kind)

@@ -17,7 +17,7 @@ from structlog.contextvars import bound_contextvars as told_as
 from bergen_loop.config import BrandSettings
 from bergen_loop.domain.hours import WorkingHours
 from bergen_loop.domain.returns import Stage
-from bergen_loop.domain.words import EffectKind, Need
+from bergen_loop.domain.words import SETTLING, EffectKind, Need
 from bergen_loop.flow import (
     anew,
     announce,
@@ -146,9 +146,15 @@ def _mind_gap(ctx: BrandContext, session: Session, row: BrandRow, now: datetime)
     again no sooner: only time in which it was looked for tells that it had no effect."""
     if row.last_sync_started_at is None:
         return
-    unseen = now - row.last_sync_started_at - 2 * max(ctx.settings.poll, ctx.settings.poll_max)
-    if unseen > timedelta():
-        effects.doubt_longer(session, now, ctx.brand, unseen)
+    since, settings = now - row.last_sync_started_at, ctx.settings
+    waits = {
+        SETTLING: settings.settle.lost_answer_wait,
+        (EffectKind.TICKET, EffectKind.SHIPMENT_TICKET): settings.announce.lost_ticket_wait,
+    }
+    for kinds, wait in waits.items():
+        unseen = since - wait / 2  # so it is looked for twice at the least
+        if unseen > timedelta():
+            effects.doubt_longer(session, now, ctx.brand, kinds, unseen)
 
 
 def _begin(ctx: BrandContext, session: Session, row: BrandRow, *, backlog: bool) -> None:

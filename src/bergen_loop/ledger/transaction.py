@@ -167,7 +167,8 @@ class FencedTransaction(Transaction):
         if effect is None:
             effect = self._effect(intent, EffectState.INTENDED, attempts=1)
         elif effect.state in effects.SENDABLE:
-            effect.kind, effect.payload = intent.kind, dict(intent.payload)
+            kept = {k: v for k, v in effect.payload.items() if k == effects.FAILING}
+            effect.kind, effect.payload = intent.kind, {**intent.payload, **kept}
             self._again(effect)
         else:
             raise effects.AlreadyIntended(

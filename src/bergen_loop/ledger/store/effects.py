@@ -147,11 +147,13 @@ def doubt_all(session: Session, now: datetime, brand: str, kind: EffectKind) -> 
     )
 
 
-def doubt_longer(session: Session, now: datetime, brand: str, by: timedelta) -> None:
+def doubt_longer(
+    session: Session, now: datetime, brand: str, kinds: Sequence[EffectKind], by: timedelta
+) -> None:
     """What is in doubt is looked for so much longer before it counts as without effect."""
     query = sa.select(EffectRow).where(
         EffectRow.brand == brand,
-        EffectRow.kind.in_((*SETTLING, EffectKind.TICKET, EffectKind.SHIPMENT_TICKET)),
+        EffectRow.kind.in_(kinds),
         EffectRow.state == EffectState.DOUBT,
         EffectRow.doubt_since.is_not(None),
     )
@@ -217,9 +219,14 @@ NEWEST = 100
 """Calls that tell whether their kind gets through: no more of a long history are asked for."""
 
 
+FAILING = "failing_since"
+"""In an effect's payload: when it was first made without effect."""
+
+
 def got_through(session: Session, effect: EffectRow) -> bool:
-    """Whether another call of an effect's kind was carried out since it was last made: then what
-    keeps it is not what all of them meet."""
+    """Whether another call of an effect's kind was carried out since it was first made in vain:
+    then what keeps it is not what all of them meet."""
+    since = datetime.fromisoformat(effect.payload.get(FAILING, effect.intended_at.isoformat()))
     newest = (
         sa.select(EffectRow.finished_at)
         .where(
@@ -230,7 +237,7 @@ def got_through(session: Session, effect: EffectRow) -> bool:
         .order_by(EffectRow.id.desc())
         .limit(NEWEST)
     )
-    return any(at is not None and at >= effect.intended_at for at in session.scalars(newest))
+    return any(at is not None and at >= since for at in session.scalars(newest))
 
 
 def still_tried(session: Session, brand: str, kind: EffectKind, since: datetime) -> bool:
