@@ -176,7 +176,8 @@ def _take_changes(
     ctx: BrandContext, changes: Sequence[TicketChange], since: datetime, result: Received
 ) -> None:
     news = _of_ours(ctx, changes, since)
-    if any(c.status is TicketStatus.CANCELLED for c in news):
+    cancelled = [c.ticket_id for c in news if c.status is TicketStatus.CANCELLED]
+    if cancelled:
         _look_aside(ctx)
 
     def take(tx: Transaction, some: Sequence[TicketChange]) -> None:
@@ -189,6 +190,8 @@ def _take_changes(
         returns.read_again_beside(tx.session, list(rmas.values()))
 
     ctx.take_in(news, take, _set_aside_change)
+    if cancelled and adopt.restored_lately(ctx):
+        adopt.made_instead(ctx, cancelled)
     ctx.take_in([c for c in changes if c.problem], _unclear, _set_aside_change)
     result.changed += len(news)
 
@@ -223,7 +226,10 @@ def _of_ours(
 
 
 def _earliest(ctx: BrandContext, since: datetime) -> datetime:
-    """From when on a list of changes since then may tell: its window may be rounded."""
+    """From when on a list of changes since then may tell: its window may be rounded. The first one
+    after the ledger was put back from a backup tells of all that has moved since the backup."""
+    if ctx.tick.restored_at is not None and since < ctx.tick.restored_at:
+        return ctx.tick.restored_at
     return since - ROUNDED[ctx.settings.rex11.window_precision]
 
 
