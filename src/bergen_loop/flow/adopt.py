@@ -20,7 +20,7 @@ from bergen_loop.flow.context import AHEAD, BrandContext
 from bergen_loop.flow.facts import comparison_of
 from bergen_loop.flow.transitions import all_cancelled, plan_note
 from bergen_loop.ledger.codec import digest, document, dump_item, load_receipt, load_return
-from bergen_loop.ledger.store import effects, returns, shipments
+from bergen_loop.ledger.store import attention, effects, returns, shipments
 from bergen_loop.ledger.store.effects import EffectState, Intent, settling_key, ticket_key
 from bergen_loop.ledger.tables.core import EffectRow, ReturnRow, RmaRow
 from bergen_loop.ledger.tables.shipments import ShipmentRmaRow
@@ -31,6 +31,8 @@ LATE = timedelta(hours=1)
 """Returns seen so long after they were submitted are looked up as well."""
 LOOK_FIRST = timedelta(days=90)
 """How long after a restore RMAs are looked for first: what they are for may be announced late."""
+MOST = 100
+"""Returns that are looked at in one go."""
 LATE_TICKETS = timedelta(days=1)
 """How long a ticket may turn up by its PO although it was not found when it was looked for."""
 
@@ -225,25 +227,24 @@ def take_over(ctx: BrandContext, tx: Transaction, row: ReturnRow, past: Past) ->
         _place(ctx, tx, row, past)
 
 
-def made_instead(ctx: BrandContext, cancelled: Sequence[str]) -> None:
+def made_instead(ctx: BrandContext) -> None:
     """Where a ledger that was put back from a backup learns of tickets that were cancelled, others
     may have been made for them since: they are followed."""
     restored = ctx.tick.restored_at
+    if restored is None or ctx.now() - restored > LATE_TICKETS:
+        return  # a retry looks for them as well before it makes one
     with ctx.ledger.read() as session:
-        rmas = returns.rmas_by_ticket(session, ctx.brand, cancelled)
-        rows = returns.by_pks(session, [rma.return_pk for rma in rmas.values()])
-    old = [
-        row
-        for row in rows.values()
-        if row.stage == Stage.ANNOUNCED and restored and row.submitted_at <= restored
-    ]
+        ids = attention.subjects(session, ctx.brand, Need.TICKET_CANCELLED, MOST)
+        rows = returns.by_ids(session, ctx.brand, ids)
+    stages = (Stage.ANNOUNCED, *TO_JUDGE)
+    old = [r for r in rows.values() if r.stage in stages and r.submitted_at <= restored]
     for batch in ctx.batches(old):
         pasts = ctx.in_parallel(lambda row: look_up(ctx, load_return(row.content)), batch)
         with ctx.write() as tx:
             fresh = returns.by_pks(tx.session, [row.id for row in batch], lock=True)
             for row, past in zip(batch, pasts, strict=True):
                 if isinstance(past, OutsideError):
-                    continue  # told as cancelled: a retry looks again before it makes one
+                    continue
                 known = {r.customer_po for r in returns.rmas_of(tx.session, [row.id])[row.id]}
                 if any(t.customer_po not in known for t in past.tickets):
                     why = "another RMA was made for it before the ledger was put back"
@@ -426,6 +427,8 @@ def maybe_settled(ctx: BrandContext, tx: Transaction, row: ReturnRow, notes: int
         f"Loop shows it changed at {changed:%Y-%m-%d %H:%M} UTC, after that" if changed else "",
     ]
     if any(signs):
+        if row.stage == Stage.SETTLING:
+            tx.enter(row, Stage.RECEIVED)
         tx.needs_person(
             Need.UNKNOWN_PAST,
             "its parcel was received before this ledger knew the return, and "
@@ -445,7 +448,8 @@ def _changed_since(tx: Transaction, row: ReturnRow) -> datetime | None:
     its label: it may have been settled then, and opened again."""
     return_ = load_return(row.content)
     receipts = returns.readings(tx.session, [row.id])[row.id].receipts
-    counted = [counted_at(load_receipt(r.content)) or row.submitted_at for r in receipts]
+    since = row.received_at or row.submitted_at
+    counted = [counted_at(load_receipt(r.content)) or since for r in receipts]
     if not counted or return_.updated_at <= max(counted):
         return None
     labels = [x.updated_at for x in (return_.label, *return_.labels) if x.updated_at]

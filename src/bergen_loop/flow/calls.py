@@ -262,6 +262,22 @@ def not_understood(ctx: BrandContext) -> None:
     _read_each(ctx, wanted)
 
 
+def not_seen(ctx: BrandContext) -> None:
+    """Look for the returns that Loop had no more when they were to be settled: one that is there
+    again is judged."""
+    with ctx.ledger.read() as session:
+        ids = attention.subjects(session, ctx.brand, Need.CANNOT_SEE, PER_TICK)
+        known = returns.by_ids(session, ctx.brand, ids)
+    gone = [(r.id, r.return_id) for r in known.values() if r.stage == Stage.RECEIVED]
+    _look(ctx, gone, _there_again)
+
+
+def _there_again(ctx: BrandContext, tx: Transaction, row: ReturnRow, return_: Return) -> None:
+    del ctx, return_
+    if row.stage == Stage.RECEIVED:
+        tx.enter(row, Stage.RECEIVED)
+
+
 def _read_each(ctx: BrandContext, return_ids: Sequence[str]) -> None:
     """Take in what their details show, as if a list had shown it."""
     for batch in ctx.batches(return_ids):
@@ -376,7 +392,8 @@ def _still_lost(ctx: BrandContext, tx: Transaction, row: ReturnRow, return_: Ret
     else:
         why = f"Loop shows the return open and untouched {wait} after the call"
         tx.outcome(effect, EffectState.NOT_SENT, why)
-        row.due_at = tx.now
+        if not attention.left_alone(tx.session, row, Need.UNKNOWN_PAST):
+            row.due_at = tx.now
 
 
 def _untouched_since(effect: EffectRow) -> datetime:

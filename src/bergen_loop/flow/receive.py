@@ -176,8 +176,7 @@ def _take_changes(
     ctx: BrandContext, changes: Sequence[TicketChange], since: datetime, result: Received
 ) -> None:
     news = _of_ours(ctx, changes, since)
-    cancelled = [c.ticket_id for c in news if c.status is TicketStatus.CANCELLED]
-    if cancelled:
+    if any(c.status is TicketStatus.CANCELLED for c in news):
         _look_aside(ctx)
 
     def take(tx: Transaction, some: Sequence[TicketChange]) -> None:
@@ -190,8 +189,8 @@ def _take_changes(
         returns.read_again_beside(tx.session, list(rmas.values()))
 
     ctx.take_in(news, take, _set_aside_change)
-    if cancelled and adopt.restored_lately(ctx):
-        adopt.made_instead(ctx, cancelled)
+    if ctx.tick.reached_back or any(c.status is TicketStatus.CANCELLED for c in news):
+        adopt.made_instead(ctx)
     ctx.take_in([c for c in changes if c.problem], _unclear, _set_aside_change)
     result.changed += len(news)
 

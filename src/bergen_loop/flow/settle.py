@@ -41,7 +41,14 @@ from bergen_loop.ledger.store.effects import AlreadyIntended, EffectState, Inten
 from bergen_loop.ledger.store.statements import chunks
 from bergen_loop.ledger.tables.core import DecisionRow, EffectRow, ReturnRow, RmaRow
 from bergen_loop.ledger.transaction import FencedTransaction, Transaction
-from bergen_loop.outside.errors import Effect, OutsideError, Refused, Scope, Unreadable
+from bergen_loop.outside.errors import (
+    Effect,
+    NotFound,
+    OutsideError,
+    Refused,
+    Scope,
+    Unreadable,
+)
 from bergen_loop.outside.loop.models import same_note
 
 PER_TICK = 300
@@ -559,6 +566,14 @@ class Settlements(Undertaking[int, DecisionRow, None]):
         if effect.kind != Outcome.FLAG and state == PROCESSING:
             accepted(self.ctx, tx, effect, row, f"a call is at work: {error.message}")
             self.result.processed += 1
+            return
+        if isinstance(error, NotFound):
+            tx.outcome(effect, EffectState.NOT_SENT, str(error))
+            row.stage, row.due_at = Stage.RECEIVED, None
+            words = error.message.rstrip(".")
+            why = f"Loop does not have the return any more: {words}. Look for it in Loop"
+            tx.needs_person(Need.CANNOT_SEE, why, row, "looked for again every hour")
+            self.result.attention += 1
             return
         tx.outcome(effect, EffectState.REFUSED, str(error))
         if state == LoopState.CLOSED:

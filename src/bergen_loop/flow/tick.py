@@ -29,7 +29,7 @@ from bergen_loop.flow import (
     shipment_rmas,
     shipments,
 )
-from bergen_loop.flow.calls import look_at, not_understood
+from bergen_loop.flow.calls import look_at, not_seen, not_understood
 from bergen_loop.flow.context import AHEAD, BrandContext, Tick
 from bergen_loop.ledger.database import LedgerError, Session, absence, trouble
 from bergen_loop.ledger.locks import LockLost, brand_lock
@@ -65,6 +65,7 @@ def _intake(ctx: BrandContext) -> dict[str, Any]:
     look_at(ctx, [*pulled.backwards, *named])
     if ctx.tick.reached_back:
         not_understood(ctx)
+        not_seen(ctx)
     return asdict(pulled) | {"webhooks": webhooks}
 
 
