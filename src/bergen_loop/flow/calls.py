@@ -290,6 +290,10 @@ def _taken_in(ctx: BrandContext, tx: Transaction, row: ReturnRow, return_: Retur
     del ctx, tx, row, return_
 
 
+_UNSEEN = (*effects.OPEN, EffectState.ACCEPTED)
+"""What became of such a call is to be seen in Loop."""
+
+
 def _look(
     ctx: BrandContext,
     pairs: Sequence[tuple[int, str]],
@@ -304,7 +308,7 @@ def _look(
             for (pk, _), seen in zip(batch, answers, strict=True):
                 row, effect = rows[pk], settlements.get(pk)
                 if seen.answer is None:
-                    if seen.problem and effect is not None:
+                    if seen.problem and effect is not None and effect.state in _UNSEEN:
                         _cannot_see(ctx, tx, effect, row, seen.problem)
                     continue
                 tx.resolve(Need.CANNOT_SEE, row, "Loop shows the return again")

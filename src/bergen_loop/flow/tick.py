@@ -53,7 +53,7 @@ from bergen_loop.text import failure
 log = structlog.get_logger()
 
 BREATH = timedelta(seconds=1)
-SEEN_AGAIN = ("listed", "pages")
+SEEN_AGAIN = ("listed", "pages", "shifted")
 """Counts of what a step looked at, whether or not there was anything new."""
 TELL_AFTER = timedelta(hours=1)
 """How long a step may fail before it goes on the attention list."""
