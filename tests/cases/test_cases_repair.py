@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from cases_support import Story
-from test_cases_flows import becomes, days, ignore, recount, retry, touch
+from test_cases_flows import days, ignore, recount, retry, touch
 
 from bergen_loop.domain.returns import Stage
 from bergen_loop.ledger import backup as backups
@@ -252,12 +252,11 @@ def test_an_rma_that_was_tried_at_the_backup_and_made_and_received_since_is_read
     story.heal()
     story.world.advance(3600)
     story.ticks(3)
-    becomes(story, story.ticket(return_id), "Draft")
     story.world.receive(return_id)
     story.world.advance(300)
     kept.put_back()
     story.world.fault("rex11", "status_502", operation="GetReceivingTicketsByPO")
-    story.ticks(3)
+    story.ticks(4, seconds=3600)
     story.heal()
     on_again(story)
     assert len(story.world.tickets(return_id)) == 1
