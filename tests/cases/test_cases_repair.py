@@ -3,6 +3,7 @@ done since is neither done again nor forgotten, and nobody is asked what both sy
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,10 @@ from bergen_loop.repair import rebuild, restored
 from support import worlds
 from support.ledgers import empty_ledger
 from support.look import Look
+
+
+Before = Callable[[Story], str]
+Done = Callable[[Story, str], None]
 
 
 class Kept:
@@ -100,10 +105,9 @@ def paid(story: Story, return_id: str) -> None:
 
 @pytest.mark.parametrize("before", [announced, waiting])
 def test_what_was_flagged_since_the_backup_is_flagged_and_nobody_is_asked(
-    story: Story, tmp_path: Path, before: object
+    story: Story, tmp_path: Path, before: Before
 ) -> None:
     """A person was asked to decide by hand, for "the return is in state review"."""
-    assert callable(before)
     return_id = before(story)
     kept = Kept(story, tmp_path)
     flagged(story, return_id)
@@ -124,12 +128,10 @@ def test_what_was_flagged_since_the_backup_is_flagged_and_nobody_is_asked(
     ],
 )
 def test_what_was_settled_and_opened_again_is_not_settled_by_a_ledger_that_does_not_know_it(
-    story: Story, tmp_path: Path, before: object, done: object, lost: bool
+    story: Story, tmp_path: Path, before: Before, done: Done, lost: bool
 ) -> None:
     """It was flagged a second time, and paid a second time, also after a rebuild; left alone by a
     person it still was."""
-    assert callable(before)
-    assert callable(done)
     return_id = before(story)
     kept = Kept(story, tmp_path)
     done(story, return_id)
