@@ -17,7 +17,6 @@ from support import worlds
 from support.ledgers import empty_ledger
 from support.look import Look
 
-
 Before = Callable[[Story], str]
 Done = Callable[[Story, str], None]
 
