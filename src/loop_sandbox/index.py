@@ -30,12 +30,16 @@ class TimeIndex:
         self._keys.extend(keys)
         self._keys.sort()
 
+    def remove(self, seconds: int, id_: str) -> None:
+        """KeyError where it is not there."""
+        at = bisect_left(self._keys, (seconds, id_))
+        if at >= len(self._keys) or self._keys[at] != (seconds, id_):
+            raise KeyError((seconds, id_))
+        self._keys.pop(at)
+
     def move(self, before: int, after: int, id_: str) -> None:
         """Give an id another time."""
-        at = bisect_left(self._keys, (before, id_))
-        if at >= len(self._keys) or self._keys[at] != (before, id_):
-            raise KeyError((before, id_))
-        self._keys.pop(at)
+        self.remove(before, id_)
         self.add(after, id_)
 
     def forward(self, first: int, last: int, after: Key | None = None) -> Iterator[Key]:

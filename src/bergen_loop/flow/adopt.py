@@ -14,7 +14,7 @@ from functools import partial
 from itertools import groupby
 
 from bergen_loop.domain import announce as rules
-from bergen_loop.domain.returns import LoopState, Return, Stage
+from bergen_loop.domain.returns import TO_JUDGE, LoopState, Return, Stage
 from bergen_loop.domain.rma import Receipt, TicketStatus, normal_ticket_id
 from bergen_loop.domain.words import EffectKind, Need
 from bergen_loop.flow.context import AHEAD, BrandContext
@@ -26,8 +26,8 @@ from bergen_loop.flow.transitions import (
     plan_note,
     settlement_shown,
 )
-from bergen_loop.ledger.codec import digest, document, dump_item, load_return
-from bergen_loop.ledger.store import effects, returns, shipments
+from bergen_loop.ledger.codec import digest, document, dump_item, load_receipt, load_return
+from bergen_loop.ledger.store import attention, effects, returns, shipments
 from bergen_loop.ledger.store.effects import EffectState, Intent, settling_key, ticket_key
 from bergen_loop.ledger.tables.core import EffectRow, ReturnRow, RmaRow
 from bergen_loop.ledger.tables.shipments import ShipmentRmaRow
@@ -38,6 +38,8 @@ LATE = timedelta(hours=1)
 """Returns seen so long after they were submitted are looked up as well."""
 LOOK_FIRST = timedelta(days=90)
 """How long after a restore RMAs are looked for first: what they are for may be announced late."""
+MOST = 100
+"""Returns that are looked at in one go."""
 LATE_TICKETS = timedelta(days=1)
 """How long a ticket may turn up by its PO although it was not found when it was looked for."""
 
@@ -232,6 +234,31 @@ def take_over(ctx: BrandContext, tx: Transaction, row: ReturnRow, past: Past) ->
         _place(ctx, tx, row, past)
 
 
+def made_instead(ctx: BrandContext) -> None:
+    """Where a ledger that was put back from a backup learns of tickets that were cancelled, others
+    may have been made for them since: they are followed."""
+    restored = ctx.tick.restored_at
+    if restored is None or ctx.now() - restored > LATE_TICKETS:
+        return  # a retry looks for them as well before it makes one
+    with ctx.ledger.read() as session:
+        ids = attention.subjects(session, ctx.brand, Need.TICKET_CANCELLED, MOST)
+        rows = returns.by_ids(session, ctx.brand, ids)
+    stages = (Stage.ANNOUNCED, *TO_JUDGE)
+    old = [r for r in rows.values() if r.stage in stages and r.submitted_at <= restored]
+    for batch in ctx.batches(old):
+        pasts = ctx.in_parallel(lambda row: look_up(ctx, load_return(row.content)), batch)
+        with ctx.write() as tx:
+            fresh = returns.by_pks(tx.session, [row.id for row in batch], lock=True)
+            for row, past in zip(batch, pasts, strict=True):
+                if isinstance(past, OutsideError):
+                    continue
+                known = {r.customer_po for r in returns.rmas_of(tx.session, [row.id])[row.id]}
+                if any(t.customer_po not in known for t in past.tickets):
+                    why = "another RMA was made for it before the ledger was put back"
+                    tx.resolve(Need.TICKET_CANCELLED, fresh[row.id], why)
+                    take_over(ctx, tx, fresh[row.id], past)
+
+
 def _parcels(ctx: BrandContext, return_: Return) -> dict[str, int]:
     """The number of each parcel of a return, by its PO."""
     numbers = range(1, len(rules.parcels(return_, ctx.rules)) + 1)
@@ -416,11 +443,11 @@ def _tell_reason(ctx: BrandContext, tx: Transaction, row: ReturnRow, notes: int)
 
 
 def maybe_settled(ctx: BrandContext, tx: Transaction, row: ReturnRow, notes: int) -> None:
-    """Received, perhaps before this ledger knew the return. In review: what was flagged is not
-    judged again. Open: a process call that nobody remembers may be under way, or a flag may have
-    been taken off again by a person. The first shows with time; the second does not.
-    `notes`: how many it has in Loop."""
-    if row.stage != Stage.RECEIVED:
+    """Received, perhaps before this ledger knew the return, or what was done about it. In review:
+    what was flagged is not judged again. Open: a process call that nobody remembers may be under
+    way, which shows with time; or it was settled, and opened again by a person, which does not.
+    `notes`: how many it has in Loop that this ledger has not made."""
+    if row.stage not in (*TO_JUDGE, Stage.SETTLING):
         return
     if row.loop_state == LoopState.REVIEW:
         tx.move(row, Stage.FLAGGED, "it was received before, and Loop shows it in review")
@@ -428,16 +455,49 @@ def maybe_settled(ctx: BrandContext, tx: Transaction, row: ReturnRow, notes: int
         return
     payload: dict[str, object] = {"return_id": row.return_id, "decision": None, "line_item_ids": []}
     key = settling_key(row.return_id)
-    effect = tx.plan(Intent(EffectKind.PROCESS, key, row.id, payload))
-    if effect is not None:
+    effect = effects.find(tx.session, tx.brand, key) or tx.plan(
+        Intent(EffectKind.PROCESS, key, row.id, payload)
+    )
+    if effect is not None and effect.state in effects.SENDABLE:
         why = "a call made before this ledger knew the return may be under way"
-        effect.attempts = 1
+        effect.attempts, effect.intended_at, effect.doubt_since = 1, tx.now, tx.now
         tx.outcome(effect, EffectState.DOUBT, why)
-    if notes:
+    changed = _changed_since(tx, row)
+    signs = [
+        f"it has notes in Loop ({notes})" if notes else "",
+        f"Loop shows it changed at {changed:%Y-%m-%d %H:%M} UTC, after that" if changed else "",
+    ]
+    if any(signs):
+        if row.stage == Stage.SETTLING:
+            tx.enter(row, Stage.RECEIVED)
         tx.needs_person(
             Need.UNKNOWN_PAST,
-            "its parcel was received before this ledger knew the return, and it has notes "
-            f"in Loop ({notes}): it may have been flagged before, and what was flagged is "
-            "never processed. Look in Loop; retry lets the criteria judge it",
+            "its parcel was received before this ledger knew the return, and "
+            f"{' and '.join(filter(None, signs))}: it may have been flagged or processed before, "
+            "and opened again, and what was settled is never settled again. Look in Loop; retry "
+            "lets the criteria judge it",
             row,
         )
+
+
+_LABEL_SEEN = timedelta(minutes=1)
+"""How far a return's time may be from its label's where the label is what has changed."""
+
+
+def _changed_since(tx: Transaction, row: ReturnRow) -> datetime | None:
+    """When Loop shows something of the return changed after its goods were counted, unless that is
+    its label: it may have been settled then, and opened again."""
+    return_ = load_return(row.content)
+    receipts = returns.readings(tx.session, [row.id])[row.id].receipts
+    since = row.received_at or row.submitted_at
+    counted = [counted_at(load_receipt(r.content)) or since for r in receipts]
+    if not counted or return_.updated_at <= max(counted):
+        return None
+    labels = [x.updated_at for x in (return_.label, *return_.labels) if x.updated_at]
+    by_label = any(abs(return_.updated_at - at) <= _LABEL_SEEN for at in labels)
+    return None if by_label else return_.updated_at
+
+
+def counted_at(receipt: Receipt) -> datetime | None:
+    """When its counts became final, or the last that is known of before."""
+    return receipt.added_to_inventory_at or receipt.arrived_at or receipt.created_at

@@ -270,6 +270,8 @@ class TicketAdds(Undertaking[ReturnRow, RmaRequest, str]):
         """What the warehouse calls products."""
         self.given: list[str] = []
         """Tickets that REX11 has answered with, and (below) whose they are."""
+        self.found: set[str] = set()
+        """Those of them that were there before."""
         self.owners: adopt.Owners = {}
         self.made = _Made({}, {}, {})
 
@@ -379,6 +381,8 @@ class TicketAdds(Undertaking[ReturnRow, RmaRequest, str]):
         if ticket is None:
             self.ctx.counts.add("rex11.ticket_add")
             ticket = self.ctx.warehouse.create_rma(call.request)
+        else:
+            self.found.add(ticket)
         self.given.append(ticket)
         return ticket
 
@@ -394,6 +398,7 @@ class TicketAdds(Undertaking[ReturnRow, RmaRequest, str]):
             return
         rma = _exists(tx, self.made, effect, answer, f"REX11 made ticket {answer}")
         self.owners[normal_ticket_id(answer)] = rma
+        rma.to_read = answer in self.found  # its status may have changed before it was known
         if effect.attempts > 1:
             # The first one may have arrived all the same, and show only later.
             effect.try_at = tx.now + self.ctx.settings.announce.lost_ticket_wait

@@ -282,6 +282,22 @@ def not_understood(ctx: BrandContext) -> None:
     _read_each(ctx, wanted)
 
 
+def not_seen(ctx: BrandContext) -> None:
+    """Look for the returns that Loop had no more when they were to be settled: one that is there
+    again is judged."""
+    with ctx.ledger.read() as session:
+        ids = attention.subjects(session, ctx.brand, Need.CANNOT_SEE, PER_TICK)
+        known = returns.by_ids(session, ctx.brand, ids)
+    gone = [(r.id, r.return_id) for r in known.values() if r.stage == Stage.RECEIVED]
+    _look(ctx, gone, _there_again)
+
+
+def _there_again(ctx: BrandContext, tx: Transaction, row: ReturnRow, return_: Return) -> None:
+    del ctx, return_
+    if row.stage == Stage.RECEIVED:
+        tx.enter(row, Stage.RECEIVED)
+
+
 def _read_each(ctx: BrandContext, return_ids: Sequence[str]) -> None:
     """Take in what their details show, as if a list had shown it."""
     for batch in ctx.batches(return_ids):
@@ -292,6 +308,10 @@ def _read_each(ctx: BrandContext, return_ids: Sequence[str]) -> None:
 def _taken_in(ctx: BrandContext, tx: Transaction, row: ReturnRow, return_: Return) -> None:
     """Looking was all."""
     del ctx, tx, row, return_
+
+
+_UNSEEN = (*effects.OPEN, EffectState.ACCEPTED)
+"""What became of such a call is to be seen in Loop."""
 
 
 def _look(
@@ -308,7 +328,7 @@ def _look(
             for (pk, _), seen in zip(batch, answers, strict=True):
                 row, effect = rows[pk], settlements.get(pk)
                 if seen.answer is None:
-                    if seen.problem and effect is not None:
+                    if seen.problem and effect is not None and effect.state in _UNSEEN:
                         _cannot_see(ctx, tx, effect, row, seen.problem)
                     continue
                 tx.resolve(Need.CANNOT_SEE, row, "Loop shows the return again")
@@ -396,7 +416,8 @@ def _still_lost(ctx: BrandContext, tx: Transaction, row: ReturnRow, return_: Ret
     else:
         why = f"Loop shows the return open and untouched {wait} after the call"
         tx.outcome(effect, EffectState.NOT_SENT, why)
-        row.due_at = tx.now
+        if not attention.left_alone(tx.session, row, Need.UNKNOWN_PAST):
+            row.due_at = tx.now
 
 
 def _untouched_since(effect: EffectRow) -> datetime:

@@ -59,6 +59,8 @@ MOST_GAPS = 5
 PATIENCE = timedelta(hours=1)
 """How long the cursor waits at a window that cannot be walked to its end. So long nothing counts
 as pulled, hence nothing is settled once the last whole pull is too old."""
+MOST_AGAIN = timedelta(days=2)
+"""How far a walk reaches back again where pages shifted while they were read."""
 _ONLY_NEW = ("return.created", "label.created", "label.updated")
 """Triggers that tell nothing of cancelled returns or of those in review."""
 
@@ -72,6 +74,11 @@ class _Walk:
     deep: str
     """The mark of when it last reached far back."""
     name: str = ""
+
+    @property
+    def again(self) -> str:
+        """The mark of from where on pages shifted while they were read, which hides returns."""
+        return f"{self.deep}.again"
 
 
 _MAIN = _Walk(CURSOR, (None,), "deep.main")
@@ -128,11 +135,15 @@ def _run(ctx: BrandContext, walk: _Walk, result: Pulled) -> None:
         raise Unauthorized(ctx.tick.other_shop, system="Loop", brand=ctx.brand, call="list")
     started = ctx.now()
     under_way = cursors.mark_of_pull(walk.cursor)
-    marks = ctx.marks(walk.cursor, walk.deep, under_way)
+    marks = ctx.marks(walk.cursor, walk.deep, walk.again, under_way)
     begun = under_way in marks
     marks = cursors.believed(marks, started + AHEAD)
     cursor = marks.get(walk.cursor)
     since, deep = _since(ctx, cursor, marks.get(walk.deep), started)
+    again, result.shifted = marks.get(walk.again), False
+    if deep and again is not None:
+        since = min(since, again)
+    first = since
     if cursor is None and walk is _MAIN:
         _note_first(ctx, started)
     span = FIRST_WINDOW
@@ -151,7 +162,7 @@ def _run(ctx: BrandContext, walk: _Walk, result: Pulled) -> None:
         whole = whole and not new_gaps
         patient = cursor is not None and started - cursor <= PATIENCE
         # And writes what people are told of, which holds no return.
-        with ctx.noting(walk.cursor, walk.deep, under_way) as tx:
+        with ctx.noting(walk.cursor, walk.deep, walk.again, under_way) as tx:
             _tell_gaps(tx, walk, new_gaps, patient=patient)
             if new_gaps and patient:
                 return
@@ -159,6 +170,8 @@ def _run(ctx: BrandContext, walk: _Walk, result: Pulled) -> None:
             if last and long:
                 cursors.end_pull(tx.session, ctx.brand, walk.cursor)
             if last and deep:
+                if result.shifted or again is not None:
+                    _mind_shifting(tx, walk, first if result.shifted else None)
                 cursors.set(tx.session, ctx.brand, walk.deep, started)
                 ctx.tick.reached_back |= walk is _MAIN
             if last and walk is _MAIN:
@@ -195,6 +208,24 @@ def _note_first(ctx: BrandContext, started: datetime) -> None:
             cursors.set(tx.session, ctx.brand, cursors.FIRST_PULL, started)
 
 
+def _mind_shifting(tx: Transaction, walk: _Walk, since: datetime | None) -> None:
+    """Where pages shifted all along a walk that reaches far back, so does the next one (`since`;
+    None: they did not); not without end."""
+    cursors.drop(tx.session, tx.brand, walk.again)
+    if since is None:
+        return
+    if tx.now - since <= MOST_AGAIN:
+        cursors.set(tx.session, tx.brand, walk.again, since)
+        return
+    tx.needs_person(
+        Need.LIST_GAP,
+        "the pages of Loop's list shift while they are read, which hides returns: updated since "
+        f"{since:%Y-%m-%d %H:%M} UTC; run `bergen-loop reconcile` when less goes on in Loop",
+        walk.name,
+        "walked it again every hour",
+    )
+
+
 def _tell_gaps(tx: Transaction, walk: _Walk, gaps: list[str], *, patient: bool) -> None:
     if patient and gaps:
         tx.needs_person(
@@ -226,13 +257,18 @@ def _walk(
         since, until, filter="updated_at", state=state, page_size=ctx.settings.loop.page_size
     )
     incomplete: str | None = None
+    seen, shifted = set[bytes](), False
     for page in pages:
         ctx.counts.add("loop.list.pages")
+        prints = {x.fingerprint for x in page.listed if x.fingerprint is not None}
+        shifted = shifted or not prints.isdisjoint(seen)
+        seen |= prints
         result.pages += 1
         result.listed += len(page.listed)
         store(ctx, unread(ctx, page.listed), result)
         incomplete = page.incomplete or incomplete
     if incomplete is None:
+        result.shifted = result.shifted or shifted
         return
     if until - since > SMALLEST and len(result.gaps) < MOST_GAPS:
         middle = since + (until - since) / 2
@@ -259,6 +295,8 @@ class Pulled:
     unreadable: int = 0
     gaps: list[str] = field(default_factory=list[str])
     """Windows that could not be walked to their end, and why."""
+    shifted: bool = False
+    """Whether the last walk showed a return twice, word for word: pages shifted meanwhile."""
     backwards: list[str] = field(default_factory=list[str])
     """Returns listed in another state or with other units than the ledger's, but with an older
     time: a page behind the times, or a clock of Loop's that was put back. Looking at the return

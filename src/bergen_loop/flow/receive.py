@@ -265,6 +265,8 @@ def _take_changes(
         returns.read_again_beside(tx.session, list(rmas.values()))
 
     ctx.take_in(news, take, _set_aside_change)
+    if ctx.tick.reached_back or any(c.status is TicketStatus.CANCELLED for c in news):
+        adopt.made_instead(ctx)
     ctx.take_in([c for c in changes if c.problem], _unclear, _set_aside_change)
     result.changed += len(news)
     return moved
@@ -308,7 +310,10 @@ def _of_ours(
 
 
 def _earliest(ctx: BrandContext, since: datetime) -> datetime:
-    """From when on a list of changes since then may tell: its window may be rounded."""
+    """From when on a list of changes since then may tell: its window may be rounded. The first one
+    after the ledger was put back from a backup tells of all that has moved since the backup."""
+    if ctx.tick.restored_at is not None and since < ctx.tick.restored_at:
+        return ctx.tick.restored_at
     return since - ROUNDED[ctx.settings.rex11.window_precision]
 
 

@@ -10,9 +10,9 @@ final: what people and the warehouse did a moment ago counts.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from bergen_loop.domain.announce import physical_lines
 from bergen_loop.domain.comparison import compare
@@ -23,7 +23,7 @@ from bergen_loop.domain.pace import Turns, Worth
 from bergen_loop.domain.returns import PROCESSING, TO_JUDGE, LoopState, Stage
 from bergen_loop.domain.rma import Receipt, TicketStatus
 from bergen_loop.domain.words import SETTLING, EffectKind, Need, What
-from bergen_loop.flow import calls, grading, intake
+from bergen_loop.flow import adopt, calls, grading, intake
 from bergen_loop.flow.calls import (
     Call,
     Undertaking,
@@ -33,14 +33,22 @@ from bergen_loop.flow.calls import (
     ready,
     seen_again,
 )
-from bergen_loop.flow.context import BrandContext
+from bergen_loop.flow.context import AHEAD, BrandContext
 from bergen_loop.flow.transitions import accepted, all_cancelled, plan_notes
 from bergen_loop.ledger.codec import load_items, load_receipt, load_return
 from bergen_loop.ledger.store import effects, journal, modes, returns
 from bergen_loop.ledger.store.effects import AlreadyIntended, EffectState, Intent, settling_key
+from bergen_loop.ledger.store.statements import chunks
 from bergen_loop.ledger.tables.core import DecisionRow, EffectRow, ReturnRow, RmaRow
 from bergen_loop.ledger.transaction import FencedTransaction, Transaction
-from bergen_loop.outside.errors import Effect, OutsideError, Refused, Scope, Unreadable
+from bergen_loop.outside.errors import (
+    Effect,
+    NotFound,
+    OutsideError,
+    Refused,
+    Scope,
+    Unreadable,
+)
 from bergen_loop.outside.loop.models import same_note
 
 PER_TICK = 300
@@ -76,6 +84,7 @@ def run(ctx: BrandContext) -> Settled:
         if ctx.live:
             with ctx.write() as tx:
                 modes.judge_anew(tx.session, tx.now, ctx.brand)
+            _look_back(ctx)
         decided = _decide_due(ctx, result)
         if ctx.live:
             if ctx.settings.grading.enabled:
@@ -116,6 +125,72 @@ def _to_do(ctx: BrandContext) -> _ToDo:
         unconfirmed=Stage.CONFIRMING in stages,
         notes=any(k == EffectKind.NOTE and s in effects.SENDABLE for k, s in calls),
     )
+
+
+# -- what a ledger that was put back does not know ---------------------------------------------
+
+
+def _look_back(ctx: BrandContext) -> None:
+    """What was counted before the ledger was put back from a backup may have been settled then:
+    before it is judged, Loop is looked at for signs of that."""
+    restored = ctx.tick.restored_at
+    if restored is None:
+        return
+    stages = [*TO_JUDGE, Stage.SETTLING]
+    with ctx.ledger.read() as session:
+        due = returns.due_pks(session, ctx.brand, stages, ctx.now(), ALL)
+    for pks in chunks(due, PER_WRITE):
+        with ctx.ledger.read() as session:
+            rows, readings = returns.by_pks(session, pks), returns.readings(session, pks)
+            known = effects.settlements_of(session, pks)
+        old = [
+            row
+            for row in rows.values()
+            if _may_be_settled(row, readings[row.id], known.get(row.id), restored)
+        ]
+        for batch in ctx.batches(old):
+            notes = ctx.in_parallel(lambda row: _notes_of_others(ctx, row), batch)
+            with ctx.write() as tx:
+                fresh = returns.by_pks(tx.session, [row.id for row in batch], lock=True)
+                for old_row, found in zip(batch, notes, strict=True):
+                    row = fresh[old_row.id]
+                    if isinstance(found, OutsideError):
+                        row.due_at = tx.now + ctx.settings.poll
+                    else:
+                        adopt.maybe_settled(ctx, tx, row, found)
+
+
+ALL = 10**6
+
+
+def _may_be_settled(
+    row: ReturnRow, reading: returns.Reading, effect: EffectRow | None, restored: datetime
+) -> bool:
+    """Whether a ledger that was lost may have settled it: it was counted by then, and this one has
+    made no call since."""
+    if effect and (effect.state not in effects.SENDABLE or effect.intended_at > restored):
+        return False
+    counted = [adopt.counted_at(load_receipt(r.content)) for r in reading.receipts]
+    times = [at or row.submitted_at for at in counted]
+    return any(at <= restored + AHEAD for at in (*times, row.received_at) if at is not None)
+
+
+def _notes_of_others(ctx: BrandContext, row: ReturnRow) -> int | OutsideError:
+    """How many notes a return has in Loop that this ledger did not make."""
+    with ctx.ledger.read() as session:
+        ours = [
+            str(e.payload["content"])
+            for e in effects.of_return(session, row.id)
+            if e.kind == EffectKind.NOTE
+        ]
+    ctx.counts.add("loop.notes")
+    try:
+        notes = ctx.loop.notes(row.return_id)
+    except OutsideError as error:
+        if error.scope is Scope.ACCESS:
+            raise
+        return error
+    return sum(not any(same_note(n.content, own) for own in ours) for n in notes)
 
 
 # -- deciding ---------------------------------------------------------------------------------
@@ -500,6 +575,14 @@ class Settlements(Undertaking[int, DecisionRow, None]):
             accepted(self.ctx, tx, effect, row, f"a call is at work: {error.message}")
             self.result.processed += 1
             return
+        if isinstance(error, NotFound):
+            tx.outcome(effect, EffectState.NOT_SENT, str(error))
+            row.stage, row.due_at = Stage.RECEIVED, None
+            words = error.message.rstrip(".")
+            why = f"Loop does not have the return any more: {words}. Look for it in Loop"
+            tx.needs_person(Need.CANNOT_SEE, why, row, "looked for again every hour")
+            self.result.attention += 1
+            return
         tx.outcome(effect, EffectState.REFUSED, str(error))
         if state == LoopState.CLOSED:
             # Someone else closed it, or an earlier call of ours did: Loop's list will show it.
@@ -536,6 +619,8 @@ class Notes(Undertaking[EffectRow, str, None]):
     """A note on a return."""
 
     name = "note"
+    of_before: Collection[int | None] = ()
+    """Returns (keys) that a ledger which was lost since the backup may have noted this on."""
 
     def intend(self, tx: FencedTransaction, items: Sequence[EffectRow]) -> list[Call[str]]:
         fresh = effects.by_pks(tx.session, [effect.id for effect in items])
@@ -543,11 +628,15 @@ class Notes(Undertaking[EffectRow, str, None]):
         enough = self.ctx.settings.repeats.attempts + calls.GOES_ON_FOR
         due = [e for e in due if e.attempts < enough]
         tx.send_again(due)
+        if adopt.restored_lately(self.ctx) and (restored := self.ctx.tick.restored_at):
+            rows = returns.by_pks(tx.session, [e.return_pk for e in due if e.return_pk])
+            self.of_before = {pk for pk, row in rows.items() if row.submitted_at <= restored}
         return [Call(str(e.payload["content"])[:NOTE_LIMIT], (e,)) for e in due]
 
     def send(self, call: Call[str]) -> None:
-        if calls.is_late(self.ctx, call.effects[0]):
-            there = _is_there(self.ctx, call.effects[0])
+        effect = call.effects[0]
+        if calls.is_late(self.ctx, effect) or effect.return_pk in self.of_before:
+            there = _is_there(self.ctx, effect)
             if isinstance(there, OutsideError):
                 raise there
             if there:

@@ -29,7 +29,7 @@ from bergen_loop.flow import (
     shipment_rmas,
     shipments,
 )
-from bergen_loop.flow.calls import look_at, not_understood
+from bergen_loop.flow.calls import look_at, not_seen, not_understood
 from bergen_loop.flow.context import AHEAD, BrandContext, Tick
 from bergen_loop.ledger.database import LedgerError, Session, absence, trouble
 from bergen_loop.ledger.locks import LockLost, brand_lock
@@ -54,7 +54,7 @@ from bergen_loop.text import failure
 log = structlog.get_logger()
 
 BREATH = timedelta(seconds=1)
-SEEN_AGAIN = ("listed", "pages")
+SEEN_AGAIN = ("listed", "pages", "shifted")
 """Counts of what a step looked at, whether or not there was anything new."""
 TELL_AFTER = timedelta(hours=1)
 """How long a step may fail before it goes on the attention list."""
@@ -66,6 +66,7 @@ def _intake(ctx: BrandContext) -> dict[str, Any]:
     look_at(ctx, [*pulled.backwards, *named])
     if ctx.tick.reached_back:
         not_understood(ctx)
+        not_seen(ctx)
     return asdict(pulled) | {"webhooks": webhooks}
 
 
