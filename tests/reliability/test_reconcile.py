@@ -78,12 +78,13 @@ def test_a_return_and_a_state_that_a_clock_hid(stages: Stages) -> None:
 
 
 def test_a_ticket_whose_change_the_list_left_out(stages: Stages) -> None:
-    """REX11's clock was far behind when the ticket moved: the list of changes has it too early."""
+    """REX11's clock was more than a day behind when the ticket moved: its list has it too early,
+    also where it is asked a day farther back."""
     stage = stages()
     [return_] = _announced(stage)
     for _ in range(3):
         stage.tick(after=3600.0)
-    stage.control("settings", rex11_skew_seconds=-3.0 * 3600)
+    stage.control("settings", rex11_skew_seconds=-30.0 * 3600)
     stage.parcel(return_, "complete")
     for _ in range(24):
         stage.tick(after=3600.0)
