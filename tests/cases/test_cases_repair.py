@@ -157,6 +157,10 @@ def test_what_was_settled_and_opened_again_is_not_settled_by_a_ledger_that_does_
     story.ticks(2, seconds=1000)
     days(story, 2)
     assert story.told(return_id) == []
+    recount(story, return_id, 0, 0)
+    story.ticks(2, seconds=1000)
+    [need] = story.kinds(return_id)
+    assert need in ("unknown_past", "decide_by_hand")
     assert (story.paid(return_id), story.flags(return_id), story.notes(return_id)) == so_far
 
 

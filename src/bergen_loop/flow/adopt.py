@@ -420,6 +420,7 @@ def maybe_settled(ctx: BrandContext, tx: Transaction, row: ReturnRow, notes: int
     if effect is not None and effect.state in effects.SENDABLE:
         why = "a call made before this ledger knew the return may be under way"
         effect.attempts, effect.intended_at, effect.doubt_since = 1, tx.now, tx.now
+        effect.payload = {**effect.payload, "decision": None}
         tx.outcome(effect, EffectState.DOUBT, why)
     changed = _changed_since(tx, row)
     signs = [

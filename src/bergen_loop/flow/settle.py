@@ -36,7 +36,7 @@ from bergen_loop.flow.calls import (
 from bergen_loop.flow.context import AHEAD, BrandContext
 from bergen_loop.flow.transitions import accepted, all_cancelled, plan_notes
 from bergen_loop.ledger.codec import load_items, load_receipt, load_return
-from bergen_loop.ledger.store import cursors, effects, journal, modes, returns
+from bergen_loop.ledger.store import attention, cursors, effects, journal, modes, returns
 from bergen_loop.ledger.store.effects import AlreadyIntended, EffectState, Intent, settling_key
 from bergen_loop.ledger.store.statements import chunks
 from bergen_loop.ledger.tables.core import DecisionRow, EffectRow, ReturnRow, RmaRow
@@ -515,6 +515,9 @@ class Settlements(Undertaking[int, DecisionRow, None]):
         before: EffectRow | None,
     ) -> EffectRow | None:
         key = settling_key(row.return_id)
+        assumed = before is not None and before.payload.get("decision") is None
+        if assumed and decision.by == journal.SERVICE and _left_as_it_is(tx, row):
+            return None
         payload = {
             "return_id": row.return_id,
             "decision": decision.id,
@@ -585,6 +588,21 @@ class Settlements(Undertaking[int, DecisionRow, None]):
         why = f"Loop refused to {call} the return: {words}. Look at it in Loop"
         tx.needs_person(Need.REFUSED, why, row, f"one {effect.kind} call")
         self.result.attention += 1
+
+
+def _left_as_it_is(tx: Transaction, row: ReturnRow) -> bool:
+    """Where a person has left alone what may have been settled by a ledger that was lost, and it
+    was judged for something new since, they are asked again."""
+    if not attention.left_alone(tx.session, row, Need.UNKNOWN_PAST):
+        return False
+    tx.enter(row, Stage.RECEIVED)
+    row.due_at = None
+    why = (
+        "it may have been settled before this ledger knew it, and was left alone; something has "
+        "changed since. Look in Loop; retry lets the criteria judge it"
+    )
+    tx.needs_person(Need.UNKNOWN_PAST, why, row)
+    return True
 
 
 # -- notes in Loop: why it was flagged, what changed after it, what a person wrote ---------------
