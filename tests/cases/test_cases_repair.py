@@ -14,6 +14,8 @@ from bergen_loop.domain.returns import Stage
 from bergen_loop.ledger import backup as backups
 from bergen_loop.repair import rebuild, restored
 from support import worlds
+from support.bars import Bar
+from support.brands import configure
 from support.ledgers import empty_ledger
 from support.look import Look
 
@@ -29,6 +31,13 @@ class Kept:
         self.file = folder / "yesterday.db"
         backups.backup(story.ctx.ledger, self.file)
 
+    def gone(self, *, lost: bool) -> None:
+        """Its ledger is put back, or there is no backup at all."""
+        if lost:
+            self.lose()
+        else:
+            self.put_back()
+
     def put_back(self) -> None:
         ledger = self.story.ctx.ledger
         backups.restore(ledger, self.file)
@@ -37,12 +46,13 @@ class Kept:
         self._with(worlds.context(self.story.world, ledger))
 
     def lose(self) -> None:
-        """There is no backup at all."""
         self._with(worlds.context(self.story.world, empty_ledger(self.folder / "new.db")))
         rebuild.run(self.story.ctx)
 
     def _with(self, ctx: worlds.BrandContext) -> None:
         story = self.story
+        bars = story.ctx.settings.loop.happy_returns
+        configure(ctx, loop={"happy_returns": bars})
         story.ctx, story.look = ctx, Look(ctx)
         story.heal()
 
@@ -137,10 +147,7 @@ def test_what_was_settled_and_opened_again_is_not_settled_by_a_ledger_that_does_
     story.world.change(return_id, "reopen")
     story.ticks(2)
     so_far = (story.paid(return_id), story.flags(return_id), story.notes(return_id))
-    if lost:
-        kept.lose()
-    else:
-        kept.put_back()
+    kept.gone(lost=lost)
     on_again(story)
     [(need, why)] = story.told(return_id)
     assert need == "unknown_past"
@@ -150,6 +157,10 @@ def test_what_was_settled_and_opened_again_is_not_settled_by_a_ledger_that_does_
     story.ticks(2, seconds=1000)
     days(story, 2)
     assert story.told(return_id) == []
+    recount(story, return_id, 0, 0)
+    story.ticks(2, seconds=1000)
+    [need] = story.kinds(return_id)
+    assert need in ("unknown_past", "decide_by_hand")
     assert (story.paid(return_id), story.flags(return_id), story.notes(return_id)) == so_far
 
 
@@ -179,10 +190,7 @@ def test_a_label_that_is_told_of_late_is_no_sign_of_anything(
     story.world.advance(600)
     story.world.change(return_id, "label", status="delivered")
     story.world.advance(60)
-    if lost:
-        kept.lose()
-    else:
-        kept.put_back()
+    kept.gone(lost=lost)
     on_again(story)
     story.settled(return_id)
 
@@ -262,3 +270,51 @@ def test_an_rma_that_was_tried_at_the_backup_and_made_and_received_since_is_read
     on_again(story)
     assert len(story.world.tickets(return_id)) == 1
     story.settled(return_id)
+
+
+# -- consolidated shipments -------------------------------------------------------------------
+
+
+@pytest.fixture
+def bar(story: Story) -> Bar:
+    """Return bars, whose returns Loop pays when a test says so."""
+    story.world.sandbox.settings.update({"happy_returns_seconds": 10**9})
+    configure(story.ctx, loop={"happy_returns": True})
+    story.ticks(1, seconds=3600)
+    return Bar(story.world, story.ctx)
+
+
+@pytest.mark.parametrize("lost", [False, True])
+def test_a_share_that_was_paid_and_whose_return_was_opened_again_is_not_paid_again(
+    story: Story, bar: Bar, tmp_path: Path, lost: bool
+) -> None:
+    return_id, other = bar.drop(paid=False), bar.drop()
+    story.ticks(1)
+    shipment = bar.ship(return_id, other)
+    story.ticks(2, seconds=1800)
+    kept = Kept(story, tmp_path)
+    bar.arrive(shipment)
+    story.ticks(4)
+    assert story.paid(return_id) == 1
+    story.world.change(return_id, "reopen")
+    story.ticks(1)
+    kept.gone(lost=lost)
+    on_again(story)
+    assert (story.kinds(return_id), story.paid(return_id)) == (["unknown_past"], 1)
+    assert len(bar.tickets(shipment)) == 1
+
+
+def test_what_was_claimed_of_a_shipment_before_its_ledger_was_lost_is_noted_once(
+    story: Story, bar: Bar, tmp_path: Path
+) -> None:
+    lost, here = bar.drop(), bar.drop()
+    shipment = bar.ship(lost, here)
+    story.ticks(2)
+    bar.arrive(shipment, missing=(f"HRBAG{lost}",))
+    story.ticks(2)
+    story.ticks(2, seconds=8 * 86400)
+    assert len(bar.notes(lost)) == 1
+    Kept(story, tmp_path).lose()
+    on_again(story)
+    assert [kind for kind, _ in story.look.brand_attention()] == ["bag_missing"]
+    assert len(bar.notes(lost)) == 1

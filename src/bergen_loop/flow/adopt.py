@@ -461,6 +461,7 @@ def maybe_settled(ctx: BrandContext, tx: Transaction, row: ReturnRow, notes: int
     if effect is not None and effect.state in effects.SENDABLE:
         why = "a call made before this ledger knew the return may be under way"
         effect.attempts, effect.intended_at, effect.doubt_since = 1, tx.now, tx.now
+        effect.payload = {**effect.payload, "decision": None}
         tx.outcome(effect, EffectState.DOUBT, why)
     changed = _changed_since(tx, row)
     signs = [
@@ -488,10 +489,13 @@ def _changed_since(tx: Transaction, row: ReturnRow) -> datetime | None:
     """When Loop shows something of the return changed after its goods were counted, unless that is
     its label: it may have been settled then, and opened again."""
     return_ = load_return(row.content)
-    receipts = returns.readings(tx.session, [row.id])[row.id].receipts
-    since = row.received_at or row.submitted_at
-    counted = [counted_at(load_receipt(r.content)) or since for r in receipts]
-    if not counted or return_.updated_at <= max(counted):
+    reading = returns.readings(tx.session, [row.id])[row.id]
+    receipts = [load_receipt(r.content) for r in reading.receipts]
+    # A share of a consolidated shipment was counted when its boxes were.
+    boxes = shipments.rmas_of(tx.session, [r.shipment_pk for r in reading.rmas if r.shipment_pk])
+    receipts += shipments.final_receipts(tx.session, boxes).values()
+    counted = [at for receipt in receipts if (at := counted_at(receipt))]
+    if return_.updated_at <= max(counted, default=row.received_at or tx.now):
         return None
     labels = [x.updated_at for x in (return_.label, *return_.labels) if x.updated_at]
     by_label = any(abs(return_.updated_at - at) <= _LABEL_SEEN for at in labels)

@@ -36,7 +36,7 @@ from bergen_loop.flow.calls import (
 from bergen_loop.flow.context import AHEAD, BrandContext
 from bergen_loop.flow.transitions import accepted, all_cancelled, plan_notes
 from bergen_loop.ledger.codec import load_items, load_receipt, load_return
-from bergen_loop.ledger.store import effects, journal, modes, returns
+from bergen_loop.ledger.store import attention, cursors, effects, journal, modes, returns
 from bergen_loop.ledger.store.effects import AlreadyIntended, EffectState, Intent, settling_key
 from bergen_loop.ledger.store.statements import chunks
 from bergen_loop.ledger.tables.core import DecisionRow, EffectRow, ReturnRow, RmaRow
@@ -523,6 +523,9 @@ class Settlements(Undertaking[int, DecisionRow, None]):
         before: EffectRow | None,
     ) -> EffectRow | None:
         key = settling_key(row.return_id)
+        assumed = before is not None and before.payload.get("decision") is None
+        if assumed and decision.by == journal.SERVICE and _left_as_it_is(tx, row):
+            return None
         payload = {
             "return_id": row.return_id,
             "decision": decision.id,
@@ -605,6 +608,21 @@ def _settled_elsewhere(tx: Transaction, row: ReturnRow, effect: EffectRow) -> No
     )
 
 
+def _left_as_it_is(tx: Transaction, row: ReturnRow) -> bool:
+    """Where a person has left alone what may have been settled by a ledger that was lost, and it
+    was judged for something new since, they are asked again."""
+    if not attention.left_alone(tx.session, row, Need.UNKNOWN_PAST):
+        return False
+    tx.enter(row, Stage.RECEIVED)
+    row.due_at = None
+    why = (
+        "it may have been settled before this ledger knew it, and was left alone; something has "
+        "changed since. Look in Loop; retry lets the criteria judge it"
+    )
+    tx.needs_person(Need.UNKNOWN_PAST, why, row)
+    return True
+
+
 # -- notes in Loop: why it was flagged, what changed after it, what a person wrote ---------------
 
 
@@ -620,7 +638,7 @@ class Notes(Undertaking[EffectRow, str, None]):
 
     name = "note"
     of_before: Collection[int | None] = ()
-    """Returns (keys) that a ledger which was lost since the backup may have noted this on."""
+    """Returns (keys) on which an earlier ledger that was lost may have made this note."""
 
     def intend(self, tx: FencedTransaction, items: Sequence[EffectRow]) -> list[Call[str]]:
         fresh = effects.by_pks(tx.session, [effect.id for effect in items])
@@ -628,9 +646,10 @@ class Notes(Undertaking[EffectRow, str, None]):
         enough = self.ctx.settings.repeats.attempts + calls.GOES_ON_FOR
         due = [e for e in due if e.attempts < enough]
         tx.send_again(due)
-        if adopt.restored_lately(self.ctx) and (restored := self.ctx.tick.restored_at):
+        former = self.ctx.marks(cursors.FORMER).get(cursors.FORMER)
+        if former is not None and tx.now - former < adopt.LOOK_FIRST:
             rows = returns.by_pks(tx.session, [e.return_pk for e in due if e.return_pk])
-            self.of_before = {pk for pk, row in rows.items() if row.submitted_at <= restored}
+            self.of_before = {pk for pk, row in rows.items() if row.submitted_at <= former}
         return [Call(str(e.payload["content"])[:NOTE_LIMIT], (e,)) for e in due]
 
     def send(self, call: Call[str]) -> None:
