@@ -316,6 +316,11 @@ class Need(StrEnum):
         return NEEDS[self].holds
 
 
+OF_PRODUCTS = (Need.UNKNOWN_PRODUCT, Need.PRODUCT_IMPORT, Need.PRODUCT_REFUSED)
+"""What is told of a product, one of these at a time: its subject is a UPC, or a SKU where there is
+none."""
+
+
 @dataclass(frozen=True, slots=True)
 class NeedWords:
     """How a kind of item is called, what a retry of it does, and what stays when its return
