@@ -9,6 +9,7 @@ import pytest
 from cases_support import BRAND, Story, sub
 from test_cases_flows import retry
 
+from bergen_loop.domain.criteria import load_criteria, preset_text
 from bergen_loop.domain.returns import Stage
 from loop_sandbox import rex_ops
 from loop_sandbox.model import Product, RexProduct
@@ -211,3 +212,140 @@ def test_a_kit_whose_part_is_refused_is_announced_by_its_new_mapping(
     hours(story, 5)
     story.settled(before, return_id)
     assert story.told(return_id) == []
+
+
+# -- counts that settle --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["complete", "damaged"])
+def test_a_receipt_that_was_unclear_and_is_counted_again_is_judged_by_itself(
+    story: Story, kind: str
+) -> None:
+    """A person had to retry, though the warehouse had put right what it was asked about."""
+    return_id = story.received("garbled")
+    story.ticks(3)
+    assert story.kinds(return_id) == ["decide_by_hand"]
+    ticket = story.ticket(return_id)
+    lines = [{"upc": i.values["UPC"], "actual": i.expected} for i in ticket.items]
+    lines[0]["damaged"] = int(kind == "damaged")
+    story.world.reopen_ticket(ticket.id, "none", lines=lines, seconds=100)
+    story.ticks(6)
+    assert story.told(return_id) == []
+    paid = kind == "complete"
+    assert (story.paid(return_id), story.flags(return_id)) == (int(paid), int(not paid))
+
+
+def test_a_note_says_why_units_that_did_not_come_are_not_taken_off(story: Story) -> None:
+    """It said what is missing, and not why the rule was not followed."""
+    story.ctx.criteria = load_criteria(preset_text("trusting"), source="trusting.yaml")
+    product = story.stock()[0]
+    return_id = story.submit(product, product)
+    story.in_loop(return_id).lines[0].discount = 500
+    story.ticks(3)
+    story.world.receive(return_id, "short")
+    story.ticks(2)
+    story.ticks(3, seconds=3 * 86400.0)
+    assert (story.paid(return_id), story.told(return_id)) == (0, [])
+    [note] = story.notes(return_id)
+    assert "1 of 2 missing. The units of SKU" in note
+    assert "differ in " in note
+
+
+def test_all_units_of_a_product_that_are_damaged_can_be_taken_off(story: Story) -> None:
+    """Counted as damaged alone, they were taken for units that may be missing."""
+    text = """
+name: strip
+description: What is damaged or missing is taken off.
+rules:
+  - name: some
+    when: receipt.counted > 0 && (receipt.short > 0 || receipt.damaged > 0)
+    then: {remove_lines: {select: [short, damaged]}}
+  - name: rest
+    when: receipt.counted == 0 || receipt.complete
+    then: {flag: {reason: other}}
+"""
+    story.ctx.criteria = load_criteria(text, source="strip.yaml")
+    gone, hurt, good = story.stock()[0], story.stock()[9], story.stock()[5]
+    return_id = story.announced(gone, hurt, good)
+    lines = [{"upc": gone.upc, "actual": 0}, {"upc": hurt.upc, "actual": 0, "damaged": 1}]
+    story.world.receive(return_id, "complete", lines=lines)
+    story.ticks(4)
+    story.settled(return_id)
+    assert [line.product for line in story.in_loop(return_id).lines] == [good]
+
+
+# -- grades --------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def graded(story: Story) -> Story:
+    configure(story.ctx, grading={"enabled": True, "processor": "returns@bergen.example"})
+    return story
+
+
+def grades(story: Story, return_id: str) -> list[str]:
+    """What Loop was told of each unit by way of grades."""
+    told = [g for line in story.in_loop(return_id).lines for g in line.gradings]
+    return [g["condition_category"]["title"] for g in told if g["action"] == "graded"]
+
+
+@pytest.mark.parametrize("scope", [True, False])
+def test_grades_that_could_not_be_sent_are_sent_when_they_can_be(
+    graded: Story, scope: bool
+) -> None:
+    """They never were, and nobody knew; also not when the key had its right again."""
+    if scope:
+        graded.world.sandbox.settings.update({"missing_scopes": "grading"})
+    else:
+        graded.world.fault("loop", "status_429", operation="grade")
+    return_id = graded.received()
+    graded.ticks(4)
+    graded.settled(return_id)
+    assert grades(graded, return_id) == []
+    graded.heal()
+    graded.world.sandbox.settings.update({"missing_scopes": ""})
+    hours(graded, 3)
+    assert grades(graded, return_id) == ["Grade A", "Grade A"]
+    assert graded.told(return_id) == []
+
+
+@pytest.mark.parametrize("lost", [1, 9])
+def test_a_grade_that_was_lost_without_effect_is_made_once_more_and_then_told(
+    graded: Story, lost: int
+) -> None:
+    """It was missing, and nobody knew."""
+    graded.world.fault("loop", "status_500", operation="grade", count=lost)
+    return_id = graded.received("damaged")
+    graded.ticks(60)
+    assert (graded.flags(return_id), graded.calls("grade")) == (1, 2)
+    if lost == 1:
+        assert sorted(grades(graded, return_id)) == ["Grade A", "Grade D"]
+        assert graded.told(return_id) == []
+        return
+    [(need, why)] = graded.told(return_id)
+    assert need == "grading_refused"
+    assert "are not in Loop: its answer was lost" in why
+
+
+def test_a_grade_that_is_refused_stays_told_when_its_return_is_complete(graded: Story) -> None:
+    """The item went away with the return's settling, a minute after it was opened."""
+    configure(graded.ctx, grading={"enabled": True, "processor": "nobody"})
+    return_id = graded.received()
+    graded.ticks(5)
+    assert graded.paid(return_id) == 1
+    assert graded.look.stage(return_id) is Stage.COMPLETE
+    assert graded.kinds(return_id) == ["grading_refused"]
+
+
+def test_what_the_warehouse_says_of_a_damaged_part_goes_with_the_grade_of_its_kit(
+    graded: Story,
+) -> None:
+    """The note was left out, for a kit was not known by its parts' codes."""
+    first, second = graded.stock()[0], graded.stock()[9]
+    configure(graded.ctx, kits={"KIT-1": {p.sku: {"upc": p.upc} for p in (first, second)}})
+    return_id = graded.announced(graded.make(first, sku="KIT-1", shop_barcode="", upc=""))
+    lines = [{"upc": second.upc, "actual": 0, "damaged": 1, "comments": "Zip torn"}]
+    graded.world.receive(return_id, "complete", lines=lines)
+    graded.ticks(3)
+    (line,) = graded.in_loop(return_id).lines
+    assert [g["note"] for g in line.gradings if g["action"] == "graded"] == ["Zip torn"]
