@@ -3,17 +3,22 @@ return, grades that are lost, counts of the floor page that are put right."""
 
 from __future__ import annotations
 
+from collections.abc import Generator
 from typing import Any
 
 import pytest
-from cases_support import BRAND, Story, sub
+from cases_support import BRAND, Story, sub, unkind
 from test_cases_flows import retry
 
 from bergen_loop.domain.criteria import load_criteria, preset_text
 from bergen_loop.domain.returns import Stage
+from bergen_loop.ledger.database import Ledger
+from bergen_loop.outside.warehouse.floor.backend import FloorRefused
+from bergen_loop.outside.warehouse.floor.embedded import EmbeddedFloor
 from loop_sandbox import rex_ops
 from loop_sandbox.model import Product, RexProduct
 from loop_sandbox.rex_render import Note
+from support import worlds
 from support.brands import configure
 
 
@@ -349,3 +354,81 @@ def test_what_the_warehouse_says_of_a_damaged_part_goes_with_the_grade_of_its_ki
     graded.ticks(3)
     (line,) = graded.in_loop(return_id).lines
     assert [g["note"] for g in line.gradings if g["action"] == "graded"] == ["Zip torn"]
+
+
+# -- the floor page ------------------------------------------------------------------------------
+
+
+class Floor:
+    """A return of a brand that is counted on the floor page, and its worker."""
+
+    def __init__(self, story: Story) -> None:
+        self.story = story
+        self.back = EmbeddedFloor(story.ctx.ledger, [BRAND], now=story.ctx.now)
+        self.return_id = story.submit(*story.stock()[:2])
+        story.ticks(2)
+        (self.rma,) = story.look.view(self.return_id).rmas
+        self.first, self.second = (str(item["upc"]) for item in self.rma.items)
+        self.sent = 0
+
+    def count(self, *good: str, torn: str | None = None, **how: Any) -> None:
+        """A counting, and what comes of it."""
+        self.sent += 1
+        lines: list[dict[str, Any]] = [{"upc": upc, "counted": 1} for upc in good]
+        if torn:
+            lines.append({"upc": torn, "counted": 0, "damaged": 1, "reasons": ["Torn"]})
+        counting = {"key": f"{self.sent:016d}", "brand": BRAND, "ticket": self.rma.ticket_id}
+        self.back.count({**counting, "finish": True, "lines": lines, "photos": [], **how}, "flo")
+        self.story.ticks(3)
+
+    @property
+    def came(self) -> tuple[int, int, list[str]]:
+        """Payments, flags, and what people are told."""
+        at = self.return_id
+        return self.story.paid(at), self.story.flags(at), self.story.kinds(at)
+
+
+@pytest.fixture
+def at_floor(sqlite_ledger: Ledger) -> Generator[Floor]:
+    with worlds.serving(settings=unkind()) as world:
+        yield Floor(Story(world, worlds.context(world, sqlite_ledger, warehouse="embedded")))
+
+
+def test_a_later_parcel_of_a_finished_rma_is_counted_once_its_worker_says_so(
+    at_floor: Floor,
+) -> None:
+    """It was refused, so a return waited for a unit that nobody could count, and was flagged."""
+    at_floor.count(at_floor.first)
+    with pytest.raises(FloorRefused, match="put the parcel aside"):
+        at_floor.count(at_floor.second)
+    assert at_floor.came == (0, 0, [])
+    at_floor.count(at_floor.second, reopen="more")
+    assert at_floor.came == (1, 0, [])
+    at_floor.story.settled(at_floor.return_id)
+
+
+def test_what_was_counted_wrong_is_counted_anew_before_and_after_it_was_settled(
+    at_floor: Floor,
+) -> None:
+    """Nobody could put a finished count right where there is no REX11."""
+    one, two = at_floor.first, at_floor.second
+    at_floor.count(one, two, two, finish=False)
+    at_floor.count(one, reopen="anew")
+    assert at_floor.story.look.stage(at_floor.return_id) is Stage.WAITING
+    at_floor.count(one, two, reopen="anew")
+    assert at_floor.came == (1, 0, [])
+    at_floor.count(one, torn=two, reopen="anew")
+    assert at_floor.came == (1, 0, ["corrected"]), "nothing is taken back by us"
+    at_floor.count(one, two, reopen="anew")
+    assert at_floor.came == (1, 0, [])
+
+
+def test_damage_that_is_marked_before_a_payment_that_was_put_off_is_flagged(
+    at_floor: Floor,
+) -> None:
+    at_floor.story.world.fault("loop", "status_429", operation="process")
+    at_floor.count(at_floor.first, at_floor.second)
+    at_floor.story.heal()
+    at_floor.count(at_floor.first, torn=at_floor.second, reopen="anew")
+    at_floor.story.ticks(4)
+    assert at_floor.came == (0, 1, [])
