@@ -120,7 +120,8 @@ class SandboxFloor:
                 raise Refused("this counting was sent for another RMA before", 409)
             if taken is not None:
                 return {"ticket": _as_json(ticket), "repeated": True}
-            if _finished(ticket):
+            reopen = counting.get("reopen")
+            if _finished(ticket) and not (reopen and ticket.status == "AddedToInventory"):
                 raise Refused(
                     f"RMA {ticket.id} is {ticket.status} and is not counted any more", 409
                 )
@@ -129,7 +130,11 @@ class SandboxFloor:
             if not isinstance(finish, bool):
                 raise TypeError("finish must be true or false")
             self._world.floor_keys[key] = ticket.id
+            if _finished(ticket):
+                tickets.set_status(self._world, ticket, "CountingInProgress")
             ticket.parcel = "floor"
+            for item in ticket.items if reopen == "anew" else ():
+                item.actual = item.damaged = "0"
             self._walk(ticket, BEFORE_COUNT)
             for line in lines:
                 _add(self._world, ticket, line)

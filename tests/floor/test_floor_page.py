@@ -345,8 +345,10 @@ def test_another_parcel_is_awaited_and_then_added(
     assert len(view_of(ctx, return_id).receipts) == 1
 
 
-def test_a_finished_rma_is_not_counted_again(world: World, ctx: BrandContext, page: Page) -> None:
-    _, view = announced(world, ctx, units=1)
+def test_a_finished_rma_is_counted_again_only_if_its_worker_says_so(
+    world: World, ctx: BrandContext, page: Page
+) -> None:
+    return_id, view = announced(world, ctx, units=1)
     with console(ctx) as url:
         page.goto(f"{url}/floor/")
         scan(page, view.rmas[0].customer_po)
@@ -356,6 +358,13 @@ def test_a_finished_rma_is_not_counted_again(world: World, ctx: BrandContext, pa
         scan(page, view.rmas[0].customer_po)
         expect(page.locator("#say")).to_contain_text("put the parcel aside")
         expect(page.locator("#ticket")).to_be_hidden()
+        page.click("#anew")
+        page.click("#finish")
+        expect(page.locator("#panel")).to_contain_text("Missing1")
+        page.click("#confirm")
+        sent(page)
+    worlds.run(world, ctx, ticks=1)
+    assert view_of(ctx, return_id).row.stage == Stage.WAITING
 
 
 def test_the_same_page_receives_the_sandboxs_parcels(

@@ -43,6 +43,8 @@ class SkuCount:
     line_item_ids: tuple[str, ...] = ()
     parts: tuple[str, ...] = ()
     """Of a kit that is not whole: what is out of order with its parts, in words."""
+    codes: tuple[str, ...] = ()
+    """Under which it, or its parts, are known in the warehouse, in their normal forms."""
     counted_known: bool = True
     damaged_known: bool = True
     """False: the warehouse gave no readable number, and what `counted` or `damaged` says is only
@@ -348,6 +350,7 @@ class _Sold:
             extra=extra,
             line_item_ids=tuple(x.line_item_id for x in self.units),
             parts=tuple(_part_words(self.parts)) if short or damaged else (),
+            codes=tuple(sorted({code for p in self._products() for code in p.skus | p.upcs})),
             counted_known=all(p.counted_known for p in self._products()),
             damaged_known=all(p.damaged_known for p in self._products()),
         )

@@ -10,7 +10,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
-from bergen_loop.domain.codes import normal_code, normal_upc
 from bergen_loop.domain.comparison import Comparison, SkuCount
 
 
@@ -31,7 +30,7 @@ class GradedUnit:
     description: str
     """For people, at most 255 characters."""
     codes: tuple[str, ...] = ()
-    """Its SKU and UPC in their normal forms."""
+    """Under which it, or a kit's parts, are known, in their normal forms."""
 
 
 def graded_units(comparison: Comparison) -> tuple[GradedUnit, ...]:
@@ -44,7 +43,6 @@ def graded_units(comparison: Comparison) -> tuple[GradedUnit, ...]:
 def _units(sku: SkuCount) -> Iterable[GradedUnit]:
     missing = sku.short
     damaged = min(sku.damaged, sku.expected - missing)
-    codes = tuple(c for c in (normal_code(sku.sku), normal_upc(sku.upc)) if c)
     words = f"{sku.name}: {sku.counted} of {sku.expected} counted, {sku.damaged} damaged"
     for index, line_item_id in enumerate(sku.line_item_ids):
         if index < damaged:
@@ -53,4 +51,4 @@ def _units(sku: SkuCount) -> Iterable[GradedUnit]:
             condition = UnitCondition.MISSING
         else:
             condition = UnitCondition.GOOD
-        yield GradedUnit(line_item_id, condition, words[:255], codes)
+        yield GradedUnit(line_item_id, condition, words[:255], sku.codes)

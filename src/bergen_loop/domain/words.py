@@ -231,6 +231,7 @@ _CALLS = {
     EffectKind.SHIPMENT_TICKET: "a consolidated shipment's RMA (ReceivingTicketAdd)",
 }
 
+GRADING = (EffectKind.GRADE, EffectKind.ASSESS)
 SETTLING = (EffectKind.PROCESS, EffectKind.FLAG, EffectKind.REMOVE_LINES)
 """Of these a return gets one, once (I1): they share a key."""
 
@@ -316,6 +317,11 @@ class Need(StrEnum):
         return NEEDS[self].holds
 
 
+OF_PRODUCTS = (Need.UNKNOWN_PRODUCT, Need.PRODUCT_IMPORT, Need.PRODUCT_REFUSED)
+"""What is told of a product, one of these at a time: its subject is a UPC, or a SKU where there is
+none."""
+
+
 @dataclass(frozen=True, slots=True)
 class NeedWords:
     """How a kind of item is called, what a retry of it does, and what stays when its return
@@ -344,7 +350,7 @@ NEEDS: dict[Need, NeedWords] = {
     Need.DESTINATION: NeedWords("unknown destination", Retry.READ, True),
     Need.GO_LIVE: NeedWords("live not signed off", Retry.NONE, True, holds=False),
     Need.GONE: NeedWords("gone from Loop", Retry.LOOK),
-    Need.GRADING_REFUSED: NeedWords("grading refused", Retry.NONE, holds=False),
+    Need.GRADING_REFUSED: NeedWords("grading refused", Retry.NONE, True, holds=False),
     Need.INTERNAL: NeedWords("fault in bergen-loop", Retry.LOOK),
     Need.LIST_GAP: NeedWords("gap in Loop's list", Retry.NONE, True),
     Need.LIST_INCOMPLETE: NeedWords("Loop's list incomplete", Retry.NONE, True),

@@ -20,8 +20,8 @@ from bergen_loop.flow import adopt, intake, products, receive, transitions
 from bergen_loop.flow.calls import Call, Undertaking, carry_out, had_no_effect, is_late, ready
 from bergen_loop.flow.context import BrandContext
 from bergen_loop.flow.transitions import follow, known_of
-from bergen_loop.ledger.codec import dump_item, load_return
-from bergen_loop.ledger.store import cursors, effects, journal, returns
+from bergen_loop.ledger.codec import dump_item, load_items, load_return
+from bergen_loop.ledger.store import cursors, effects, journal, quiet, returns
 from bergen_loop.ledger.store.effects import AlreadyIntended, EffectState, Intent, ticket_key
 from bergen_loop.ledger.tables.core import EffectRow, ReturnRow, RmaRow
 from bergen_loop.ledger.transaction import FencedTransaction, Transaction
@@ -30,7 +30,8 @@ from bergen_loop.outside.errors import Effect, OutsideError, Refused
 PER_TICK = 150
 """How many RMAs one tick makes at most, so that one brand's flood keeps its ticks short."""
 REFUSED_PRODUCT = timedelta(hours=24)
-"""How long a return waits whose ticket was refused for a product, unless a person retries."""
+"""How long a ticket that was refused for a product is not sent again as it is, unless a person
+retries. Whether it would be another one now is looked at every hour."""
 
 UNKNOWN_DESTINATION = timedelta(minutes=15)
 """How long a return waits whose destination is not listed, until it may be."""
@@ -69,6 +70,8 @@ def run(ctx: BrandContext) -> Announced:
     known, called = products.known_to_the_warehouse(ctx, new)
     result.waiting += len(new) - len(known)
     carry_out(ctx, TicketAdds(ctx, result, _labels(ctx, known), called), known)
+    if ctx.tick.waits is None or quiet.PRODUCTS in ctx.tick.waits:
+        products.lift_needless(ctx)
     return result
 
 
@@ -274,6 +277,10 @@ class TicketAdds(Undertaking[ReturnRow, RmaRequest, str]):
         """Those of them that were there before."""
         self.owners: adopt.Owners = {}
         self.made = _Made({}, {}, {})
+        self.otherwise: set[str] = set()
+        """POs of RMAs that announce something else now than when they were last sent."""
+        self.accepted: list[RmaRow] = []
+        """Of the batch."""
 
     def intend(self, tx: FencedTransaction, items: Sequence[ReturnRow]) -> list[Call[RmaRequest]]:
         """The RMAs' rows and intents, from the returns as they are now; none where one is no
@@ -331,6 +338,8 @@ class TicketAdds(Undertaking[ReturnRow, RmaRequest, str]):
                 parcel, self.ctx.rules, rma.customer_po, tx.now, self.called
             )
             rma.warehouse = request.warehouse
+            if rma.items and load_items(rma.items) != request.items:
+                self.otherwise.add(rma.customer_po)
             rma.items = [dump_item(i) for i in request.items]
             rma.tracking_numbers = list(request.tracking_numbers)
             tx.session.add(rma)
@@ -364,8 +373,14 @@ class TicketAdds(Undertaking[ReturnRow, RmaRequest, str]):
         """None: its answer is being looked for, or it failed before and its pause is not over."""
         key = ticket_key(rma.customer_po)
         before = known.get(key)
-        if before is not None and not ready(before, tx.now):
-            row.due_at = before.try_at
+        same = before and (
+            before.state not in effects.SENDABLE or rma.customer_po not in self.otherwise
+        )
+        if before and before.try_at and same and not ready(before, tx.now):
+            again = tx.now + products.RECHECK
+            if before.try_at > again:  # it was refused for a product
+                products.ask_again(tx, rma)
+            row.due_at = min(before.try_at, again)
             return None
         payload = {"customer_po": rma.customer_po}
         try:
@@ -399,20 +414,29 @@ class TicketAdds(Undertaking[ReturnRow, RmaRequest, str]):
         rma = _exists(tx, self.made, effect, answer, f"REX11 made ticket {answer}")
         self.owners[normal_ticket_id(answer)] = rma
         rma.to_read = answer in self.found  # its status may have changed before it was known
+        self.accepted.append(rma)
         if effect.attempts > 1:
             # The first one may have arrived all the same, and show only later.
             effect.try_at = tx.now + self.ctx.settings.announce.lost_ticket_wait
         self.result.created += 1
+
+    def recorded(self, tx: Transaction) -> None:
+        products.accepted(tx, self.accepted)
+        self.accepted = []
 
     def refused(self, tx: Transaction, effect: EffectRow, error: OutsideError) -> None:
         """It changed nothing, so after its cause is gone the same PO may be used."""
         tx.outcome(effect, EffectState.NOT_SENT, str(error))
         row, rma = self.made.row(effect), self.made.rma(effect)
         named = error.items if isinstance(error, Refused) else ()
+        once_more = effect.attempts < self.ctx.settings.repeats.attempts
+        if named and once_more and products.outdated(self.ctx, tx, rma, named):
+            row.due_at = tx.now
+            return
         self.result.attention += 1
         if named and products.refused(tx, rma, named, error):
-            effect.attempts = 0
-            effect.try_at = row.due_at = tx.now + REFUSED_PRODUCT
+            effect.attempts, effect.try_at = 0, tx.now + REFUSED_PRODUCT
+            row.due_at = tx.now + products.RECHECK
             return
         codes = f" (codes {', '.join(map(str, error.codes))})" if error.codes else ""
         tx.needs_person(
@@ -572,6 +596,7 @@ def _looked(
     if tickets:
         how = f"found by its PO {po}: ticket {tickets[0]}"
         rma = _exists(tx, batch, effect, tickets[0], how)
+        products.accepted(tx, [rma])
         rma.to_read = True  # its status may have changed before it was known
         if len(tickets) > 1:
             adopt.two_tickets(tx, row, po, tickets[0], tickets[1:])

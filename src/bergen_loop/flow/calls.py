@@ -22,7 +22,7 @@ from typing import Generic, TypeVar
 
 from bergen_loop.domain.decision import Outcome
 from bergen_loop.domain.returns import LoopState, Return, Stage
-from bergen_loop.domain.words import SETTLING, EffectKind, Need
+from bergen_loop.domain.words import GRADING, SETTLING, EffectKind, Need
 from bergen_loop.flow import intake
 from bergen_loop.flow.context import BrandContext
 from bergen_loop.flow.transitions import plan_notes_of_flags
@@ -200,7 +200,7 @@ def had_no_effect(ctx: BrandContext, tx: Transaction, effect: EffectRow, why: st
         return True
     row = tx.session.get(ReturnRow, effect.return_pk) if effect.return_pk else None
     tx.needs_person(
-        Need.NO_SUCCESS,
+        Need.GRADING_REFUSED if kind in GRADING else Need.NO_SUCCESS,
         f"{kind.words} has been tried {effect.attempts} times without success: {why}",
         row or effect.key,
         f"{effect.attempts} calls since {effect.intended_at:%Y-%m-%d %H:%M} UTC, with growing "

@@ -119,6 +119,8 @@ class Tick:
     changes_since: datetime | None = None
     tickets_read: set[int] = field(default_factory=set[int])
     """RMAs (keys) whose ticket was read since it began."""
+    asked: set[str] = field(default_factory=set[str])
+    """Products (normal UPCs) that the warehouse was asked for since it began."""
     failed: dict[str, OutsideError] = field(default_factory=dict[str, OutsideError])
     """By what each step failed."""
     calls: dict[str, str | None] = field(default_factory=dict[str, str | None])

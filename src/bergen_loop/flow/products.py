@@ -13,12 +13,12 @@ from bergen_loop.domain import announce as rules
 from bergen_loop.domain.codes import CodeKind, normal_code, normal_upc, unsendable
 from bergen_loop.domain.naming import Known, by_upc
 from bergen_loop.domain.returns import Return
-from bergen_loop.domain.rma import Product, ProductImport
-from bergen_loop.domain.words import EffectKind, Need, What
+from bergen_loop.domain.rma import Product, ProductImport, RmaItem
+from bergen_loop.domain.words import OF_PRODUCTS, EffectKind, Need, What
 from bergen_loop.flow.calls import Call, Undertaking, carry_out, had_no_effect, ready
 from bergen_loop.flow.context import BrandContext
-from bergen_loop.ledger.codec import load_item, load_return
-from bergen_loop.ledger.store import effects, journal, products, returns
+from bergen_loop.ledger.codec import digest, load_item, load_items, load_return
+from bergen_loop.ledger.store import attention, effects, journal, products, returns
 from bergen_loop.ledger.store.effects import AlreadyIntended, EffectState, Intent
 from bergen_loop.ledger.store.products import Found
 from bergen_loop.ledger.tables.core import EffectRow, ReturnRow, RmaRow
@@ -27,7 +27,9 @@ from bergen_loop.ledger.transaction import FencedTransaction, Transaction
 from bergen_loop.outside.errors import Effect, OutsideError, Scope
 
 RECHECK = timedelta(hours=1)
-"""How often a product that the warehouse does not know is asked for again."""
+"""How often a product that the warehouse does not know, or refuses, is asked for again."""
+NEEDLESS = 3 * RECHECK
+"""What nobody has asked for so long is waited for by no return any more."""
 PER_CALL = 50
 """Products of one StyleMasterProductAdd."""
 
@@ -122,6 +124,7 @@ def _check(ctx: BrandContext, wanted: Mapping[str, Product]) -> dict[str, Found]
     if not ask:
         return found
     found |= _ask(ctx, ask, found)
+    ctx.tick.asked.update(ask)
     unknown = [p for upc, p in ask.items() if found[upc].state is ProductImport.UNKNOWN]
     if unknown and ctx.settings.announce.add_products:
         adds = ProductAdds(ctx)
@@ -132,8 +135,10 @@ def _check(ctx: BrandContext, wanted: Mapping[str, Product]) -> dict[str, Found]
         known = [_normal(p) for upc, p in ask.items() if found[upc].state is ProductImport.KNOWN]
         about = [(n, p) for p in known for n in (Need.UNKNOWN_PRODUCT, Need.PRODUCT_IMPORT)]
         tx.resolve_each(about, "REX11 knows the product")
+        refused = attention.subjects_open(tx.session, ctx.brand, [Need.PRODUCT_REFUSED])
+        told = {upc for _, upc in refused}
         for upc, product in ask.items():
-            if found[upc].state is not ProductImport.KNOWN:
+            if found[upc].state is not ProductImport.KNOWN and upc not in told:
                 _tell(ctx, tx, product, found[upc], tx.now - since[upc])
     return found
 
@@ -180,6 +185,8 @@ def _tell(
     state = found.state
     name, about = f"{product.sku or '?'} (UPC {product.upc})", _normal(product)
     if state is ProductImport.PENDING:
+        if not found.why:
+            tx.resolve(Need.UNKNOWN_PRODUCT, about, "REX11 is importing the product")
         if age > ctx.settings.announce.product_patience:
             tx.needs_person(
                 Need.PRODUCT_IMPORT,
@@ -189,6 +196,7 @@ def _tell(
                 about,
             )
     else:
+        tx.resolve(Need.PRODUCT_IMPORT, about, f"its import has ended: {state}")
         why = _why_not_added(ctx, product)
         adding = ctx.settings.announce.add_products
         remedy = (
@@ -225,12 +233,14 @@ class ProductAdds(Undertaking[Product, Sequence[Product], None]):
         known = effects.find_all(tx.session, tx.brand, [_key(_normal(p)) for p in items])
         intended: list[tuple[Product, EffectRow]] = []
         for product in items:
-            before = known.get(_key(_normal(product)))
+            before, sent = known.get(_key(_normal(product))), digest(str(product))
+            if before is not None and before.payload.get("sent", sent) != sent:
+                before.attempts, before.try_at = 0, None  # it is not what was refused
             if before is not None and not self._again(tx, before):
                 if before.attempts < self.ctx.settings.repeats.attempts:
                     self.states[_normal(product)] = ProductImport.PENDING  # after its pause
                 continue
-            payload = {"upc": _normal(product)}
+            payload = {"upc": _normal(product), "sent": sent}
             intent = Intent(EffectKind.PRODUCT, _key(_normal(product)), None, payload)
             try:
                 intended.append((product, tx.intend(intent, known)))
@@ -265,6 +275,8 @@ class ProductAdds(Undertaking[Product, Sequence[Product], None]):
         effect.attempts = self.ctx.settings.repeats.attempts  # it will never succeed as it is
         upc = str(effect.payload["upc"])
         self.states[upc] = ProductImport.FAILED
+        told = [(n, upc) for n in OF_PRODUCTS if n is not Need.PRODUCT_REFUSED]
+        tx.resolve_each(told, "REX11 refuses to import the product")
         tx.needs_person(
             Need.PRODUCT_REFUSED,
             f"REX11 refuses to import the product with UPC {upc}: {error.message}. Put it right in "
@@ -295,7 +307,6 @@ def refused(
     items of the ticket."""
     items = [load_item(rma.items[i]) for i in places if 0 <= i < len(rma.items)]
     for item in items:
-        code = normal_upc(item.upc) or normal_code(item.sku) or normal_code(item.style) or "?"
         sent = ", ".join(
             f"{name} {value!r}" if value else f"no {name}"
             for name, value in (
@@ -310,8 +321,48 @@ def refused(
             Need.PRODUCT_REFUSED,
             f"REX11 refuses tickets with this product: {error.message}. Sent: {sent}. Put the "
             "product right in REX11 (or map its fields under announce.product_fields), then retry",
-            code,
+            _code(item),
             f"ReceivingTicketAdd with PO {rma.customer_po}",
         )
-        products.forget(tx.session, tx.brand, code)
+    products.ask_again(tx.session, tx.brand, [_code(item) for item in items])
     return bool(items)
+
+
+def outdated(
+    ctx: BrandContext, tx: Transaction, rma: RmaRow | ShipmentRmaRow, places: Sequence[int]
+) -> bool:
+    """Whether items that REX11 refused were called as it called them some time ago, which may have
+    changed since: then it is asked what it calls them now."""
+    codes = [_code(load_item(rma.items[i])) for i in places if 0 <= i < len(rma.items)]
+    old = [code for code in codes if code not in ctx.tick.asked]
+    return bool(products.ask_again(tx.session, tx.brand, old)) if old else False
+
+
+def ask_again(tx: Transaction, rma: RmaRow) -> None:
+    """Have REX11 asked for the products of an RMA that it refused."""
+    products.ask_again(tx.session, tx.brand, [_code(i) for i in load_items(rma.items)])
+
+
+def accepted(tx: Transaction, rmas: Sequence[RmaRow | ShipmentRmaRow]) -> None:
+    """REX11 has taken RMAs: what it refused of their products before is no matter any more."""
+    codes = dict.fromkeys(_code(i) for rma in rmas for i in load_items(rma.items))
+    about = [(Need.PRODUCT_REFUSED, code) for code in codes]
+    tx.resolve_each(about, "REX11 takes RMAs with the product")
+
+
+def lift_needless(ctx: BrandContext) -> None:
+    """Products that no return waits for any more (it was cancelled, edited, or others have closed
+    it) concern nobody: what waits for one asks for it every hour."""
+    with ctx.ledger.read() as session:
+        told = attention.subjects_open(session, ctx.brand, OF_PRODUCTS)
+        asked = products.checked(session, ctx.brand, [code for _, code in told]) if told else {}
+    since = ctx.now() - NEEDLESS
+    about = [(n, code) for n, code in told if code in asked and asked[code] < since]
+    if about:
+        with ctx.write() as tx:
+            tx.resolve_each(about, "no return waits for the product any more")
+
+
+def _code(item: RmaItem) -> str:
+    """By what a product is told that REX11 refuses."""
+    return normal_upc(item.upc) or normal_code(item.sku) or normal_code(item.style) or "?"

@@ -14,6 +14,7 @@ from datetime import datetime, timedelta
 import structlog
 
 from bergen_loop.domain.comparison import Comparison
+from bergen_loop.domain.criteria.deciding import UNCLEAR
 from bergen_loop.domain.decision import Outcome
 from bergen_loop.domain.returns import (
     OFF,
@@ -22,6 +23,7 @@ from bergen_loop.domain.returns import (
     TAKEN,
     TO_JUDGE,
     UNDECIDED,
+    LoopState,
     Stage,
 )
 from bergen_loop.domain.rma import Receipt, TicketChange, TicketStatus, normal_ticket_id
@@ -31,7 +33,7 @@ from bergen_loop.flow.context import AHEAD, BrandContext
 from bergen_loop.flow.facts import comparison_of
 from bergen_loop.flow.transitions import all_cancelled, look_later, plan_note
 from bergen_loop.ledger.codec import digest, load_receipt
-from bergen_loop.ledger.store import attention, cursors, effects, returns
+from bergen_loop.ledger.store import attention, cursors, effects, journal, returns
 from bergen_loop.ledger.tables.core import ReceiptRow, ReturnRow, RmaRow
 from bergen_loop.ledger.tables.shipments import ShipmentRmaRow
 from bergen_loop.ledger.transaction import Transaction
@@ -715,6 +717,8 @@ def _arrived(
     row.received_at = row.received_at or tx.now
     if row.held and row.stage in UNDECIDED and comparison_of(ctx, tx.session, row).complete:
         tx.resolve(Need.TICKET_CANCELLED, row, "all its units were counted on other tickets")
+    if row.held and before is not None and _was_unclear(tx, row):
+        tx.resolve(Need.DECIDE_BY_HAND, row, "the warehouse has counted it again since")
     first = row.stage in UNDECIDED and row.stage not in TO_JUDGE
     if first or (row.stage in TO_JUDGE and not _judged(tx, row)):
         tx.enter(row, Stage.RECEIVED)
@@ -734,6 +738,13 @@ def _arrived(
         )
     elif row.stage in TAKEN:
         _corrected(ctx, tx, row, receipt, before)
+
+
+def _was_unclear(tx: Transaction, row: ReturnRow) -> bool:
+    """Whether a person was asked only for what the counts before did not say clearly."""
+    decision = returns.latest_decision(tx.session, row.id)
+    asked = decision is not None and decision.by == journal.SERVICE and decision.rule == UNCLEAR
+    return asked and row.stage in TO_JUDGE and row.loop_state == LoopState.OPEN
 
 
 def _same_counts(one: Receipt, other: Receipt) -> bool:

@@ -22,7 +22,7 @@ from bergen_loop.domain.decision import NOTE_LIMIT, Case, Decision, Outcome
 from bergen_loop.domain.pace import Turns, Worth
 from bergen_loop.domain.returns import PROCESSING, TO_JUDGE, LoopState, Stage
 from bergen_loop.domain.rma import Receipt, TicketStatus
-from bergen_loop.domain.words import SETTLING, EffectKind, Need, What
+from bergen_loop.domain.words import GRADING, SETTLING, EffectKind, Need, What
 from bergen_loop.flow import adopt, calls, grading, intake
 from bergen_loop.flow.calls import (
     Call,
@@ -94,6 +94,8 @@ def run(ctx: BrandContext) -> Settled:
             carry_out(ctx, Settlements(ctx, decided, result), due)
     if ctx.live and (todo.notes or todo.due):
         _send_notes(ctx)
+    if ctx.live and todo.grades:
+        grading.resume(ctx)
     if todo.unconfirmed:
         calls.unconfirmed(ctx)
     return result
@@ -109,21 +111,24 @@ class _ToDo:
     unconfirmed: bool
     notes: bool
     """That wait to be sent."""
+    grades: bool
+    """That were not sent, or got no answer."""
 
 
 def _to_do(ctx: BrandContext) -> _ToDo:
     if ctx.tick.calm:
-        return _ToDo(lost=False, due=False, unconfirmed=False, notes=False)
+        return _ToDo(lost=False, due=False, unconfirmed=False, notes=False, grades=False)
     with ctx.ledger.read() as session:
         stages = returns.stages_due(session, ctx.brand, ctx.now())
-        calls = effects.unfinished(session, ctx.brand, (*SETTLING, EffectKind.NOTE))
+        calls = effects.unfinished(session, ctx.brand, (*SETTLING, *GRADING, EffectKind.NOTE))
         due = not stages.isdisjoint((*TO_JUDGE, Stage.SETTLING))
         due = due or (ctx.live and modes.judged_in_shadow(session, ctx.brand) > 0)
     return _ToDo(
-        lost=any(state in effects.OPEN for _, state in calls),
+        lost=any(s in effects.OPEN and k not in GRADING for k, s in calls),
         due=due,
         unconfirmed=Stage.CONFIRMING in stages,
         notes=any(k == EffectKind.NOTE and s in effects.SENDABLE for k, s in calls),
+        grades=any(k in GRADING for k, _ in calls),
     )
 
 

@@ -261,6 +261,7 @@ class ShipmentTickets(Undertaking[_Due, RmaRequest, str]):
         there = po in self.found
         how = f"found by its PO {po}: ticket {answer}" if there else f"REX11 made ticket {answer}"
         exists(tx, rma, effect, answer, how)
+        products.accepted(tx, [rma])
         rma.adopted_at = tx.now if there else None
         rma.to_read = there  # it may have been counted before
         if effect.attempts > 1:

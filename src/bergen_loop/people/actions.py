@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from bergen_loop.domain.decision import NOTE_LIMIT, Outcome
 from bergen_loop.domain.returns import BY_HAND, OFF, Stage
 from bergen_loop.domain.rma import TicketStatus
-from bergen_loop.domain.words import EffectKind, Need, Retry, What
+from bergen_loop.domain.words import OF_PRODUCTS, EffectKind, Need, Retry, What
 from bergen_loop.ledger.codec import digest, load_return, storable
 from bergen_loop.ledger.store import attention, effects, modes, products, returns, shipments
 from bergen_loop.ledger.store.attention import Ended
@@ -105,17 +105,12 @@ def _again_for_all(tx: Transaction, item: AttentionRow) -> None:
         returns.close_now(tx.session, tx.brand, tx.now)
     if item.kind in _OF_SHIPMENTS:
         shipments.again(tx.session, tx.now, tx.brand, Need(item.kind), item.subject or "")
-    if item.kind in (Need.UNKNOWN_PRODUCT, Need.PRODUCT_REFUSED, Need.PRODUCT_IMPORT):
+    if item.kind in OF_PRODUCTS:
         products.forget(tx.session, tx.brand, item.subject or "")
         effect = effects.find(tx.session, tx.brand, f"product:{item.subject}")
         if effect is not None:
             effect.attempts, effect.try_at = 0, None
-    if item.return_pk is None and item.kind in (
-        Need.UNKNOWN_PRODUCT,
-        Need.PRODUCT_REFUSED,
-        Need.PRODUCT_IMPORT,
-        Need.DESTINATION,
-    ):
+    if item.return_pk is None and item.kind in (*OF_PRODUCTS, Need.DESTINATION):
         returns.announce_now(tx.session, tx.brand, tx.now)
 
 

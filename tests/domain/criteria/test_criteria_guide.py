@@ -88,7 +88,8 @@ P, F, W, A, R = (
             "cheap-things",
             case(EXCHANGED, SHORT, waited=LATE),
             F,
-            "Needs a person (missing): SKU B: 1 of 1 missing",
+            "Needs a person (missing): SKU B: 1 of 1 missing. SKU B has outcome exchange, not "
+            "refund or credit",
         ),
         (
             "cheap-things",

@@ -200,7 +200,8 @@ TABLE: list[tuple[str, Case, Decision]] = [
             "short",
             "To flag, for rule 'short' may not process this: SKU B has outcome exchange, "
             "not refund or credit.",
-            "Needs a person (short): SKU B: 1 of 1 missing",
+            "Needs a person (short): SKU B: 1 of 1 missing. SKU B has outcome exchange, not refund "
+            "or credit",
         ),
     ),
     (

@@ -221,10 +221,11 @@ function asCounted(ticket) {
   if (!waiting.length) return ticket;
   const own = structuredClone(ticket);
   const { items } = own.bag ?? own; // of a bag: what was counted of it, and not of its ticket's others
-  for (const { lines, finish, bag } of waiting) {
+  for (const { lines, finish, bag, reopen } of waiting) {
     own.finished ||= finish;
     if (finish) own.status = "counted here, and waits to be sent";
     if (own.bag && own.bag.barcode !== bag) continue;
+    if (reopen === "anew") for (const item of items) item.counted = item.damaged = 0;
     for (const line of lines) {
       let item = items.find((one) => isProduct(one, line.upc ?? line.sku));
       if (!item) items.push(item = { upc: line.upc, sku: line.sku, expected: 0, counted: 0, damaged: 0 });
@@ -259,14 +260,32 @@ function open(ticket) {
   $("choices").hidden = true;
   if (ticket.finished) {
     const when = ticket.finished_at ? ` since ${new Date(ticket.finished_at).toLocaleString([], SHORT)}` : "";
-    return say(`RMA ${ticket.ticket} is ${ticket.status}${when}: put the parcel aside and tell your lead`, "bad");
+    say(`RMA ${ticket.ticket} is ${ticket.status}${when}: put the parcel aside and tell your lead`, "bad");
+    return ticket.bag ? undefined : askAgain(ticket);
   }
+  countOn(ticket);
+}
+
+// Beside the next scan: most often the parcel is put aside, and another one is taken.
+function askAgain(ticket) {
+  const button = (reopen, text) => el("button", { type: "button", class: "choice", id: reopen,
+    onclick: () => { $("choices").hidden = true; countOn(ticket, reopen); } }, text);
+  $("choices").replaceChildren(el("h2", { id: "choices-title" }, `Or count RMA ${ticket.ticket} again`),
+    button("more", "Another parcel of it has come"),
+    button("anew", "The counts are wrong: count all of it anew"));
+  $("choices").hidden = false;
+}
+
+// `reopen`: why one that is finished is counted again, "more" or "anew".
+function countOn(ticket, reopen = null) {
+  const was = (count) => (reopen === "anew" ? 0 : count);
   current = {
     ticket,
+    reopen,
     lines: (ticket.bag ?? ticket).items.map((item) => ({
       upc: item.upc, sku: item.sku, description: item.description, expected: item.expected,
       picture: item.picture ?? null,
-      before: item.counted, beforeDamaged: item.damaged, counted: 0, damaged: 0, reasons: [],
+      before: was(item.counted), beforeDamaged: was(item.damaged), counted: 0, damaged: 0, reasons: [],
     })),
     photos: [],
     undo: [],
@@ -589,10 +608,11 @@ function closeTicket(text) {
 
 function submit(finish) {
   $("panel").close();
-  const { ticket, lines, photos } = current;
+  const { ticket, lines, photos, reopen } = current;
   const counting = {
     key: newKey(), brand: ticket.brand, ticket: ticket.ticket, finish,
     ...(ticket.bag ? { bag: ticket.bag.barcode } : {}),
+    ...(reopen ? { reopen } : {}),
     lines: lines.filter((line) => line.counted || line.damaged)
       .map(({ upc, sku, counted, damaged, reasons }) => ({ upc, sku, counted, damaged, reasons })),
     photos,

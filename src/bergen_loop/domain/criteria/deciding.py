@@ -28,7 +28,8 @@ from bergen_loop.domain.returns import LoopState
 from bergen_loop.domain.rma import Receipt, TicketStatus
 
 NOT_FOLLOWED_NOTE = "Needs a person ({rule}): {problems}"
-"""Note of a flag that replaces an outcome a guard did not let through."""
+"""Note of a flag that replaces an outcome a guard did not let through. Where the problems do not
+say why, the reason stands behind them."""
 
 ASKS = "Needs attention: "
 """How the reason of a decision to ask a person begins."""
@@ -126,7 +127,9 @@ def _stopped(rule: Rule, stop: Obstacle, case: Case) -> Decision:
     if stop.outcome is Outcome.ATTENTION:
         return _attention(rule.name, f"rule '{rule.name}' may not process this: {stop.text}")
     text = f"To flag, for rule '{rule.name}' may not process this: {stop.text}."
-    note = render(NOT_FOLLOWED_NOTE, note_values(case, rule.name, stop.text))
+    problems = problem_text(case.comparison)
+    template = NOT_FOLLOWED_NOTE if problems in stop.text else f"{NOT_FOLLOWED_NOTE}. {{reason}}"
+    note = render(template, note_values(case, rule.name, stop.text[:1].upper() + stop.text[1:]))
     return Decision(Outcome.FLAG, rule.name, plain(text), note=note)
 
 
@@ -256,7 +259,7 @@ def _maybe_short(
         return None
     for index, sku in enumerate(c.skus):
         # What certainly is there and may be paid for, in either reading.
-        certain = sku.counted - (0 if Irregularity.DAMAGED in allow else sku.damaged)
+        certain = max(0, sku.counted - (0 if Irregularity.DAMAGED in allow else sku.damaged))
         if sku.expected - removed.get(index, 0) > certain:
             return Obstacle(
                 f"{problem_text(c)}, and {sku.counted} of {sku.expected} counted for SKU "

@@ -15,17 +15,13 @@ from sqlalchemy.orm import Session
 
 from bergen_loop.domain.codes import normal_code, normal_upc
 from bergen_loop.domain.returns import Stage
-from bergen_loop.domain.words import Need
+from bergen_loop.domain.words import OF_PRODUCTS, Need
 from bergen_loop.ledger.codec import digest
 from bergen_loop.ledger.read.listing import Page
 from bergen_loop.ledger.scope import Scope
 from bergen_loop.ledger.store.attention import awake
 from bergen_loop.ledger.store.statements import chunks
 from bergen_loop.ledger.tables.core import AttentionRow, LineRow, ReturnRow, RmaRow
-
-PRODUCT = (Need.UNKNOWN_PRODUCT, Need.PRODUCT_REFUSED, Need.PRODUCT_IMPORT)
-"""Their subject is a UPC, or a SKU where there is none; the returns that wait for it are those with
-such a unit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,11 +139,11 @@ def causes(session: Session, scope: Scope, wanted: Wanted | None = None) -> list
         )
         for key, of in groups.items()
     ]
-    products = _by_product(session, {i.brand for i in _items(found) if i.kind in PRODUCT})
+    products = _by_product(session, {i.brand for i in _items(found) if i.kind in OF_PRODUCTS})
     for cause in found:
         if cause.subject is None:
             cause.returns = [rows[i.return_pk] for i in cause.items if i.return_pk in rows]
-        elif cause.kind in PRODUCT:
+        elif cause.kind in OF_PRODUCTS:
             cause.returns = products.get((cause.items[0].brand, cause.subject), [])
     return sorted(found, key=lambda c: (-c.worth.weight, c.since))
 

@@ -180,6 +180,16 @@ def open_of_kind(session: Session, kind: Need) -> list[tuple[str, str]]:
     return [(brand, subject or "") for brand, subject in session.execute(query)]
 
 
+def subjects_open(session: Session, brand: str, needs: Iterable[Need]) -> list[tuple[Need, str]]:
+    """(kind, subject) of a brand's open items of these kinds."""
+    query = sa.select(AttentionRow.kind, AttentionRow.subject).where(
+        AttentionRow.brand == brand,
+        AttentionRow.kind.in_(list(needs)),
+        AttentionRow.resolved_at.is_(None),
+    )
+    return [(Need(kind), subject or "") for kind, subject in session.execute(query)]
+
+
 def subjects(session: Session, brand: str, kind: Need, limit: int) -> list[str]:
     """What a brand's open items of a kind are about, the longest open first."""
     query = sa.select(AttentionRow.subject).where(

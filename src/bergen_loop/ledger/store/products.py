@@ -68,6 +68,20 @@ def remember(
     return {upc: rows[upc].since for upc in found}
 
 
+def checked(session: Session, brand: str, upcs: Sequence[str]) -> dict[str, datetime]:
+    """When products were asked for last, by UPC."""
+    return {upc: row.checked_at for upc, row in _rows(session, brand, upcs).items()}
+
+
+def ask_again(session: Session, brand: str, upcs: Sequence[str]) -> list[str]:
+    """Have the next one that needs them ask what the warehouse calls these products; those that
+    are remembered."""
+    rows = _rows(session, brand, upcs)
+    for row in rows.values():
+        row.called = None
+    return list(rows)
+
+
 def forget(session: Session, brand: str, upc: str) -> None:
     """Have a product asked for again."""
     session.execute(sa.delete(ProductRow).where(ProductRow.brand == brand, ProductRow.upc == upc))

@@ -19,10 +19,11 @@ from sqlalchemy.orm import Session
 
 from bergen_loop.domain.returns import WORKING, Stage
 from bergen_loop.domain.shipment import ShipmentStage
-from bergen_loop.domain.words import EffectKind
+from bergen_loop.domain.words import OF_PRODUCTS, EffectKind
 from bergen_loop.ledger.store import effects, journal, modes
 from bergen_loop.ledger.store.statements import BRAND, chunks
 from bergen_loop.ledger.tables.core import (
+    AttentionRow,
     BrandRow,
     BreakerRow,
     CursorRow,
@@ -71,6 +72,7 @@ _BRANDS: sa.BindParameter[Sequence[str]] = sa.bindparam("brands", expanding=True
 _NOW = sa.bindparam("now", type_=EffectRow.try_at.type)
 BREAKERS, JUDGED = "breakers", "judged in shadow"
 SHIPMENTS, SHARES = "shipments", "shares to read again"
+PRODUCTS = "products that people are told of"
 _SIGNS: dict[str, tuple[Any, tuple[sa.ColumnElement[bool], ...]]] = {
     BREAKERS: (BreakerRow, ()),
     "webhooks": (WebhookRow, (WebhookRow.handled_at.is_(None),)),
@@ -105,6 +107,10 @@ _OF_A_TICK: dict[str, tuple[Any, tuple[sa.ColumnElement[bool], ...]]] = {
         (ReturnRow.stage.in_(WORKING), ReturnRow.held.is_(False), ReturnRow.due_at <= _NOW),
     ),
     JUDGED: (ReturnRow, modes.WAITS_FOR_LIVE),
+    PRODUCTS: (
+        AttentionRow,
+        (AttentionRow.resolved_at.is_(None), AttentionRow.kind.in_(OF_PRODUCTS)),
+    ),
     SHIPMENTS: (ShipmentRow, (ShipmentRow.stage != ShipmentStage.DONE,)),
     SHARES: (RmaRow, (RmaRow.to_read.is_(True), RmaRow.shipment_pk.is_not(None))),
 }

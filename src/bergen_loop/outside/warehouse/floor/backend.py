@@ -12,11 +12,11 @@ which it is expected, or null.
 A ticket of a consolidated shipment that was found by the barcode of a bag has `"bag": {"barcode",
 "return_id", "items": [item]}` too: what was to come, and was counted, in this bag.
 
-A counting: `{"key", "brand", "ticket", "finish": bool, "bag": str | null, "lines": [{"upc", "sku",
-"counted", "damaged", "reasons": [str]}], "photos": [{"code", "data":
-"data:image/jpeg;base64,..."}]}`. Its
-numbers are added to what was counted before; `key` is unique to the counting, so that sending
-it again changes nothing.
+A counting: `{"key", "brand", "ticket", "finish": bool, "bag": str | null, "reopen": "more" |
+"anew" | null, "lines": [{"upc", "sku", "counted", "damaged", "reasons": [str]}], "photos":
+[{"code", "data": "data:image/jpeg;base64,..."}]}`. Its numbers are added to what was counted
+before; `key` is unique to the counting, so that sending it again changes nothing. One of a ticket
+that is finished is taken only with `reopen`: "more" of it has come, or all is counted "anew".
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
@@ -39,6 +40,15 @@ class Photo(_Part):
     ]
 
 
+class Reopen(StrEnum):
+    """Why an RMA that is finished is counted again."""
+
+    MORE = "more"
+    """Another parcel of it has come."""
+    ANEW = "anew"
+    """What was counted is wrong: this is all of it."""
+
+
 class Counting(_Part):
     """What a worker found in a parcel, or in a part of it."""
 
@@ -48,6 +58,8 @@ class Counting(_Part):
     finish: bool
     bag: Text | None = None
     """Barcode of the bag of a consolidated shipment that it is a counting of."""
+    reopen: Reopen | None = None
+    """Where the worker has seen that the RMA is finished, and wants it counted all the same."""
     lines: Annotated[list[Line], Field(max_length=500)]
     photos: Annotated[list[Photo], Field(max_length=20)] = Field(default_factory=list[Photo])
 

@@ -22,7 +22,7 @@ from bergen_loop.ledger.tables.floor import (
 )
 from bergen_loop.outside.warehouse.floor import codes
 from bergen_loop.outside.warehouse.floor.backend import FloorBackend, FloorRefused, Json
-from bergen_loop.outside.warehouse.floor.counting import Counting, Line, parse
+from bergen_loop.outside.warehouse.floor.counting import Counting, Line, Reopen, parse
 
 MOST_EXPECTED = 300
 
@@ -113,7 +113,7 @@ class EmbeddedFloor(FloorBackend):
             if known.ticket_pk != row.id:
                 raise FloorRefused("this counting was sent for another RMA before", 409)
             return {"ticket": as_json(row, floor.items_of(session, row.id)), "repeated": True}
-        if row.status not in floor.OPEN:
+        if row.status not in floor.OPEN and not _may_reopen(session, row, counting):
             raise FloorRefused(
                 f"RMA {row.ticket_id} is {row.status} since {row.status_at:%Y-%m-%d %H:%M} UTC "
                 "and cannot be counted any more; put the parcel aside and tell your lead",
@@ -142,7 +142,14 @@ class EmbeddedFloor(FloorBackend):
                 )
             )
         session.flush()
+        if counting.reopen is Reopen.ANEW:
+            for item in floor.items_of(session, row.id):
+                item.actual = item.damaged = 0
+                item.comments = None if item.expected else item.comments
         _add_up(session, row, counting)
+        if row.status not in floor.OPEN:
+            _read_again(session, row)
+            row.status_at = now
         row.arrived_at = row.arrived_at or now
         status = (
             TicketStatus.ADDED_TO_INVENTORY
@@ -206,6 +213,20 @@ def _is_of(item: Json, count: BagCount) -> bool:
 
 
 _SIGNS = (("image/jpeg", b"\xff\xd8\xff"), ("image/png", b"\x89PNG\r\n\x1a\n"))
+
+
+def _may_reopen(session: Session, row: FloorTicketRow, counting: Counting) -> bool:
+    """Whether a ticket that is finished may be counted again: a worker has seen that it is, and it
+    is a return's own, not a consolidated shipment's."""
+    mine = returns.rmas_by_ticket(session, row.brand, [row.ticket_id])
+    return counting.reopen is not None and counting.bag is None and bool(mine)
+
+
+def _read_again(session: Session, row: FloorTicketRow) -> None:
+    """What was counted before does not count any more, also where no status tells of it."""
+    for rma in returns.rmas_by_ticket(session, row.brand, [row.ticket_id]).values():
+        rma.read_status, rma.to_read = None, True
+        rma.unread_since = rma.read_due_at = None
 
 
 def _picture(data: str) -> tuple[str, bytes]:
