@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import ClassVar
 
@@ -11,6 +12,7 @@ from structlog.testing import capture_logs
 from test_config import GOOD, problems
 
 from bergen_loop.config import BrandSettings, parse_settings
+from bergen_loop.domain.rma import TicketStatus
 from bergen_loop.outside.warehouse.rex11 import AuthSigns, Rex11Config
 from bergen_loop.service.wiring import rex11_warehouse
 
@@ -113,7 +115,9 @@ def test_a_close_call_goes_out_as_it_is_set() -> None:
             )
         )
         warehouse = rex11_warehouse("acme", settings)
-        assert warehouse.close_rma("WHRTN1", None, None).closed
+        now = datetime.now(UTC)
+        assert not warehouse.close_rma("WHRTN1", TicketStatus.DRAFT, now).closed
+        assert warehouse.close_rma("WHRTN1", TicketStatus.ADDED_TO_INVENTORY, now).closed
     assert Endpoint.seen == [("PUT", "/WHRTN1", "Bearer close-key-value")]
     assert "close-key-value" not in repr(settings)
 
