@@ -7,7 +7,7 @@ again, with the same PO.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -134,7 +134,7 @@ def _ask(ctx: BrandContext, tx: Transaction, row: ReturnRow, rmas: Sequence[RmaR
         tx.needs_person(Need.UNREADABLE, skip.reason, row)
     else:
         alive = [rma for rma in rmas if rma.ticket_status != TicketStatus.CANCELLED]
-        made, unmade = _apart(tx, alive)
+        made, unmade = _apart(alive, effects.sent_ticket_calls(tx.session, [row.id]))
         _drop_needless(tx, row, made, unmade)
         if not made:
             transitions.nothing_comes(tx, row, skip)
@@ -288,10 +288,11 @@ class TicketAdds(Undertaking[ReturnRow, RmaRequest, str]):
         pks = [row.id for row in items]
         rows = returns.by_pks(tx.session, pks, lock=True)
         existing = returns.rmas_of(tx.session, pks)
+        sent = effects.sent_ticket_calls(tx.session, pks)
         planned = [
             (rows[pk], rma, request)
             for pk in pks
-            for rma, request in self._plan(tx, rows[pk], existing.get(pk, []))
+            for rma, request in self._plan(tx, rows[pk], existing.get(pk, []), sent)
         ]
         tx.session.flush()
         keys = [ticket_key(rma.customer_po) for _, rma, _ in planned]
@@ -305,7 +306,11 @@ class TicketAdds(Undertaking[ReturnRow, RmaRequest, str]):
         return calls
 
     def _plan(
-        self, tx: Transaction, row: ReturnRow, existing: Sequence[RmaRow]
+        self,
+        tx: Transaction,
+        row: ReturnRow,
+        existing: Sequence[RmaRow],
+        sent: Collection[str],
     ) -> list[tuple[RmaRow, RmaRequest]]:
         if row.stage != Stage.SEEN or row.held:
             return []
@@ -327,7 +332,7 @@ class TicketAdds(Undertaking[ReturnRow, RmaRequest, str]):
             current = self._new(row, return_, existing, len(parcels))
         elif all(r.ticket_id for r in current) and _were_cancelled(return_, existing):
             current += self._new(row, return_, existing, 1)
-        made, unmade = _apart(tx, current)
+        made, unmade = _apart(current, sent)
         pairs = _paired(made, unmade, parcels)
         if not pairs or len(pairs) < len(unmade):
             paired = [rma for rma, _ in pairs]
@@ -448,12 +453,9 @@ class TicketAdds(Undertaking[ReturnRow, RmaRequest, str]):
         )
 
 
-def _apart(tx: Transaction, rmas: Sequence[RmaRow]) -> tuple[list[RmaRow], list[RmaRow]]:
-    """Those that are made, or may be (the answer is being looked for: what they announce stands),
-    and the others; in order."""
-    keys = [ticket_key(rma.customer_po) for rma in rmas if rma.ticket_id is None]
-    known = effects.find_all(tx.session, tx.brand, keys)
-    sent = {key for key, call in known.items() if call.state not in effects.SENDABLE}
+def _apart(rmas: Sequence[RmaRow], sent: Collection[str]) -> tuple[list[RmaRow], list[RmaRow]]:
+    """Those that are made, or may be (`sent`: calls whose answer may be being looked for: what they
+    announce stands), and the others; in order."""
     fixed = [r for r in rmas if r.ticket_id or ticket_key(r.customer_po) in sent]
     rest = [rma for rma in rmas if rma not in fixed]
     return fixed, sorted(rest, key=lambda rma: rma.parcel)

@@ -267,6 +267,14 @@ ticket_calls: Lookup[int, int] = Lookup(_TICKET_CALLS)
 """Of these returns, those for which this ledger has intended a ticket call before."""
 open_ticket_calls: Lookup[int, int] = Lookup(_TICKET_CALLS.where(EffectRow.state.in_(OPEN)))
 """Of these returns, those with a ticket call whose outcome is unknown."""
+sent_ticket_calls: Lookup[str, int] = Lookup(
+    sa.select(EffectRow.key, EffectRow.return_pk).where(
+        EffectRow.return_pk.in_(VALUES),
+        EffectRow.kind == EffectKind.TICKET,
+        EffectRow.state.not_in(SENDABLE),
+    )
+)
+"""The keys of these returns' ticket calls that were made, or may have been."""
 
 
 def in_doubt(
