@@ -252,8 +252,7 @@ def _take_changes(
     ctx: BrandContext, changes: Sequence[TicketChange], since: datetime, result: Received
 ) -> Sequence[TicketChange]:
     """Those whose status the ledger did not have."""
-    news = _of_ours(ctx, changes, since)
-    moved = _moved(ctx, news)
+    news, moved = _of_ours(ctx, changes, since)
     if any(c.status is TicketStatus.CANCELLED for c in news):
         _look_aside(ctx)
 
@@ -274,19 +273,11 @@ def _take_changes(
     return moved
 
 
-def _moved(ctx: BrandContext, news: Sequence[TicketChange]) -> list[TicketChange]:
-    if not news:
-        return []
-    with ctx.ledger.read() as session:
-        known = returns.statuses_by_ticket(session, ctx.brand, [c.ticket_id for c in news])
-    return [c for c in news if known[c.ticket_id][0] != status_of(c)]
-
-
 def any_news(ctx: BrandContext, cursor: datetime, until: datetime) -> bool:
     """Whether REX11 tells of a change since `cursor` that the ledger does not know."""
     since = cursor - ctx.settings.rex11.overlap
     changes = _changes(ctx, since, until)
-    return any(c.problem for c in changes) or bool(_of_ours(ctx, changes, since))
+    return any(c.problem for c in changes) or bool(_of_ours(ctx, changes, since)[0])
 
 
 def _changes(ctx: BrandContext, since: datetime, until: datetime) -> list[TicketChange]:
@@ -297,18 +288,19 @@ def _changes(ctx: BrandContext, since: datetime, until: datetime) -> list[Ticket
 
 def _of_ours(
     ctx: BrandContext, changes: Sequence[TicketChange], since: datetime
-) -> list[TicketChange]:
-    """Changes of our tickets that the ledger does not have."""
+) -> tuple[list[TicketChange], list[TicketChange]]:
+    """Changes of our tickets that the ledger does not have; of them those to another status."""
     if not changes:
-        return []
+        return [], []
     with ctx.ledger.read() as session:
         known = returns.statuses_by_ticket(session, ctx.brand, [c.ticket_id for c in changes])
     earliest = _earliest(ctx, since)
-    return [
+    news = [
         c
         for c in changes
         if c.ticket_id in known and c.problem is None and is_news(c, *known[c.ticket_id], earliest)
     ]
+    return news, [c for c in news if known[c.ticket_id][0] != status_of(c)]
 
 
 def _earliest(ctx: BrandContext, since: datetime) -> datetime:
