@@ -102,7 +102,11 @@ def _doubles(stage: Stage, verdict: Verdict) -> None:
             verdict.doubled.append(f"return {return_id}: flagged {e['flags']} times")
         if e["flags"] and not notes and return_id not in told_of_notes:
             verdict.lost.append(f"return {return_id}: flagged without a note")
-        ours = [t for t in stage.tickets(return_id) if t.po not in hand_made]
+        ours = [
+            t
+            for t in stage.tickets(return_id)
+            if t.po not in hand_made and t.id not in stage.needless
+        ]
         alive = [t for t in ours if t.status != "Cancelled"]
         if len(alive) > max(1, e["labels"]):
             verdict.doubled.append(

@@ -102,6 +102,9 @@ def take_up_again(driver: Driver) -> str:
     ticket = _any_ticket(driver, "Cancelled")
     if ticket is None:
         return "-"
+    others = driver.stage.tickets(ticket.return_id) if ticket.return_id else []
+    if any(t.status != "Cancelled" for t in others):
+        driver.stage.needless.add(ticket.id)  # the warehouse has two now
     ticket.parcel = None
     tickets.set_status(driver.stage.world, ticket, "Draft")
     return f"{ticket.id} {ticket.return_id}"

@@ -154,6 +154,8 @@ class Stage:
         """Calls that find no connection: certainly not carried out."""
         self.by_hand: set[str] = set()
         """Returns that a person decided about."""
+        self.needless: set[str] = set()
+        """Tickets that the warehouse has taken up again although they had been replaced."""
         self.bugs: list[str] = []
         """Steps that failed for another reason than what Loop or REX11 did."""
         self.place = place or File(folder)
