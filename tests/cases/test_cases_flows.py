@@ -409,6 +409,19 @@ def test_a_ticket_that_was_taken_for_ours_by_mistake_gives_way_to_our_own(story:
     assert len(story.raw()) == 1, "the answer that was not ours"
 
 
+def test_the_product_before_does_not_pay_for_one_without_a_barcode(story: Story) -> None:
+    return_id = story.announced()
+    bare = story.make(story.stock()[5], shop_barcode="")
+    with story.world.sandbox.lock:
+        story.in_loop(return_id).lines[0].product = bare
+        story.world.sandbox.touch(story.in_loop(return_id))
+    story.ticks(2)
+    story.world.receive(return_id)
+    story.ticks(4)
+    assert story.paid(return_id) == 0
+    assert story.flags(return_id) == 1 or story.told(return_id)
+
+
 # -- after it was settled ---------------------------------------------------------------------
 
 

@@ -245,6 +245,27 @@ def test_an_explicit_null_is_a_value() -> None:
     assert merged.label.tracking_number is None
 
 
+def test_a_sku_is_not_kept_for_a_line_with_another_barcode() -> None:
+    raw = raw_return()
+    known = value(parse_return(raw))
+    line = dict(raw["line_items"][0]) | {"barcode": "850000004252", "sku": ""}
+    assert merge(known, parse_return(raw | {"line_items": [line]})).lines[0].sku is None
+
+
+@pytest.mark.parametrize("given", ["sku", "variant_id"])
+def test_codes_of_the_product_before_are_not_kept_for_another_one(given: str) -> None:
+    """It has no barcode, and the one it took the place of was paid for under its own."""
+    raw = raw_return()
+    known = value(parse_return(raw))
+    line = dict(raw["line_items"][0]) | {"barcode": "", given: "77001"}
+    merged = merge(known, parse_return(raw | {"line_items": [line]}))
+    assert (getattr(merged.lines[0], given), merged.lines[0].barcode) == ("77001", None)
+    same = merge(
+        known, parse_return(raw | {"line_items": [line | {given: raw["line_items"][0][given]}]})
+    )
+    assert same.lines[0].barcode == known.lines[0].barcode is not None
+
+
 @pytest.mark.parametrize("lines", [None, "x", [{"sku": "no id"}]])
 def test_lines_that_are_not_told_stay_and_are_a_doubt(lines: Any) -> None:
     known = value(parse_return(raw_return()))

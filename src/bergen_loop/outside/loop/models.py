@@ -18,7 +18,7 @@ from typing import Any
 import msgspec
 
 from bergen_loop.domain import codes
-from bergen_loop.domain.codes import given_code, normal_word
+from bergen_loop.domain.codes import given_code, normal_code, normal_upc, normal_word
 from bergen_loop.domain.returns import Label, LoopState, Return, ReturnLine, ReturnTotals
 from bergen_loop.outside.loop.json_values import (
     Odd,
@@ -642,15 +642,30 @@ def _merged_lines(known: Return, answer: ParsedReturn) -> tuple[ReturnLine, ...]
         old = before.get(line.line_item_id)
         if old is not None:
             missing = answer.lines_missing.get(line.line_item_id, frozenset())
+            if other := _is_another_product(old, line):
+                missing -= _OF_PRODUCT  # what was known is said of the one before
             kept: dict[str, Any] = {name: getattr(old, name) for name in missing}
             if old.title and line.title and old.title.startswith(f"{line.title} - "):
                 kept["title"] = old.title  # the same, with its variant
-            if line.variant_title is None:
+            if line.variant_title is None and not other:
                 kept["variant_title"] = old.variant_title
             if any(getattr(line, name) != value for name, value in kept.items()):
                 line = replace(line, **kept)
         lines.append(line)
     return tuple(lines)
+
+
+_OF_PRODUCT = frozenset(("sku", "barcode", "title", "variant_title", "product_id", "variant_id"))
+
+
+def _is_another_product(old: ReturnLine, new: ReturnLine) -> bool:
+    """Whether the shop has put another product into a line: it gives another code or variant."""
+    pairs = (
+        (normal_code(old.sku), normal_code(new.sku)),
+        (normal_upc(old.barcode), normal_upc(new.barcode)),
+        (old.variant_id, new.variant_id),
+    )
+    return any(then and now and then != now for then, now in pairs)
 
 
 def _merged_labels(known: Return, answer: ParsedReturn) -> tuple[Label, tuple[Label, ...]]:
