@@ -85,7 +85,9 @@ def _doubles(stage: Stage, verdict: Verdict) -> None:
         told_of_notes = {
             item.subject
             for item in attention.open_items(session, BRAND)
-            if item.kind in ("no_success", "note_refused") and "note" in item.reason
+            if (item.kind in ("no_success", "note_refused") and "note" in item.reason)
+            # What was to be noted went with its ledger: a person looks at the return.
+            or (stage.lost_ledgers and item.blocking)
         }
     verdict.doubled += [v for v in seen["violations"] if not any(repr(po) in v for po in hand_made)]
     for return_id, e in seen["returns"].items():
