@@ -49,6 +49,15 @@ def counted(story: Story, ticket: Ticket, *others: Ticket) -> None:
         parcels.receive(story.world.sandbox, ticket, "complete", {"lines": more})
 
 
+def reopened(story: Story, return_id: str, words: str) -> None:
+    """A person opens it again in Loop, and is told once that it was settled."""
+    story.world.change(return_id, "reopen")
+    story.ticks(4)
+    [(need, why)] = story.told(return_id)
+    assert need == "conflict"
+    assert words in why
+
+
 def touch(story: Story, return_id: str) -> None:
     with story.world.sandbox.lock:
         story.world.sandbox.touch(story.in_loop(return_id))
@@ -323,11 +332,7 @@ def test_a_return_that_we_flagged_is_still_flagged_after_it_was_cancelled(story:
     story.ticks(4)
     story.world.change(return_id, "cancel")
     story.ticks(31)
-    story.world.change(return_id, "reopen")
-    story.ticks(4)
-    [(need, why)] = story.told(return_id)
-    assert need == "conflict"
-    assert "never process after a flag" in why
+    reopened(story, return_id, "never process after a flag")
     assert story.look.stage(return_id) is Stage.FLAGGED
     story.world.change(return_id, "close")
     story.ticks(3)
@@ -543,11 +548,7 @@ def test_a_return_that_was_paid_and_is_opened_again_is_not_judged_again(
     if cancelled:
         story.world.change(return_id, "cancel")
         story.ticks(31)
-    story.world.change(return_id, "reopen")
-    story.ticks(4)
-    [(need, why)] = story.told(return_id)
-    assert need == "conflict"
-    assert "never settled again by us" in why
+    reopened(story, return_id, "never settled again by us")
     story.world.change(return_id, "close")
     story.ticks(4)
     assert (story.look.stage(return_id), story.told(return_id)) == (Stage.COMPLETE, [])

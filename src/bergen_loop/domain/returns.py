@@ -12,6 +12,7 @@ from decimal import Decimal
 from enum import IntEnum, StrEnum
 
 from bergen_loop.domain.codes import normal_word, tracking_numbers
+from bergen_loop.domain.words import PAYING
 
 
 class LoopState(StrEnum):
@@ -322,8 +323,6 @@ def _cancelled(s: Standing) -> Move:
     return Move(Stage.CANCELLED, f"cancelled in Loop{left}")
 
 
-PAYING = ("process", "remove_lines")
-"""Settling calls that move money."""
 _EXPIRED_PAID = (
     "Loop showed it closed after our call, and now expired: what was settled is never settled "
     "again by us; look in Loop whether the customer has been given what is due"

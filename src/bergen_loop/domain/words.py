@@ -234,6 +234,8 @@ _CALLS = {
 GRADING = (EffectKind.GRADE, EffectKind.ASSESS)
 SETTLING = (EffectKind.PROCESS, EffectKind.FLAG, EffectKind.REMOVE_LINES)
 """Of these a return gets one, once (I1): they share a key."""
+PAYING = (EffectKind.PROCESS, EffectKind.REMOVE_LINES)
+"""Those of them that move money."""
 
 
 class Retry(StrEnum):

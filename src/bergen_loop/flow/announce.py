@@ -212,6 +212,8 @@ def _without_past(
 def _without_ticket(ctx: BrandContext, rows: list[ReturnRow]) -> list[ReturnRow]:
     """Those whose ticket was not cancelled, or still is, so that another may take its place. A
     cancelled one may have been taken up again, and its parcel have come."""
+    if not rows:
+        return rows
     with ctx.ledger.read() as session:
         rmas = returns.rmas_of(session, [row.id for row in rows])
     all_ = [rma for some in rmas.values() for rma in some if rma.ticket_id]

@@ -42,7 +42,6 @@ from bergen_loop.outside.loop.models import ParsedReturn
 from bergen_loop.outside.loop.requests import AssessItem, Condition, GradeItem
 from bergen_loop.text import shortened
 
-KINDS = GRADING
 PER_CALL = 30
 """Loop takes at most so many items in a call."""
 PER_TICK = 400
@@ -61,7 +60,7 @@ def run(ctx: BrandContext) -> None:
     """Grade what is about to be settled."""
     with ctx.ledger.read() as session:
         rows = returns.due(session, ctx.brand, [Stage.SETTLING], ctx.now(), PER_TICK)
-    for kind in KINDS:
+    for kind in GRADING:
         carry_out(ctx, Gradings(ctx, kind), rows)
 
 
@@ -70,13 +69,13 @@ def resume(ctx: BrandContext) -> None:
     their returns are settled by now."""
     _look_for_lost(ctx)
     with ctx.write() as tx:
-        due = effects.sendable(tx.session, ctx.brand, KINDS, tx.now, PER_TICK)
+        due = effects.sendable(tx.session, ctx.brand, GRADING, tx.now, PER_TICK)
         rows = returns.by_pks(tx.session, [e.return_pk for e in due if e.return_pk])
         decisions = returns.latest_decisions(tx.session, list(rows))
         for effect in due:
             if why := _needless(ctx, rows.get(effect.return_pk or 0), effect, decisions):
                 _give_up(tx, effect, rows.get(effect.return_pk or 0), why)
-    for kind in KINDS:
+    for kind in GRADING:
         carry_out(ctx, Gradings(ctx, kind), [r for r in rows.values() if r.stage in SETTLED])
 
 
@@ -120,9 +119,9 @@ def _tell(tx: Transaction, effect: EffectRow, row: ReturnRow, why: str) -> None:
 
 def _look_for_lost(ctx: BrandContext) -> None:
     with ctx.write() as tx:
-        for kind in KINDS:
+        for kind in GRADING:
             effects.doubt_all(tx.session, tx.now, ctx.brand, kind)
-        lost = effects.in_doubt(tx.session, ctx.brand, KINDS, PER_TICK)
+        lost = effects.in_doubt(tx.session, ctx.brand, GRADING, PER_TICK)
         due = [e for e in lost if ready(e, tx.now)]
     for batch in ctx.batches(due):
         seen = ctx.in_parallel(lambda e: details(ctx, str(e.payload["return_id"])), batch)

@@ -305,7 +305,7 @@ def refused(
     """REX11 refused a ticket for some of its items: told once per product, with its own words and
     what was sent; what we remember of the product is asked for again. Whether the places are
     items of the ticket."""
-    items = [load_item(rma.items[i]) for i in places if 0 <= i < len(rma.items)]
+    items = _meant(rma, places)
     for item in items:
         sent = ", ".join(
             f"{name} {value!r}" if value else f"no {name}"
@@ -333,7 +333,7 @@ def outdated(
 ) -> bool:
     """Whether items that REX11 refused were called as it called them some time ago, which may have
     changed since: then it is asked what it calls them now."""
-    codes = [_code(load_item(rma.items[i])) for i in places if 0 <= i < len(rma.items)]
+    codes = [_code(item) for item in _meant(rma, places)]
     old = [code for code in codes if code not in ctx.tick.asked]
     return bool(products.ask_again(tx.session, tx.brand, old)) if old else False
 
@@ -361,6 +361,11 @@ def lift_needless(ctx: BrandContext) -> None:
     if about:
         with ctx.write() as tx:
             tx.resolve_each(about, "no return waits for the product any more")
+
+
+def _meant(rma: RmaRow | ShipmentRmaRow, places: Sequence[int]) -> list[RmaItem]:
+    """The items at these places of a ticket."""
+    return [load_item(rma.items[i]) for i in places if 0 <= i < len(rma.items)]
 
 
 def _code(item: RmaItem) -> str:

@@ -364,7 +364,7 @@ def _changed(tx: Transaction, rma: RmaRow, row: ReturnRow, change: TicketChange)
         rma.to_read, rma.unread_since, rma.read_due_at = False, None, None
         if before == TicketStatus.ADDED_TO_INVENTORY:
             _reopened(tx, rma, row)
-        mind_standing(tx.now, rma, OPENED if before in _ENDS else STANDS_STILL)
+        mind_standing(tx.now, rma, OPENED if before in ENDS else STANDS_STILL)
     if change.status is TicketStatus.CANCELLED:
         tx.resolve(Need.RECEIPT_UNREADABLE, row, words)
         _ticket_cancelled(tx, rma, row)
@@ -590,7 +590,7 @@ def contradicts_list(
     """Whether the counts of a ticket that is listed as finished are final is in doubt where it says
     otherwise itself. It is read again, ever more rarely, and told where it stays so."""
     listed = rma.ticket_status == TicketStatus.ADDED_TO_INVENTORY and rma.read_status is None
-    if not listed or receipt.status in _ENDS:
+    if not listed or receipt.status in ENDS:
         return None
     new = rma.unread_since is None
     since = rma.unread_since = rma.unread_since or tx.now
@@ -605,7 +605,8 @@ def contradicts_list(
     return Contradiction(words, since, new, tx.now - since >= TELL_AFTER)
 
 
-_ENDS = (TicketStatus.ADDED_TO_INVENTORY, TicketStatus.CANCELLED)
+ENDS = (TicketStatus.ADDED_TO_INVENTORY, TicketStatus.CANCELLED)
+"""Statuses in which the warehouse has done with a ticket."""
 
 
 def _status_read(tx: Transaction, rma: RmaRow, row: ReturnRow, receipt: Receipt) -> bool:
@@ -629,7 +630,7 @@ def _status_read(tx: Transaction, rma: RmaRow, row: ReturnRow, receipt: Receipt)
 def mind_standing(now: datetime, rma: RmaRow | ShipmentRmaRow, wait: timedelta) -> None:
     """A ticket that has arrived, or had been finished, is to be finished: it is read by itself
     where nothing is heard of it for long."""
-    arrived = rma.ticket_status not in (None, TicketStatus.DRAFT, *_ENDS)
+    arrived = rma.ticket_status not in (None, TicketStatus.DRAFT, *ENDS)
     if arrived or (wait is OPENED and rma.ticket_status == TicketStatus.DRAFT):
         rma.to_read, rma.read_due_at = True, now + wait
 
@@ -766,13 +767,11 @@ def _corrected(
     known = not ours and attention.left_alone(tx.session, row, Need.CORRECTED)
     if known and now.complete:
         # What a person has done about what was missing may not be right any more.
-        tx.needs_person(Need.CORRECTED, f"{why}. Decide in Loop whether anything follows", row)
+        _ask_what_follows(tx, row, why, now)
     elif _as_settled(tx, row) if ours else now.complete:
         tx.resolve(Need.CORRECTED, row, f"now {now.in_words}, as it was settled")
     elif ours or (ctx.live and _tells(tx, row, now)):
-        if now.unclear:
-            why += f" ({'; '.join(now.unclear[:3])})"
-        tx.needs_person(Need.CORRECTED, f"{why}. Decide in Loop whether anything follows", row)
+        _ask_what_follows(tx, row, why, now)
 
 
 def closed_by_others(ctx: BrandContext, tx: Transaction, row: ReturnRow) -> None:
@@ -789,6 +788,10 @@ def closed_by_others(ctx: BrandContext, tx: Transaction, row: ReturnRow) -> None
     if now.complete or not _tells(tx, row, now):
         return
     why = f"the return was closed in Loop, and not by us, with {now.in_words}"
+    _ask_what_follows(tx, row, why, now)
+
+
+def _ask_what_follows(tx: Transaction, row: ReturnRow, why: str, now: Comparison) -> None:
     if now.unclear:
         why += f" ({'; '.join(now.unclear[:3])})"
     tx.needs_person(Need.CORRECTED, f"{why}. Decide in Loop whether anything follows", row)

@@ -20,7 +20,7 @@ from bergen_loop.domain.grading import GradedUnit, graded_units
 from bergen_loop.domain.returns import OFF, TO_JUDGE, LoopState, Stage
 from bergen_loop.domain.rma import Receipt, TicketChange, TicketStatus
 from bergen_loop.domain.shipment import Difference, Differs, Judgement, ShipmentStage, ShipmentUnit
-from bergen_loop.domain.words import Need, What
+from bergen_loop.domain.words import GRADING, Need, What
 from bergen_loop.flow import adopt, grading, receive
 from bergen_loop.flow.calls import carry_out
 from bergen_loop.flow.context import BrandContext
@@ -110,7 +110,7 @@ def _changed(tx: Transaction, rma: ShipmentRmaRow, change: TicketChange | Receip
         _reopened(tx, row, rma)
     if change.status is not TicketStatus.ADDED_TO_INVENTORY:
         rma.to_read, rma.unread_since, rma.read_due_at = False, None, None
-    opened = before in (TicketStatus.ADDED_TO_INVENTORY, TicketStatus.CANCELLED)
+    opened = before in receive.ENDS
     receive.mind_standing(tx.now, rma, receive.OPENED if opened else receive.STANDS_STILL)
     if before == TicketStatus.CANCELLED:
         tx.resolve(Need.SHIPMENT_RMA, f"cancelled {rma.customer_po}", "it was taken up again")
@@ -771,7 +771,7 @@ def _grade(ctx: BrandContext) -> None:
             row = store.by_pks(tx.session, [shipment.id])[shipment.id]
             if ctx.settings.grading.enabled:
                 found = _found(ctx, tx, row)
-        for kind in grading.KINDS if found else ():
+        for kind in GRADING if found else ():
             carry_out(ctx, grading.FoundGradings(ctx, kind), found)
         with ctx.write() as tx:
             store.by_pks(tx.session, [shipment.id])[shipment.id].due_at = None

@@ -20,7 +20,7 @@ from sqlalchemy.orm import Session
 from bergen_loop.domain.decision import Outcome
 from bergen_loop.domain.pace import HOUR, Pace, Turn, Turns, Worth
 from bergen_loop.domain.returns import TO_JUDGE, LoopState, Stage
-from bergen_loop.domain.words import EffectKind, Need, What
+from bergen_loop.domain.words import PAYING, Need, What
 from bergen_loop.ledger.store import attention, effects, journal, returns
 from bergen_loop.ledger.store.effects import EffectState
 from bergen_loop.ledger.tables.core import BrandRow, DecisionRow, EffectRow, JournalRow, ReturnRow
@@ -214,7 +214,6 @@ def _take_back(session: Session, now: datetime, brand: str) -> None:
 
 # -- a gradual start: the limit, what counts against it, who waits for it ----------------------
 
-PAYING = (EffectKind.PROCESS, EffectKind.REMOVE_LINES)
 PAYS = (Outcome.PROCESS, Outcome.REMOVE_LINES)
 _WITHOUT_EFFECT = (*effects.SENDABLE, EffectState.REFUSED)
 

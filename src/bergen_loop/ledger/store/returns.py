@@ -184,26 +184,21 @@ def any_awaited(session: Session, brand: str) -> bool:
 
 def any_closing_again(session: Session, brand: str, now: datetime) -> bool:
     """Whether an RMA is to be closed that could not be: its return's turn comes again."""
-    query = sa.select(ReturnRow.id).where(
-        ReturnRow.brand == brand,
-        ReturnRow.stage == Stage.CLOSING,
-        ReturnRow.held.is_(False),
-        ReturnRow.due_at > now,
-    )
+    query = sa.select(ReturnRow.id).where(*_closing_again(brand, now))
     return session.scalar(query.limit(1)) is not None
 
 
 def close_now(session: Session, brand: str, now: datetime) -> None:
     """Have every RMA tried that could not be closed."""
-    session.execute(
-        sa.update(ReturnRow)
-        .where(
-            ReturnRow.brand == brand,
-            ReturnRow.stage == Stage.CLOSING,
-            ReturnRow.held.is_(False),
-            ReturnRow.due_at > now,
-        )
-        .values(due_at=now)
+    session.execute(sa.update(ReturnRow).where(*_closing_again(brand, now)).values(due_at=now))
+
+
+def _closing_again(brand: str, now: datetime) -> tuple[sa.ColumnElement[bool], ...]:
+    return (
+        ReturnRow.brand == brand,
+        ReturnRow.stage == Stage.CLOSING,
+        ReturnRow.held.is_(False),
+        ReturnRow.due_at > now,
     )
 
 
