@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from bergen_loop.domain.returns import Stage
 from bergen_loop.domain.shipment import ShipmentStage
-from bergen_loop.flow import receive
+from bergen_loop.flow import receive, tick
 from bergen_loop.flow.context import BrandContext
 from bergen_loop.ledger.store import cursors
 from bergen_loop.ledger.store import shipments as store
@@ -191,6 +191,37 @@ def test_a_share_is_read_again_before_it_pays_though_the_brand_has_no_more_retur
     worlds.run(world, happy, ticks=5)
     assert look.stage(open_) is Stage.COMPLETE
     assert world.effects(open_)["money_moved"] == 1
+
+
+def test_a_ticket_opened_again_is_seen_though_the_brand_has_no_more_return_bars(
+    world: World, happy: BrandContext, bar: Bar
+) -> None:
+    one, two = different(bar)
+    shipment = bar.ship(one, two)
+    worlds.run(world, happy)
+    bar.arrive(shipment)
+    worlds.run(world, happy, ticks=3)
+    assert row_of(happy, shipment).stage == ShipmentStage.DONE
+    configure(happy, loop={"happy_returns": False})
+    worlds.run(world, happy)
+    [ticket] = bar.tickets(shipment)
+    world.reopen_ticket(ticket.id, "damaged", seconds=100)
+    worlds.run(world, happy, ticks=5)
+    assert {(kind, state) for kind, _, _, _, state in claims(happy)} == {("damaged", "open")}
+
+
+def test_what_a_list_told_before_a_kill_is_known_though_that_list_is_never_asked_again(
+    world: World, happy: BrandContext, bar: Bar
+) -> None:
+    shipment = bar.ship(*different(bar))
+    worlds.run(world, happy)
+    bar.arrive(shipment)
+    world.advance(DAY / 2)  # down for longer than lists overlap
+    for name in tick.names(happy)[: tick.names(happy).index("shipments")]:
+        tick.begin(happy)
+        assert "error" not in tick.step(happy, name)
+    worlds.run(world, happy, ticks=2)
+    assert row_of(happy, shipment).stage == ShipmentStage.DONE
 
 
 def test_a_damaged_unit_of_an_open_return_is_flagged_and_one_that_may_be_anothers_is_a_doubt(

@@ -33,7 +33,7 @@ from bergen_loop.flow.context import AHEAD, BrandContext
 from bergen_loop.flow.facts import comparison_of
 from bergen_loop.flow.transitions import all_cancelled, look_later, plan_note
 from bergen_loop.ledger.codec import digest, load_receipt
-from bergen_loop.ledger.store import attention, cursors, effects, journal, returns
+from bergen_loop.ledger.store import attention, cursors, effects, journal, returns, shipments
 from bergen_loop.ledger.tables.core import ReceiptRow, ReturnRow, RmaRow
 from bergen_loop.ledger.tables.shipments import ShipmentRmaRow
 from bergen_loop.ledger.transaction import Transaction
@@ -269,6 +269,11 @@ def _take_changes(
     if ctx.tick.reached_back or any(c.status is TicketStatus.CANCELLED for c in news):
         adopt.made_instead(ctx)
     ctx.take_in([c for c in changes if c.problem], _unclear, _set_aside_change)
+    if of_boxes := _of_shipments(ctx, changes, since):
+        # Read by their own step, which may not come in this tick: the list is not asked again.
+        with ctx.write() as tx:
+            for rma in shipments.rmas_by_ticket(tx.session, ctx.brand, of_boxes).values():
+                rma.to_read, rma.read_due_at = True, None
     result.changed += len(news)
     return moved
 
@@ -277,7 +282,11 @@ def any_news(ctx: BrandContext, cursor: datetime, until: datetime) -> bool:
     """Whether REX11 tells of a change since `cursor` that the ledger does not know."""
     since = cursor - ctx.settings.rex11.overlap
     changes = _changes(ctx, since, until)
-    return any(c.problem for c in changes) or bool(_of_ours(ctx, changes, since)[0])
+    return (
+        any(c.problem for c in changes)
+        or bool(_of_ours(ctx, changes, since)[0])
+        or bool(_of_shipments(ctx, changes, since))
+    )
 
 
 def _changes(ctx: BrandContext, since: datetime, until: datetime) -> list[TicketChange]:
@@ -301,6 +310,22 @@ def _of_ours(
         if c.ticket_id in known and c.problem is None and is_news(c, *known[c.ticket_id], earliest)
     ]
     return news, [c for c in news if known[c.ticket_id][0] != status_of(c)]
+
+
+def _of_shipments(ctx: BrandContext, changes: Sequence[TicketChange], since: datetime) -> list[str]:
+    """Tickets of consolidated shipments whose change the ledger does not have."""
+    if not changes:
+        return []
+    with ctx.ledger.read() as session:
+        known = shipments.rmas_by_ticket(session, ctx.brand, [c.ticket_id for c in changes])
+    earliest = _earliest(ctx, since)
+    return [
+        c.ticket_id
+        for c in changes
+        if (rma := known.get(c.ticket_id)) is not None
+        and c.problem is None
+        and is_news(c, rma.ticket_status, rma.status_seen_at, earliest)
+    ]
 
 
 def _earliest(ctx: BrandContext, since: datetime) -> datetime:

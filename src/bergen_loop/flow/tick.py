@@ -178,7 +178,8 @@ def names(ctx: BrandContext) -> list[str]:
         return []
     # What is on its way is counted, and what pays is read again, though the brand has no more.
     waits = ctx.tick.waits
-    under_way = waits is None or not waits.isdisjoint((quiet.SHIPMENTS, quiet.SHARES))
+    signs = (quiet.SHIPMENTS, quiet.SHARES, quiet.BOXES)
+    under_way = waits is None or not waits.isdisjoint(signs)
     shipments_too = ctx.settings.loop.happy_returns or under_way
     return [name for name in STEPS if name != "shipments" or shipments_too]
 

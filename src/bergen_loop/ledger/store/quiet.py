@@ -32,7 +32,7 @@ from bergen_loop.ledger.tables.core import (
     RmaRow,
     WebhookRow,
 )
-from bergen_loop.ledger.tables.shipments import ShipmentRow
+from bergen_loop.ledger.tables.shipments import ShipmentRmaRow, ShipmentRow
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +72,7 @@ _BRANDS: sa.BindParameter[Sequence[str]] = sa.bindparam("brands", expanding=True
 _NOW = sa.bindparam("now", type_=EffectRow.try_at.type)
 BREAKERS, JUDGED = "breakers", "judged in shadow"
 SHIPMENTS, SHARES = "shipments", "shares to read again"
+BOXES = "tickets of shipments"
 PRODUCTS = "products that people are told of"
 _SIGNS: dict[str, tuple[Any, tuple[sa.ColumnElement[bool], ...]]] = {
     BREAKERS: (BreakerRow, ()),
@@ -81,6 +82,13 @@ _SIGNS: dict[str, tuple[Any, tuple[sa.ColumnElement[bool], ...]]] = {
         (
             RmaRow.to_read.is_(True),
             sa.or_(RmaRow.read_due_at.is_(None), RmaRow.read_due_at <= _NOW),
+        ),
+    ),
+    BOXES: (
+        ShipmentRmaRow,
+        (
+            ShipmentRmaRow.to_read.is_(True),
+            sa.or_(ShipmentRmaRow.read_due_at.is_(None), ShipmentRmaRow.read_due_at <= _NOW),
         ),
     ),
     "calls": (
