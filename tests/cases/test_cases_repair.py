@@ -272,6 +272,25 @@ def test_an_rma_that_was_tried_at_the_backup_and_made_and_received_since_is_read
     story.settled(return_id)
 
 
+def test_an_rma_that_was_made_a_moment_before_the_ledger_was_put_back_is_not_made_again(
+    story: Story, tmp_path: Path
+) -> None:
+    """REX11 does not show it by its PO at once."""
+    story.world.sandbox.settings.update({"po_lookup_delay_seconds": 60.0})
+    return_id = story.submit(*story.stock()[:2])
+    story.world.fault("rex11", "status_429", operation="ReceivingTicketAdd")
+    story.ticks(8)
+    kept = Kept(story, tmp_path)
+    story.heal()
+    story.world.advance(3600)
+    story.ticks(1, seconds=20)
+    assert len(story.world.tickets(return_id)) == 1
+    kept.put_back()
+    on_again(story)
+    [ticket] = story.world.tickets(return_id)
+    assert story.look.view(return_id).rmas[0].ticket_id == ticket.id
+
+
 # -- consolidated shipments -------------------------------------------------------------------
 
 

@@ -14,6 +14,7 @@ from reliability_stage import BRAND, Stage
 from bergen_loop.domain.codes import normal_code
 from bergen_loop.domain.returns import Stage as At
 from bergen_loop.domain.shipment import Differs
+from bergen_loop.domain.words import Need
 from bergen_loop.ledger.store import attention, returns
 from bergen_loop.ledger.store import shipments as store
 from bergen_loop.ledger.tables.shipments import BagRow
@@ -188,10 +189,12 @@ class Lives:
             row = store.by_happy_id(session, BRAND, shipment.happy_id)
             if row is None or row.read_at is None:
                 return [f"{shipment.happy_id} was never read"]
-            if row.remarks and any(
-                i.kind == "shipment_counts" for i in attention.open_items(session, BRAND)
-            ):
+            asked = {(i.kind, i.subject) for i in attention.open_items(session, BRAND)}
+            if row.remarks and any(kind == Need.SHIPMENT_COUNTS for kind, _ in asked):
                 return []  # people have been asked about its counts
+            unmade = [r for r in store.rmas_of(session, [row.id]) if r.ticket_id is None]
+            if any((Need.SHIPMENT_RMA, r.customer_po) in asked for r in unmade):
+                return []  # what lies in that box, nobody has counted
             claims = store.claims_of(session, row.id).values()
             bags = store.bags_of(session, row.id)
         claimed: Counter[str] = Counter()

@@ -10,6 +10,7 @@ import sqlalchemy as sa
 
 from bergen_loop.domain.returns import Stage
 from bergen_loop.domain.shipment import ShipmentStage
+from bergen_loop.domain.words import Need
 from bergen_loop.flow import receive, tick
 from bergen_loop.flow.context import BrandContext
 from bergen_loop.ledger.store import cursors
@@ -352,6 +353,32 @@ def test_a_product_that_is_refused_keeps_no_box_from_being_announced(
     with happy.ledger.read() as session:
         [rma] = session.scalars(sa.select(ShipmentRmaRow)).all()
         assert len(rma.unit_keys) == 2, "it is expected all the same"
+
+
+def test_nothing_is_claimed_as_missing_while_a_box_could_not_be_announced(
+    world: World, happy: BrandContext, bar: Bar, look: Look
+) -> None:
+    bad, good = different(bar)
+    with world.sandbox.lock:
+        line = bar.brand.returns[bad].lines[0]
+        line.product = replace(line.product, sku="AB\x0b-100", upc="", shop_barcode="")
+        world.sandbox.touch(bar.brand.returns[bad])
+    worlds.run(world, happy)
+    shipment = bar.ship(bad, good, boxes=2)
+    worlds.run(world, happy, ticks=2)
+    assert len(bar.tickets(shipment)) == 1
+    bar.arrive(shipment, missing=(f"HRBAG{good}",))  # it may lie in the other box
+    world.advance(8 * DAY)
+    worlds.run(world, happy, ticks=3)
+    assert (claims(happy), {k for k, _ in look.brand_attention()}) == ([], {"shipment_rma"})
+    with happy.ledger.write() as session:
+        tx = Transaction(session, "northpine", happy.now(), "ada")
+        with happy.ledger.read() as reading:
+            [rma] = [r for r in reading.scalars(sa.select(ShipmentRmaRow)) if not r.ticket_id]
+        tx.resolve(Need.SHIPMENT_RMA, rma.customer_po, "looked into by hand")
+    world.advance(DAY)
+    worlds.run(world, happy, ticks=2)
+    assert sorted(c[3] or "" for c in claims(happy)) == sorted([bad, good])
 
 
 def test_a_shipment_that_loop_does_not_show_is_told_and_a_key_without_the_scope_too(

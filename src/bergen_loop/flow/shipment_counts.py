@@ -27,7 +27,7 @@ from bergen_loop.flow.context import BrandContext
 from bergen_loop.flow.shipments import AGAIN, UNDONE, Shipped
 from bergen_loop.flow.transitions import plan_note
 from bergen_loop.ledger.codec import digest, load_items, load_return
-from bergen_loop.ledger.store import cursors, returns
+from bergen_loop.ledger.store import attention, cursors, returns
 from bergen_loop.ledger.store import shipments as store
 from bergen_loop.ledger.tables.core import ReturnRow, RmaRow
 from bergen_loop.ledger.tables.shipments import ClaimRow, ShipmentRmaRow, ShipmentRow
@@ -35,6 +35,8 @@ from bergen_loop.ledger.transaction import Transaction
 from bergen_loop.outside.errors import OutsideError, Scope
 
 PER_TICK = 100
+ASK_AGAIN = timedelta(hours=1)
+"""How often a shipment is judged whose missing units wait for a person's answer."""
 LATE = timedelta(days=60)
 """How long ago another shipment's difference may be that explains one."""
 
@@ -320,6 +322,9 @@ class _Standing:
     """Nothing of it is awaited any more."""
     over: bool
     """What is missing is not waited for any more."""
+    asked: bool = False
+    """A part of it has no ticket, and a person is asked about that: whatever lies in it cannot be
+    counted, so nothing is said to be missing until that is answered."""
     fresh: bool = False
     """Each of the receipts has been read in this very step."""
 
@@ -362,7 +367,9 @@ def _standing(ctx: BrandContext, tx: Transaction, row: ShipmentRow) -> _Standing
     awaited = [
         r for r in rmas if r.id not in receipts and r.ticket_status != TicketStatus.CANCELLED
     ]
-    return _Standing(rmas, receipts, not awaited, tx.now >= over)
+    told = {po for _, po in attention.subjects_open(tx.session, tx.brand, [Need.SHIPMENT_RMA])}
+    asked = any(r.ticket_id is None and r.customer_po in told for r in rmas)
+    return _Standing(rmas, receipts, not awaited, tx.now >= over, asked)
 
 
 @dataclass(frozen=True, slots=True)
@@ -399,8 +406,11 @@ def _judge(ctx: BrandContext, tx: Transaction, pk: int, news: _News, result: Shi
     row.remarks = [*doubts, *judgement.misplaced, *unlisted]
     _mind_doubts(tx, row, doubts)
     again = _share(ctx, tx, count, news)
+    claimed = standing.whole or (standing.over and not standing.asked)
+    if standing.over and not claimed:
+        again = again or tx.now + ASK_AGAIN
     _move(ctx, tx, row, standing, again)
-    if standing.whole or standing.over:
+    if claimed:
         result.claims += _claim(ctx, tx, row, standing, judgement)
         _mind_missing(tx, row, standing, judgement)
 

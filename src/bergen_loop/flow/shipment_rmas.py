@@ -235,7 +235,8 @@ class ShipmentTickets(Undertaking[_Due, RmaRequest, str]):
         tx.needs_person(
             Need.SHIPMENT_RMA,
             "nothing of this part of a consolidated shipment can be announced: "
-            + "; ".join(dict.fromkeys(str(x["why"]) for x in rma.left_out)),
+            f"{'; '.join(dict.fromkeys(str(x['why']) for x in rma.left_out))}. Nothing of the "
+            "shipment is claimed as missing until this is done, for it may lie in there",
             rma.customer_po,
         )
         self.result.attention += 1

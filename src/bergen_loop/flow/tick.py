@@ -104,6 +104,24 @@ NEEDS = {"intake": LOOP, "announce": REX11, "receive": REX11, "settle": LOOP}
 """The system without which a step can do nothing."""
 
 
+_Wait = tuple[Callable[[BrandSettings], timedelta], str]
+_UNSHOWN: _Wait = (
+    lambda settings: settings.announce.lost_ticket_wait,
+    "announced until {:%H:%M:%S} UTC, for REX11 may not yet show tickets that the backup does not "
+    "know",
+)
+WAITS_FOR_THE_PAST: Mapping[str, _Wait] = {
+    "announce": _UNSHOWN,
+    "shipments": _UNSHOWN,
+    "settle": (
+        lambda settings: settings.settle.confirm_within,
+        "settled until {:%H:%M} UTC, for Loop may still carry out calls that the backup does not "
+        "know",
+    ),
+}
+"""How long a step waits after the ledger was put back from a backup, and what for."""
+
+
 def begin(ctx: BrandContext) -> None:
     """Note that a sync starts, and in which mode."""
     with ctx.ledger.write() as session:
@@ -224,15 +242,14 @@ def _not_now(ctx: BrandContext, name: str) -> str | None:
         return suspended
     if ctx.tick.other_shop and name in OF_THE_SHOP:
         return ctx.tick.other_shop
-    if name != "settle" or ctx.tick.restored_at is None:
+    if ctx.tick.restored_at is None or name not in WAITS_FOR_THE_PAST:
         return None
-    until = ctx.tick.restored_at + ctx.settings.settle.confirm_within
+    wait, why = WAITS_FOR_THE_PAST[name]
+    until = ctx.tick.restored_at + wait(ctx.settings)
     if ctx.now() >= until:
         return None
-    return (
-        f"the ledger was restored at {ctx.tick.restored_at:%H:%M} UTC: nothing is settled until "
-        f"{until:%H:%M} UTC, for Loop may still carry out calls that the backup does not know"
-    )
+    at = f"{ctx.tick.restored_at:%H:%M} UTC"
+    return f"the ledger was restored at {at}: nothing is {why.format(until)}"
 
 
 def end(ctx: BrandContext, results: dict[str, dict[str, Any]]) -> None:
