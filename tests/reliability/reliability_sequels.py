@@ -4,11 +4,12 @@ settings and criteria change, one call fails for long, and yesterday's ledger is
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from reliability_fuse import Fuse
-from reliability_stage import BRAND, CRITERIA, File
+from reliability_stage import BRAND, CRITERIA, File, Stage
 
 from bergen_loop.domain.criteria import load_criteria
 from bergen_loop.ledger import backup
@@ -46,6 +47,15 @@ OTHERWISE = (
         "remove_lines: {select: [short]}", "flag: {reason: short, note: '{problems}'}"
     ),
 )
+
+
+class Player(Protocol):
+    """Who plays a life by dice."""
+
+    @property
+    def rng(self) -> random.Random: ...
+    @property
+    def stage(self) -> Stage: ...
 
 
 def moves(driver: Driver) -> Sequence[tuple[float, Callable[[Driver], str]]]:
@@ -150,7 +160,7 @@ def swap_product(driver: Driver) -> str:
 # -- the brand -------------------------------------------------------------------------------
 
 
-def set_mode(driver: Driver, mode: str) -> None:
+def set_mode(driver: Player, mode: str) -> None:
     stage = driver.stage
     stage.fuse = Fuse()
     with stage.ctx.ledger.write() as session:
@@ -158,13 +168,13 @@ def set_mode(driver: Driver, mode: str) -> None:
         modes.set_mode(tx, mode, configured=stage.settings.mode, why="as it pleases")
 
 
-def change_mode(driver: Driver) -> str:
+def change_mode(driver: Player) -> str:
     mode = driver.rng.choice((modes.LIVE, modes.LIVE, modes.SHADOW, modes.PAUSED))
     set_mode(driver, mode)
     return mode
 
 
-def configure(driver: Driver, **changes: Any) -> None:
+def configure(driver: Player, **changes: Any) -> None:
     stage = driver.stage
     stage.settings = stage.ctx.settings = brands.changed(stage.settings, **changes)
 
@@ -175,7 +185,7 @@ def change_settings(driver: Driver) -> str:
     return when
 
 
-def change_criteria(driver: Driver) -> str:
+def change_criteria(driver: Player) -> str:
     number = driver.rng.randrange(len(OTHERWISE))
     stage = driver.stage
     stage.criteria = stage.ctx.criteria = load_criteria(OTHERWISE[number], source="sequel.yaml")
@@ -193,7 +203,7 @@ def fail_for_long(driver: Driver) -> str:
     return f"{system} {operation} {kind}"
 
 
-def keep_backup(driver: Driver) -> str:
+def keep_backup(driver: Player) -> str:
     stage = driver.stage
     if not isinstance(stage.place, File):
         return "-"
@@ -203,7 +213,7 @@ def keep_backup(driver: Driver) -> str:
     return ""
 
 
-def put_back(driver: Driver) -> str:
+def put_back(driver: Player) -> str:
     """What was done since the backup is forgotten."""
     stage = driver.stage
     if not isinstance(stage.place, File) or not (kept := stage.place.folder / "kept.db").exists():

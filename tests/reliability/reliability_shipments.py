@@ -1,5 +1,7 @@
 """Lives of consolidated shipments by seed: bars, hubs, lost webhooks, kills and faults; bags that
-get lost, come late, are split or lie in another box. Judged by what the sandbox knows is true."""
+get lost, come late, are split or lie in another box. From seed 20000 on the brand also leaves live
+or its return bars for a while, yesterday's ledger is put back, and people settle in Loop. Judged by
+what the sandbox knows is true."""
 
 from __future__ import annotations
 
@@ -7,6 +9,7 @@ import random
 from collections import Counter
 from pathlib import Path
 
+import reliability_sequels as sequels
 import sqlalchemy as sa
 from reliability_fuse import Fuse
 from reliability_stage import BRAND, Stage
@@ -15,7 +18,7 @@ from bergen_loop.domain.codes import normal_code
 from bergen_loop.domain.returns import Stage as At
 from bergen_loop.domain.shipment import Differs
 from bergen_loop.domain.words import Need
-from bergen_loop.ledger.store import attention, returns
+from bergen_loop.ledger.store import attention, modes, returns
 from bergen_loop.ledger.store import shipments as store
 from bergen_loop.ledger.tables.shipments import BagRow
 from bergen_loop.ledger.transaction import Transaction
@@ -25,6 +28,8 @@ from loop_sandbox import control_views, loop_happy, parcels
 from loop_sandbox.model import HappyUnit, LoopReturn, Shipment
 
 HOUR = 3600.0
+SEQUELS = 20_000
+"""The first seed with what goes on over days."""
 FAULTS = (
     ("rex11", "timeout_after", "ReceivingTicketAdd"),
     ("rex11", "timeout_before", "ReceivingTicketAdd"),
@@ -44,7 +49,8 @@ class Lives:
     """A brand with Happy Returns, from drop-offs to rest."""
 
     def __init__(self, folder: Path, seed: int) -> None:
-        self.dice = random.Random(seed)
+        self.dice = self.rng = random.Random(seed)
+        self.sequels = seed >= SEQUELS
         self.stage = Stage(folder, seed, brand_changes=SETTINGS, happy_returns_seconds=12 * HOUR)
         self.shipped: list[Shipment] = []
         self.never_told: set[str] = set()
@@ -68,11 +74,16 @@ class Lives:
             self._ticks(2)
             self._ship()
             self._ticks(4)
+            self._sequel()
             self._arrive()
             self._ticks(3)
+            self._sequel()
             if dice.random() < 0.2:
                 self._lose()
         stage.world.faults.clear()
+        if self.sequels:
+            sequels.configure(self, **SETTINGS)
+            sequels.set_mode(self, modes.LIVE)
         for after in (60.0, 900.0, 900.0, 3700.0, 13 * HOUR, 60.0, 300.0, 3700.0, 9000.0, 60.0):
             stage.tick(after=after)
         self._arrive()  # what was announced only now
@@ -80,9 +91,44 @@ class Lives:
             stage.tick(after=after)
         return [*stage.bugs, *self.problems()]
 
+    def _sequel(self) -> None:
+        """What goes on over days, and a few hours after it."""
+        if not self.sequels or self.dice.random() < 0.3:
+            return
+        move = self.dice.choice(
+            (
+                sequels.change_mode,
+                sequels.keep_backup,
+                sequels.keep_backup,
+                sequels.put_back,
+                sequels.put_back,
+                Lives._turn_bars,
+                Lives._settle_by_hand,
+            )
+        )
+        move(self)
+        self._known_again()
+        self._ticks(2)
+        self.stage.clock.advance(self.dice.choice((60.0, HOUR, 6 * HOUR)))
+
+    def _turn_bars(self) -> str:
+        """The brand has no return bars any more, or has them again."""
+        on = self.stage.settings.loop.happy_returns
+        sequels.configure(self, loop={"happy_returns": not on})
+        return str(not on)
+
+    def _settle_by_hand(self) -> str:
+        """A person settles one in Loop before its goods have come."""
+        open_ = [r for r in self.returns if r.state == "open"]
+        if not open_:
+            return "-"
+        r = self.dice.choice(open_)
+        self.stage.control(f"returns/{r.id}/{self.dice.choice(('close', 'cancel', 'flag'))}")
+        self.stage.by_hand.add(r.id)
+        return r.id
+
     def _lose(self) -> None:
-        """The ledger is lost, and rebuilt by somebody, perhaps not at once to the end. A shipment
-        of which REX11 has nothing is entered again, for its bags are told."""
+        """The ledger is lost, and rebuilt by somebody, perhaps not at once to the end."""
         stage = self.stage
         stage.world.faults.clear()
         stage.fresh_ledger()
@@ -90,8 +136,12 @@ class Lives:
         if not stage.act(rebuild.run, Fuse(lambda n, _name: n == point)):
             stage.tick()
             assert stage.act(rebuild.run)
+        self._known_again()
+
+    def _known_again(self) -> None:
+        """A shipment that a ledger does not know any more is entered, for its bags are told."""
         for shipment in self.shipped:
-            with stage.ctx.ledger.read() as session:
+            with self.stage.ctx.ledger.read() as session:
                 known = store.by_happy_id(session, BRAND, shipment.happy_id) is not None
             if not known and shipment.happy_id not in self.never_told:
                 self._enter(shipment)
@@ -171,7 +221,9 @@ class Lives:
             if e.process_accepted and not self._whole(r):
                 found.append(f"return {r.id} was paid for what is not there")
             held = any(i.return_pk == row.id and i.blocking for i in items)
-            if row.stage not in (At.COMPLETE, At.FLAGGED) and not held and self._told(r):
+            # Submitted while the brand had no return bars, it got an RMA of its own.
+            ended = (At.COMPLETE, At.FLAGGED, *([At.CLOSING] if self.sequels else []))
+            if row.stage not in ended and not held and self._told(r):
                 found.append(f"return {r.id} is {row.stage}, {row.loop_state}")
         return found
 

@@ -194,6 +194,22 @@ def test_a_share_is_read_again_before_it_pays_though_the_brand_has_no_more_retur
     assert world.effects(open_)["money_moved"] == 1
 
 
+def test_bags_that_were_named_while_there_were_no_return_bars_are_looked_for_once_there_are(
+    world: World, happy: BrandContext, bar: Bar, look: Look
+) -> None:
+    configure(happy, loop={"happy_returns": False})
+    worlds.run(world, happy)
+    shipment = bar.ship(*different(bar), tell=False)
+    worlds.run(world, happy, ticks=2)
+    configure(happy, loop={"happy_returns": True})
+    world.advance(2 * 3600)
+    worlds.run(world, happy)
+    world.advance(2 * 3600)
+    worlds.run(world, happy, ticks=2)
+    assert [k for k, _ in look.brand_attention()] == ["bag_unknown"]
+    assert all(f"HRBAG{i}" in look.brand_attention()[0][1] for i in shipment.returns)
+
+
 def test_a_ticket_opened_again_is_seen_though_the_brand_has_no_more_return_bars(
     world: World, happy: BrandContext, bar: Bar
 ) -> None:

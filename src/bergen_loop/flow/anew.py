@@ -12,7 +12,7 @@ from bergen_loop.domain.announce import words
 from bergen_loop.domain.decision import Outcome
 from bergen_loop.domain.returns import Stage
 from bergen_loop.domain.words import Need
-from bergen_loop.flow import intake, settle
+from bergen_loop.flow import intake, settle, shipments
 from bergen_loop.flow.context import BrandContext
 from bergen_loop.flow.transitions import known_of
 from bergen_loop.ledger.codec import load_return
@@ -28,6 +28,8 @@ KEY = "loop.key."
 ASKED = f"{KEY}asked"
 """The mark of a person's being asked about one that is not."""
 THE_KEY = "Loop's key"
+BAGS = "shipments.bags"
+"""The mark of that the bags its returns name are noted."""
 FEW = 3
 """Returns that a new key has to show one of."""
 PER_WRITE = 200
@@ -47,6 +49,7 @@ def run(ctx: BrandContext) -> None:
         ctx.take_in(moved, lambda tx, some: _reconsider(ctx, tx, some), _set_aside)
     for pks in chunks(waiting, PER_WRITE):
         ctx.take_in(pks, lambda tx, some: _end_waits(ctx, tx, some), _set_aside)
+    _note_bags(ctx)
     with ctx.write() as tx:
         _named(ctx, tx)
         returns.brand_row(tx.session, ctx.brand).config_version = ctx.judged_by
@@ -94,6 +97,26 @@ def _end_waits(ctx: BrandContext, tx: Transaction, pks: Sequence[int]) -> None:
             continue
         ends = now.wait_until if now.outcome is Outcome.WAIT else tx.now
         row.due_at = min(row.due_at, ends or tx.now)
+
+
+def _note_bags(ctx: BrandContext) -> None:
+    """Bags that returns named while the brand had no return bars: once it has them, those whose
+    shipment nobody has told of are looked for as well."""
+    if ctx.settings.loop.happy_returns == (BAGS in ctx.marks(BAGS)):
+        return
+    pks = list[int]()
+    if ctx.settings.loop.happy_returns:
+        with ctx.ledger.read() as session:
+            pks = returns.changed_since(session, ctx.brand, ctx.now() - shipments.IN_TRANSIT)
+    for some in chunks(pks, PER_WRITE):
+        with ctx.write() as tx:
+            rows = returns.by_pks(tx.session, some)
+            shipments.note_bags(ctx, tx, [load_return(row.content) for row in rows.values()])
+    with ctx.noting(BAGS) as tx:
+        if ctx.settings.loop.happy_returns:
+            cursors.set(tx.session, tx.brand, BAGS, tx.now)
+        else:
+            cursors.drop(tx.session, tx.brand, BAGS)
 
 
 def _named(ctx: BrandContext, tx: Transaction) -> None:

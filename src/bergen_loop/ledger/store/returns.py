@@ -224,6 +224,14 @@ def unended_pks(session: Session, brand: str, stages: Iterable[str]) -> list[int
     return list(session.scalars(query.order_by(ReturnRow.id)))
 
 
+def changed_since(session: Session, brand: str, since: datetime) -> list[int]:
+    """Keys of a brand's returns that Loop has changed since then."""
+    query = sa.select(ReturnRow.id).where(
+        ReturnRow.brand == brand, ReturnRow.loop_updated_at >= since
+    )
+    return list(session.scalars(query.order_by(ReturnRow.id)))
+
+
 def newest_ids(session: Session, brand: str, most: int) -> list[str]:
     """Loop's ids of the returns of a brand that were learned of last."""
     query = sa.select(ReturnRow.return_id).where(ReturnRow.brand == brand)
