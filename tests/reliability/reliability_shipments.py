@@ -221,6 +221,8 @@ class Lives:
             if e.process_accepted and not self._whole(r):
                 found.append(f"return {r.id} was paid for what is not there")
             held = any(i.return_pk == row.id and i.blocking for i in items)
+            # What people have flagged in Loop is theirs.
+            held = held or (r.id in self.stage.by_hand and r.state == "review")
             # Submitted while the brand had no return bars, it got an RMA of its own.
             ended = (At.COMPLETE, At.FLAGGED, *([At.CLOSING] if self.sequels else []))
             if row.stage not in ended and not held and self._told(r):

@@ -266,6 +266,27 @@ def test_a_damaged_unit_of_an_open_return_is_flagged_and_one_that_may_be_another
     assert claims(happy)[-1] == ("missing", 1, [], None, "open")
 
 
+def test_an_open_return_whose_goods_lie_in_another_box_with_a_doubtful_word_goes_to_a_person(
+    world: World, happy: BrandContext, bar: Bar, look: Look
+) -> None:
+    """All is counted, and nothing is missing: nobody would look at the shipment again."""
+    one, two = different(bar, paid=False)
+    shipment = bar.ship(one, two, boxes=2, split=(two,))
+    worlds.run(world, happy)
+    bar.arrive(shipment, misplaced=(f"HRBAG{one}",))
+    with world.sandbox.lock:
+        for ticket in bar.tickets(shipment):
+            for item in ticket.items:
+                if not item.expected:
+                    item.values["Comments"] = "its seal was broken"
+    worlds.run(world, happy, ticks=2)
+    assert look.stage(one) is Stage.SEEN
+    world.advance(8 * DAY)
+    worlds.run(world, happy, ticks=3)
+    assert [k for k, _ in look.attention(one)] == ["decide_by_hand"]
+    assert row_of(happy, shipment).stage == ShipmentStage.DONE
+
+
 def test_a_return_whose_goods_are_all_there_need_not_wait_for_the_other_boxes(
     world: World, happy: BrandContext, bar: Bar, look: Look
 ) -> None:

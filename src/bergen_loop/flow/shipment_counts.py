@@ -526,9 +526,8 @@ def _share(ctx: BrandContext, tx: Transaction, count: _Count, news: _News) -> da
             _give(ctx, tx, count, owner)
     for owner in new:
         parts = [count, *(counts[pk] for pk in sorted(elsewhere.get(owner.return_id, ())))]
-        if not all(_can_be_told(part, owner.return_id) for part in parts):
-            continue
-        if not _all_listed(ctx, parts, owner):
+        known = all(_can_be_told(part, owner.return_id) for part in parts)
+        if not known or not _all_listed(ctx, parts, owner):
             again = _until(ctx, row) if not count.standing.over else again
             continue
         notes = news.notes.get(owner.return_id, 0)
