@@ -461,8 +461,9 @@ class BrandSettings(Model):
                 raise ValueError(f"kit {kit!r} stands in `kits` and in `kits_file`: leave one")
         return self
 
-    def announce_rules(self) -> AnnounceRules:
-        """The settings as the domain takes them."""
+    def announce_rules(self, bars_until: datetime | None = None) -> AnnounceRules:
+        """The settings as the domain takes them. `bars_until`: until when the brand had return
+        bars, if it has no more."""
         a, default = self.announce, AnnounceRules()
         supplier = Supplier(**a.supplier.model_dump()) if a.supplier else None
         return AnnounceRules(
@@ -484,8 +485,9 @@ class BrandSettings(Model):
             time_zone=self.rex11.time_zone,
             start=a.start,
             box_free_methods=words(*self.shipments.methods)
-            if self.loop.happy_returns
+            if self.loop.happy_returns or bars_until
             else frozenset(),
+            box_free_until=None if self.loop.happy_returns else bars_until,
             supplier=supplier,
             remarks=Remarks(
                 remark_words(self.settle.harmless_comments),

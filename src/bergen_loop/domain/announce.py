@@ -99,6 +99,8 @@ class AnnounceRules:
     """Returns created before are not this connection's."""
     box_free_methods: frozenset[str] = frozenset()
     """Who carries returns without a parcel of their own; empty: nobody (`domain.shipment`)."""
+    box_free_until: datetime | None = None
+    """Returns created since then are not box-free any more; None: there is no such time."""
     supplier: Supplier | None = None
     remarks: Remarks = field(default_factory=Remarks)
     """Which words of the warehouse's are of no matter."""
@@ -215,6 +217,12 @@ def _place(destination: str | None, return_: Return, rules: AnnounceRules) -> st
 # -- what comes -------------------------------------------------------------------------------
 
 
+def is_box_free(return_: Return, rules: AnnounceRules) -> bool:
+    """Whether its goods come in a consolidated shipment: it gets no RMA of its own."""
+    over = rules.box_free_until is not None and return_.created_at >= rules.box_free_until
+    return not over and return_.is_box_free(rules.box_free_methods)
+
+
 def physical_lines(return_: Return, rules: AnnounceRules) -> tuple[ReturnLine, ...]:
     """The units that will really come in a parcel."""
     if _method_without_parcel(return_, rules):
@@ -237,7 +245,7 @@ def _never_shipped(line: ReturnLine, rules: AnnounceRules) -> bool:
 
 
 def _method_without_parcel(return_: Return, rules: AnnounceRules) -> str | None:
-    if return_.is_box_free(rules.box_free_methods):
+    if is_box_free(return_, rules):
         return None  # wherever it was handed over, it comes
     if normal_word(return_.return_method) in rules.no_parcel_methods:
         return return_.return_method
@@ -260,7 +268,7 @@ def ready_at(return_: Return, rules: AnnounceRules) -> datetime | None:
     """When the RMA may be made; None: not before Loop shows something new of the return."""
     if return_.state not in (LoopState.OPEN, LoopState.REVIEW):
         return None
-    if return_.is_box_free(rules.box_free_methods):
+    if is_box_free(return_, rules):
         return None
     match rules.when:
         case AnnounceWhen.SUBMITTED:
@@ -288,7 +296,7 @@ def why_waiting(return_: Return, rules: AnnounceRules, now: datetime) -> str | N
         return None
     if return_.state not in (LoopState.OPEN, LoopState.REVIEW):
         return f"the return is {return_.state} in Loop"
-    if return_.is_box_free(rules.box_free_methods):
+    if is_box_free(return_, rules):
         return "its consolidated shipment: it was handed over without a box"
     if rules.when is AnnounceWhen.LABEL:
         return f"its label, at most until {ready:%Y-%m-%d %H:%M} UTC"

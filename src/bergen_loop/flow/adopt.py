@@ -78,20 +78,23 @@ def restored_lately(ctx: BrandContext) -> bool:
 
 
 def look_up(ctx: BrandContext, return_: Return) -> Past | OutsideError:
-    """Find the tickets of a return by its POs, and read them; or why they cannot be found. Raises
-    OutsideError where the brand has no access."""
+    """Find the tickets of a return by its POs, also by those it was given while its brand had
+    another name here, and read them; or why they cannot be found. Raises OutsideError where the
+    brand has no access."""
     tickets: list[Ticket] = []
     seen: set[str] = set()
     parcels = len(rules.parcels(return_, ctx.rules))
     attempt = 1
+    with ctx.ledger.read() as session:
+        elsewhere = returns.pos_elsewhere(session, ctx.brand, return_.id)
     try:
+        for po in elsewhere:
+            tickets += _unseen(ctx, po, seen)
         while True:
-            po = rules.customer_po(return_, ctx.rules, attempt)
-            new = [i for i in _listed(ctx, po) if normal_ticket_id(i) not in seen]
+            new = _unseen(ctx, rules.customer_po(return_, ctx.rules, attempt), seen)
             if not new and attempt >= parcels:
                 break  # an earlier parcel's may have been refused, or be cancelled and gone
-            seen.update(map(normal_ticket_id, new))
-            tickets += [Ticket(po, _read(ctx, i, po)) for i in new]
+            tickets += new
             attempt += 1
         past = Past(tuple(tickets))
         if past.received and return_.state in (LoopState.OPEN, LoopState.REVIEW):
@@ -101,6 +104,13 @@ def look_up(ctx: BrandContext, return_: Return) -> Past | OutsideError:
         if error.scope is Scope.ACCESS:
             raise
         return error
+
+
+def _unseen(ctx: BrandContext, po: str, seen: set[str]) -> list[Ticket]:
+    """The tickets of a PO, read, that are not among those seen; by now they are."""
+    new = [i for i in _listed(ctx, po) if normal_ticket_id(i) not in seen]
+    seen.update(map(normal_ticket_id, new))
+    return [Ticket(po, _read(ctx, i, po)) for i in new]
 
 
 def find_read(ctx: BrandContext, po: str) -> list[str]:
@@ -372,6 +382,8 @@ def _never_add_again(tx: Transaction, row: ReturnRow, po: str, ticket_id: str) -
 def _place(ctx: BrandContext, tx: Transaction, row: ReturnRow, past: Past) -> None:
     state = LoopState(row.loop_state)
     if _settled_before(ctx, tx, row):
+        if row.stage == Stage.FLAGGED and past.received:
+            _tell_reason(ctx, tx, row, past.notes)
         return
     stage = _stage(row, state, past)
     if stage is not None and stage != row.stage:

@@ -108,6 +108,11 @@ class Tick:
     """Which of them may have moved on since."""
     other_shop: str | None = None
     """Why Loop is not asked with the brand's key."""
+    other_account: str | None = None
+    """Why the brand's warehouse is not asked."""
+    bars_until: datetime | None = None
+    """Until when a brand that has no return bars any more had some: what was dropped off by then
+    comes in consolidated shipments all the same."""
     walked: set[str] = field(default_factory=set[str])
     """Loop's lists that were walked to their end since it began."""
     reached_back: bool = False
@@ -143,6 +148,7 @@ calls whose outcome has to be looked for."""
 @dataclass(frozen=True, slots=True)
 class _Derived:
     settings: BrandSettings
+    bars_until: datetime | None
     rules: AnnounceRules
     version: str
 
@@ -220,10 +226,11 @@ class BrandContext:
 
     def _derived(self) -> _Derived:
         """What follows from the settings; made anew only where they have been replaced."""
-        if self._made is None or self._made.settings is not self.settings:
-            version = self.settings.version()
-            self._made = _Derived(self.settings, self.settings.announce_rules(), version)
-        return self._made
+        until, made = self.tick.bars_until, self._made
+        if made is None or made.settings is not self.settings or made.bars_until != until:
+            rules, version = self.settings.announce_rules(until), self.settings.version()
+            made = self._made = _Derived(self.settings, until, rules, version)
+        return made
 
     @property
     def live(self) -> bool:

@@ -737,8 +737,10 @@ def _take_deliveries(ctx: BrandContext, tx: Transaction, todo: Sequence[WebhookR
     for hook in fresh:
         if hook.trigger == PROCESSING_FAILED and hook.return_id:
             _processing_failed(tx, hook)
-        elif hook.trigger == webhooks.SHIPMENT and ctx.settings.loop.happy_returns:
+        elif hook.trigger == webhooks.SHIPMENT and ctx.rules.box_free_methods:
             shipments.take_webhook(tx, hook)
+        elif hook.trigger == webhooks.SHIPMENT:
+            shipments.tell_unwanted(tx, hook)
         # The body holds a customer's address and has done its duty.
         hook.handled_at, hook.body = tx.now, ""
 

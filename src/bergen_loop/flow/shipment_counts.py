@@ -450,6 +450,12 @@ def _until(ctx: BrandContext, row: ShipmentRow) -> datetime:
     return (row.shipped_at or row.learned_at) + ctx.settings.shipments.missing_wait
 
 
+def wait_anew(ctx: BrandContext, tx: Transaction) -> None:
+    """By settings that have changed, what is missing may be waited for less long."""
+    for row in store.waiting(tx.session, ctx.brand, UNDONE, tx.now):
+        row.due_at = min(row.due_at or tx.now, max(tx.now, _until(ctx, row)))
+
+
 def _move(
     ctx: BrandContext,
     tx: Transaction,

@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass
 from datetime import timedelta
 
 from bergen_loop.domain import shipment as shipping
+from bergen_loop.domain.announce import is_box_free
 from bergen_loop.domain.codes import tracking_numbers
 from bergen_loop.domain.returns import Return
 from bergen_loop.domain.shipment import ShipmentStage, ShipmentUnit
@@ -38,6 +39,8 @@ PATIENCE = timedelta(hours=1)
 """How long it may be so before people are told."""
 GIVE_UP = timedelta(hours=24)
 """After which it is asked for no more, until a person wants it."""
+SWITCH = "loop.happy_returns"
+"""What the item is about of a brand whose goods come box-free, against its settings."""
 IN_TRANSIT = timedelta(days=21)
 """A bag that a return named longer ago is not on its way any more."""
 WEBHOOK = "webhook"
@@ -86,6 +89,22 @@ def take_webhook(tx: Transaction, hook: WebhookRow) -> None:
         read_again(tx, happy_id)
 
 
+def tell_unwanted(tx: Transaction, hook: WebhookRow) -> None:
+    """Loop names a shipment of a brand that has no return bars by its settings."""
+    try:
+        happy_id = str(json.loads(hook.body).get("happy_returns_shipment_id") or "").strip()
+    except (ValueError, AttributeError, RecursionError):
+        happy_id = ""
+    tx.needs_person(
+        Need.CONFIGURATION,
+        f"Loop tells of consolidated shipment {happy_id or '(without its id)'}, and "
+        "loop.happy_returns is off: what comes in it is neither announced nor counted. Switch it "
+        f"on and enter the shipment (`bergen-loop shipments add {tx.brand} ID`), or take Loop's "
+        "webhook for shipments away",
+        SWITCH,
+    )
+
+
 def read_again(tx: Transaction, happy_id: str) -> ShipmentRow:
     """A known shipment is told of once more: it may hold more by now."""
     row = store.by_happy_id(tx.session, tx.brand, happy_id)
@@ -107,7 +126,7 @@ def learn(tx: Transaction, happy_id: str, loop_id: str | None, who: str) -> Ship
 
 def note_bags(ctx: BrandContext, tx: Transaction, seen: Sequence[Return]) -> None:
     """Which bags these returns name: each has to turn up in a shipment."""
-    if not ctx.settings.loop.happy_returns:
+    if not ctx.rules.box_free_methods:
         return
     since = tx.now - IN_TRANSIT
     store.name_bags(
@@ -117,7 +136,7 @@ def note_bags(ctx: BrandContext, tx: Transaction, seen: Sequence[Return]) -> Non
         [
             (r.id, barcode)
             for r in seen
-            if r.updated_at >= since and r.is_box_free(ctx.rules.box_free_methods)
+            if r.updated_at >= since and is_box_free(r, ctx.rules)
             for barcode in tracking_numbers(r.package_reference)
         ],
     )

@@ -98,8 +98,14 @@ STEPS: dict[str, Callable[[BrandContext], dict[str, Any]]] = {
 }
 """The flows by name, in the order of a tick."""
 
+BARS_LINGER = timedelta(days=60)
+"""How long after return bars were switched off it is looked whether bags are missing in any known
+shipment; the shipments that are known are followed to their ends."""
+
 OF_THE_SHOP = ("intake", "shipments", "settle")
 """What is not done with a key that may be another shop's."""
+OF_THE_WAREHOUSE = ("announce", "receive", "shipments")
+"""What is not done with a warehouse's account that may be another client's."""
 NEEDS = {"intake": LOOP, "announce": REX11, "receive": REX11, "settle": LOOP}
 """The system without which a step can do nothing."""
 
@@ -137,9 +143,15 @@ def begin(ctx: BrandContext) -> None:
     absence.back()
     if ctx.paused:
         return
-    ctx.tick.other_shop = anew.other_shop(ctx)
+    _mind_access(ctx)
+    ctx.tick.bars_until = anew.bars_until(ctx)
     if set_anew:
         anew.run(ctx)
+
+
+def _mind_access(ctx: BrandContext) -> None:
+    """Whether key and account are the brand's."""
+    ctx.tick.other_shop, ctx.tick.other_account = anew.other_shop(ctx), anew.other_account(ctx)
 
 
 def _mind_clock(ctx: BrandContext, session: Session, row: BrandRow, now: datetime) -> None:
@@ -198,7 +210,8 @@ def names(ctx: BrandContext) -> list[str]:
     waits = ctx.tick.waits
     signs = (quiet.SHIPMENTS, quiet.SHARES, quiet.BOXES)
     under_way = waits is None or not waits.isdisjoint(signs)
-    shipments_too = ctx.settings.loop.happy_returns or under_way
+    lately = ctx.tick.bars_until and ctx.now() - ctx.tick.bars_until < BARS_LINGER
+    shipments_too = ctx.settings.loop.happy_returns or under_way or bool(lately)
     return [name for name in STEPS if name != "shipments" or shipments_too]
 
 
@@ -240,8 +253,8 @@ def _not_now(ctx: BrandContext, name: str) -> str | None:
     system = NEEDS.get(name)
     if system and (suspended := ctx.breakers.of(system).suspended()):
         return suspended
-    if ctx.tick.other_shop and name in OF_THE_SHOP:
-        return ctx.tick.other_shop
+    if why := _strange(ctx, name):
+        return why
     if ctx.tick.restored_at is None or name not in WAITS_FOR_THE_PAST:
         return None
     wait, why = WAITS_FOR_THE_PAST[name]
@@ -250,6 +263,12 @@ def _not_now(ctx: BrandContext, name: str) -> str | None:
         return None
     at = f"{ctx.tick.restored_at:%H:%M} UTC"
     return f"the ledger was restored at {at}: nothing is {why.format(until)}"
+
+
+def _strange(ctx: BrandContext, name: str) -> str | None:
+    """Why a step would work with what may be somebody else's."""
+    shop = ctx.tick.other_shop if name in OF_THE_SHOP else None
+    return shop or (ctx.tick.other_account if name in OF_THE_WAREHOUSE else None)
 
 
 def end(ctx: BrandContext, results: dict[str, dict[str, Any]]) -> None:
@@ -368,7 +387,7 @@ def _mind(
 def _told_otherwise(ctx: BrandContext, name: str) -> bool:
     """Whether a step fails for what is told otherwise: its system is suspended, or refuses, or the
     key is another shop's, or a step before it fails for the very same call."""
-    if ctx.tick.other_shop and name in OF_THE_SHOP:
+    if _strange(ctx, name):
         return True
     error = ctx.tick.failed.get(name)
     if error is not None:
@@ -474,7 +493,8 @@ def hurry(ctx: BrandContext) -> bool:
             _begin(ctx, session, row, backlog=False)
         if ctx.paused:
             return False
-        ctx.tick.other_shop = anew.other_shop(ctx)
+        _mind_access(ctx)
+        ctx.tick.bars_until = anew.bars_until(ctx)
         results = {"intake": step(ctx, "intake")}
         with ctx.ledger.read() as session:
             few = len(returns.due_pks(session, ctx.brand, [Stage.SEEN], ctx.now(), FEW + 1)) <= FEW

@@ -92,7 +92,7 @@ def _prepare_retry(tx: Transaction, item: AttentionRow, row: ReturnRow) -> None:
         _read_tickets_again(tx, row)
         row.stage = Stage.WAITING
     elif need.retry is Retry.SEND:
-        _send_again(tx, row)
+        effects.try_now(tx.session, row.id)
 
 
 _MOVE = (Need.TICKET_CANCELLED, Need.NOT_CONFIRMED)
@@ -128,13 +128,6 @@ def _announce_again(tx: Transaction, row: ReturnRow) -> None:
     if not any(r.ticket_status == TicketStatus.CANCELLED for r in rmas):
         raise NotPossible("none of the return's tickets is cancelled now")
     row.stage = Stage.SEEN
-
-
-def _send_again(tx: Transaction, row: ReturnRow) -> None:
-    """What certainly had no effect may be tried as often as at first."""
-    for effect in effects.of_return(tx.session, row.id):
-        if effect.state in effects.SENDABLE:
-            effect.attempts, effect.try_at = 0, None
 
 
 def _settle_again(tx: Transaction, row: ReturnRow) -> None:

@@ -235,6 +235,12 @@ def resolve(session: Session, now: datetime, item: AttentionRow, how: Resolution
     row.due_at = now
 
 
+def retried(session: Session, now: datetime, item: AttentionRow, words: str) -> None:
+    """Close an item whose cause is tried anew: where it comes to the same, it is back, as old as it
+    is."""
+    resolve(session, now, item, Resolution(journal.SERVICE, words, Ended.RETRIED))
+
+
 def resolve_kinds(
     session: Session,
     now: datetime,
@@ -302,6 +308,15 @@ def left_alone(session: Session, row: ReturnRow, kind: Need) -> bool:
 def _ended(session: Session, row: ReturnRow, kind: Need) -> str | None:
     of = sa.select(AttentionRow.ended).where(
         AttentionRow.return_pk == row.id, AttentionRow.kind == kind
+    )
+    return session.scalar(of.order_by(AttentionRow.id.desc()).limit(1))
+
+
+def ended(session: Session, brand: str, kind: Need, subject: str) -> str | None:
+    """How the last item of this kind about a subject has ended; None: it is open, or not by a
+    person, or there was none."""
+    of = sa.select(AttentionRow.ended).where(
+        AttentionRow.brand == brand, AttentionRow.kind == kind, AttentionRow.subject == subject
     )
     return session.scalar(of.order_by(AttentionRow.id.desc()).limit(1))
 

@@ -301,6 +301,13 @@ _NOTES = (
 )
 
 
+def try_now(session: Session, return_pk: int) -> None:
+    """What of a return's certainly had no effect may be tried as often as at first."""
+    for effect in of_return(session, return_pk):
+        if effect.state in SENDABLE:
+            effect.attempts, effect.try_at = 0, None
+
+
 def of_return(session: Session, return_pk: int) -> list[EffectRow]:
     """All effects of a return, in order."""
     return list(

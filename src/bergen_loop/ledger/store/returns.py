@@ -37,6 +37,7 @@ from bergen_loop.ledger.tables.core import (
     ReturnRow,
     RmaRow,
 )
+from bergen_loop.ledger.tables.shipments import ShipmentRmaRow
 
 by_ids: BrandLookup[str, ReturnRow] = BrandLookup(
     sa.select(ReturnRow.return_id, ReturnRow).where(
@@ -236,6 +237,40 @@ def newest_ids(session: Session, brand: str, most: int) -> list[str]:
     """Loop's ids of the returns of a brand that were learned of last."""
     query = sa.select(ReturnRow.return_id).where(ReturnRow.brand == brand)
     return list(session.scalars(query.order_by(ReturnRow.id.desc()).limit(most)))
+
+
+def pos_elsewhere(session: Session, brand: str, return_id: str) -> list[str]:
+    """POs of RMAs that were made for a return while its brand had another name here."""
+    query = (
+        sa.select(RmaRow.customer_po)
+        .join(ReturnRow, ReturnRow.id == RmaRow.return_pk)
+        .where(
+            ReturnRow.brand.in_(sa.select(BrandRow.brand).where(BrandRow.brand != brand)),
+            ReturnRow.return_id == return_id,
+            RmaRow.shipment_pk.is_(None),
+        )
+    )
+    return list(session.scalars(query.order_by(RmaRow.id)))
+
+
+def newest_tickets(session: Session, brand: str, most: int) -> list[tuple[str, str]]:
+    """Ticket and PO of the RMAs of a brand that were made last, of returns and of shipments."""
+    found: list[tuple[str, str]] = []
+    for table, own in ((RmaRow, RmaRow.shipment_pk.is_(None)), (ShipmentRmaRow, sa.true())):
+        query = sa.select(table.ticket_id, table.customer_po).where(
+            table.brand == brand, table.ticket_id.is_not(None), own
+        )
+        rows = session.execute(query.order_by(table.id.desc()).limit(most - len(found)))
+        found += [(ticket, po) for ticket, po in rows if ticket]
+    return found
+
+
+def count_awaited(session: Session, brand: str) -> int:
+    """How many returns of a brand have an RMA whose parcel has not been counted yet."""
+    query = sa.select(sa.func.count()).where(
+        ReturnRow.brand == brand, ReturnRow.stage == Stage.ANNOUNCED
+    )
+    return session.scalar(query) or 0
 
 
 def announce_now(session: Session, brand: str, now: datetime) -> None:

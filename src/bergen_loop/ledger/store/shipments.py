@@ -80,6 +80,16 @@ def due(
     return list(session.scalars(query.order_by(ShipmentRow.due_at, ShipmentRow.id).limit(limit)))
 
 
+def waiting(
+    session: Session, brand: str, stages: Sequence[ShipmentStage], now: datetime
+) -> list[ShipmentRow]:
+    """Shipments in these stages whose time is yet to come."""
+    query = sa.select(ShipmentRow).where(
+        ShipmentRow.brand == brand, ShipmentRow.stage.in_(stages), ShipmentRow.due_at > now
+    )
+    return list(session.scalars(query.order_by(ShipmentRow.id)))
+
+
 def to_read_again(session: Session, brand: str, now: datetime, limit: int) -> list[ShipmentRow]:
     """Known shipments that are to be read again by now."""
     query = sa.select(ShipmentRow).where(
