@@ -104,7 +104,7 @@ def test_a_doubt_at_the_look_that_would_tell_of_an_unfinished_call_leaves_nothin
     story.ticks(1)
     shows(story, return_id, {"refunds": REFUNDS}, operation="details")
     story.ticks(5, seconds=1200)
-    story.ticks(2)
+    story.ticks(2, seconds=3600)
     assert (story.calls("process"), story.kinds(return_id)) == (1, ["not_confirmed"])
 
 
