@@ -190,6 +190,17 @@ def test_damage_whose_flag_was_not_taken_is_told_when_a_person_closes_the_return
     assert (story.flags(return_id), story.look.stage(return_id)) == (0, Stage.COMPLETE)
 
 
+def test_what_a_person_has_decided_by_hand_and_finished_in_loop_asks_nobody(story: Story) -> None:
+    return_id = story.received("garbled")
+    story.ticks(2)
+    story.world.fault("loop", "status_429", operation="process")
+    by_hand(story, return_id)
+    story.ticks(1)
+    story.world.change(return_id, "close")
+    story.ticks(3)
+    assert (story.look.stage(return_id), story.told(return_id)) == (Stage.COMPLETE, [])
+
+
 # -- units that are kept --------------------------------------------------------------------------
 
 

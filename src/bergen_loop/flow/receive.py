@@ -814,6 +814,8 @@ def mind_closing(
     decision = returns.latest_decision(tx.session, row.id)
     if decision is None or decision.shadow or decision.outcome == Outcome.ATTENTION:
         return
+    if not ours and decision.by != journal.SERVICE:
+        return  # whoever decided it knew what had come
     if attention.was_asked(tx.session, row, Need.CORRECTED):
         return
     now = comparison_of(ctx, tx.session, row)
