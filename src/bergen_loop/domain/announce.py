@@ -235,6 +235,12 @@ def physical_lines(return_: Return, rules: AnnounceRules) -> tuple[ReturnLine, .
     )
 
 
+def kept_units(return_: Return, rules: AnnounceRules) -> set[str]:
+    """The units on it that do not come."""
+    coming = {x.line_item_id for x in physical_lines(return_, rules)}
+    return {x.line_item_id for x in return_.lines} - coming
+
+
 def _never_shipped(line: ReturnLine, rules: AnnounceRules) -> bool:
     """Whether it is no goods: shipping protection, a digital product, a service."""
     sku = normal_code(line.sku)

@@ -140,6 +140,24 @@ class Return:
         labelled = any(tracking_numbers(label.tracking_number) for label in labels)
         return bool(methods and self.package_reference and not labelled)
 
+    def worth_key(self) -> list[list[str | None]]:
+        """What would be given for which product of which unit: what a person who decides by hand
+        has seen."""
+        return [
+            [
+                x.line_item_id,
+                x.sku,
+                x.barcode,
+                self.outcome_of(x),
+                x.exchange_variant,
+                *(
+                    None if amount is None else f"{amount.normalize():f}"
+                    for amount in (x.price, x.discount, x.tax, x.refund)
+                ),
+            ]
+            for x in sorted(self.lines, key=lambda x: x.line_item_id)
+        ]
+
     def lines_key(self) -> tuple[tuple[str, str | None, str | None], ...]:
         """Identity of the units: changes when the return is edited, not when a label moves."""
         return tuple(sorted((x.line_item_id, x.sku, x.barcode) for x in self.lines))

@@ -22,7 +22,7 @@ from typing import Generic, TypeVar
 
 from bergen_loop.domain.decision import Outcome
 from bergen_loop.domain.returns import LoopState, Return, Stage
-from bergen_loop.domain.words import GRADING, SETTLING, EffectKind, Need
+from bergen_loop.domain.words import GRADING, PAYING, SETTLING, EffectKind, Need
 from bergen_loop.flow import intake
 from bergen_loop.flow.context import BrandContext
 from bergen_loop.flow.transitions import plan_notes_of_flags
@@ -283,19 +283,23 @@ def not_understood(ctx: BrandContext) -> None:
 
 
 def not_seen(ctx: BrandContext) -> None:
-    """Look for the returns that Loop had no more when they were to be settled: one that is there
-    again is judged."""
+    """Look for the returns that Loop had no more when they were to be settled, or shown closed: one
+    that is there again is judged, or told as it stands."""
     with ctx.ledger.read() as session:
         ids = attention.subjects(session, ctx.brand, Need.CANNOT_SEE, PER_TICK)
         known = returns.by_ids(session, ctx.brand, ids)
-    gone = [(r.id, r.return_id) for r in known.values() if r.stage == Stage.RECEIVED]
+    gone = [(r.id, r.return_id) for r in known.values() if r.stage in _GONE_IN]
     _look(ctx, gone, _there_again)
 
 
+_GONE_IN = (Stage.RECEIVED, Stage.CONFIRMING)
+
+
 def _there_again(ctx: BrandContext, tx: Transaction, row: ReturnRow, return_: Return) -> None:
-    del ctx, return_
     if row.stage == Stage.RECEIVED:
         tx.enter(row, Stage.RECEIVED)
+    elif row.stage == Stage.CONFIRMING:
+        _still_unconfirmed(ctx, tx, row, return_)
 
 
 def _read_each(ctx: BrandContext, return_ids: Sequence[str]) -> None:
@@ -308,10 +312,6 @@ def _read_each(ctx: BrandContext, return_ids: Sequence[str]) -> None:
 def _taken_in(ctx: BrandContext, tx: Transaction, row: ReturnRow, return_: Return) -> None:
     """Looking was all."""
     del ctx, tx, row, return_
-
-
-_UNSEEN = (*effects.OPEN, EffectState.ACCEPTED)
-"""What became of such a call is to be seen in Loop."""
 
 
 def _look(
@@ -328,11 +328,11 @@ def _look(
             for (pk, _), seen in zip(batch, answers, strict=True):
                 row, effect = rows[pk], settlements.get(pk)
                 if seen.answer is None:
-                    if seen.problem and effect is not None and effect.state in _UNSEEN:
+                    if seen.problem and effect is not None and effect.state in effects.UNDER_WAY:
                         _cannot_see(ctx, tx, effect, row, seen.problem)
                     continue
                 tx.resolve(Need.CANNOT_SEE, row, "Loop shows the return again")
-                if effect is not None:
+                if effect is not None and not seen.answer.problem:
                     seen_again(effect)
                 return_ = take(ctx, tx, row, seen.answer)
                 if row.loop_state not in (LoopState.CLOSED, LoopState.CANCELLED):
@@ -398,7 +398,11 @@ def _still_lost(ctx: BrandContext, tx: Transaction, row: ReturnRow, return_: Ret
     # calls); it certainly had by the time its answer was missed.
     since = effect.doubt_since or tx.now
     effect.state, effect.doubt_since = EffectState.DOUBT, since
-    if return_.state is LoopState.REVIEW and effect.kind != Outcome.FLAG:
+    if return_.doubts and effect.kind in PAYING:
+        # The list, which says less of what was paid, may show nothing of it.
+        if not garbled_once(effect):
+            _give_up(tx, effect, row, f"what Loop shows is in doubt: {'; '.join(return_.doubts)}")
+    elif return_.state is LoopState.REVIEW and effect.kind != Outcome.FLAG:
         if tx.now - since >= wait:
             _give_up(tx, effect, row, "Loop shows the return in review")
     elif effect.kind == Outcome.FLAG and return_.updated_at >= _untouched_since(effect):
@@ -456,8 +460,8 @@ def _give_up(tx: Transaction, effect: EffectRow, row: ReturnRow, why: str) -> No
 
 def _still_unconfirmed(ctx: BrandContext, tx: Transaction, row: ReturnRow, return_: Return) -> None:
     row.due_at = None
-    if row.held:
-        return  # what Loop shows has been told already, as a conflict
+    if attention.is_open(tx.session, row, Need.CONFLICT):
+        return  # what Loop shows has been told already
     tx.needs_person(
         Need.NOT_CONFIRMED,
         "Loop took our call, but still shows the return "

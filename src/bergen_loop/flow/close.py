@@ -67,8 +67,7 @@ def run(ctx: BrandContext) -> Closed:
             fresh, made = returns.by_pks(tx.session, pks), returns.rmas_of(tx.session, pks)
             ours = effects.settlements_of(tx.session, pks)
             for pk in pks:
-                if pk not in ours:
-                    receive.closed_by_others(ctx, tx, fresh[pk])
+                receive.mind_closing(ctx, tx, fresh[pk], ours.get(pk))
                 _record(tx, fresh[pk], made.get(pk, []), trouble, result)
     _tell(ctx, trouble)
     return result

@@ -19,14 +19,14 @@ from typing import Any
 from bergen_loop.domain.announce import (
     AnnounceRules,
     destination_moved,
-    physical_lines,
+    kept_units,
     ready_at,
     why_not_announced,
 )
 from bergen_loop.domain.codes import normal_word
 from bergen_loop.domain.criteria.deciding import NOT_OPEN
 from bergen_loop.domain.returns import PROCESSING_FAILED, TO_JUDGE, LoopState, Return, Stage
-from bergen_loop.domain.words import Need, What
+from bergen_loop.domain.words import PAYING, Need, What
 from bergen_loop.flow import shipments
 from bergen_loop.flow.context import AHEAD, BrandContext
 from bergen_loop.flow.transitions import (
@@ -39,8 +39,8 @@ from bergen_loop.flow.transitions import (
 )
 from bergen_loop.ledger.codec import Document, digest, document, load_return
 from bergen_loop.ledger.store import cursors, effects, returns, webhooks
-from bergen_loop.ledger.store.effects import EffectState
-from bergen_loop.ledger.tables.core import ReturnRow, RmaRow, WebhookRow
+from bergen_loop.ledger.store.effects import EDITED_SINCE, UNDER_WAY, EffectState
+from bergen_loop.ledger.tables.core import EffectRow, ReturnRow, RmaRow, WebhookRow
 from bergen_loop.ledger.transaction import Transaction
 from bergen_loop.outside.errors import Unauthorized
 from bergen_loop.outside.loop.models import Listed, ParsedReturn, merge
@@ -558,9 +558,10 @@ def _update(
     before, state = load_return(row.content), row.loop_state
     _fill(row, picture, tx.now)
     _mind_doubts(tx, row, picture)
-    kept = _kept(before, ctx.rules) != _kept(return_, ctx.rules)
+    kept = kept_units(before, ctx.rules) != kept_units(return_, ctx.rules)
     if kept or before.lines_key() != return_.lines_key():
         _edited(tx, row, before, return_)
+        _mind_paying(known.settlement, before, return_, kept=kept)
     if before.label.tracking_number != return_.label.tracking_number:
         _label_moved(tx, row, return_)
     if row.stage == Stage.ANNOUNCED and _delivered(return_) and not _delivered(before):
@@ -578,12 +579,6 @@ def _update(
             tx.journal(what, f"its destination is {return_.destination_id} now: {why}", row)
     if row.stage in (Stage.SEEN, Stage.NO_PARCEL):
         reconsider(ctx, tx, row, return_, known.rmas)
-
-
-def _kept(return_: Return, rules: AnnounceRules) -> set[str]:
-    """The units that the customer keeps."""
-    coming = {x.line_item_id for x in physical_lines(return_, rules)}
-    return {x.line_item_id for x in return_.lines} - coming
 
 
 def _delivered(return_: Return) -> bool:
@@ -623,6 +618,17 @@ def _edited(tx: Transaction, row: ReturnRow, before: Return, after: Return) -> N
     )
     if row.stage in TO_JUDGE:
         row.stage, row.due_at = Stage.RECEIVED, tx.now
+
+
+def _mind_paying(effect: EffectRow | None, before: Return, after: Return, *, kept: bool) -> None:
+    """An edit that is none of our call's own while it is under way: what Loop pays then is not what
+    was counted, and is looked at when it shows the return closed."""
+    if effect is None or effect.kind not in PAYING or effect.state not in UNDER_WAY:
+        return
+    was, now = ({x.line_item_id for x in of.lines} for of in (before, after))
+    taken_off = {str(i) for i in effect.payload.get("line_item_ids") or ()}
+    if kept or now - was or was - now - taken_off:
+        effect.payload = {**effect.payload, EDITED_SINCE: True}
 
 
 _LOOKED_AT = (LoopState.REVIEW, LoopState.EXPIRED, LoopState.CANCELLED)
@@ -766,7 +772,7 @@ def _processing_failed(tx: Transaction, hook: WebhookRow) -> None:
     except (ValueError, AttributeError, RecursionError):
         message = "no reason given"
     effect = effects.settlements_of(tx.session, [row.id]).get(row.id)
-    if effect and effect.state in (*effects.OPEN, EffectState.ACCEPTED):
+    if effect and effect.state in UNDER_WAY:
         tx.outcome(effect, EffectState.FAILED, f"Loop: {message}")
     tx.needs_person(
         Need.PROCESSING_FAILED,

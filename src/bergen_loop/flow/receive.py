@@ -27,14 +27,15 @@ from bergen_loop.domain.returns import (
     Stage,
 )
 from bergen_loop.domain.rma import Receipt, TicketChange, TicketStatus, normal_ticket_id
-from bergen_loop.domain.words import Need, What
+from bergen_loop.domain.words import PAYING, Need, What
 from bergen_loop.flow import adopt, intake
 from bergen_loop.flow.context import AHEAD, BrandContext
 from bergen_loop.flow.facts import comparison_of
 from bergen_loop.flow.transitions import all_cancelled, look_later, plan_note
-from bergen_loop.ledger.codec import digest, load_receipt
+from bergen_loop.ledger.codec import digest, load_receipt, load_return
 from bergen_loop.ledger.store import attention, cursors, effects, journal, returns, shipments
-from bergen_loop.ledger.tables.core import ReceiptRow, ReturnRow, RmaRow
+from bergen_loop.ledger.store.effects import EffectState
+from bergen_loop.ledger.tables.core import EffectRow, ReceiptRow, ReturnRow, RmaRow
 from bergen_loop.ledger.tables.shipments import ShipmentRmaRow
 from bergen_loop.ledger.transaction import Transaction
 from bergen_loop.outside.errors import Effect, OutsideError, Scope
@@ -799,21 +800,40 @@ def _corrected(
         _ask_what_follows(tx, row, why, now)
 
 
-def closed_by_others(ctx: BrandContext, tx: Transaction, row: ReturnRow) -> None:
+def mind_closing(
+    ctx: BrandContext, tx: Transaction, row: ReturnRow, effect: EffectRow | None
+) -> None:
     """A return that somebody closes in Loop while we wait for what is missing, or have not said yet
-    what is wrong: in Loop nobody can know of it. What a person was asked about is known."""
+    what is wrong: in Loop nobody can know of it. What a person was asked about is known. So it is
+    where our call had no effect, or where Loop may have paid other units than it was made for."""
+    ours = effect is not None and effect.state not in (*effects.SENDABLE, EffectState.REFUSED)
+    if effect is not None and ours and not _other_units(row, effect):
+        return
     if row.stage not in SHOWN_CLOSED or row.received_at is None or not ctx.live:
         return
     decision = returns.latest_decision(tx.session, row.id)
     if decision is None or decision.shadow or decision.outcome == Outcome.ATTENTION:
         return
+    if not ours and decision.by != journal.SERVICE:
+        return  # whoever decided it knew what had come
     if attention.was_asked(tx.session, row, Need.CORRECTED):
         return
     now = comparison_of(ctx, tx.session, row)
     if now.complete or not _tells(tx, row, now):
         return
-    why = f"the return was closed in Loop, and not by us, with {now.in_words}"
-    _ask_what_follows(tx, row, why, now)
+    how = "with other units than our call was made for" if ours else "and not by us"
+    _ask_what_follows(tx, row, f"the return was closed in Loop, {how}, with {now.in_words}", now)
+
+
+def _other_units(row: ReturnRow, effect: EffectRow) -> bool:
+    """Whether a return that Loop shows closed has other units than our call was to pay: it was
+    edited meanwhile, or what was to be taken off is still on it and Loop never took the call."""
+    if effect.kind not in PAYING:
+        return False
+    if effect.payload.get(effects.UNANSWERED) and effect.kind == Outcome.REMOVE_LINES:
+        off = {str(i) for i in effect.payload.get("line_item_ids") or ()}
+        return any(x.line_item_id in off for x in load_return(row.content).lines)
+    return bool(effect.payload.get(effects.EDITED_SINCE))
 
 
 def _ask_what_follows(tx: Transaction, row: ReturnRow, why: str, now: Comparison) -> None:

@@ -14,7 +14,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from bergen_loop.domain.announce import physical_lines
+from bergen_loop.domain.announce import kept_units, physical_lines
 from bergen_loop.domain.comparison import compare
 from bergen_loop.domain.criteria import decide
 from bergen_loop.domain.criteria.deciding import ASKS, UNCLEAR
@@ -34,8 +34,8 @@ from bergen_loop.flow.calls import (
     seen_again,
 )
 from bergen_loop.flow.context import AHEAD, BrandContext
-from bergen_loop.flow.transitions import accepted, all_cancelled, plan_notes
-from bergen_loop.ledger.codec import load_items, load_receipt, load_return
+from bergen_loop.flow.transitions import accepted, all_cancelled, plan_notes, units_of
+from bergen_loop.ledger.codec import digest, load_items, load_receipt, load_return
 from bergen_loop.ledger.store import attention, cursors, effects, journal, modes, returns
 from bergen_loop.ledger.store.effects import AlreadyIntended, EffectState, Intent, settling_key
 from bergen_loop.ledger.store.statements import chunks
@@ -280,15 +280,20 @@ def judge(ctx: BrandContext, row: ReturnRow, reading: returns.Reading) -> Decisi
         comparison=comparison,
         now=ctx.now(),
         first_received_at=row.received_at or ctx.now(),
-        open_tickets=_awaited(reading, receipts, whole=comparison.complete),
+        open_tickets=_awaited(
+            reading, receipts, whole=comparison.complete, kept=kept_units(return_, ctx.rules)
+        ),
     )
     return decide(ctx.criteria, case)
 
 
-def _awaited(reading: returns.Reading, receipts: Sequence[Receipt], *, whole: bool) -> int:
+def _awaited(
+    reading: returns.Reading, receipts: Sequence[Receipt], *, whole: bool, kept: Collection[str]
+) -> int:
     """How many of its tickets are not finished. Where every unit that was announced was counted and
     is good, nothing is due on one that has had no parcel: two labels' goods came in one box. An
-    edit since does not make it so: what is left may be in the parcel that has not come."""
+    edit since does not make it so: what is left may be in the parcel that has not come. Nor is
+    anything due on one of which the customer keeps all units."""
     counted = {r.rma_pk for r in reading.receipts}
     alive = [r for r in reading.rmas if r.ticket_id and r.ticket_status != TicketStatus.CANCELLED]
     announced = _announced_once(alive)
@@ -297,7 +302,11 @@ def _awaited(reading: returns.Reading, receipts: Sequence[Receipt], *, whole: bo
     return sum(
         1
         for r in alive
-        if r.id not in counted and not (whole and r.ticket_status in (None, TicketStatus.DRAFT))
+        if r.id not in counted
+        and not (
+            r.ticket_status in (None, TicketStatus.DRAFT)
+            and (whole or ((units := units_of([r])) and units <= set(kept)))
+        )
     )
 
 
@@ -500,15 +509,16 @@ class Settlements(Undertaking[int, DecisionRow, None]):
         self, tx: Transaction, row: ReturnRow, decision: DecisionRow, reading: returns.Reading
     ) -> bool:
         """A person's decision stands as long as what they saw does; else they are asked again."""
-        units = sorted(x.line_item_id for x in load_return(row.content).lines)
-        seen = decision.facts.get("units", units)
+        shown = load_return(row.content)
+        units, worth = sorted(x.line_item_id for x in shown.lines), digest(shown.worth_key())
+        seen = decision.facts.get("units", units), decision.facts.get("worth", worth)
         problem = (
             f"Loop shows the return {row.loop_state} by now"
             if row.loop_state != LoopState.OPEN
             else "the warehouse's counts have changed since"
             if decision.receipt_ids != reading.receipt_ids
             else "the return has been edited since"
-            if seen != units
+            if seen != (units, worth)
             else None
         )
         if problem is None:
@@ -583,7 +593,7 @@ class Settlements(Undertaking[int, DecisionRow, None]):
             accepted(self.ctx, tx, effect, row, f"a call is at work: {error.message}")
             self.result.processed += 1
             return
-        if isinstance(error, NotFound):
+        if isinstance(error, NotFound) and effect.attempts < self.ctx.settings.repeats.attempts:
             tx.outcome(effect, EffectState.NOT_SENT, str(error))
             row.stage, row.due_at = Stage.RECEIVED, None
             words = error.message.rstrip(".")

@@ -134,8 +134,9 @@ def look_later(tx: Transaction, rmas: Sequence[RmaRow]) -> None:
 def settlement_shown(tx: Transaction, row: ReturnRow, effect: EffectRow | None) -> None:
     """Give a return's settling call the outcome that Loop's state proves, if it has none yet
     (I4)."""
-    if effect is None or effect.state not in (*effects.OPEN, EffectState.ACCEPTED):
+    if effect is None or effect.state not in effects.UNDER_WAY:
         return
+    answered = effect.state == EffectState.ACCEPTED
     state = LoopState(row.loop_state)
     if effect.kind == Outcome.FLAG:
         if state is LoopState.REVIEW:
@@ -146,6 +147,8 @@ def settlement_shown(tx: Transaction, row: ReturnRow, effect: EffectRow | None) 
             # The flag may have been taken and then decided by a person: its reason is told.
             plan_notes_of_flags(tx, [row])
     elif state is LoopState.CLOSED:
+        if not answered:
+            effect.payload = {**effect.payload, effects.UNANSWERED: True}
         tx.outcome(effect, EffectState.DONE, "Loop shows the return closed")
     elif state is LoopState.CANCELLED:
         tx.outcome(effect, EffectState.FAILED, "Loop shows the return cancelled instead")

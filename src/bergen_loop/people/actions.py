@@ -181,6 +181,7 @@ def decide(tx: Transaction, row: ReturnRow, wanted: ByHand) -> None:
         raise NotPossible("a decision by hand needs a reason", "why")
     _hold_still(tx, row)
     _check_decidable(tx, row)
+    shown = load_return(row.content)
     text = (wanted.note or why).strip()
     if outcome is Outcome.FLAG and len(text) > NOTE_LIMIT:
         raise NotPossible(f"the note has {len(text)} characters; Loop takes {NOTE_LIMIT}")
@@ -199,7 +200,10 @@ def decide(tx: Transaction, row: ReturnRow, wanted: ByHand) -> None:
             config_version="by hand",
             # What the person saw: where it has changed by the time of the call, they are asked
             # again.
-            facts={"units": sorted(x.line_item_id for x in load_return(row.content).lines)},
+            facts={
+                "units": sorted(x.line_item_id for x in shown.lines),
+                "worth": digest(shown.worth_key()),
+            },
             receipt_ids=returns.final_receipt_ids(tx.session, row.id),
             shadow=False,
             by=tx.who,

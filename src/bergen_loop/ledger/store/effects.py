@@ -45,8 +45,14 @@ class EffectState(StrEnum):
 
 
 OPEN = (EffectState.INTENDED, EffectState.DOUBT)
+UNDER_WAY = (*OPEN, EffectState.ACCEPTED)
+"""What became of such a call is to be seen in the system it was made in."""
 SENDABLE = (EffectState.PLANNED, EffectState.NOT_SENT)
 """May be intended: certainly without effect so far."""
+
+EDITED_SINCE, UNANSWERED = "edited_since", "unanswered"
+"""Of a call that pays, in its payload: its return was edited while it was under way; that it was
+carried out is only taken from its return being closed."""
 
 TOLD = {
     EffectState.DOUBT: What.CALL_DOUBT,

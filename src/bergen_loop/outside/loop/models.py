@@ -365,6 +365,20 @@ class _Reader:
                 words = f"{name} is {brief(value)}, which is not documented"
                 self.problems.append(f"{self._where}{words}: is it still to be returned?")
 
+    def not_refunded(self) -> None:
+        """What is to be paid yet has no refunds: else a call is half done, or somebody has paid it
+        outside of Loop."""
+        value = self._fields.get("refunds")
+        array = as_array(value)
+        amounts = [(as_object(one) or {}).get("amount", one) for one in array or ()]
+        if array is None and value and not _blank(value):
+            amounts = [value]
+        made = [amount for amount in amounts if not _no_amount(amount)]
+        if made:
+            told = ", ".join(brief(amount) for amount in made[:3])
+            words = f"refunds are listed ({told}), and it is not closed: has it been paid already?"
+            self.problems.append(f"{self._where}{words}")
+
     def time(self, name: str) -> datetime | None:
         try:
             return parse_time(self._fields.get(name))
@@ -375,6 +389,13 @@ class _Reader:
 
 def _blank(value: object) -> bool:
     return isinstance(value, str) and not isinstance(value, Odd) and not value.strip()
+
+
+def _no_amount(value: object) -> bool:
+    try:
+        return not parse_money(value)
+    except ValueError:
+        return False
 
 
 def _present(value: object) -> bool:
@@ -392,6 +413,8 @@ def parse_return(raw: object) -> ParsedReturn:
     state = reader.state()
     if state in (LoopState.OPEN, LoopState.REVIEW):
         reader.still_due(_RETURN_OFF)
+    if state is LoopState.OPEN:
+        reader.not_refunded()
     created, updated = reader.needed_time("created_at"), reader.needed_time("updated_at")
     lines, whole = _lines(fields, reader)
     totals = ReturnTotals(**{x: reader.money(key) for x, key in _TOTALS.items()})
@@ -568,6 +591,7 @@ def _line(element: object, number: int, owner: _Reader) -> _Line | None:
     line_id = reader.needed_id("line_item_id")
     reader.one_unit()
     reader.still_due(_LINE_OFF)
+    reader.not_refunded()
     title = reader.text("title") or reader.text("line_item_title")
     line = ReturnLine(
         line_item_id=line_id or "",
