@@ -10,7 +10,7 @@ import pytest
 from cases_support import Story
 from pydantic import SecretStr
 from test_cases_accounts import named
-from test_cases_flows import ignore
+from test_cases_flows import ignore, recount
 
 from bergen_loop.domain.criteria import load_criteria, preset_text
 from bergen_loop.domain.returns import Stage
@@ -289,3 +289,47 @@ def test_the_reason_of_a_flag_is_told_though_its_brand_has_another_name_by_then(
     [note] = story.notes(return_id)
     assert "damaged" in note
     assert (new.look.stage(return_id), new.told(return_id)) == (Stage.FLAGGED, [])
+
+
+# -- there and back -------------------------------------------------------------------------------
+
+THERE_AND_BACK: tuple[dict[str, Any], ...] = (
+    {"announce": {"when": "delivered"}},
+    {"announce": {"destinations": {"77": None, "9": "NJ"}}},
+    {"announce": {"start": "2030-01-01T00:00:00Z"}},
+    {"announce": {"po_length": 10, "code_length": 8}},
+    {"announce": {"no_parcel_methods": ["loop"], "no_parcel_method_types": ["mail", "dropoff"]}},
+    {"announce": {"multi_parcel": True, "check_products": False, "po_template": "X{return_id}"}},
+    {"loop": {"happy_returns": True, "page_size": 1, "overlap": "0s"}},
+    {"rex11": {"window_precision": "day", "close": {"strategy": "file", "folder": "/none"}}},
+    {"warehouse": "embedded"},
+    {"settle": {"confirm_within": "1m", "lost_answer_wait": "1m"}, "mode": "shadow"},
+)
+
+
+def test_settings_that_are_changed_and_changed_back_leave_no_trace(story: Story) -> None:
+    waiting = story.received("short")
+    story.ticks(2)
+    flagged = story.received("damaged")
+    story.ticks(4)
+    closed, announced = story.announced(), story.announced()
+    story.world.change(closed, "close")
+    by_label = story.submit(*story.stock()[:2], late_label=True)
+    new: list[str] = []
+    for changes in THERE_AND_BACK:
+        new.append(story.submit(story.stock()[0]))
+        again(story, **changes).ticks(1, seconds=900)
+        story = again(story)
+        story.ticks(1, seconds=300)
+    story.world.change(by_label, "label", status="in_transit")
+    story.ticks(4)
+    recount(story, waiting, 0, 0)
+    for one in (closed, announced, by_label, *new):
+        story.world.receive(one)
+    story.ticks(6)
+    story.ticks(2, seconds=7200)
+    story.settled(waiting, announced, by_label, *new)
+    assert (story.paid(closed), story.look.stage(closed)) == (0, Stage.COMPLETE)
+    assert (story.flags(flagged), len(story.notes(flagged))) == (1, 1)
+    for one in (waiting, flagged, closed, announced, by_label, *new):
+        assert (len(story.world.tickets(one)), story.told(one)) == (1, [])
