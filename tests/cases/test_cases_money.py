@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from cases_support import BRAND, Story
-from test_cases_flows import counted, of_two_parcels, tickets_of, touch
+from test_cases_flows import becomes, counted, of_two_parcels, tickets_of, touch
 from test_cases_intake import gone
 
 from bergen_loop.domain.criteria import load_criteria, preset_text
@@ -153,6 +153,11 @@ def test_what_loop_pays_of_a_return_that_is_edited_while_it_is_at_it_is_told(
     assert need == "corrected"
     assert "with other units than our call was made for" in why
     assert (story.calls("process"), story.look.stage(return_id)) == (1, Stage.COMPLETE)
+    becomes(story, story.ticket(return_id), "CountingInProgress")
+    story.ticks(1)
+    becomes(story, story.ticket(return_id), "AddedToInventory")
+    story.ticks(2)
+    assert story.kinds(return_id) == ["corrected"], "the same counts again are no answer"
 
 
 @pytest.mark.parametrize("answer", ["reset_before", "status_429", "done"])
