@@ -138,7 +138,12 @@ def test_what_a_person_decided_is_asked_again_when_the_return_is_not_what_they_s
 # -- edited while Loop is at it, or closed by a person --------------------------------------------
 
 
-@pytest.mark.parametrize("edit", [add_unit, take_off_unit])
+def make_another(story: Story, return_id: str) -> None:
+    story.in_loop(return_id).lines[0].product = story.stock()[7]
+    touch(story, return_id)
+
+
+@pytest.mark.parametrize("edit", [add_unit, take_off_unit, make_another])
 def test_what_loop_pays_of_a_return_that_is_edited_while_it_is_at_it_is_told(
     story: Story, edit: Any
 ) -> None:
