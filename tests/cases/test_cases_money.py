@@ -4,11 +4,17 @@ are kept, answers that say no for ever."""
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
-from cases_support import BRAND, Story
-from test_cases_flows import counted, of_two_parcels, tickets_of, touch
+from cases_support import BRAND, Story, unkind
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from test_cases_flows import becomes, counted, days, of_two_parcels, recount, tickets_of, touch
 from test_cases_intake import gone
 
 from bergen_loop.domain.criteria import load_criteria, preset_text
@@ -17,7 +23,10 @@ from bergen_loop.domain.returns import Stage
 from bergen_loop.ledger.store import returns
 from bergen_loop.ledger.transaction import transaction
 from bergen_loop.people import actions
+from loop_sandbox import loop_actions
 from loop_sandbox.model import Line
+from support import worlds
+from support.ledgers import empty_ledger
 
 KEPT: dict[str, Any] = {"line_items.0.outcome": "keep"}
 REFUNDS = [{"gateway": "x", "amount": "10.00", "currency": "USD", "provider_refund_id": "1"}]
@@ -138,7 +147,12 @@ def test_what_a_person_decided_is_asked_again_when_the_return_is_not_what_they_s
 # -- edited while Loop is at it, or closed by a person --------------------------------------------
 
 
-@pytest.mark.parametrize("edit", [add_unit, take_off_unit])
+def make_another(story: Story, return_id: str) -> None:
+    story.in_loop(return_id).lines[0].product = story.stock()[7]
+    touch(story, return_id)
+
+
+@pytest.mark.parametrize("edit", [add_unit, take_off_unit, make_another])
 def test_what_loop_pays_of_a_return_that_is_edited_while_it_is_at_it_is_told(
     story: Story, edit: Any
 ) -> None:
@@ -153,6 +167,11 @@ def test_what_loop_pays_of_a_return_that_is_edited_while_it_is_at_it_is_told(
     assert need == "corrected"
     assert "with other units than our call was made for" in why
     assert (story.calls("process"), story.look.stage(return_id)) == (1, Stage.COMPLETE)
+    becomes(story, story.ticket(return_id), "CountingInProgress")
+    story.ticks(1)
+    becomes(story, story.ticket(return_id), "AddedToInventory")
+    story.ticks(2)
+    assert story.kinds(return_id) == ["corrected"], "the same counts again are no answer"
 
 
 @pytest.mark.parametrize("answer", ["reset_before", "status_429", "done"])
@@ -253,3 +272,87 @@ def test_a_return_that_was_gone_when_loop_was_to_show_it_closed_is_looked_for_ag
         assert story.kinds(return_id) == ["cannot_see"]
     story.ticks(2, seconds=3600)
     assert (story.calls("process"), story.kinds(return_id)) == (1, ["not_confirmed"])
+
+
+# -- any of it, in any order ----------------------------------------------------------------------
+
+
+def fault(operation: str, kind: str) -> Callable[[Story, str], None]:
+    return lambda story, _: story.world.fault("loop", kind, operation=operation, nth=1)
+
+
+def change(action: str) -> Callable[[Story, str], None]:
+    return lambda story, return_id: story.world.change(return_id, action)
+
+
+def parcel(kind: str) -> Callable[[Story, str], None]:
+    return lambda story, return_id: story.world.receive(return_id, kind)
+
+
+def count_again(hurt: int) -> Callable[[Story, str], None]:
+    def again(story: Story, return_id: str) -> None:
+        if story.ticket(return_id).status == "AddedToInventory":
+            recount(story, return_id, *(hurt for _ in story.ticket(return_id).items))
+
+    return again
+
+
+HAPPENS: dict[str, Callable[[Story, str], None]] = {
+    **{kind: parcel(kind) for kind in ("complete", "short", "damaged", "extra")},
+    **{action: change(action) for action in ("reopen", "flag", "cancel", "expire", "close")},
+    **{f"{call} {kind}": fault(call, kind) for call in ("process", "flag", "remove")
+       for kind in ("reset_before", "reset_mid_body", "status_429", "refusal")},
+    "counted right": count_again(0), "counted damaged": count_again(1),
+    "unit more": add_unit, "unit less": take_off_unit, "another product": make_another,
+    "an hour": lambda story, _: story.ticks(1, seconds=3600.0),
+    "days": lambda story, _: days(story, 3),
+}  # fmt: skip
+
+
+@settings(max_examples=3, deadline=None)
+@given(st.lists(st.sampled_from(sorted(HAPPENS)), min_size=4, max_size=10), st.booleans())
+def test_whatever_happens_nothing_is_paid_that_was_not_counted_nor_twice_nor_left_in_silence(
+    happens: list[str], trusting: bool
+) -> None:
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        TemporaryDirectory() as folder,
+        worlds.serving(settings=unkind()) as world,
+    ):
+        story = Story(world, worlds.context(world, empty_ledger(Path(folder) / "ledger.db")))
+        if trusting:
+            takes_off_what_is_missing(story)
+        return_id = story.announced()
+        unfounded: list[tuple[Counter[str], Counter[str]]] = []
+        queue = loop_actions._queue  # pyright: ignore[reportPrivateUsage]
+
+        def paid(*call: Any) -> None:
+            good = Counter[str]()
+            for item in story.ticket(return_id).items:
+                if story.ticket(return_id).status == "AddedToInventory":
+                    good[item.values["UPC"]] += int(item.actual)
+            due = Counter(line.product.upc for line in story.in_loop(return_id).lines)
+            if not due <= good:
+                unfounded.append((due, good))
+            queue(*call)
+
+        patch.setattr(loop_actions, "_queue", paid)
+        for name in happens:
+            done = {"reopen": "open", "close": "closed"}.get(name)
+            lines = len(story.in_loop(return_id).lines)
+            closed = story.in_loop(return_id).state == "closed"
+            edits = "unit" in name or "product" in name
+            if story.in_loop(return_id).state == done or (edits and (closed or lines != 2)):
+                continue
+            HAPPENS[name](story, return_id)
+            story.ticks(2)
+        story.heal()
+        story.ticks(4, seconds=1200.0)
+        days(story, 9)
+        story.ticks(3)
+        effects, stage = story.in_loop(return_id).effects, story.look.stage(return_id)
+        assert (effects.money_moved <= 1, effects.flags <= 1) == (True, True)
+        assert not effects.moved_after_flag
+        goes_on = (Stage.SEEN, Stage.RECEIVED, Stage.SETTLING, Stage.CONFIRMING)
+        assert story.told(return_id) or stage not in goes_on
+        assert unfounded == [], "paid for what was not counted"

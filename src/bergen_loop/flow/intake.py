@@ -625,9 +625,11 @@ def _mind_paying(effect: EffectRow | None, before: Return, after: Return, *, kep
     was counted, and is looked at when it shows the return closed."""
     if effect is None or effect.kind not in PAYING or effect.state not in UNDER_WAY:
         return
-    was, now = ({x.line_item_id for x in of.lines} for of in (before, after))
     taken_off = {str(i) for i in effect.payload.get("line_item_ids") or ()}
-    if kept or now - was or was - now - taken_off:
+    was, now = (
+        {unit for unit in of.lines_key() if unit[0] not in taken_off} for of in (before, after)
+    )
+    if kept or was != now:
         effect.payload = {**effect.payload, EDITED_SINCE: True}
 
 

@@ -862,9 +862,10 @@ def _tells(tx: Transaction, row: ReturnRow, now: Comparison) -> bool:
 
 
 def _as_settled(tx: Transaction, row: ReturnRow) -> bool:
-    """Whether the counts are (again) those that the return was settled on."""
+    """Whether the counts are (again) those that the return was settled on, and for its units."""
     decision = returns.latest_decision(tx.session, row.id)
-    if decision is None:
+    effect = effects.settlements_of(tx.session, [row.id]).get(row.id)
+    if decision is None or (effect is not None and _other_units(row, effect)):
         return False
     then = returns.receipts_by_pk(tx.session, decision.receipt_ids)
     now = returns.readings(tx.session, [row.id])[row.id].receipts
