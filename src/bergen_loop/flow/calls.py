@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Generic, TypeVar
 
@@ -332,9 +332,13 @@ def _look(
                         _cannot_see(ctx, tx, effect, row, seen.problem)
                     continue
                 tx.resolve(Need.CANNOT_SEE, row, "Loop shows the return again")
-                if effect is not None and not seen.answer.problem:
+                doubtful = seen.answer.problem or seen.answer.refunded
+                if effect is not None and not doubtful:
                     seen_again(effect)
                 return_ = take(ctx, tx, row, seen.answer)
+                if seen.answer.refunded:  # our call may be half done
+                    paid = f"refunds are listed ({', '.join(seen.answer.refunded[:3])})"
+                    return_ = replace(return_, doubts=(*return_.doubts, paid))
                 if row.loop_state not in (LoopState.CLOSED, LoopState.CANCELLED):
                     still_open(ctx, tx, row, return_)
 

@@ -118,6 +118,9 @@ class ParsedReturn:
     problem: str | None
     """Everything that stands in doubt, in words; None if all is clear."""
     return_id: str | None
+    refunded: tuple[str, ...] = ()
+    """Amounts of refunds that it lists. Loop's own example of an open return lists one, so by
+    itself it tells nothing of whether a return was paid."""
     oddities: tuple[str, ...] = ()
     """Harmless differences from the docs (an unreadable label date ...), to be logged."""
     missing: frozenset[str] = field(default=frozenset(), compare=False, repr=False)
@@ -365,19 +368,14 @@ class _Reader:
                 words = f"{name} is {brief(value)}, which is not documented"
                 self.problems.append(f"{self._where}{words}: is it still to be returned?")
 
-    def not_refunded(self) -> None:
-        """What is to be paid yet has no refunds: else a call is half done, or somebody has paid it
-        outside of Loop."""
+    def refunded(self) -> tuple[str, ...]:
+        """The amounts of the refunds that are listed."""
         value = self._fields.get("refunds")
         array = as_array(value)
         amounts = [(as_object(one) or {}).get("amount", one) for one in array or ()]
         if array is None and value and not _blank(value):
             amounts = [value]
-        made = [amount for amount in amounts if not _no_amount(amount)]
-        if made:
-            told = ", ".join(brief(amount) for amount in made[:3])
-            words = f"refunds are listed ({told}), and it is not closed: has it been paid already?"
-            self.problems.append(f"{self._where}{words}")
+        return tuple(brief(amount) for amount in amounts if not _no_amount(amount))
 
     def time(self, name: str) -> datetime | None:
         try:
@@ -413,8 +411,6 @@ def parse_return(raw: object) -> ParsedReturn:
     state = reader.state()
     if state in (LoopState.OPEN, LoopState.REVIEW):
         reader.still_due(_RETURN_OFF)
-    if state is LoopState.OPEN:
-        reader.not_refunded()
     created, updated = reader.needed_time("created_at"), reader.needed_time("updated_at")
     lines, whole = _lines(fields, reader)
     totals = ReturnTotals(**{x: reader.money(key) for x, key in _TOTALS.items()})
@@ -453,6 +449,7 @@ def parse_return(raw: object) -> ParsedReturn:
         value=value,
         problem="; ".join(reader.problems) or None,
         return_id=return_id,
+        refunded=(*reader.refunded(), *(x for line in lines.values() for x in line.refunded)),
         oddities=tuple(reader.oddities),
         missing=frozenset(missing if whole else (*missing, "lines")),
         lines_missing={line_id: x.missing for line_id, x in lines.items()},
@@ -580,6 +577,7 @@ def _lines(fields: Mapping[str, Any], reader: _Reader) -> tuple[dict[str, _Line]
 class _Line:
     value: ReturnLine
     missing: frozenset[str]
+    refunded: tuple[str, ...]
 
 
 def _line(element: object, number: int, owner: _Reader) -> _Line | None:
@@ -591,7 +589,6 @@ def _line(element: object, number: int, owner: _Reader) -> _Line | None:
     line_id = reader.needed_id("line_item_id")
     reader.one_unit()
     reader.still_due(_LINE_OFF)
-    reader.not_refunded()
     title = reader.text("title") or reader.text("line_item_title")
     line = ReturnLine(
         line_item_id=line_id or "",
@@ -620,7 +617,7 @@ def _line(element: object, number: int, owner: _Reader) -> _Line | None:
     missing = {x for x, key in _LINE.items() if key not in fields}
     # Details give "" for a barcode that the list tells: no word of there being none.
     missing |= {x for x in ("sku", "barcode") if _blank(fields.get(x))}
-    return _Line(line, frozenset(missing))
+    return _Line(line, frozenset(missing), reader.refunded())
 
 
 def _exchanged_for(value: object) -> str | None:
