@@ -4,14 +4,21 @@ would have ended without it, and what was told of it is lifted."""
 from __future__ import annotations
 
 import json
+import os
+import tempfile
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
-from cases_support import BRAND, Story, sub
+from cases_support import BRAND, Story, sub, unkind
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from bergen_loop.domain.returns import Stage
+from support import worlds
+from support.ledgers import empty_ledger
 
 Row = dict[str, Any]
 OBJECT, LIST = "GetReceivingTicketObjectByTicketNo", "GetReceivingStatusesByDate"
@@ -267,3 +274,91 @@ def test_a_look_up_that_finds_no_ticket_at_all_for_hours_has_none_made_again(
     assert [len(story.world.tickets(r)) for r in both] == [1, 1]
     for return_id in both:
         assert (story.look.stage(return_id), story.told(return_id)) == (Stage.ANNOUNCED, [])
+
+
+# -- any of them ------------------------------------------------------------------------------
+
+EXAMPLES = int(os.environ.get("DRIFT_EXAMPLES", "0"))
+"""0: a few that are always the same."""
+PAGE = b"<!DOCTYPE html><html><body>Maintenance</body></html>"
+OPERATIONS = {
+    "rex11": ["AuthenticationTokenGet", ADD, BY_PO, LIST, OBJECT, "GetInventoryByUPCs"],
+    "loop": ["list", "details", "process", "flag", "note", "notes"],
+}
+LOST = {"details": ("loop", "process"), "notes": ("loop", "note"), BY_PO: ("rex11", ADD)}
+"""What is asked for only after a call whose answer was lost."""
+Change = Callable[[bytes], bytes]
+WAYS: dict[str, dict[str, Change | None]] = {
+    "rex11": {
+        "page": lambda _: PAGE,
+        "half": lambda body: body[: len(body) // 2],
+        "refused": lambda body: says(12, "DataNotValid", "It is not valid")(body.decode()).encode(),
+        "denied": lambda body: says(41, "InvalidAsnError", "Invalid")(body.decode()).encode(),
+        "nothing": lambda body: says(0, "Success", "Saved")(body.decode()).encode(),
+        "stale": None,
+    },
+    "loop": {
+        "page": lambda _: PAGE,
+        "half": lambda body: body[: len(body) // 2],
+        "unauthorized": lambda _: b'{"errors":"Unauthorized."}',
+        "nothing": lambda _: b"[]",
+        "empty": lambda _: b"{}",
+        "stale": None,
+    },
+}
+drifting = st.sampled_from([*OPERATIONS]).flatmap(
+    lambda system: st.tuples(
+        st.just(system), st.sampled_from(OPERATIONS[system]), st.sampled_from([*WAYS[system]])
+    )
+)
+
+
+@settings(
+    max_examples=EXAMPLES or 3,
+    deadline=None,
+    derandomize=not EXAMPLES,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+@given(drifting, st.integers(0, 8), st.integers(1, 10))
+def test_one_answer_that_is_wrong_for_a_while_changes_no_end(
+    wrong: tuple[str, str, str], start: int, span: int
+) -> None:
+    system, operation, way = wrong
+    kept: dict[str, bytes] = {}
+    change = WAYS[system][way] or (lambda body: kept.setdefault(operation, body))
+    with tempfile.TemporaryDirectory() as folder, worlds.serving(settings=unkind()) as world:
+        ledger = empty_ledger(Path(folder) / "ledger.db")
+        story = Story(world, worlds.context(world, ledger))
+        moment = iter(range(10**6))
+
+        def goes_on(count: int, seconds: float) -> None:
+            for _ in range(count):
+                now = next(moment)
+                if now == start:
+                    story.rewrite_bytes(operation, change)
+                    if operation in LOST:
+                        of, call = LOST[operation]
+                        world.fault(of, "reset_mid_body", operation=call, nth=1)
+                if now == start + span:
+                    story.heal()
+                story.ticks(1, seconds)
+
+        goes_on(1, 60)
+        good, bad = (story.submit(*story.stock()[i : i + 2]) for i in (0, 2))
+        goes_on(3, 300)
+        for seconds in (1800, 3600, 3600):
+            world.receive(good)
+            world.receive(bad, "damaged")
+            goes_on(4, seconds)
+        story.heal()
+        for seconds in (3600, 4 * 3600, 40000):
+            world.receive(good)
+            world.receive(bad, "damaged")
+            story.ticks(4, seconds)
+        told = story.told(good) + story.told(bad)
+        assert [len(world.tickets(r)) for r in (good, bad)] == [1, 1]
+        assert (story.paid(bad), story.flags(bad), len(story.notes(bad))) == (0, 1, 1), told
+        story.settled(good)
+        assert told == []
+        assert len(world.sandbox.calls.find(limit=10**6)) <= 260
+        ledger.close()
