@@ -100,7 +100,7 @@ def look_up(ctx: BrandContext, return_: Return) -> Past | OutsideError:
             tickets += new
             attempt += 1
         if not tickets:
-            _mind_blindness(ctx, po)
+            _mind_blindness(ctx, rules.customer_po(return_, ctx.rules, attempt))
         past = Past(tuple(tickets))
         if past.received and return_.state in (LoopState.OPEN, LoopState.REVIEW):
             return Past(past.tickets, len(ctx.loop.notes(return_.id)))

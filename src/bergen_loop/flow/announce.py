@@ -277,7 +277,6 @@ class TicketAdds(Undertaking[ReturnRow, RmaRequest, str]):
         """Tickets that REX11 has answered with, and (below) whose they are."""
         self.found: dict[str, Sequence[str]] = {}
         """Tickets that were there before, each with the others of its PO."""
-        """Those of them that were there before."""
         self.owners: adopt.Owners = {}
         self.made = _Made({}, {}, {})
         self.otherwise: set[str] = set()
