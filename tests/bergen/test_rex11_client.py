@@ -75,11 +75,23 @@ def test_the_token_is_got_once_and_shared_by_threads() -> None:
 
 
 def test_an_expired_token_is_renewed_once_and_the_call_repeated_once() -> None:
-    rex = Rex11(ReceivingTicketAdd=[REFUSED["ReceivingTicketAdd"], ADDED])
+    rex = Rex11(
+        ReceivingTicketAdd=[REFUSED["ReceivingTicketAdd"], ADDED], GetReceivingTicketsByPO=NONE
+    )
     assert rex.client().receiving_ticket_add(RMA) == "WHRTN1044588"
-    assert rex.operations() == ["AuthenticationTokenGet", "ReceivingTicketAdd"] * 2
+    once = ["AuthenticationTokenGet", "ReceivingTicketAdd"]
+    assert rex.operations() == [*once, "AuthenticationTokenGet", BY_PO, "ReceivingTicketAdd"]
     tokens = [r.content.count(b"TOKEN-1") + 2 * r.content.count(b"TOKEN-2") for r in rex.requests]
-    assert tokens == [0, 1, 0, 2]
+    assert tokens == [0, 1, 0, 2, 2]
+
+
+def test_an_add_whose_token_was_refused_is_not_repeated_where_its_po_has_a_ticket() -> None:
+    rex = Rex11(
+        ReceivingTicketAdd=[REFUSED["ReceivingTicketAdd"], ADDED], GetReceivingTicketsByPO=FOUND
+    )
+    with pytest.raises(OutcomeUnknown, match="and yet there is ticket WHRTN1"):
+        rex.client().receiving_ticket_add(RMA)
+    assert rex.operations().count("ReceivingTicketAdd") == 1
 
 
 @pytest.mark.parametrize("refused", [REFUSED[BY_PO], fault("Invalid token"), (401, b"")])
@@ -244,13 +256,13 @@ def test_a_refused_change_and_an_unknown_ticket_are_believed_at_once() -> None:
 def test_an_expired_session_means_a_new_token_for_reads_and_changes(words: str) -> None:
     for operation, good in ((BY_PO, FOUND), ("ReceivingTicketAdd", ADDED)):
         expired = answer(operation, notifications((1, "Error", words)))
-        rex = Rex11(**{operation: [expired, good]})
+        rex = Rex11(**{BY_PO: NONE, operation: [expired, good]})
         client = rex.client()
         if operation == BY_PO:
             assert client.get_receiving_tickets_by_po("PO") == ["WHRTN1"]
         else:
             assert client.receiving_ticket_add(RMA) == "WHRTN1044588"
-        assert rex.operations() == ["AuthenticationTokenGet", operation] * 2
+        assert rex.tokens == rex.operations().count(operation) == 2
 
 
 @pytest.mark.parametrize(

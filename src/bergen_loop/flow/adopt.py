@@ -15,7 +15,7 @@ from itertools import groupby
 
 from bergen_loop.domain import announce as rules
 from bergen_loop.domain.returns import TO_JUDGE, LoopState, Return, Stage
-from bergen_loop.domain.rma import Receipt, TicketStatus, normal_ticket_id
+from bergen_loop.domain.rma import Receipt, RmaRequest, TicketStatus, normal_ticket_id
 from bergen_loop.domain.words import EffectKind, Need
 from bergen_loop.flow.context import AHEAD, BrandContext
 from bergen_loop.flow.facts import comparison_of
@@ -32,12 +32,15 @@ from bergen_loop.ledger.store.effects import EffectState, Intent, settling_key, 
 from bergen_loop.ledger.tables.core import EffectRow, ReturnRow, RmaRow
 from bergen_loop.ledger.tables.shipments import ShipmentRmaRow
 from bergen_loop.ledger.transaction import Transaction
-from bergen_loop.outside.errors import Effect, OutsideError, Scope, Unreadable
+from bergen_loop.outside.errors import Effect, OutsideError, Scope, Unavailable, Unreadable
 
 LATE = timedelta(hours=1)
 """Returns seen so long after they were submitted are looked up as well."""
 LOOK_FIRST = timedelta(days=90)
 """How long after a restore RMAs are looked for first: what they are for may be announced late."""
+TOO_MANY = 429
+PROBES, PROBED_FROM = 2, timedelta(days=30)
+"""Tickets by whose POs it is tried whether a look-up finds any, and from how long ago."""
 MOST = 100
 """Returns that are looked at in one go."""
 LATE_TICKETS = timedelta(days=1)
@@ -96,6 +99,8 @@ def look_up(ctx: BrandContext, return_: Return) -> Past | OutsideError:
                 break  # an earlier parcel's may have been refused, or be cancelled and gone
             tickets += new
             attempt += 1
+        if not tickets:
+            _mind_blindness(ctx, rules.customer_po(return_, ctx.rules, attempt))
         past = Past(tuple(tickets))
         if past.received and return_.state in (LoopState.OPEN, LoopState.REVIEW):
             return Past(past.tickets, len(ctx.loop.notes(return_.id)))
@@ -115,9 +120,12 @@ def _unseen(ctx: BrandContext, po: str, seen: set[str]) -> list[Ticket]:
 
 def find_read(ctx: BrandContext, po: str) -> list[str]:
     """Ids of the tickets with this PO, as REX11 lists them, where they are to be followed for no
-    more than that: each says itself, when it is read, whether it is of this PO. Raises
-    OutsideError: Unreadable where one is of another."""
+    more than that: each says itself, when it is read, whether it is of this PO. On "none" hangs
+    whether it is added again. Raises OutsideError: Unreadable where one is of another, Unavailable
+    where REX11 finds no tickets that it has."""
     found = _listed(ctx, po)
+    if not found:
+        _mind_blindness(ctx, po)
     for ticket_id in found:
         try:
             _read(ctx, ticket_id, po)
@@ -127,6 +135,43 @@ def find_read(ctx: BrandContext, po: str) -> list[str]:
             if error.scope is Scope.ACCESS:
                 raise
     return found
+
+
+def add(ctx: BrandContext, request: RmaRequest, effect: EffectRow) -> str:
+    """Have the ticket made; its id. Where REX11 answers that it is not, `effect` remembers that the
+    call arrived: before it is made again, it is looked for. Raises OutsideError."""
+    ctx.counts.add("rex11.ticket_add")
+    try:
+        return ctx.warehouse.create_rma(request)
+    except OutsideError as error:
+        if error.raw is not None and error.status != TOO_MANY:
+            effect.payload = {**effect.payload, effects.ANSWERED: True}
+        raise
+
+
+def _mind_blindness(ctx: BrandContext, po: str) -> None:
+    """A look-up that finds none of the tickets that are known to be there says nothing about this
+    one. Asked once for each tick."""
+    if ctx.tick.blind is None:
+        since, until = ctx.now() - PROBED_FROM, ctx.now() - LATE
+        with ctx.ledger.read() as session:
+            known = returns.tickets_made(session, ctx.brand, (since, until), PROBES)
+        lost = 0
+        for rma in known:
+            listed = _listed(ctx, rma.customer_po)
+            if others_than(rma.ticket_id, listed) != listed:
+                break
+            lost += 1
+        ctx.tick.blind = bool(known) and lost == len(known)
+    if ctx.tick.blind:
+        raise Unavailable(
+            "no ticket with this PO, and none with those of tickets that are there either: what "
+            "the look-up says is not believed",
+            system="REX11",
+            brand=ctx.brand,
+            call="GetReceivingTicketsByPO",
+            subject=po,
+        )
 
 
 def beside(ctx: BrandContext, rma: RmaRow) -> list[Receipt] | OutsideError:

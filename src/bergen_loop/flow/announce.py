@@ -275,8 +275,8 @@ class TicketAdds(Undertaking[ReturnRow, RmaRequest, str]):
         """What the warehouse calls products."""
         self.given: list[str] = []
         """Tickets that REX11 has answered with, and (below) whose they are."""
-        self.found: set[str] = set()
-        """Those of them that were there before."""
+        self.found: dict[str, Sequence[str]] = {}
+        """Tickets that were there before, each with the others of its PO."""
         self.owners: adopt.Owners = {}
         self.made = _Made({}, {}, {})
         self.otherwise: set[str] = set()
@@ -396,17 +396,25 @@ class TicketAdds(Undertaking[ReturnRow, RmaRequest, str]):
             return None  # `_looked` makes the return due again
 
     def send(self, call: Call[RmaRequest]) -> str:
-        ticket = None
-        # A ledger that was put back may not know of it; and what was not found may show by now.
-        if adopt.restored_lately(self.ctx) or is_late(self.ctx, call.effects[0]):
-            ticket = next(iter(adopt.find_read(self.ctx, call.request.customer_po)), None)
-        if ticket is None:
-            self.ctx.counts.add("rex11.ticket_add")
-            ticket = self.ctx.warehouse.create_rma(call.request)
+        effect, po = call.effects[0], call.request.customer_po
+        # A ledger that was put back may not know of it; and what was not found may show by now, or
+        # exist although REX11 has said that it did not make it.
+        answered = effects.ANSWERED in effect.payload
+        look = answered or adopt.restored_lately(self.ctx) or is_late(self.ctx, effect)
+        if before := self._made_before(po) if look else []:
+            ticket, self.found[before[0]] = before[0], before[1:]
         else:
-            self.found.add(ticket)
+            ticket = adopt.add(self.ctx, call.request, effect)
         self.given.append(ticket)
         return ticket
+
+    def _made_before(self, po: str) -> list[str]:
+        try:
+            return adopt.find_read(self.ctx, po)
+        except OutsideError as error:
+            if error.effect is Effect.NOT_SENT:
+                self.ctx.tick.calls[LOOK_UPS] = str(error)
+            raise
 
     def load(self, tx: Transaction, of: Sequence[EffectRow]) -> None:
         self.made = _Made.of(tx, self.rows)
@@ -422,6 +430,8 @@ class TicketAdds(Undertaking[ReturnRow, RmaRequest, str]):
         self.owners[normal_ticket_id(answer)] = rma
         rma.to_read = answer in self.found  # its status may have changed before it was known
         self.accepted.append(rma)
+        if others := self.found.get(answer):
+            adopt.two_tickets(tx, row, po, answer, others)
         if effect.attempts > 1:
             # The first one may have arrived all the same, and show only later.
             effect.try_at = tx.now + self.ctx.settings.announce.lost_ticket_wait

@@ -283,16 +283,14 @@ def not_understood(ctx: BrandContext) -> None:
 
 
 def not_seen(ctx: BrandContext) -> None:
-    """Look for the returns that Loop had no more when they were to be settled, or shown closed: one
-    that is there again is judged, or told as it stands."""
+    """Look for the returns that Loop had no more when they were to be settled, shown closed, or
+    looked at for what became of a call: one that is there again is told no more, and judged, or
+    told as it stands."""
     with ctx.ledger.read() as session:
         ids = attention.subjects(session, ctx.brand, Need.CANNOT_SEE, PER_TICK)
         known = returns.by_ids(session, ctx.brand, ids)
-    gone = [(r.id, r.return_id) for r in known.values() if r.stage in _GONE_IN]
+    gone = [(r.id, r.return_id) for r in known.values()]
     _look(ctx, gone, _there_again)
-
-
-_GONE_IN = (Stage.RECEIVED, Stage.CONFIRMING)
 
 
 def _there_again(ctx: BrandContext, tx: Transaction, row: ReturnRow, return_: Return) -> None:

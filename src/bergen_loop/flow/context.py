@@ -126,6 +126,8 @@ class Tick:
     """RMAs (keys) whose ticket was read since it began."""
     asked: set[str] = field(default_factory=set[str])
     """Products (normal UPCs) that the warehouse was asked for since it began."""
+    blind: bool | None = None
+    """Whether looking up tickets by their POs finds none that are there. None: not tried yet."""
     failed: dict[str, OutsideError] = field(default_factory=dict[str, OutsideError])
     """By what each step failed."""
     calls: dict[str, str | None] = field(default_factory=dict[str, str | None])

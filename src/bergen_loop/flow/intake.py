@@ -38,7 +38,7 @@ from bergen_loop.flow.transitions import (
     settlement_shown,
 )
 from bergen_loop.ledger.codec import Document, digest, document, load_return
-from bergen_loop.ledger.store import cursors, effects, returns, webhooks
+from bergen_loop.ledger.store import attention, cursors, effects, returns, webhooks
 from bergen_loop.ledger.store.effects import EDITED_SINCE, UNDER_WAY, EffectState
 from bergen_loop.ledger.tables.core import EffectRow, ReturnRow, RmaRow, WebhookRow
 from bergen_loop.ledger.transaction import Transaction
@@ -61,6 +61,9 @@ PATIENCE = timedelta(hours=1)
 as pulled, hence nothing is settled once the last whole pull is too old."""
 MOST_AGAIN = timedelta(days=2)
 """How far a walk reaches back again where pages shifted while they were read."""
+FAR, FAR_EVERY = timedelta(days=2), timedelta(hours=6)
+"""How far a walk reaches back now and then: a list that was empty, behind the times or wrong for
+hours, and answered well, is found out by nothing else."""
 _ONLY_NEW = ("return.created", "label.created", "label.updated")
 """Triggers that tell nothing of cancelled returns or of those in review."""
 
@@ -79,6 +82,11 @@ class _Walk:
     def again(self) -> str:
         """The mark of from where on pages shifted while they were read, which hides returns."""
         return f"{self.deep}.again"
+
+    @property
+    def far(self) -> str:
+        """The mark of when it last reached `FAR` back."""
+        return f"{self.deep}.far"
 
 
 _MAIN = _Walk(CURSOR, (None,), "deep.main")
@@ -135,7 +143,7 @@ def _run(ctx: BrandContext, walk: _Walk, result: Pulled) -> None:
         raise Unauthorized(ctx.tick.other_shop, system="Loop", brand=ctx.brand, call="list")
     started = ctx.now()
     under_way = cursors.mark_of_pull(walk.cursor)
-    marks = ctx.marks(walk.cursor, walk.deep, walk.again, under_way)
+    marks = ctx.marks(walk.cursor, walk.deep, walk.again, walk.far, under_way, cursors.FIRST_PULL)
     begun = under_way in marks
     marks = cursors.believed(marks, started + AHEAD)
     cursor = marks.get(walk.cursor)
@@ -144,6 +152,10 @@ def _run(ctx: BrandContext, walk: _Walk, result: Pulled) -> None:
     if deep and again is not None:
         since = min(since, again)
     first = since
+    far = deep and _is_far(marks.get(walk.far), started)
+    if far and cursor is not None:
+        known = marks.get(cursors.FIRST_PULL, started) - ctx.settings.loop.backfill
+        since = min(since, max(started - FAR, known))
     if cursor is None and walk is _MAIN:
         _note_first(ctx, started)
     span = FIRST_WINDOW
@@ -162,7 +174,7 @@ def _run(ctx: BrandContext, walk: _Walk, result: Pulled) -> None:
         whole = whole and not new_gaps
         patient = cursor is not None and started - cursor <= PATIENCE
         # And writes what people are told of, which holds no return.
-        with ctx.noting(walk.cursor, walk.deep, walk.again, under_way) as tx:
+        with ctx.noting(walk.cursor, walk.deep, walk.again, walk.far, under_way) as tx:
             _tell_gaps(tx, walk, new_gaps, patient=patient)
             if new_gaps and patient:
                 return
@@ -173,6 +185,10 @@ def _run(ctx: BrandContext, walk: _Walk, result: Pulled) -> None:
                 if result.shifted or again is not None:
                     _mind_shifting(tx, walk, first if result.shifted else None)
                 cursors.set(tx.session, ctx.brand, walk.deep, started)
+                if far and whole and walk is _MAIN:
+                    _lift_nameless(tx, result)
+                if far:
+                    cursors.set(tx.session, ctx.brand, walk.far, started)
                 ctx.tick.reached_back |= walk is _MAIN
             if last and walk is _MAIN:
                 returns.pulled(tx.session, ctx.brand, started)
@@ -199,6 +215,11 @@ def _since(
     if running and deep is not None and started - deep >= settings.deep_every:
         return min(cursor - settings.deep_overlap, deep, cursor) - settings.overlap, True
     return cursor - settings.overlap, deep is None
+
+
+def _is_far(last: datetime | None, started: datetime) -> bool:
+    """Whether a walk that reaches back is to reach far back."""
+    return last is None or started - last >= FAR_EVERY
 
 
 def _note_first(ctx: BrandContext, started: datetime) -> None:
@@ -297,6 +318,8 @@ class Pulled:
     """Windows that could not be walked to their end, and why."""
     shifted: bool = False
     """Whether the last walk showed a return twice, word for word: pages shifted meanwhile."""
+    nameless: set[str] = field(default_factory=set[str])
+    """What cannot be read, not even whose it is, by what its attention item is about."""
     backwards: list[str] = field(default_factory=list[str])
     """Returns listed in another state or with other units than the ledger's, but with an older
     time: a page behind the times, or a clock of Loop's that was put back. Looking at the return
@@ -367,6 +390,7 @@ def store(ctx: BrandContext, parsed: Sequence[ParsedReturn], result: Pulled) -> 
     ctx.take_in(bad, _keep_unreadable, _set_aside_answer)
     result.changed += len(changed)
     result.unreadable += len(bad)
+    result.nameless.update(_about(p) for p in bad if not p.return_id)
 
 
 def _changed(ctx: BrandContext, parsed: Sequence[ParsedReturn]) -> list[_Picture]:
@@ -694,9 +718,25 @@ def _unreadable(
     tx.needs_person(
         Need.UNREADABLE,
         f"Loop's answer about this return could not be understood: {problem}. Look at it in Loop",
-        rows.get(item.return_id or "") or item.return_id or digest(body)[:12],
+        rows.get(item.return_id or "") or _about(item),
         "the payload is kept as it came; the next pull reads it again",
     )
+
+
+def _about(item: ParsedReturn) -> str:
+    """What the attention item of an answer is about that cannot be read: its return, or itself."""
+    return item.return_id or digest(json.dumps(item.raw, ensure_ascii=False, default=str))[:12]
+
+
+def _lift_nameless(tx: Transaction, result: Pulled) -> None:
+    """What could not be read, not even whose it was, and is not in the list any more, which was
+    walked from before it was told: its return is listed, and read, as it should be."""
+    gone = [
+        (Need.UNREADABLE, about)
+        for about in attention.nameless(tx.session, tx.brand, tx.now - FAR)
+        if about not in result.nameless
+    ]
+    tx.resolve_each(gone, "Loop's list does not hold it any more")
 
 
 def _set_aside(tx: Transaction, picture: _Picture, error: Exception) -> None:

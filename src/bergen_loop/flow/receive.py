@@ -32,7 +32,7 @@ from bergen_loop.flow import adopt, intake
 from bergen_loop.flow.context import AHEAD, BrandContext
 from bergen_loop.flow.facts import comparison_of
 from bergen_loop.flow.transitions import all_cancelled, look_later, plan_note
-from bergen_loop.ledger.codec import digest, load_receipt, load_return
+from bergen_loop.ledger.codec import load_receipt, load_return
 from bergen_loop.ledger.store import attention, cursors, effects, journal, returns, shipments
 from bergen_loop.ledger.store.effects import EffectState
 from bergen_loop.ledger.tables.core import EffectRow, ReceiptRow, ReturnRow, RmaRow
@@ -47,6 +47,8 @@ WIDE, WIDER = "rex11.wide", timedelta(days=1)
 """The mark of when REX11's list was last asked for so much more, before and after."""
 ELSEWHERE, ZONE = "rex11.elsewhere", "rex11.time_zone"
 """The mark of since when only that tells of changes, and what the item about it is about."""
+LINES = "lines of the list"
+"""What the item about lines is about that name no ticket."""
 PER_TICK = 300
 """As many as a tick settles: the lists that are read before money moves are read once for all."""
 ROUNDED = {"minute": timedelta(minutes=5), "day": timedelta(days=2)}
@@ -65,8 +67,13 @@ OPENED, STANDS_STILL = timedelta(days=3), timedelta(days=10)
 where it has arrived and nothing was heard of it since."""
 UNREAD_AGAIN = timedelta(hours=1)
 """The pause between two reads of a ticket whose answer has been told as not understood."""
+UNREAD_RARELY, UNREAD_FOR = timedelta(days=1), timedelta(days=30)
+"""The longest pause between two reads of a ticket that REX11 says it does not have, and how long it
+is asked for: it may be at its own for hours, or give the ticket another number."""
 UNCLEAR_AGAIN = timedelta(minutes=15)
 """How often a ticket is read whose line in the list of changes is unclear."""
+DOUBTFUL_FOR = timedelta(days=7)
+"""How long a receipt that cannot be relied on is read again by itself, ever more rarely."""
 
 
 @dataclass(slots=True)
@@ -191,6 +198,7 @@ def _see_changes(ctx: BrandContext, result: Received) -> None:
         moved = _take_changes(ctx, changes, since - farther, result)
         if farther:
             _looked_wide(ctx, started)
+            _lift_unknown(ctx, changes, since - farther)
             ctx.tick.changes_since = min(earliest, _earliest(ctx, since - farther))
         if moved and looked:
             _mind_zone(ctx, moved, (since, until), wide=bool(farther))
@@ -207,6 +215,28 @@ def _see_changes(ctx: BrandContext, result: Received) -> None:
 def _looked_wide(ctx: BrandContext, at: datetime) -> None:
     with ctx.noting(WIDE) as tx:
         cursors.set(tx.session, ctx.brand, WIDE, at)
+
+
+def _lift_unknown(ctx: BrandContext, changes: Sequence[TicketChange], since: datetime) -> None:
+    """What was told of the list is over: no ticket is called by a name we do not know any more; or
+    a list that reaches back to before lines that named no ticket has none of them now."""
+    with ctx.ledger.read() as session:
+        told = attention.opened(session, ctx.brand, Need.STATUS_UNKNOWN)
+        called = returns.status_names(session, ctx.brand) if told else None
+    nameless = any(c.problem and not c.ticket_id for c in changes)
+    listed = {c.status_name for c in changes}
+    gone = [
+        (Need.STATUS_UNKNOWN, about)
+        for about, at in told.items()
+        if (
+            at >= since and not nameless
+            if about == LINES
+            else called is not None and about not in called | listed
+        )
+    ]
+    if gone:
+        with ctx.noting() as tx:
+            tx.resolve_each(gone, "REX11's list of changed tickets does not say so any more")
 
 
 def _mind_zone(
@@ -428,8 +458,8 @@ def _unclear(tx: Transaction, changes: Sequence[TicketChange]) -> None:
                 Need.STATUS_UNKNOWN,
                 f"in REX11's list of changed tickets {problem}. Ask Bergen which ticket this is; "
                 "`bergen-loop reconcile` reads every open ticket by itself",
-                f"line {digest(problem)[:12]}",
-                "the line is kept as it came; the other tickets of the list are read",
+                LINES,
+                "such lines are kept as they came; the other tickets of the list are read",
             )
 
 
@@ -531,7 +561,7 @@ def read_ticket(ctx: BrandContext, rma: RmaRow | ShipmentRmaRow) -> Answer:
     except OutsideError as error:
         if error.scope is Scope.ACCESS:
             raise
-        again = error.effect is Effect.DOUBT and rma.unread_since is not None
+        again = error.effect is not Effect.NOT_SENT and rma.unread_since is not None
         instead = adopt.instead(ctx, rma) if again else None
         return Answer(rma.id, error=error, instead=instead)
 
@@ -577,6 +607,7 @@ def _take(ctx: BrandContext, tx: Transaction, answers: Sequence[Answer]) -> None
         if receipt.final:
             before, read = newest.get(rma.id), adopt.digest_of(receipt)
             counted.append(_Counted(rma, row, receipt, before, read))
+            _read_doubtful_again(tx.now, counted[-1])
     tx.resolve_each(readable, "the ticket can be read again")
     _counts(ctx, tx, counted)
 
@@ -651,6 +682,18 @@ def _status_read(tx: Transaction, rma: RmaRow, row: ReturnRow, receipt: Receipt)
     if unheard and row.stage == Stage.ANNOUNCED:
         look_later(tx, [rma])
     return False
+
+
+def _read_doubtful_again(now: datetime, one: _Counted) -> None:
+    """What an answer leaves out, or spells in no known way, may be the answer's own fault, and gone
+    in an hour. A person is asked meanwhile, and has the last word on what was read."""
+    unsure = (x.problems or x.actual is None or x.damaged is None for x in one.receipt.lines)
+    doubtful = one.receipt.problems or not one.receipt.lines or any(unsure)
+    by_hand = one.again and one.before is not None and one.before.corrects is not None
+    age = now - (one.row.received_at or now)
+    if doubtful and not by_hand and one.row.stage in UNDECIDED and age <= DOUBTFUL_FOR:
+        one.rma.to_read = True
+        one.rma.read_due_at = now + min(max(UNCLEAR_AGAIN, age / 2), UNREAD_RARELY)
 
 
 def mind_standing(now: datetime, rma: RmaRow | ShipmentRmaRow, wait: timedelta) -> None:
@@ -923,7 +966,9 @@ def not_read(
     if error.effect is Effect.DOUBT:
         rma.read_due_at = tx.now + UNREAD_AGAIN  # a gateway's page for a day spoils them all
     else:
-        rma.to_read, rma.unread_since, rma.read_due_at = False, None, None
+        since = rma.unread_since = rma.unread_since or tx.now
+        rma.to_read = tx.now - since <= UNREAD_FOR
+        rma.read_due_at = tx.now + min(max(UNREAD_AGAIN, (tx.now - since) / 2), UNREAD_RARELY)
     return (
         f"the receipt of ticket {rma.ticket_id} cannot be read: {error.message}. Ask Bergen about "
         "the ticket, then retry",

@@ -57,6 +57,8 @@ are read before money moves are read once for all of them."""
 PER_WRITE = 50
 """Decisions in one transaction, so that others' turn comes."""
 NOTES_PER_TICK = 400
+NOTES_AGAIN, LOOK_FOR_NOTES = timedelta(hours=1), timedelta(days=7)
+"""How often, and for how long, notes are looked for that a person has been told of."""
 TELL_NOTES_AFTER = timedelta(hours=1)
 """How long the notes of a return may be answered by what is none."""
 
@@ -254,10 +256,19 @@ def _known_now(ctx: BrandContext, row: ReturnRow, reading: returns.Reading) -> b
     lately = ctx.now() - ctx.settings.settle.fresh_within
     counted = {r.rma_pk for r in reading.receipts} - ctx.tick.tickets_read
     return not any(
-        ends_wait or rma.to_read or rma.status_seen_at is None or rma.status_seen_at <= lately
+        ends_wait
+        or (rma.to_read and not _put_off(ctx, rma))
+        or rma.status_seen_at is None
+        or rma.status_seen_at <= lately
         for rma in reading.rmas
         if rma.id in counted
     )
+
+
+def _put_off(ctx: BrandContext, rma: RmaRow) -> bool:
+    """Whether a ticket that was read well is only to be read again later."""
+    due = rma.read_due_at
+    return rma.unread_since is None and due is not None and due > ctx.now()
 
 
 def judge(ctx: BrandContext, row: ReturnRow, reading: returns.Reading) -> Decision:
@@ -706,7 +717,7 @@ def _find_lost_notes(ctx: BrandContext) -> None:
     with ctx.write() as tx:
         effects.doubt_all(tx.session, tx.now, ctx.brand, EffectKind.NOTE)
         lost = effects.in_doubt(tx.session, ctx.brand, kinds, NOTES_PER_TICK)
-    for batch in ctx.batches(lost):
+    for batch in ctx.batches([effect for effect in lost if ready(effect, ctx.now())]):
         found = ctx.in_parallel(lambda e: _is_there(ctx, e), batch)
         with ctx.write() as tx:
             fresh = effects.by_pks(tx.session, [effect.id for effect in batch])
@@ -715,6 +726,7 @@ def _find_lost_notes(ctx: BrandContext) -> None:
                     _cannot_see_note(tx, fresh[effect.id], there)
                     continue
                 seen_again(fresh[effect.id])
+                _notes_seen(tx, fresh[effect.id])
                 if there:
                     why = "found among the notes in Loop"
                     tx.outcome(fresh[effect.id], EffectState.DONE, why)
@@ -730,7 +742,11 @@ def _cannot_see_note(tx: Transaction, effect: EffectRow, error: OutsideError) ->
     if tx.now - since < TELL_NOTES_AFTER:
         return
     why = f"whether our note is on the return cannot be seen: {error.message}"
-    tx.outcome(effect, EffectState.FAILED, why)
+    if tx.now - since < LOOK_FOR_NOTES:
+        effect.try_at = tx.now + NOTES_AGAIN
+        effect.payload = {**effect.payload, _TOLD: True}
+    else:
+        tx.outcome(effect, EffectState.FAILED, why)
     row = tx.session.get(ReturnRow, effect.return_pk)
     tx.needs_person(
         Need.NOTE_REFUSED,
@@ -738,6 +754,19 @@ def _cannot_see_note(tx: Transaction, effect: EffectRow, error: OutsideError) ->
         row or effect.key,
         f"the note was: {effect.payload['content']}",
     )
+
+
+_TOLD = "told"
+"""In a note's payload: a person has been told that its return's notes cannot be seen."""
+
+
+def _notes_seen(tx: Transaction, effect: EffectRow) -> None:
+    if not effect.payload.get(_TOLD):
+        return
+    effect.payload = {k: v for k, v in effect.payload.items() if k != _TOLD}
+    effect.try_at = None
+    if row := tx.session.get(ReturnRow, effect.return_pk):
+        tx.resolve(Need.NOTE_REFUSED, row, "Loop shows the return's notes again")
 
 
 def _is_there(ctx: BrandContext, effect: EffectRow) -> bool | OutsideError:

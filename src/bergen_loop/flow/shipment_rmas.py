@@ -243,12 +243,12 @@ class ShipmentTickets(Undertaking[_Due, RmaRequest, str]):
 
     def send(self, call: Call[RmaRequest]) -> str:
         po = call.request.customer_po
-        late = is_late(self.ctx, call.effects[0])
+        effect = call.effects[0]
+        late = is_late(self.ctx, effect) or effects.ANSWERED in effect.payload
         if (late or po in self.past) and (found := adopt.find_read(self.ctx, po)):
             self.found.add(po)
             return found[0]
-        self.ctx.counts.add("rex11.ticket_add")
-        return self.ctx.warehouse.create_rma(call.request)
+        return adopt.add(self.ctx, call.request, effect)
 
     def load(self, tx: Transaction, of: Sequence[EffectRow]) -> None:
         self.rmas = _rmas(tx, of)

@@ -89,6 +89,8 @@ def follow(tx: Transaction, row: ReturnRow, known: Known, *, news: bool = True) 
         and row.loop_state == LoopState.CLOSED
     ):
         tx.resolve(Need.CONFLICT, row, "Loop shows it closed again")
+    if has_items and row.stage == Stage.FLAGGED and row.loop_state == LoopState.REVIEW:
+        tx.resolve(Need.CONFLICT, row, "Loop shows it in review again")
     if move.attention and (news or not attention.left_alone(tx.session, row, Need.CONFLICT)):
         tx.needs_person(Need.CONFLICT, move.attention, row)
 

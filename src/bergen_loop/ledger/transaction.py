@@ -167,7 +167,7 @@ class FencedTransaction(Transaction):
         if effect is None:
             effect = self._effect(intent, EffectState.INTENDED, attempts=1)
         elif effect.state in effects.SENDABLE:
-            kept = {k: v for k, v in effect.payload.items() if k == effects.FAILING}
+            kept = {k: v for k, v in effect.payload.items() if k in effects.KEPT}
             effect.kind, effect.payload = intent.kind, {**intent.payload, **kept}
             self._again(effect)
         else:

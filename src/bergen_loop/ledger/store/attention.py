@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -199,6 +200,32 @@ def subjects(session: Session, brand: str, kind: Need, limit: int) -> list[str]:
         AttentionRow.subject != "",
     )
     return [s for s in session.scalars(query.order_by(AttentionRow.id).limit(limit)) if s]
+
+
+def opened(session: Session, brand: str, kind: Need) -> dict[str, datetime]:
+    """Since when a brand's open items of a kind are open, by what they are about."""
+    query = sa.select(AttentionRow.subject, AttentionRow.opened_at).where(
+        AttentionRow.brand == brand,
+        AttentionRow.kind == kind,
+        AttentionRow.resolved_at.is_(None),
+    )
+    return {subject or "": at for subject, at in session.execute(query)}
+
+
+def nameless(session: Session, brand: str, since: datetime) -> list[str]:
+    """What a brand's open items about answers of Loop's are about that were raised since then, and
+    nobody can tell whose they are."""
+    query = sa.select(AttentionRow.subject).where(
+        AttentionRow.brand == brand,
+        AttentionRow.kind == Need.UNREADABLE,
+        AttentionRow.resolved_at.is_(None),
+        AttentionRow.return_pk.is_(None),
+        AttentionRow.opened_at >= since,
+    )
+    return [s for s in session.scalars(query) if s and _A_DIGEST.fullmatch(s)]
+
+
+_A_DIGEST = re.compile(r"(?=.*[a-f])[0-9a-f]{12}")
 
 
 def resolve(session: Session, now: datetime, item: AttentionRow, how: Resolution) -> None:

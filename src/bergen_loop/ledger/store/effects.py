@@ -227,6 +227,10 @@ NEWEST = 100
 
 FAILING = "failing_since"
 """In an effect's payload: when it was first made without effect."""
+ANSWERED = "answered"
+"""In an effect's payload: the call was answered, in words that say that it had no effect."""
+KEPT = (FAILING, ANSWERED)
+"""What of an effect's payload is kept when the call is made again."""
 
 
 def got_through(session: Session, effect: EffectRow) -> bool:

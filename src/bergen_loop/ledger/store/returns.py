@@ -113,6 +113,36 @@ _TO_READ = (
 )
 
 
+def status_names(session: Session, brand: str) -> set[str] | None:
+    """The statuses that a brand's tickets have, of shipments too; None while one is being read
+    again, for it may say something else than the list."""
+    found: set[str] = set()
+    for table in (RmaRow, ShipmentRmaRow):
+        mine = table.brand == brand
+        if session.scalar(
+            sa.select(table.id).where(mine, table.unread_since.is_not(None)).limit(1)
+        ):
+            return None
+        found.update(
+            x for x in session.scalars(sa.select(table.ticket_status).where(mine).distinct()) if x
+        )
+    return found
+
+
+def tickets_made(
+    session: Session, brand: str, between: tuple[datetime, datetime], limit: int
+) -> list[RmaRow]:
+    """RMAs whose tickets were made between two times and not cancelled since, the newest first."""
+    query = sa.select(RmaRow).where(
+        RmaRow.brand == brand,
+        RmaRow.ticket_id.is_not(None),
+        RmaRow.shipment_pk.is_(None),
+        RmaRow.confirmed_at.between(*between),
+        sa.or_(RmaRow.ticket_status.is_(None), RmaRow.ticket_status != TicketStatus.CANCELLED),
+    )
+    return list(session.scalars(query.order_by(RmaRow.confirmed_at.desc()).limit(limit)))
+
+
 def read_again_beside(session: Session, tickets: Sequence[RmaRow]) -> None:
     """Where these are to be read, the returns' other tickets that have been counted are, too."""
     finished = {rma.return_pk for rma in tickets if rma.to_read}

@@ -27,7 +27,9 @@ from bergen_loop.domain.rma import (
 )
 from bergen_loop.outside.errors import (
     NotFound,
+    OutcomeUnknown,
     Refused,
+    Scope,
     Unauthorized,
     Unavailable,
     Unreadable,
@@ -116,11 +118,22 @@ class Rex11Client:
         call = self._call("ReceivingTicketAdd", rma.customer_po, changes=True)
         call = replace(call, sent=len(rma.items))
         check_rma(rma, call)
-        return self._perform(
-            call,
-            lambda token: requests.receiving_ticket_add(token, rma, self.config.shipment_type),
-            responses.receiving_ticket_add,
+        build = partial(
+            requests.receiving_ticket_add, rma=rma, shipment_type=self.config.shipment_type
         )
+        return self._perform(
+            call, build, responses.receiving_ticket_add, partial(self._not_made, call)
+        )
+
+    def _not_made(self, call: Call, token: str) -> None:
+        """Before an add is repeated, for its token was refused: REX11 shows no ticket with its PO.
+        OutcomeUnknown where it does: it was made all the same, or long ago."""
+        po = call.subject or ""
+        look = self._code_call("GetReceivingTicketsByPO", "CustomerPO", po)
+        build = partial(requests.get_receiving_tickets_by_po, customer_po=po)
+        if found := self._send(look, token, build, responses.get_receiving_tickets_by_po):
+            message = f"the token was refused, and yet there is ticket {found[0]} with PO {po}"
+            raise call.error(OutcomeUnknown, message, scope=Scope.CALL)
 
     def get_receiving_ticket_add_status(self, ticket_id: str) -> TicketChange:
         """The status of one ticket."""
@@ -236,9 +249,15 @@ class Rex11Client:
         check_code(name, code, call)
         return call
 
-    def _perform(self, call: Call, build: Build, parse: Parse[T]) -> T:
+    def _perform(
+        self,
+        call: Call,
+        build: Build,
+        parse: Parse[T],
+        before_again: Callable[[str], None] | None = None,
+    ) -> T:
         """The call with a token, and once more with a new one if that is refused, or if a read
-        is refused for what may be the token."""
+        is refused for what may be the token; after `before_again`, which takes the new one."""
         token = self.authentication_token_get()
         try:
             return self._send(call, token, build, parse, final=False)
@@ -255,7 +274,10 @@ class Rex11Client:
                 operation=call.operation,
                 problem=error.message,
             )
-        return self._send(call, self.authentication_token_get(refused=token), build, parse)
+        token = self.authentication_token_get(refused=token)
+        if before_again is not None:
+            before_again(token)
+        return self._send(call, token, build, parse)
 
     def _send(
         self, call: Call, token: str, build: Build, parse: Parse[T], *, final: bool = True
