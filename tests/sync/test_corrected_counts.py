@@ -78,6 +78,7 @@ def test_a_corrected_count_is_judged_and_paid_once(
     return_id = unclear(world, ctx)
     assert [kind for kind, _ in look.attention(return_id)] == ["decide_by_hand"]
     raw = look.view(return_id).newest[0]
+    world.advance(600)  # the ticket is to be read again, but not yet
     kept = say(ctx, look, return_id, (1,) * items(look, return_id))
     worlds.run(world, ctx, ticks=4)
     assert look.stage(return_id) is Stage.COMPLETE

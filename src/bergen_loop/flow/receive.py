@@ -122,7 +122,15 @@ def _look_again_before_acting(ctx: BrandContext) -> None:
         return
     with ctx.write() as tx:
         for rma in returns.rmas_by_pk(tx.session, list(wanted)).values():
-            rma.to_read = rma.to_read or rma.read_status is not None
+            if rma.to_read or rma.read_status is not None:
+                _read_soon(rma)
+
+
+def _read_soon(rma: RmaRow) -> None:
+    """It is read in this tick, unless REX11 could not give it and it is left alone for a while."""
+    rma.to_read = True
+    if rma.unread_since is None:
+        rma.read_due_at = None  # of a look that was put off
 
 
 def _split(
@@ -450,9 +458,7 @@ def _unclear(tx: Transaction, changes: Sequence[TicketChange]) -> None:
         rma, problem = known.get(change.ticket_id), change.problem or ""
         if rma is not None:
             if rma.status_seen_at is None or tx.now - rma.status_seen_at >= UNCLEAR_AGAIN:
-                rma.to_read = True
-                if rma.unread_since is None:
-                    rma.read_due_at = None  # of a look that was put off
+                _read_soon(rma)
         elif not change.ticket_id and tx.keep_raw("rex11.statuses", problem, problem):
             tx.needs_person(
                 Need.STATUS_UNKNOWN,

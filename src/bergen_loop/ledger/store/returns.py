@@ -154,7 +154,13 @@ def read_again_beside(session: Session, tickets: Sequence[RmaRow]) -> None:
                 RmaRow.id.not_in([rma.id for rma in tickets]),
                 RmaRow.read_status.is_not(None),
             )
-            .values(to_read=True)
+            .values(
+                to_read=True,
+                # What REX11 could not give is left alone for a while; not a look that was put off.
+                read_due_at=sa.case(
+                    (RmaRow.unread_since.is_(None), None), else_=RmaRow.read_due_at
+                ),
+            )
             .execution_options(synchronize_session=False)
         )
 
