@@ -132,15 +132,19 @@ def status_names(session: Session, brand: str) -> set[str] | None:
 def tickets_made(
     session: Session, brand: str, between: tuple[datetime, datetime], limit: int
 ) -> list[RmaRow]:
-    """RMAs whose tickets were made between two times and not cancelled since, the newest first."""
+    """RMAs whose tickets were made between two times, and are neither cancelled nor finished, which
+    REX11 may list no more; the newest first."""
     query = sa.select(RmaRow).where(
         RmaRow.brand == brand,
         RmaRow.ticket_id.is_not(None),
         RmaRow.shipment_pk.is_(None),
         RmaRow.confirmed_at.between(*between),
-        sa.or_(RmaRow.ticket_status.is_(None), RmaRow.ticket_status != TicketStatus.CANCELLED),
+        sa.or_(RmaRow.ticket_status.is_(None), RmaRow.ticket_status.not_in(_ENDED)),
     )
     return list(session.scalars(query.order_by(RmaRow.confirmed_at.desc()).limit(limit)))
+
+
+_ENDED = (TicketStatus.CANCELLED, TicketStatus.ADDED_TO_INVENTORY)
 
 
 def read_again_beside(session: Session, tickets: Sequence[RmaRow]) -> None:
