@@ -25,6 +25,7 @@ from bench import endless_loop
 from bench.databases import databases
 from bench.endless_loop import KEY, MAX_PAGE, STATES
 from bench.report import Section, median, section
+from bergen_loop.domain.words import What
 from bergen_loop.flow.intake import CURSOR
 from bergen_loop.ledger.database import Ledger
 from bergen_loop.ledger.store import cursors
@@ -310,6 +311,9 @@ def _size(ledger: Ledger) -> int:
         return session.scalar(sa.select(sa.func.pg_database_size(sa.func.current_database()))) or 0
 
 
+SEEN = (What.SEEN, What.SEEN_ENDED)
+
+
 def _check(ledger: Ledger, returns: int, seen: dict[str, Any]) -> None:
     stages = {stage: endless_loop.count(returns, *states) for stage, states in EXPECTED.items()}
     with ledger.read() as session:
@@ -322,9 +326,9 @@ def _check(ledger: Ledger, returns: int, seen: dict[str, Any]) -> None:
             "returns": number(sa.func.count(ReturnRow.id)),
             "different returns": number(sa.func.count(sa.distinct(ReturnRow.return_id))),
             "units": number(sa.func.count(LineRow.line_item_id)),
-            "journal entries": number(sa.func.count(JournalRow.id), JournalRow.what == "seen"),
+            "journal entries": number(sa.func.count(JournalRow.id), JournalRow.happened.in_(SEEN)),
             "returns with an entry": number(
-                sa.func.count(sa.distinct(JournalRow.return_pk)), JournalRow.what == "seen"
+                sa.func.count(sa.distinct(JournalRow.return_pk)), JournalRow.happened.in_(SEEN)
             ),
             "stages": dict(session.execute(by_stage).all()),
             "never listed": seen["never_listed"],

@@ -57,6 +57,12 @@ class Browser:
         self._asked.put_nowait((path, done))
         self._loop.run_until_complete(done)
 
+    def close(self) -> None:
+        """End the task, and with it the threads that work for it: else nothing ends."""
+        self._task.cancel()
+        self._loop.run_until_complete(asyncio.gather(self._task, return_exceptions=True))
+        self._loop.close()
+
     async def _answer(self) -> None:
         while True:
             path, done = await self._asked.get()
@@ -133,6 +139,7 @@ def main() -> Section:
             rows.append((one.name, *times, number))
             if one.name == options.profile:
                 _profile(lambda p=one.path: browser.get(p))
+        browser.close()
     return section(
         "Pages of the console",
         "python -m bench.pages",
