@@ -73,6 +73,15 @@ def take_off_unit(story: Story, return_id: str) -> None:
         story.world.sandbox.touch(story.in_loop(return_id))
 
 
+def never_ending(story: Story) -> str:
+    """A return whose process call Loop has taken and never finishes."""
+    return_id = story.announced()
+    story.world.fault("loop", "process_never_ends")
+    story.world.receive(return_id)
+    story.ticks(1)
+    return return_id
+
+
 # -- paid already, outside of our calls ---------------------------------------------------------
 
 
@@ -106,10 +115,7 @@ def test_a_doubt_at_the_look_that_would_tell_of_an_unfinished_call_leaves_nothin
     story: Story,
 ) -> None:
     """The item of the doubt was lifted by the next list, and nothing was looked at any more."""
-    return_id = story.announced()
-    story.world.fault("loop", "process_never_ends")
-    story.world.receive(return_id)
-    story.ticks(1)
+    return_id = never_ending(story)
     shows(story, return_id, {"refunds": REFUNDS}, operation="details")
     story.ticks(5, seconds=1200)
     story.ticks(2, seconds=3600)
@@ -262,10 +268,7 @@ def test_a_return_that_was_gone_when_loop_was_to_show_it_closed_is_looked_for_ag
     story: Story,
 ) -> None:
     """What was asked of it stayed on the list when it was there again."""
-    return_id = story.announced()
-    story.world.fault("loop", "process_never_ends")
-    story.world.receive(return_id)
-    story.ticks(1)
+    return_id = never_ending(story)
     with gone(story, return_id):
         story.ticks(5, seconds=1200)
         assert story.kinds(return_id) == ["cannot_see"]

@@ -250,16 +250,22 @@ def test_an_rma_that_was_made_instead_of_a_cancelled_one_is_followed(
     story.settled(return_id)
 
 
+def tried_at_the_backup(story: Story, folder: Path) -> tuple[str, Kept]:
+    """A return whose RMA the backup could not have made; an hour later it can be."""
+    return_id = story.submit(*story.stock()[:2])
+    story.world.fault("rex11", "status_429", operation="ReceivingTicketAdd")
+    story.ticks(8)
+    kept = Kept(story, folder)
+    story.heal()
+    story.world.advance(3600)
+    return return_id, kept
+
+
 def test_an_rma_that_was_tried_at_the_backup_and_made_and_received_since_is_read(
     story: Story, tmp_path: Path
 ) -> None:
     """It was found when its turn came, after the list had told of its goods: awaited in silence."""
-    return_id = story.submit(*story.stock()[:2])
-    story.world.fault("rex11", "status_429", operation="ReceivingTicketAdd")
-    story.ticks(8)
-    kept = Kept(story, tmp_path)
-    story.heal()
-    story.world.advance(3600)
+    return_id, kept = tried_at_the_backup(story, tmp_path)
     story.ticks(3)
     story.world.receive(return_id)
     story.world.advance(300)
@@ -277,12 +283,7 @@ def test_an_rma_that_was_made_a_moment_before_the_ledger_was_put_back_is_not_mad
 ) -> None:
     """REX11 does not show it by its PO at once."""
     story.world.sandbox.settings.update({"po_lookup_delay_seconds": 60.0})
-    return_id = story.submit(*story.stock()[:2])
-    story.world.fault("rex11", "status_429", operation="ReceivingTicketAdd")
-    story.ticks(8)
-    kept = Kept(story, tmp_path)
-    story.heal()
-    story.world.advance(3600)
+    return_id, kept = tried_at_the_backup(story, tmp_path)
     story.ticks(1, seconds=20)
     assert len(story.world.tickets(return_id)) == 1
     kept.put_back()

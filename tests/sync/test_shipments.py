@@ -55,6 +55,14 @@ def different(bar: Bar, *, paid: bool = True) -> tuple[str, str]:
     return first, second
 
 
+def unsendable(world: World, bar: Bar, return_id: str) -> None:
+    """The code of what it returns cannot be sent to REX11."""
+    with world.sandbox.lock:
+        line = bar.brand.returns[return_id].lines[0]
+        line.product = replace(line.product, sku="AB\x0b-100", upc="", shop_barcode="")
+        world.sandbox.touch(bar.brand.returns[return_id])
+
+
 def test_a_box_is_announced_by_one_ticket_and_counted_without_any_call_about_its_returns(
     world: World, happy: BrandContext, bar: Bar, look: Look
 ) -> None:
@@ -377,10 +385,7 @@ def test_a_product_that_is_refused_keeps_no_box_from_being_announced(
     world: World, happy: BrandContext, bar: Bar, look: Look
 ) -> None:
     bad, good = different(bar)
-    with world.sandbox.lock:
-        line = bar.brand.returns[bad].lines[0]
-        line.product = replace(line.product, sku="AB\x0b-100", upc="", shop_barcode="")
-        world.sandbox.touch(bar.brand.returns[bad])
+    unsendable(world, bar, bad)
     worlds.run(world, happy)
     shipment = bar.ship(bad, good)
     worlds.run(world, happy, ticks=2)
@@ -396,10 +401,7 @@ def test_nothing_is_claimed_as_missing_while_a_box_could_not_be_announced(
     world: World, happy: BrandContext, bar: Bar, look: Look
 ) -> None:
     bad, good = different(bar)
-    with world.sandbox.lock:
-        line = bar.brand.returns[bad].lines[0]
-        line.product = replace(line.product, sku="AB\x0b-100", upc="", shop_barcode="")
-        world.sandbox.touch(bar.brand.returns[bad])
+    unsendable(world, bar, bad)
     worlds.run(world, happy)
     shipment = bar.ship(bad, good, boxes=2)
     worlds.run(world, happy, ticks=2)

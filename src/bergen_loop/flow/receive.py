@@ -342,12 +342,7 @@ def _of_ours(
         return [], []
     with ctx.ledger.read() as session:
         known = returns.statuses_by_ticket(session, ctx.brand, [c.ticket_id for c in changes])
-    earliest = _earliest(ctx, since)
-    news = [
-        c
-        for c in changes
-        if c.ticket_id in known and c.problem is None and is_news(c, *known[c.ticket_id], earliest)
-    ]
+    news = _news(changes, known, _earliest(ctx, since))
     return news, [c for c in news if known[c.ticket_id][0] != status_of(c)]
 
 
@@ -356,14 +351,21 @@ def _of_shipments(ctx: BrandContext, changes: Sequence[TicketChange], since: dat
     if not changes:
         return []
     with ctx.ledger.read() as session:
-        known = shipments.rmas_by_ticket(session, ctx.brand, [c.ticket_id for c in changes])
-    earliest = _earliest(ctx, since)
+        rmas = shipments.rmas_by_ticket(session, ctx.brand, [c.ticket_id for c in changes])
+    known = {i: (rma.ticket_status, rma.status_seen_at) for i, rma in rmas.items()}
+    return [c.ticket_id for c in _news(changes, known, _earliest(ctx, since))]
+
+
+def _news(
+    changes: Sequence[TicketChange],
+    known: Mapping[str, tuple[str | None, datetime | None]],
+    earliest: datetime,
+) -> list[TicketChange]:
+    """Those of known tickets, by status and when it was seen, that tell something new."""
     return [
-        c.ticket_id
+        c
         for c in changes
-        if (rma := known.get(c.ticket_id)) is not None
-        and c.problem is None
-        and is_news(c, rma.ticket_status, rma.status_seen_at, earliest)
+        if c.ticket_id in known and c.problem is None and is_news(c, *known[c.ticket_id], earliest)
     ]
 
 

@@ -367,8 +367,10 @@ def _standing(ctx: BrandContext, tx: Transaction, row: ShipmentRow) -> _Standing
     awaited = [
         r for r in rmas if r.id not in receipts and r.ticket_status != TicketStatus.CANCELLED
     ]
-    told = {po for _, po in attention.subjects_open(tx.session, tx.brand, [Need.SHIPMENT_RMA])}
-    asked = any(r.ticket_id is None and r.customer_po in told for r in rmas)
+    unmade = {r.customer_po for r in rmas if r.ticket_id is None}
+    asked = bool(unmade) and not unmade.isdisjoint(
+        po for _, po in attention.subjects_open(tx.session, tx.brand, [Need.SHIPMENT_RMA])
+    )
     return _Standing(rmas, receipts, not awaited, tx.now >= over, asked)
 
 

@@ -71,12 +71,7 @@ def as_counts(result: Shipped) -> dict[str, int]:
 
 def take_webhook(tx: Transaction, hook: WebhookRow) -> None:
     """`happy.returns.shipment` names a shipment. Nothing else of it is believed."""
-    try:
-        body = json.loads(hook.body)
-        happy_id = str(body.get("happy_returns_shipment_id") or "").strip()
-        loop_id = str(body.get("loop_shipment_id") or "").strip()
-    except (ValueError, AttributeError, RecursionError):
-        happy_id = loop_id = ""
+    happy_id, loop_id = _ids(hook)
     if not happy_id:
         tx.needs_person(
             Need.SHIPMENT_UNREADABLE,
@@ -89,12 +84,20 @@ def take_webhook(tx: Transaction, hook: WebhookRow) -> None:
         read_again(tx, happy_id)
 
 
+def _ids(hook: WebhookRow) -> tuple[str, str]:
+    """Happy Returns' id of a shipment, and Loop's; empty where they are not given."""
+    try:
+        body = json.loads(hook.body)
+        ids = (body.get(key) for key in ("happy_returns_shipment_id", "loop_shipment_id"))
+        happy_id, loop_id = (str(i or "").strip() for i in ids)
+    except (ValueError, AttributeError, RecursionError):
+        return "", ""
+    return happy_id, loop_id
+
+
 def tell_unwanted(tx: Transaction, hook: WebhookRow) -> None:
     """Loop names a shipment of a brand that has no return bars by its settings."""
-    try:
-        happy_id = str(json.loads(hook.body).get("happy_returns_shipment_id") or "").strip()
-    except (ValueError, AttributeError, RecursionError):
-        happy_id = ""
+    happy_id, _ = _ids(hook)
     tx.needs_person(
         Need.CONFIGURATION,
         f"Loop tells of consolidated shipment {happy_id or '(without its id)'}, and "

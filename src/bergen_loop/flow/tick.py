@@ -143,15 +143,15 @@ def begin(ctx: BrandContext) -> None:
     absence.back()
     if ctx.paused:
         return
-    _mind_access(ctx)
-    ctx.tick.bars_until = anew.bars_until(ctx)
+    _know_brand(ctx)
     if set_anew:
         anew.run(ctx)
 
 
-def _mind_access(ctx: BrandContext) -> None:
-    """Whether key and account are the brand's."""
+def _know_brand(ctx: BrandContext) -> None:
+    """Whether key and account are the brand's, and until when it had return bars."""
     ctx.tick.other_shop, ctx.tick.other_account = anew.other_shop(ctx), anew.other_account(ctx)
+    ctx.tick.bars_until = anew.bars_until(ctx)
 
 
 def _mind_clock(ctx: BrandContext, session: Session, row: BrandRow, now: datetime) -> None:
@@ -493,8 +493,7 @@ def hurry(ctx: BrandContext) -> bool:
             _begin(ctx, session, row, backlog=False)
         if ctx.paused:
             return False
-        _mind_access(ctx)
-        ctx.tick.bars_until = anew.bars_until(ctx)
+        _know_brand(ctx)
         results = {"intake": step(ctx, "intake")}
         with ctx.ledger.read() as session:
             few = len(returns.due_pks(session, ctx.brand, [Stage.SEEN], ctx.now(), FEW + 1)) <= FEW

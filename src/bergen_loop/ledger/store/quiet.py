@@ -74,23 +74,18 @@ BREAKERS, JUDGED = "breakers", "judged in shadow"
 SHIPMENTS, SHARES = "shipments", "shares to read again"
 BOXES = "tickets of shipments"
 PRODUCTS = "products that people are told of"
+
+
+def _to_read(table: type[RmaRow | ShipmentRmaRow]) -> tuple[sa.ColumnElement[bool], ...]:
+    due = sa.or_(table.read_due_at.is_(None), table.read_due_at <= _NOW)
+    return table.to_read.is_(True), due
+
+
 _SIGNS: dict[str, tuple[Any, tuple[sa.ColumnElement[bool], ...]]] = {
     BREAKERS: (BreakerRow, ()),
     "webhooks": (WebhookRow, (WebhookRow.handled_at.is_(None),)),
-    "tickets": (
-        RmaRow,
-        (
-            RmaRow.to_read.is_(True),
-            sa.or_(RmaRow.read_due_at.is_(None), RmaRow.read_due_at <= _NOW),
-        ),
-    ),
-    BOXES: (
-        ShipmentRmaRow,
-        (
-            ShipmentRmaRow.to_read.is_(True),
-            sa.or_(ShipmentRmaRow.read_due_at.is_(None), ShipmentRmaRow.read_due_at <= _NOW),
-        ),
-    ),
+    "tickets": (RmaRow, _to_read(RmaRow)),
+    BOXES: (ShipmentRmaRow, _to_read(ShipmentRmaRow)),
     "calls": (
         EffectRow,
         (
